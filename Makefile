@@ -1,0 +1,39 @@
+.PHONY: demo test check tools install docs format bench
+
+PY := .venv/bin/python
+
+demo: install  ## play four incidents on an in-memory cluster and keep serving
+	@.venv/bin/remediator demo
+
+test: tools check  ## set up what the tests need, then run everything
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	@test -d .venv || python3 -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+tools:  ## build or install the real parts that tests start (once, into the user's cache folder)
+	@python3 tools/install.py
+
+check: install  ## lint, format, types, import arrows, generated files, all tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/remediator check rules/
+	.venv/bin/pytest
+
+docs: install  ## write the generated pages
+	@for page in schema actions reasons metrics states rbac; do \
+	  case $$page in schema) file=rules.schema.json;; rbac) file=rbac.yaml;; *) file=$$page.md;; esac; \
+	  .venv/bin/remediator generate $$page > docs/reference/$$file; done
+
+format: install
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: install  ## measure; writes docs/performance.md
+	$(PY) bench/run.py

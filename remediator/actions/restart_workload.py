@@ -1,0 +1,98 @@
+"""Restart a workload's pods, a few at a time, as `kubectl rollout restart` does.
+
+Use when: pods leak, hang or hold stale state, and a fresh process helps.
+Do not use when: a new release is broken (roll it back), or the trouble is a dependency's.
+How it verifies: the rollout completes with every replica available, and the alert resolves.
+What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it cannot be undone.
+"""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from ..causes.cause import CauseName
+from ..model.facts import Facts, Sight, annotations
+from ..model.plan import RESTARTED_AT, Call, Plan, Refusal, pods_before, stamp_operations, template_hash, template_of
+from ..model.verdict import Reason
+from .spec import ActionSpec, Parameters, Permission
+from .workload import WORKLOADS, refusal, verify
+
+WAIVES: frozenset[Reason] = frozenset()
+
+
+class Params(Parameters):
+    """Parameters of restart_workload."""
+
+    allow_outage: bool = Field(default=False, description="Permit a restart that takes every ready pod away at once.")
+
+
+def plan(facts: Facts, params: Params) -> Plan | Refusal:
+    """One JSON Patch that sets restartedAt in the pod template."""
+    refused = refusal(facts, WORKLOADS, WAIVES)
+    if refused or not isinstance(facts.object, dict):
+        return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    obj = facts.object
+    interruption = interrupts(obj)
+    if interruption and not params.allow_outage:
+        return Refusal(Reason.WOULD_INTERRUPT, f"restarting {facts.target} {interruption}")
+    template = obj["spec"]["template"]
+    operations = stamp_operations(obj)
+    if "metadata" not in template:
+        operations.append({"op": "add", "path": "/spec/template/metadata", "value": {}})
+    if not annotations(template):
+        operations.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": {}})
+    path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+    operations.append({"op": "add", "path": path, "value": facts.at.isoformat(timespec="seconds")})
+    return Plan(
+        action="restart_workload",
+        target=facts.target,
+        parameters=params.model_dump(mode="json"),
+        calls=(Call("patch", facts.target, tuple(operations)),),
+        assumptions={"template": template_hash(template_of(obj)), "replicas": obj["spec"].get("replicas")},
+        locks=tuple(sorted({facts.target.key, facts.root.key})),
+        summary=f"restart {facts.target}",
+        previous={"restartedAt": annotations(template).get(RESTARTED_AT)},
+        before=pods_before(facts),
+        writes=("restartedAt",),
+        converged_within=ACTION.converged_within,
+    )
+
+
+def interrupts(obj: dict) -> str | None:  # type: ignore[type-arg]
+    """How a restart would interrupt the service or come to nothing, or None."""
+    spec, kind = obj["spec"], obj["kind"]
+    if kind == "Deployment":
+        strategy = spec.get("strategy") or {}
+        if strategy.get("type") == "Recreate":
+            return "stops all pods before new ones start (strategy Recreate)"
+        surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
+        if spec.get("replicas", 1) == 1 and str(surge) in {"0", "0%"}:
+            return "stops its only pod before a new one starts (one replica, no surge)"
+        return None
+    update = spec.get("updateStrategy") or {}
+    if update.get("type") == "OnDelete":
+        return "does nothing until its pods are deleted (OnDelete)"
+    if (update.get("rollingUpdate") or {}).get("partition"):
+        return "reaches only some of its pods (partition)"
+    if kind == "StatefulSet" and spec.get("replicas", 1) == 1:
+        return "stops its only pod before a new one starts (one replica)"
+    return None
+
+
+ACTION = ActionSpec(
+    name="restart_workload",
+    summary="Restart a Deployment, StatefulSet or DaemonSet, a few pods at a time.",
+    manual=__doc__,
+    params=Params,
+    targets=WORKLOADS,
+    permissions=tuple(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
+    disruption="each pod once, within the workload's own maxUnavailable",
+    reversible=False,
+    causes=frozenset({CauseName.OOM_KILLED, CauseName.CRASH_LOOP}),
+    sights=frozenset({Sight.TARGET, Sight.PODS}),
+    waives=WAIVES,
+    plan=plan,
+    verify=verify,
+    converged_within=timedelta(minutes=10),
+    example="{action: restart_workload, if: oom_killed}",
+)

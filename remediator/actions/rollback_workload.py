@@ -1,0 +1,112 @@
+"""Roll a Deployment back to its last revision that truly differs, preferring one that was seen healthy.
+
+Use when: a new release crashes or never becomes ready.
+Do not use when: the release ran migrations that the older one cannot live with (annotate it with a deny).
+How it verifies: the rollout completes on the chosen revision's template, and the alert resolves.
+What it leaves behind: a new revision with the older template; the broken revision stays in the history.
+"""
+
+from datetime import timedelta
+
+from pydantic import Field, field_validator
+
+from ..causes.cause import CauseName
+from ..model.duration import format_duration, parse_duration
+from ..model.facts import Facts, Revision, Sight, Unknown
+from ..model.plan import Call, Plan, Refusal, bare_template, pods_before, stamp_operations, template_hash, template_of
+from ..model.verdict import Reason
+from .spec import ActionSpec, Parameters, Permission
+from .workload import refusal, verify
+
+TARGETS = frozenset({"Deployment"})
+WAIVES = frozenset({Reason.ROLLOUT_RUNNING})
+
+
+class Params(Parameters):
+    """Parameters of rollback_workload."""
+
+    changed_within: timedelta = Field(
+        default=timedelta(hours=1), description="Refuse where the current revision is older than this."
+    )
+
+    @field_validator("changed_within", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return parse_duration(value) if isinstance(value, str) else value
+
+
+def plan(facts: Facts, params: Params) -> Plan | Refusal:
+    """One JSON Patch that replaces the pod template by the chosen revision's."""
+    refused = refusal(facts, TARGETS, WAIVES)
+    if refused or not isinstance(facts.object, dict):
+        return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    if isinstance(facts.revisions, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
+    chosen = choose(facts, params)
+    if isinstance(chosen, Refusal):
+        return chosen
+    template = without_hash(chosen)
+    obj = facts.object
+    operations = [*stamp_operations(obj), {"op": "replace", "path": "/spec/template", "value": template}]
+    return Plan(
+        action="rollback_workload",
+        target=facts.target,
+        parameters={"changed_within": format_duration(params.changed_within)},
+        calls=(Call("patch", facts.target, tuple(operations)),),
+        assumptions={
+            "template": template_hash(template_of(obj)),
+            "revision": chosen.uid,
+            "replicas": obj["spec"].get("replicas"),
+        },
+        locks=tuple(sorted({facts.target.key, facts.root.key})),
+        summary=f"roll {facts.target} back to revision {chosen.number}" + (", last seen healthy" if chosen.seen_healthy else ""),
+        previous={"revision": next((r.number for r in facts.revisions if r.current), 0)},
+        before=pods_before(facts),
+        writes=("template",),
+        converged_within=ACTION.converged_within,
+    )
+
+
+def choose(facts: Facts, params: Params) -> Revision | Refusal:
+    """The newest older revision that differs and was seen healthy, else the newest that differs."""
+    assert isinstance(facts.revisions, tuple)
+    current = next((revision for revision in facts.revisions if revision.current), None)
+    if current is None:
+        return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision yet")
+    running = bare_template(current.template)
+    if template_hash(running) in facts.own_templates:
+        return Refusal(Reason.NO_REVISION, f"{facts.target} already runs a template that a rollback of ours chose")
+    since = min(r.created_at for r in facts.revisions if bare_template(r.template) == running)
+    if facts.at - since > params.changed_within:
+        age, window = format_duration(facts.at - since), format_duration(params.changed_within)
+        return Refusal(Reason.NO_REVISION, f"the revision of {facts.target} is {age} old; changed_within is {window}")
+    older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != running]
+    if not older:
+        return Refusal(Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs")
+    return max(older, key=lambda revision: (revision.seen_healthy, revision.number))
+
+
+def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]
+    """The ReplicaSet's template as the Deployment had it: without the label that its controller adds."""
+    metadata = dict(revision.template.get("metadata") or {})
+    metadata["labels"] = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"}
+    return {**revision.template, "metadata": metadata}
+
+
+ACTION = ActionSpec(
+    name="rollback_workload",
+    summary="Roll a Deployment back to its last revision that truly differs.",
+    manual=__doc__,
+    params=Params,
+    targets=TARGETS,
+    permissions=(Permission("apps", "deployments", ("get", "patch")), Permission("apps", "replicasets", ("get", "list"))),
+    disruption="each pod once, within the Deployment's own maxUnavailable",
+    reversible=True,
+    causes=frozenset({CauseName.ROLLOUT_CHANGED}),
+    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}),
+    waives=WAIVES,
+    plan=plan,
+    verify=verify,
+    converged_within=timedelta(minutes=10),
+    example="{action: rollback_workload, with: {changed_within: 1h}}",
+)

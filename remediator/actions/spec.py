@@ -1,0 +1,50 @@
+"""What an action is: one frozen value from which registry, schema, docs and RBAC follow."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ..causes.cause import CauseName
+from ..model.facts import Facts, Sight
+from ..model.plan import Plan, Refusal, Verification
+from ..model.verdict import Reason
+
+
+class Parameters(BaseModel):
+    """What stands under a step's `with`; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One RBAC need: the API group, the resource and the verbs."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """A kind of intervention. `plan` and `verify` are pure; `proof` is the default of a step's `verify.until`."""
+
+    name: str
+    summary: str
+    manual: str
+    params: type[Parameters]
+    targets: frozenset[str]
+    permissions: tuple[Permission, ...]
+    disruption: str
+    reversible: bool
+    causes: frozenset[CauseName]
+    sights: frozenset[Sight]
+    waives: frozenset[Reason]
+    plan: Callable[[Facts, Any], Plan | Refusal]
+    verify: Callable[[Plan, Mapping[str, Any], Facts], Verification]
+    converged_within: timedelta
+    example: str
+    proof: str = "resolved"

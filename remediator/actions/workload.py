@@ -1,0 +1,104 @@
+"""What restarting and rolling back share: default refusals, and whether a workload's rollout has converged.
+
+Source: kubectl rollout status (polymorphichelpers/rollout_status.go).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..model.facts import Facts, Unknown, annotations, meta
+from ..model.plan import STAMP, Plan, Refusal, Verification, pods_before, restarts, template_hash, template_of
+from ..model.verdict import Reason
+
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+
+
+def refusal(facts: Facts, targets: frozenset[str], waives: frozenset[Reason]) -> Refusal | None:
+    """The refusals that every workload action has by default, less what it waives."""
+    obj = facts.object
+    if isinstance(obj, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}: {obj.why}")
+    if obj is None:
+        return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist")
+    if facts.target.kind not in targets:
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {' or '.join(sorted(targets))}")
+    if meta(obj).get("deletionTimestamp"):
+        return Refusal(Reason.TERMINATING, f"{facts.target} is being deleted")
+    if isinstance(facts.pods, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the pods of {facts.target}: {facts.pods.why}")
+    spec = obj.get("spec") or {}
+    if spec.get("paused"):
+        return Refusal(Reason.PAUSED_ROLLOUT, f"the rollout of {facts.target} is paused")
+    if facts.target.kind != "DaemonSet" and spec.get("replicas", 1) == 0:
+        return Refusal(Reason.SCALED_TO_ZERO, f"{facts.target} is scaled to zero")
+    if Reason.ROLLOUT_RUNNING not in waives and rollout_running(obj):
+        return Refusal(Reason.ROLLOUT_RUNNING, f"a rollout of {facts.target} is in progress")
+    return None
+
+
+def converged(obj: Mapping[str, Any]) -> bool:
+    """Whether the newest generation is rolled out and every replica is available."""
+    kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
+    if status.get("observedGeneration", 0) < meta(obj).get("generation", 0):
+        return False
+    if kind == "DaemonSet":
+        wanted = status.get("desiredNumberScheduled", 0)
+        return bool(status.get("updatedNumberScheduled", 0) == wanted == status.get("numberAvailable", 0))
+    wanted = spec.get("replicas", 1)
+    whole = status.get("updatedReplicas", 0) == wanted == status.get("replicas", 0)
+    if kind == "StatefulSet":
+        return bool(
+            whole and status.get("updateRevision") == status.get("currentRevision") and status.get("readyReplicas", 0) == wanted
+        )
+    return bool(whole and status.get("availableReplicas", 0) == wanted)
+
+
+def rollout_running(obj: Mapping[str, Any]) -> bool:
+    """Whether pods of an older revision are still being replaced (unready pods alone are no rollout)."""
+    kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
+    if status.get("observedGeneration", 0) < meta(obj).get("generation", 0):
+        return True
+    if kind == "DaemonSet":
+        return bool(status.get("updatedNumberScheduled", 0) < status.get("desiredNumberScheduled", 0))
+    if kind == "StatefulSet":
+        return bool(status.get("updateRevision") != status.get("currentRevision"))
+    wanted = spec.get("replicas", 1)
+    return bool(status.get("updatedReplicas", 0) < wanted or status.get("replicas", 0) > status.get("updatedReplicas", 0))
+
+
+def progress_deadline_exceeded(obj: Mapping[str, Any]) -> bool:
+    """Whether the Deployment controller has given up on the rollout."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded" for c in conditions)
+
+
+def verify(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verification:
+    """Whether the workload converged on what the plan wrote."""
+    obj = facts.object
+    if isinstance(obj, Unknown) or isinstance(facts.pods, Unknown):
+        return Verification.UNKNOWN
+    if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
+        return Verification.OVERTAKEN
+    if overtaken(evidence, obj):
+        return Verification.OVERTAKEN
+    if converged(obj):
+        return Verification.CONVERGED
+    if rollout_failed(plan, obj, facts):
+        return Verification.WORSE
+    return Verification.WAITING
+
+
+def overtaken(evidence: Mapping[str, Any], obj: Mapping[str, Any]) -> bool:
+    """Whether somebody changed the template after us: our stamp or the template that we left is gone."""
+    if annotations(obj).get(STAMP) != evidence.get("stamp"):
+        return True
+    return template_hash(template_of(obj)) != evidence.get("template_hash")
+
+
+def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
+    """Whether there are fewer ready pods than before, or new restarts of older pods, once the rollout gave up."""
+    now = pods_before(facts)
+    known = plan.before.get("restarts", {})
+    pods = facts.pods if isinstance(facts.pods, tuple) else ()
+    restarted = any(restarts(p) > known.get(str(meta(p).get("uid")), restarts(p)) for p in pods)
+    return progress_deadline_exceeded(obj) and (now["ready"] < plan.before.get("ready", 0) or restarted)

@@ -1,0 +1,212 @@
+"""The composition root: opens the doors, runs the tasks, reloads, drains, stops."""
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from watchfiles import awatch
+
+from .alertmanager import AlertmanagerApi, SandboxAlertmanager
+from .cluster.sandbox import SandboxCluster
+from .engine.doors import Doors
+from .engine.engine import Engine
+from .engine.intake import Intake
+from .errors import ConfigurationError
+from .journal.sql import SqlJournal
+from .model.alert import Alert
+from .notify import LogReceiver, WebhookReceiver
+from .ports import Notifier
+from .prometheus import PrometheusApi, SandboxPrometheus
+from .rules import loader
+from .rules.ruleset import RuleSet
+from .settings import ReceiverSettings, Settings
+from .telemetry import Metrics, log
+from .web.access import refuses_to_listen
+from .web.server import Server
+
+DRAIN = 20.0
+
+
+class SystemClock:
+    """The wall clock."""
+
+    def now(self) -> datetime:
+        """Aware, in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 - this is the Clock
+
+
+@dataclass(slots=True)
+class App:
+    """A daemon that runs: what tests and the demo look into."""
+
+    settings: Settings
+    doors: Doors
+    engine: Engine
+    url: str
+
+
+def load_rules(settings: Settings) -> RuleSet:
+    """The rules of the settings. Raises: RuleErrors."""
+    return loader.load([Path(path) for path in settings.rules])
+
+
+def _receivers(settings: tuple[ReceiverSettings, ...]) -> dict[str, Notifier]:
+    out: dict[str, Notifier] = {}
+    for item in settings:
+        token = item.token_file.get_secret_value() if item.token_file else ""
+        out[item.name] = WebhookReceiver(item.url, token) if item.kind == "webhook" else LogReceiver()
+    return out
+
+
+def check_receivers(settings: Settings, rules: RuleSet) -> None:
+    """Every receiver that a rule names must exist. Raises: ConfigurationError."""
+    known = {receiver.name for receiver in settings.receivers}
+    for source in rules.sources:
+        for name in source.rule.escalate.to:
+            if name not in known:
+                raise ConfigurationError(
+                    f"cannot use rule {source.rule.name} ({source.path}:{source.line}): it escalates to `{name}`, "
+                    f"and the settings have only {', '.join(sorted(known))}; add it under `receivers`"
+                )
+
+
+async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack) -> dict[str, Any]:
+    names = {source.cluster for source in settings.sources} or {"default"}
+    if settings.cluster.kind == "sandbox":
+        sandbox = SandboxCluster(clock.now)
+        return dict.fromkeys(names, sandbox)
+    from .cluster.kubernetes import connect  # imported late: kubernetes_asyncio is slow to import
+
+    cluster = await connect(settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps)
+    stack.push_async_callback(cluster.close)
+    return dict.fromkeys(names, cluster)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[App]:
+    """A daemon that takes alerts until the block ends; then it drains. Raises: ConfigurationError, JournalError."""
+    refused = refuses_to_listen(settings)
+    if refused:
+        raise ConfigurationError(refused)
+    rules = load_rules(settings)
+    check_receivers(settings, rules)
+    clock, metrics = SystemClock(), Metrics()
+    async with contextlib.AsyncExitStack() as stack:
+        journal = SqlJournal(settings.journal)
+        await journal.open(clock.now())
+        stack.push_async_callback(journal.close)
+        sandboxed = settings.cluster.kind == "sandbox"
+        alertmanager: AlertmanagerApi | SandboxAlertmanager = SandboxAlertmanager()
+        delivered: Callable[[str, tuple[Alert, ...]], None] | None = None
+        if isinstance(alertmanager, SandboxAlertmanager) and sandboxed:
+            delivered = alertmanager.delivered
+        else:
+            alertmanager = AlertmanagerApi({s.name: s.alertmanager for s in settings.sources}, clock.now)
+            stack.push_async_callback(alertmanager.close)
+        doors = Doors(
+            journal=journal,
+            clusters=await _clusters(settings, clock, stack),
+            sources={source.name: source.cluster for source in settings.sources},
+            prometheus=SandboxPrometheus() if sandboxed and not settings.prometheus else PrometheusApi(settings.prometheus),
+            alertmanager=alertmanager,
+            clock=clock,
+            metrics=metrics,
+            rules=rules,
+            limits=settings.process_limits,
+            started_at=clock.now(),
+            settle=settings.settle,
+            quiet_for=settings.quiet_for,
+            own_namespace=settings.own_namespace,
+            watchdog=settings.watchdog,
+        )
+        engine = Engine(doors, _receivers(settings.receivers), settings.journal_keep)
+        engine.announce_rules()
+        intake = Intake(doors, settings.web.max_waiting)
+        server = Server(settings, doors, intake, delivered)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(intake.run()), group.create_task(engine.run(settings.workers))]
+            tasks.append(group.create_task(_watch(settings, engine)))
+            runner, url = await _listen(settings, server)
+            server.serving = True
+            log().info("serving", url=url, rules=len(rules.sources), journal=settings.journal.split(":")[0])
+            try:
+                yield App(settings, doors, engine, url)
+            finally:
+                server.serving = False
+                await runner.cleanup()
+                for task in tasks:
+                    task.cancel()
+
+
+async def _listen(settings: Settings, server: Server) -> tuple[web.AppRunner, str]:
+    host, _, port = settings.web.listen.rpartition(":")
+    context = None
+    if settings.web.tls_cert:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(settings.web.tls_cert, settings.web.tls_key)
+    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=DRAIN)
+    await runner.setup()
+    site = web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port), ssl_context=context)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigurationError(f"cannot listen on {settings.web.listen}: {error.strerror}") from None
+    bound = runner.addresses[0]
+    return runner, f"{'https' if context else 'http'}://{bound[0]}:{bound[1]}"
+
+
+def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
+    """Builds everything that can fail; None where it failed, and the previous rules stay."""
+    try:
+        rules = load_rules(settings)
+        check_receivers(settings, rules)
+    except ConfigurationError as error:
+        findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
+        log().error("rules_not_reloaded", why=str(error), mistakes=findings)
+        engine.doors.metrics.set("config_last_reload_successful", 0)
+        return None
+    return rules
+
+
+async def _watch(settings: Settings, engine: Engine) -> None:
+    """Reloads at SIGHUP and when a rule file changes; folders are watched, so ConfigMap symlink swaps are seen."""
+    again = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.set)
+    folders = {str(path if path.is_dir() else path.parent) for path in map(Path, settings.rules)}
+
+    async def files() -> None:
+        if folders:
+            async for _ in awatch(*folders, recursive=False, step=200):
+                again.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(files())
+        while True:
+            await again.wait()
+            again.clear()
+            rules = reload_rules(settings, engine)
+            if rules is not None and rules.digest != engine.doors.rules.digest:
+                await engine.reload(rules)
+                log().info("rules_reloaded", rules=len(rules.sources), digest=rules.digest)
+            elif rules is not None:
+                engine.announce_rules()
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings):
+        await stop.wait()
+        log().info("stopping")

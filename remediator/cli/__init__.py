@@ -1,0 +1,16 @@
+"""The command line: one file per group of commands; what a command needs is imported when it runs."""
+
+import click
+
+from .. import __version__
+from . import daemon, operators, rules
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Acts on Kubernetes for Alertmanager alerts, under limits, and proves that the act helped."""
+
+
+for command in (*daemon.COMMANDS, *rules.COMMANDS, *operators.COMMANDS):
+    main.add_command(command)

@@ -1,0 +1,135 @@
+"""What operators ask of a running daemon: explain, list, show, approve, deny, pause, resume, cancel, retry."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import show as showing
+from ..errors import RemediatorError
+
+
+class Api:
+    """A running daemon's API, for an operator."""
+
+    def __init__(self, url: str, token_file: Path | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"}
+        if token_file:
+            self._headers["Authorization"] = f"Bearer {token_file.read_text().strip()}"
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer. Raises: RemediatorError with the daemon's own words."""
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(f"{self._url}/api/v1{path}", data, self._headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            try:
+                text = json.load(error).get("error", "")
+            except ValueError:
+                text = ""
+            raise RemediatorError(f"cannot {method} {path}: {text or error.reason}") from None
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise RemediatorError(
+                f"cannot reach remediator at {self._url}: {error}; is it serving? set --url or REMEDIATOR_URL"
+            ) from None
+
+
+def _api(function: Any) -> Any:
+    function = click.option(
+        "--token-file",
+        envvar="REMEDIATOR_TOKEN_FILE",
+        type=click.Path(path_type=Path, exists=True),
+        help="File with your bearer token.",
+    )(function)
+    return click.option("--url", envvar="REMEDIATOR_URL", default="http://127.0.0.1:9099", show_default=True, help="The daemon.")(
+        function
+    )
+
+
+@click.command()
+@click.argument("alert")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@_api
+def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> None:
+    """Why each rule did or did not match ALERT (a fingerprint, or a file with an alert or a webhook), and what it would do now."""
+    question: Any = {"fingerprint": alert}
+    if Path(alert).is_file():
+        data = json.loads(Path(alert).read_text())
+        question = {"alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data}
+    answer = Api(url, token_file).ask("POST", "/explain", question)
+    click.echo(json.dumps(answer, indent=2) if as_json else showing.explanation(answer))
+
+
+@click.command("list")
+@click.option("--state", help="Only those in this state.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@_api
+def list_(state: str | None, as_json: bool, url: str, token_file: Path | None) -> None:
+    """The newest remediations."""
+    query = f"?state={urllib.parse.quote(state)}" if state else ""
+    rows = Api(url, token_file).ask("GET", f"/remediations{query}")
+    click.echo(json.dumps(rows, indent=2) if as_json else showing.table(rows))
+
+
+@click.command()
+@click.argument("remediation")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@_api
+def show(remediation: str, as_json: bool, url: str, token_file: Path | None) -> None:
+    """One remediation, whole: alerts, causes, verdicts, calls, history."""
+    row = Api(url, token_file).ask("GET", f"/remediations/{urllib.parse.quote(remediation)}")
+    click.echo(json.dumps(row, indent=2) if as_json else showing.remediation(row))
+
+
+def _deciding(verb: str, text: str) -> click.Command:
+    @click.command(verb, help=text)
+    @click.argument("remediation")
+    @click.option(
+        "--digest", default="", help="The digest of the plan that you looked at; refused where the plan is another now."
+    )
+    @_api
+    def command(remediation: str, digest: str, url: str, token_file: Path | None) -> None:
+        answer = Api(url, token_file).ask("POST", f"/remediations/{urllib.parse.quote(remediation)}/{verb}", {"digest": digest})
+        click.echo(f"{answer['done']}: {answer['remediation']} (by {answer['by']})")
+
+    return command
+
+
+@click.command()
+@click.argument("scope", default="all")
+@click.option("--reason", required=True, help="Why; shown to everyone.")
+@click.option("--for", "for_", help="How long, such as 2h; default: until resumed.")
+@_api
+def pause(scope: str, reason: str, for_: str | None, url: str, token_file: Path | None) -> None:
+    """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME); what is under way is finished."""
+    answer = Api(url, token_file).ask("POST", "/pauses", {"scope": scope, "reason": reason, "for": for_})
+    click.echo(f"paused {answer['paused']} (by {answer['by']})" + (f" until {answer['until']}" if answer["until"] else ""))
+
+
+@click.command()
+@click.argument("scope", default="all")
+@_api
+def resume(scope: str, url: str, token_file: Path | None) -> None:
+    """Lift the pause of SCOPE."""
+    answer = Api(url, token_file).ask("DELETE", f"/pauses/{urllib.parse.quote(scope, safe='')}")
+    click.echo(f"resumed {answer['resumed']} (by {answer['by']})")
+
+
+COMMANDS = [
+    explain,
+    list_,
+    show,
+    _deciding("approve", "Approve the plan that a remediation waits with."),
+    _deciding("deny", "Refuse the plan that a remediation waits with; it ends."),
+    _deciding("cancel", "End a remediation; what was called already stays."),
+    _deciding("retry", "Send the still firing alerts of an ended remediation back to the rules."),
+    pause,
+    resume,
+]

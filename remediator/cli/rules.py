@@ -1,0 +1,41 @@
+"""check and generate."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+def check(paths: tuple[Path, ...]) -> None:
+    """Check rule files, or folders of them; every mistake is shown with its place and what to do. Exit code 2 where there is one."""
+    from ..rules.loader import load, rule_files
+
+    rules = load(paths)
+    modes = {mode: sum(s.rule.mode == mode for s in rules.sources) for mode in ("observe", "approve", "act")}
+    counted = ", ".join(f"{count} {mode}" for mode, count in modes.items())
+    click.echo(
+        f"{len(rule_files(paths))} files, {len(rules.sources)} rules ({counted}), {len(rules.overrides)} overrides: no mistakes"
+    )
+    click.echo(
+        "not bound yet by this version: time windows, blast radius, replaceability, storm, breaker, growing cooldown, undo"
+    )
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["schema", "rbac", "actions", "reasons", "metrics", "states"]))
+@click.option(
+    "--rules",
+    "paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Rule files for which RBAC is needed; default: every action.",
+)
+def generate(what: str, paths: tuple[Path, ...]) -> None:
+    """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""
+    from ..generate import PAGES
+
+    click.echo(PAGES[what](paths), nl=False)
+
+
+COMMANDS = [check, generate]

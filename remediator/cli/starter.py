@@ -1,0 +1,97 @@
+"""What `remediator init` writes: settings, a first rule file, and Alertmanager's routes."""
+
+import secrets
+from pathlib import Path
+
+from ..errors import ConfigurationError
+
+SETTINGS = """\
+# remediator's settings. Every key that is not set has a safe default.
+rules: [{folder}/rules]
+journal: sqlite:///{folder}/remediator.db        # or postgresql://user@host/db
+
+web:
+  listen: 127.0.0.1:9099                # beyond loopback every source and operator needs a credential
+
+sources:                                # who may post alerts: one per Alertmanager (an HA pair is one)
+  - name: alertmanager
+    token_file: {folder}/secrets/alertmanager
+    cluster: default
+    alertmanager: http://alertmanager:9093   # asked whether an alert is still active; without it nothing acts
+
+operators:                              # who may look, approve, pause: one per person
+  - name: me
+    token_file: {folder}/secrets/me
+
+cluster:
+  kubeconfig: ""                        # empty: the pod's own ServiceAccount
+prometheus: http://prometheus:9090      # for `when` queries and the look-back of alerts
+
+receivers:
+  - name: log
+    kind: log
+"""
+
+RULES = """\
+# A first rule file. It only observes: it plans, shows and does nothing, until `mode: act`.
+version: 1
+groups:
+  - name: workloads
+    scope: {namespaces: ["default"]}    # anchored regexes; nothing outside is touched
+    defaults: {mode: observe, escalate: {to: [log], after: 5m}}
+    rules:
+      - name: roll-back-a-crashing-release
+        match: ['alertname=~"KubePodCrashLooping|PodCrashLooping"']
+        steps:
+          - {action: rollback_workload, with: {changed_within: 1h}}
+"""
+
+ROUTES = """\
+# Merge into Alertmanager's configuration. Alerts go to remediator at once; the pager hears of those that rules may heal
+# only when five minutes did not heal them: a dead remediator cannot prevent that.
+route:
+  receiver: pager
+  routes:
+    - receiver: remediator
+      continue: true
+      group_by: ['...']
+      group_wait: 0s
+      group_interval: 1m
+      repeat_interval: 1h
+    - receiver: pager
+      matchers: ['alertname=~"KubePodCrashLooping|PodCrashLooping"']
+      group_by: ['...']
+      group_wait: 5m
+receivers:
+  - name: remediator
+    webhook_configs:
+      - url: http://127.0.0.1:9099/webhook
+        send_resolved: true
+        max_alerts: 0
+        http_config:
+          authorization: {credentials_file: FOLDER/secrets/alertmanager}
+  - name: pager
+"""
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes the files. Raises: ConfigurationError where one is there already, before anything is written."""
+    place = folder.resolve()
+    files = {
+        "remediator.yaml": SETTINGS.format(folder=place),
+        "rules/first.yaml": RULES,
+        "alertmanager.yaml": ROUTES.replace("FOLDER", str(place)),
+        "secrets/alertmanager": secrets.token_urlsafe(32) + "\n",
+        "secrets/me": secrets.token_urlsafe(32) + "\n",
+    }
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise ConfigurationError(f"cannot write into {folder}: {', '.join(there)} is there already; nothing was changed")
+    out = []
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600 if name.startswith("secrets") else 0o644)
+        path.write_text(text)
+        out.append(path)
+    return out

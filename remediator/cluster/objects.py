@@ -1,0 +1,145 @@
+"""Objects to facts: the climb to the owner, pods and revisions, over whatever can get and list raw objects."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from ..errors import ClusterError
+from ..model.facts import Facts, Revision, Sight, Unknown, annotations, meta, timestamp
+from ..model.plan import bare_template
+from ..model.target import Target
+
+Object = Mapping[str, Any]
+REVISION = "deployment.kubernetes.io/revision"
+READABLE = {
+    "Pod": ("", "v1", "pods"),
+    "Namespace": ("", "v1", "namespaces"),
+    "Node": ("", "v1", "nodes"),
+    "Deployment": ("apps", "v1", "deployments"),
+    "ReplicaSet": ("apps", "v1", "replicasets"),
+    "StatefulSet": ("apps", "v1", "statefulsets"),
+    "DaemonSet": ("apps", "v1", "daemonsets"),
+    "Job": ("batch", "v1", "jobs"),
+    "CronJob": ("batch", "v1", "cronjobs"),
+}
+
+
+class Objects(Protocol):
+    """Reads raw objects. Raises: ClusterError's kinds; `get` answers None for what does not exist."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None: ...
+
+    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]: ...
+
+
+def controller(obj: Object) -> Mapping[str, Any] | None:
+    """The owner reference that controls the object."""
+    return next((o for o in meta(obj).get("ownerReferences") or [] if o.get("controller")), None)
+
+
+def selector_text(selector: Mapping[str, Any]) -> str:
+    """A LabelSelector as the API's query parameter; an empty one selects nothing, and is an error here."""
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or []:
+        key, values = expression["key"], ",".join(expression.get("values") or [])
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
+        parts.append(forms[expression["operator"]])
+    if not parts:
+        raise ClusterError("the workload's selector is empty; it selects nothing")
+    return ",".join(parts)
+
+
+async def observe(objects: Objects, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    """One look: the target, its root, and what the sights ask for. What cannot be read is Unknown."""
+    if target.kind not in READABLE:
+        return Facts(now, target, target, Unknown(f"{target.kind} is a kind that cannot be read yet"))
+    try:
+        obj = await objects.get(target.kind, target.namespace, target.name)
+    except ClusterError as error:
+        return Facts(now, target, target, Unknown(str(error)))
+    if obj is None or (target.uid and str(meta(obj).get("uid")) != target.uid):
+        return Facts(now, target, target, None)
+    try:
+        chain = await _climb(objects, target, obj)
+    except ClusterError as error:
+        return Facts(now, target, target, Unknown(str(error)))
+    root = chain[-1][0]
+    if climb and target.kind == "Pod":
+        readable = [link for link in chain if link[1] is not None]
+        target, obj = readable[-1][0], readable[-1][1] or obj
+    else:
+        target = target.seen(str(meta(obj).get("uid")))
+    return await _look(objects, target, root, obj, sights, now)
+
+
+async def _climb(objects: Objects, target: Target, obj: Object) -> list[tuple[Target, Object | None]]:
+    """From the object to its top controller; the last may be of a kind that cannot be read."""
+    chain: list[tuple[Target, Object | None]] = [(target.seen(str(meta(obj).get("uid"))), obj)]
+    current: Object | None = obj
+    while current is not None and len(chain) < 6:
+        owner = controller(current)
+        if owner is None:
+            break
+        link = Target(target.cluster, str(owner["kind"]), target.namespace, str(owner["name"]), str(owner["uid"]))
+        current = await objects.get(link.kind, link.namespace, link.name) if link.kind in READABLE else None
+        if current is not None and str(meta(current).get("uid")) != link.uid:
+            current = None
+        chain.append((link, current))
+    return chain
+
+
+async def _look(objects: Objects, target: Target, root: Target, obj: Object, sights: frozenset[Sight], now: datetime) -> Facts:
+    namespace: Object | Unknown | None = None
+    pods: tuple[Object, ...] | Unknown = Unknown("not asked for")
+    revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
+    if target.namespace:
+        try:
+            namespace = await objects.get("Namespace", "", target.namespace)
+        except ClusterError as error:
+            namespace = Unknown(str(error))
+    replica_sets: list[Object] = []
+    if target.kind == "Deployment" and sights & {Sight.PODS, Sight.REVISIONS}:
+        try:
+            selector = selector_text(obj["spec"]["selector"])
+            replica_sets = [r for r in await objects.list_objects("ReplicaSet", target.namespace, selector) if _owned(r, target)]
+            revisions = _revisions(obj, replica_sets)
+        except ClusterError as error:
+            revisions = pods = Unknown(str(error))
+    if Sight.PODS in sights and not (isinstance(pods, Unknown) and pods.why != "not asked for"):
+        try:
+            pods = await _pods(objects, target, obj, replica_sets)
+        except ClusterError as error:
+            pods = Unknown(str(error))
+    return Facts(now, target, root, obj, namespace, pods, revisions)
+
+
+def _owned(obj: Object, target: Target) -> bool:
+    owner = controller(obj)
+    return owner is not None and str(owner.get("uid")) == target.uid
+
+
+async def _pods(objects: Objects, target: Target, obj: Object, replica_sets: list[Object]) -> tuple[Object, ...]:
+    if target.kind == "Pod":
+        return (obj,)
+    if target.kind not in {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}:
+        return ()
+    owners = {target.uid, *(str(meta(r).get("uid")) for r in replica_sets)}
+    found = await objects.list_objects("Pod", target.namespace, selector_text(obj["spec"]["selector"]))
+    return tuple(pod for pod in found if (owner := controller(pod)) is not None and str(owner.get("uid")) in owners)
+
+
+def _revisions(deployment: Object, replica_sets: list[Object]) -> tuple[Revision, ...]:
+    wanted = bare_template(deployment["spec"]["template"])
+    numbered = sorted(replica_sets, key=lambda r: int(annotations(r).get(REVISION, 0)))
+    matching = [r for r in numbered if bare_template(r["spec"]["template"]) == wanted]
+    current = matching[-1] if matching else None
+    out = []
+    for item in numbered:
+        status, replicas = item.get("status") or {}, int((item.get("spec") or {}).get("replicas") or 0)
+        ready = int(status.get("readyReplicas") or 0)
+        created = timestamp(meta(item).get("creationTimestamp"))
+        assert created is not None
+        number, healthy = int(annotations(item).get(REVISION, 0)), 0 < replicas == ready
+        name, uid = str(meta(item).get("name")), str(meta(item).get("uid"))
+        out.append(Revision(number, name, uid, created, item["spec"]["template"], replicas, ready, item is current, healthy))
+    return tuple(out)

@@ -1,0 +1,1 @@
+"""Effects in order, talking only to ports: intake, triage, worker, executor, verification, people."""

@@ -1,0 +1,58 @@
+"""Why each rule did or did not match an alert, and what the matching ones would do now: a look without any write."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..model.alert import Alert, AlertStatus, Episode, Fate
+from ..model.facts import Unknown
+from ..model.remediation import Remediation, RemediationId, State
+from ..rules.ruleset import Match
+from . import look as looking
+from . import slices
+from .doors import Doors
+
+
+async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers for a fingerprint that was received, or for an alert given as in a webhook; `error` where neither."""
+    now = doors.clock.now()
+    if question.get("fingerprint"):
+        rows = await doors.journal.episodes(1, str(question["fingerprint"]))
+        if not rows:
+            return {"error": f"no alert with fingerprint {question['fingerprint']} was received"}
+        alert, source, row = _from_row(rows[0]), str(rows[0]["source"]), rows[0]
+    else:
+        given = question.get("alert")
+        if not isinstance(given, dict) or not isinstance(given.get("labels"), dict):
+            return {"error": "give a fingerprint, or an alert with labels"}
+        alert, source, row = _from_given(given, now), next(iter(doors.sources), "local"), {}
+    answers = []
+    for answer in doors.rules.explain(alert, doors.cluster_of(source)):
+        if isinstance(answer, Match):
+            answers.append({"rule": answer.rule.name, "matched": True, **await _would(doors, answer, alert, source, now)})
+        else:
+            answers.append({"rule": answer.rule, "matched": False, "reason": answer.reason, "why": answer.why})
+    fate = {key: row[key] for key in ("fate", "reason", "deliveries", "remediations") if key in row}
+    return {"alert": dict(alert.labels), "fingerprint": alert.fingerprint, "source": source, **fate, "rules": answers}
+
+
+async def _would(doors: Doors, match: Match, alert: Alert, source: str, now: datetime) -> dict[str, Any]:
+    episode = Episode(0, source, alert, True, Fate.PENDING, None, now, now, 1, "")
+    remediation = Remediation(
+        RemediationId("explain"), match.rule.name, match.source.digest, match.target, "", State.QUEUED, None, "", match.rule.mode,
+        0, now, now, None, None, "", "", "", 0,
+    )  # fmt: skip
+    facts = await slices.observe(doors, remediation, match.source, now)
+    if isinstance(facts.object, Unknown):
+        return {"target": str(match.target), "unknown": facts.object.why}
+    return dict((await looking.look(doors, remediation, (episode,), match.source, facts, now)).as_json())
+
+
+def _from_row(row: Mapping[str, Any]) -> Alert:
+    starts_at = datetime.fromisoformat(row["starts_at"])
+    return Alert(row["fingerprint"], AlertStatus.FIRING, row["labels"], row["annotations"], starts_at, None)
+
+
+def _from_given(given: Mapping[str, Any], now: datetime) -> Alert:
+    labels = {str(key): str(value) for key, value in given["labels"].items()}
+    return Alert(str(given.get("fingerprint") or "given"), AlertStatus.FIRING, labels, {}, now, None)

@@ -1,0 +1,195 @@
+"""One look at one remediation: facts, causes, plan and verdicts; nothing is changed. `explain` and dry runs use it too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..guards import limits as limit_guards
+from ..guards import pipeline
+from ..guards.situation import Pause, RuleLimits, Situation
+from ..journal_port import Claim
+from ..model.alert import Activity, Episode
+from ..model.facts import Facts, Unknown
+from ..model.plan import to_json
+from ..model.remediation import Remediation
+from ..model.verdict import Reason, Verdict, deny, hold
+from ..rules import planner, templates
+from ..rules.ruleset import Source
+from ..rules.schema import Rule
+from .doors import Doors, as_json
+
+STRICTNESS = ["act", "approve", "observe"]
+HOLDING = {Reason.NO_CAUSE, Reason.UNKNOWN_FACT, Reason.ROLLOUT_RUNNING, Reason.PAUSED_ROLLOUT}
+LOOK_AGAIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen and decided, before any write."""
+
+    facts: Facts
+    planned: planner.Planned
+    situation: Situation
+    verdicts: list[Verdict]
+
+    def as_json(self) -> Mapping[str, Any]:
+        """As `show` and `explain` print it."""
+        plan = self.planned.plan
+        return {
+            "at": self.facts.at.isoformat(),
+            "target": str(self.facts.target),
+            "root": str(self.facts.root),
+            "causes": [{"name": c.name, "why": c.why, "evidence": c.evidence} for c in self.planned.causes],
+            "verdicts": as_json(self.verdicts),
+            "plan": to_json(plan) if plan else None,
+            "calls": [call.describe() for call in plan.calls] if plan else [],
+            "digest": plan.digest if plan else "",
+        }
+
+
+def strictest(*modes: str | None) -> str:
+    """The strictest of the modes given."""
+    return max((mode for mode in modes if mode), key=STRICTNESS.index)
+
+
+async def first_pass(doors: Doors, claim: Claim, source: Source, now: datetime) -> list[Verdict]:
+    """The guards that need no facts."""
+    return pipeline.ask(pipeline.FIRST, await situation_of(doors, claim.remediation, claim.episodes, source, now))
+
+
+async def situation_of(
+    doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, now: datetime
+) -> Situation:
+    """What guards look at, as far as it is known without facts."""
+    rule = source.rule
+    limits = RuleLimits(rule.limits.attempts, rule.limits.cooldown, rule.limits.per_rule, rule.limits.in_flight)
+    pauses = tuple(Pause(p["scope"], p["reason"], p["author"], p["until"]) for p in await doors.journal.pauses())
+    return Situation(
+        now=now,
+        remediation=remediation.id,
+        rule=rule.name,
+        action=rule.steps[min(remediation.rung, len(rule.steps) - 1)].action,
+        mode=rule.mode,
+        target=remediation.target,
+        root=remediation.target,
+        episodes=episodes,
+        limits=limits,
+        process=doors.limits,
+        started_at=doors.started_at,
+        pauses=pauses,
+        max_age=rule.max_age,
+        pending=rule.pending,
+        lifted=frozenset(source.group.scope.protected),
+        owners=rule.owners.model_dump(),
+        own_namespace=doors.own_namespace,
+        approved_digest=remediation.approved_digest,
+    )
+
+
+async def look(
+    doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, facts: Facts, now: datetime
+) -> Look:
+    """Plans the next rung and asks every guard, the limits included (they are asked again inside begin)."""
+    rule = source.rule
+    situation = await situation_of(doors, remediation, episodes, source, now)
+    tried = await doors.journal.ineffective(rule.name, facts.target.key, now, ineffective_window(rule))
+    facts = replace(facts, own_templates=await doors.journal.own_templates(facts.target.key))
+    skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts)
+    planned = planner.plan(rule, facts, remediation.rung, tried, skipped)
+    step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
+    situation = replace(
+        situation,
+        target=facts.target,
+        root=facts.root,
+        action=step.action,
+        mode=strictest(rule.mode, step.mode),
+        step_attempts=step.limits.attempts,
+        activity=await activity(doors, episodes),
+        inhibitor=await inhibitor(doors, rule, episodes),
+        unmet=await unmet(doors, rule.when, episodes, facts),
+        in_scope=doors.rules.in_scope(source, facts.target),
+        facts=facts,
+        plan=planned.plan,
+    )
+    verdicts = [] if planned.refusal is None else [_refused(planned.refusal.reason, planned.refusal.why)]
+    verdicts += [hold("preconditions", Reason.UNKNOWN_FACT, unknown)] if unknown else []
+    verdicts += pipeline.ask(pipeline.SECOND, situation)
+    if planned.plan is not None:
+        used = await doors.journal.usage(remediation, planned.plan.locks, now, longest_window(rule, doors))
+        verdicts += limit_guards.decide(situation, used)
+    return Look(facts, planned, situation, verdicts)
+
+
+def _refused(reason: Reason, why: str) -> Verdict:
+    return hold("plan", reason, why, LOOK_AGAIN) if reason in HOLDING else deny("plan", reason, why)
+
+
+def ineffective_window(rule: Rule) -> timedelta:
+    """How long an ineffective step is not repeated: the longest of the rule's attempts windows."""
+    return max((rate.window for rate in rule.limits.attempts), default=timedelta(hours=6))
+
+
+def longest_window(rule: Rule, doors: Doors) -> timedelta:
+    """How far back charges count for anything."""
+    own = [*rule.limits.attempts, *rule.limits.per_rule, *(r for s in rule.steps for r in s.limits.attempts)]
+    return max([doors.limits.longest, *(rate.window for rate in own)])
+
+
+async def activity(doors: Doors, episodes: tuple[Episode, ...]) -> Activity:
+    """ACTIVE where any open episode is active and none is muted; the most doubtful otherwise."""
+    found = [await doors.alertmanager.activity(e.source, e.alert) for e in episodes if e.open]
+    for answer in (Activity.SILENCED, Activity.INHIBITED, Activity.UNKNOWN, Activity.ACTIVE):
+        if answer in found:
+            return answer
+    return Activity.NOT_LISTED
+
+
+async def inhibitor(doors: Doors, rule: Rule, episodes: tuple[Episode, ...]) -> str | Unknown | None:
+    """The alert of an `unless` entry that is firing, if any."""
+    if not rule.unless:
+        return None
+    for source in sorted({episode.source for episode in episodes}):
+        firing = await doors.alertmanager.firing(source)
+        if isinstance(firing, Unknown):
+            return firing
+        mine = [e.alert.labels for e in episodes if e.source == source]
+        for entry in rule.unless:
+            for labels in firing:
+                same = any(all(labels.get(key, "") == own.get(key, "") for key in entry.equal) for own in mine)
+                if same and all(matcher.matches(labels) for matcher in entry.match):
+                    return labels.get("alertname", "an alert named in `unless`")
+    return None
+
+
+async def unmet(
+    doors: Doors, queries: tuple[str, ...], episodes: tuple[Episode, ...], facts: Facts
+) -> tuple[tuple[str, Unknown | None], ...]:
+    """The queries that return nothing (None) or cannot be asked."""
+    out: list[tuple[str, Unknown | None]] = []
+    labels = episodes[0].alert.labels if episodes else {}
+    for text in queries:
+        try:
+            query = templates.render(text, labels, facts.target, facts.root, promql=True)
+        except templates.AbsentLabel as error:
+            out.append((text, Unknown(str(error))))
+            continue
+        answer = await doors.prometheus.holds(query)
+        if isinstance(answer, Unknown):
+            out.append((query, answer))
+        elif not answer:
+            out.append((query, None))
+    return tuple(out)
+
+
+async def _skipped(
+    doors: Doors, rule: Rule, rung: int, episodes: tuple[Episode, ...], facts: Facts
+) -> tuple[frozenset[int], str]:
+    """The steps whose own `when` does not hold, and why one could not be asked."""
+    skipped: set[int] = set()
+    for index in range(rung, len(rule.steps)):
+        for query, unknown in await unmet(doors, rule.steps[index].when, episodes, facts):
+            if unknown is not None:
+                return frozenset(skipped), f"cannot ask `{query}`: {unknown.why}"
+            skipped.add(index)
+    return frozenset(skipped), ""

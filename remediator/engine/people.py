@@ -1,0 +1,82 @@
+"""What people are told: messages of an end, of a plan that waits, and the escalation timer."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+
+from ..journal_port import Message
+from ..model.duration import parse_duration
+from ..model.remediation import Remediation, State
+from ..ports import Notifier
+from ..telemetry import log
+from .doors import Doors
+
+TOLD_AT_END = {State.INEFFECTIVE, State.FAILED, State.BLOCKED, State.EXPIRED, State.UNKNOWN}
+GIVE_UP_AFTER = 12
+
+
+def message(remediation: Remediation, state: str, reason: str, why: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The body that every receiver gets."""
+    return {
+        "remediation": remediation.id,
+        "rule": remediation.rule,
+        "target": str(remediation.target),
+        "state": state,
+        "reason": reason,
+        "why": why,
+        "show": f"remediator show {remediation.id}",
+        **(more or {}),
+    }
+
+
+def to_all(receivers: list[str], body: Mapping[str, Any]) -> tuple[Message, ...]:
+    """One message for each receiver."""
+    return tuple(Message(name, body) for name in receivers)
+
+
+async def escalate(doors: Doors, now: datetime) -> None:
+    """Tells people of remediations that take too long; a converged attempt within its time is waited for."""
+    for remediation in await doors.journal.escalations(now):
+        shown = await doors.journal.show(remediation.id)
+        if shown is None:
+            continue
+        later = _within_verification(shown, now) if remediation.state is State.VERIFYING else None
+        receivers = shown["rule_text"]["escalate"]["to"]
+        why = f"not healed yet: {remediation.state}" + (f" ({remediation.why})" if remediation.why else "")
+        body = message(remediation, remediation.state, remediation.reason or "", why)
+        await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
+        if later is None:
+            doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")
+
+
+def _within_verification(shown: Mapping[str, Any], now: datetime) -> datetime | None:
+    last = shown["attempts"][-1] if shown["attempts"] else None
+    if last is None or last["converged_at"] is None:
+        return None
+    ends = datetime.fromisoformat(last["converged_at"]) + timedelta(seconds=last["plan"].get("resolved_within", 1800))
+    return ends if ends > now else None
+
+
+async def deliver(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
+    """Delivers what the outbox holds; a failure is tried again with growing pauses, then given up and logged."""
+    for row in await doors.journal.outbox(now):
+        receiver = receivers.get(row["receiver"])
+        if receiver is None:
+            await doors.journal.delivered(row["id"], now, f"no receiver {row['receiver']} is configured", None)
+            log().error("message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"])
+            continue
+        error: str | None = None
+        again: datetime | None = None
+        try:
+            await receiver.notify(row["body"])
+        except (aiohttp.ClientError, OSError, TimeoutError) as failure:
+            error = f"{type(failure).__name__}: {failure}"[:300]
+            last = row["tries"] + 1 >= GIVE_UP_AFTER
+            again = None if last else now + min(parse_duration("10m"), timedelta(seconds=5 * 2 ** row["tries"]))
+        outcome = "delivered" if error is None else "retrying" if again else "given_up"
+        doors.metrics.count("notifications_total", receiver.kind, outcome)
+        if error:
+            log().warning("notification_failed", receiver=row["receiver"], outcome=outcome, error=error)
+        await doors.journal.delivered(row["id"], now, error, again)

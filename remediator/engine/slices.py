@@ -1,0 +1,69 @@
+"""What every slice of work shares: one look at the target, and the one place where a slice ends."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from ..errors import ClusterError
+from ..journal_port import Claim, Move
+from ..model.facts import Facts, Unknown
+from ..model.remediation import LIVE, Remediation, State, next_state
+from ..rules import planner
+from ..rules.ruleset import Source
+from ..telemetry import log
+from . import people
+from .doors import Doors
+
+EVENTS = {State.SUCCEEDED: "Remediated", State.INEFFECTIVE: "RemediationIneffective", State.FAILED: "RemediationFailed"}
+
+
+async def observe(doors: Doors, remediation: Remediation, source: Source, now: datetime) -> Facts:
+    """One look at the target, with all that the rule must see."""
+    cluster = doors.clusters.get(remediation.target.cluster)
+    if cluster is None:
+        return Facts(
+            now, remediation.target, remediation.target, Unknown(f"no cluster {remediation.target.cluster} is configured")
+        )
+    climb = source.rule.target != "object"
+    return await cluster.observe(remediation.target, climb, planner.sights(source.rule), now)
+
+
+async def finish(doors: Doors, claim: Claim, move: Move) -> State:
+    """The one place where a slice ends: transition, messages, metrics, log and the Event on the target."""
+    remediation = claim.remediation
+    texts = doors.rules.find(remediation.rule)
+    receivers = list(texts.rule.escalate.to) if texts else list((claim.rule_text.get("escalate") or {}).get("to") or [])
+    if move.event is not None:
+        after = next_state(remediation.state, move.event)
+        if after in people.TOLD_AT_END:
+            body = people.message(remediation, after, move.reason or "", move.why)
+            move = replace(move, messages=(*move.messages, *people.to_all(receivers, body)))
+    state = await doors.journal.move(remediation, move)
+    if move.change and move.change.outcome and claim.attempts:
+        doors.metrics.count("attempts_total", remediation.rule, claim.attempts[-1].action, move.change.outcome)
+    log().info(
+        "remediation_moved",
+        remediation_id=remediation.id,
+        rule=remediation.rule,
+        target=str(remediation.target),
+        state=state,
+        reason=move.reason,
+        why=move.why,
+    )
+    if state not in LIVE:
+        doors.metrics.count("remediations_total", remediation.rule, state)
+        if state is State.SUCCEEDED:
+            doors.metrics.observe("time_to_remediate_seconds", (move.now - remediation.born_at).total_seconds(), remediation.rule)
+        doors.wake.set()
+        await announce(doors, remediation, EVENTS.get(state), move.why)
+    return state
+
+
+async def announce(doors: Doors, remediation: Remediation, event: str | None, text: str) -> None:
+    """A Kubernetes Event on the target; failing to write one is logged, and changes nothing."""
+    cluster = doors.clusters.get(remediation.target.cluster)
+    if event is None or cluster is None:
+        return
+    try:
+        await cluster.announce(remediation.target, event, f"{remediation.rule} ({remediation.id}): {text}", event != "Remediated")
+    except ClusterError as error:
+        log().warning("event_not_written", remediation_id=remediation.id, why=str(error))

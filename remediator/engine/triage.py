@@ -1,0 +1,63 @@
+"""Triage: pending episodes to remediations. It knows only labels, and asks Alertmanager of what came late."""
+
+from datetime import datetime, timedelta
+
+from ..journal_port import Triaged, Wanted
+from ..model.alert import Activity, Episode, Fate
+from ..model.verdict import Reason
+from ..rules.ruleset import Match
+from ..telemetry import log
+from .doors import Doors
+
+BATCH = 500
+ASK_AGAIN = timedelta(seconds=30)
+
+
+async def run(doors: Doors, now: datetime) -> int:
+    """Decides every pending episode that is due; how many."""
+    total = 0
+    while True:
+        batch = await doors.journal.pending(now, BATCH)
+        if not batch:
+            return total
+        decided = [await decide(doors, episode, now) for episode in batch]
+        await doors.journal.triaged(decided, now)
+        for item in decided:
+            doors.metrics.count("episodes_total", item.fate)
+            reason = item.reason or ("matched" if item.wanted else "")
+            log().info(
+                "alert_triaged",
+                alertname=item.episode.alert.name,
+                fingerprint=item.episode.fingerprint,
+                fate=item.fate,
+                reason=reason,
+            )
+        total += len(batch)
+
+
+async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
+    """One episode's fate."""
+    rules = doors.rules
+    if episode.reopened:
+        activity = await doors.alertmanager.activity(episode.source, episode.alert)
+        if activity is Activity.UNKNOWN:
+            return Triaged(episode, Fate.PENDING, Reason.UNKNOWN_FACT, rules.digest, again_at=now + ASK_AGAIN)
+        if activity is Activity.NOT_LISTED:
+            return Triaged(episode, Fate.STALE, Reason.STALE_ALERT, rules.digest)
+    matches, reason = rules.match(episode.alert, doors.cluster_of(episode.source))
+    if not matches:
+        return Triaged(episode, Fate.UNMATCHED, reason, rules.digest)
+    return Triaged(episode, Fate.ATTACHED, None, rules.digest, tuple(_wanted(doors, match) for match in matches))
+
+
+def _wanted(doors: Doors, match: Match) -> Wanted:
+    rule = match.rule
+    return Wanted(
+        rule=rule.name,
+        rule_digest=match.source.digest,
+        rule_text=rule.model_dump(mode="json", by_alias=True),
+        mode=rule.mode,
+        target=match.target,
+        escalate_after=rule.escalate.after,
+        settle=doors.settle,
+    )

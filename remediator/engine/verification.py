@@ -1,0 +1,149 @@
+"""Verification: the cluster converged *and* the proof holds for a while; asked at every timer until a deadline."""
+
+from datetime import datetime, timedelta
+
+from ..actions import ACTIONS
+from ..journal_port import AttemptChange, Claim, Move
+from ..model.alert import Activity
+from ..model.duration import format_duration
+from ..model.facts import Facts, Unknown
+from ..model.plan import Verification, from_json
+from ..model.remediation import Attempt, Event, Outcome
+from ..model.verdict import Reason
+from ..rules.ruleset import Source
+from ..rules.schema import Rule, Step
+from . import executor
+from . import look as looking
+from .doors import Doors
+
+SOON = timedelta(seconds=3)
+LATER = timedelta(seconds=15)
+
+
+async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Move:
+    """One look at what became of the last attempt."""
+    attempt = claim.attempts[-1]
+    remediation = claim.remediation
+    if remediation.cancel_by:
+        change = AttemptChange(outcome=Outcome.CANCELLED)
+        return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by, attempt=attempt.id, change=change)
+    rule = source.rule if source else Rule.model_validate(claim.rule_text)
+    step = rule.steps[attempt.step] if attempt.step < len(rule.steps) else rule.steps[-1]
+    cluster = doors.clusters.get(remediation.target.cluster)
+    action = ACTIONS[attempt.action]
+    facts = Facts(now, remediation.target, remediation.target, Unknown("no such cluster is configured"))
+    if cluster is not None:
+        facts = await cluster.observe(remediation.target, False, action.sights, now)
+    seen = action.verify(from_json(attempt.plan), attempt.evidence or {}, facts)
+    match seen:
+        case Verification.OVERTAKEN:
+            why = f"others changed {remediation.target} after us; nothing is undone"
+            return executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
+        case Verification.WORSE:
+            why = "fewer ready pods than before, or new restarts of older pods"
+            return executor.next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
+        case Verification.UNKNOWN:
+            return _lost_sight(claim, attempt, rule, now)
+        case Verification.WAITING:
+            return _not_converged(claim, source, attempt, now)
+    return await _converged(doors, claim, source, rule, step, attempt, now)
+
+
+def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, now: datetime) -> Move:
+    since = attempt.applied_at or attempt.begun_at
+    within = timedelta(seconds=attempt.plan["converged_within"])
+    if now - since > within:
+        why = f"not converged within {format_duration(within)}"
+        return executor.next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
+    change = AttemptChange(clear_proof=True) if attempt.proved_since else None
+    return Move(None, now, due=now + SOON, why="waiting for the rollout to complete", attempt=attempt.id, change=change)
+
+
+def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Move:
+    since = attempt.converged_at or attempt.applied_at or attempt.begun_at
+    if now - since > timedelta(seconds=attempt.plan["resolved_within"]) + rule.expire:
+        change = AttemptChange(outcome=Outcome.UNKNOWN)
+        return Move(
+            Event.LOSE_SIGHT,
+            now,
+            reason=Reason.UNKNOWN_FACT,
+            why="could not be verified in time",
+            attempt=attempt.id,
+            change=change,
+        )
+    return Move(
+        None,
+        now,
+        due=now + LATER,
+        reason=Reason.UNKNOWN_FACT,
+        why="what is needed to verify cannot be observed now",
+        attempt=attempt.id,
+    )
+
+
+async def _converged(
+    doors: Doors, claim: Claim, source: Source | None, rule: Rule, step: Step, attempt: Attempt, now: datetime
+) -> Move:
+    since = attempt.converged_at or now
+    change = AttemptChange(converged_at=since)
+    last = attempt.step + 1 >= len(rule.steps)
+    if step.then == "next" and not last:
+        return executor.next_rung(
+            claim, source, attempt, now, Outcome.CONVERGED, Reason.RESOLVED, "converged; on to the next step"
+        )
+    proof = await _proof(doors, claim, step, now)
+    if isinstance(proof, Unknown):
+        move = _lost_sight(claim, attempt, rule, now)
+        return (
+            move
+            if move.event
+            else Move(None, now, due=move.due, reason=move.reason, why=proof.why, attempt=attempt.id, change=change)
+        )
+    within = timedelta(seconds=attempt.plan["resolved_within"])
+    if not proof:
+        if now - since > within:
+            why = f"converged, but the alert still fires {format_duration(within)} later"
+            return executor.next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
+        pause = SOON if now - since < timedelta(minutes=1) else LATER
+        change = AttemptChange(converged_at=since, clear_proof=True)
+        return Move(None, now, due=now + pause, why="converged; waiting for the proof", attempt=attempt.id, change=change)
+    proved = attempt.proved_since or now
+    quiet = timedelta(seconds=attempt.plan["quiet_for"])
+    if now - proved >= quiet:
+        change = AttemptChange(converged_at=since, proved_since=proved, outcome=Outcome.SUCCEEDED)
+        return Move(
+            Event.PROVED,
+            now,
+            why=f"{attempt.plan['summary']}: converged, and proved for {format_duration(quiet)}",
+            attempt=attempt.id,
+            change=change,
+        )
+    change = AttemptChange(converged_at=since, proved_since=proved)
+    return Move(None, now, due=proved + quiet, why="proved; watching that it lasts", attempt=attempt.id, change=change)
+
+
+async def _proof(doors: Doors, claim: Claim, step: Step, now: datetime) -> bool | Unknown:
+    """Whether the step's proof holds now."""
+    until = step.verify.until or ACTIONS[step.action].proof
+    if until == "converged":
+        return True
+    if until == "resolved":
+        return await _resolved(doors, claim, now)
+    facts = Facts(now, claim.remediation.target, claim.remediation.target, None)
+    for query, unknown in await looking.unmet(doors, tuple(until), claim.episodes, facts):
+        return Unknown(f"cannot ask `{query}`: {unknown.why}") if unknown else False
+    return True
+
+
+async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown:
+    """Whether every attached alert resolved: it was delivered, or its settled Alertmanager no longer lists it."""
+    still_open = [episode for episode in claim.episodes if episode.open]
+    for episode in still_open:
+        answer = await doors.alertmanager.activity(episode.source, episode.alert)
+        if answer is Activity.NOT_LISTED:
+            await doors.journal.close_episode(episode, now)
+        elif answer is Activity.ACTIVE:
+            return False
+        else:
+            return Unknown(f"the alert is {answer}" if answer is not Activity.UNKNOWN else "Alertmanager cannot be asked")
+    return True

@@ -1,0 +1,167 @@
+"""The worker: claims a due remediation, does one slice of work, sets the next timer, lets go."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..errors import LeaseLost
+from ..journal_port import Claim, Move
+from ..model.duration import format_duration
+from ..model.facts import Unknown
+from ..model.remediation import WAITING, Event, Outcome, State
+from ..model.verdict import Decision, Reason, Verdict
+from ..rules.ruleset import Source
+from ..telemetry import log
+from . import executor, people, verification
+from . import look as looking
+from .doors import Doors, as_json
+from .look import Look
+from .slices import finish, observe
+
+LEASE = timedelta(seconds=60)
+LEAST_WAIT = timedelta(seconds=1)
+
+
+async def run_one(doors: Doors, now: datetime) -> bool:
+    """One slice for the most overdue remediation; False where none is due."""
+    claim = await doors.journal.claim(now, LEASE)
+    if claim is None:
+        return False
+    try:
+        await work(doors, claim)
+    except LeaseLost as error:
+        log().info("lease_lost", remediation_id=claim.remediation.id, why=str(error))
+    return True
+
+
+async def work(doors: Doors, claim: Claim) -> None:
+    """The slice that the state asks for."""
+    now = doors.clock.now()
+    remediation = claim.remediation
+    alert = claim.episodes[0].alert if claim.episodes else None
+    source = doors.rules.find(remediation.rule, alert)
+    if remediation.state not in WAITING:
+        await _acting(doors, claim, source, now)
+        return
+    ended = _ended_before_acting(claim, source, now)
+    if ended is not None:
+        await finish(doors, claim, ended)
+        return
+    assert source is not None
+    verdicts = await looking.first_pass(doors, claim, source, now)
+    strongest = doors.count_verdicts(remediation.rule, verdicts)
+    if strongest.decision in (Decision.DENY, Decision.HOLD) and source.rule.mode != "observe":
+        await _follow(doors, claim, strongest, {"verdicts": as_json(verdicts)}, source, now)
+        return
+    await _observe_and_act(doors, claim, source, now)
+
+
+async def _acting(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
+    if claim.remediation.state is State.EXECUTING:
+        move = await executor.recover(doors, claim, source, now)
+    else:
+        move = await verification.check(doors, claim, source, now)
+    await finish(doors, claim, move)
+
+
+def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> Move | None:
+    """What ends a waiting remediation before anything is looked at."""
+    remediation = claim.remediation
+    if remediation.cancel_by:
+        return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by)
+    if source is None or source.digest != remediation.rule_digest:
+        gone = "was withdrawn" if source is None else "was changed"
+        return Move(Event.SUPERSEDE, now, reason=Reason.RULE_CHANGED, why=f"rule {remediation.rule} {gone}")
+    if not any(episode.open for episode in claim.episodes):
+        return Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="the alert resolved before anything was done")
+    rule = source.rule
+    if now - remediation.born_at > rule.deadline:
+        why = f"no step may begin later than {format_duration(rule.deadline)} after its birth"
+        return Move(after_attempts(claim, Event.EXPIRE), now, reason=Reason.DEADLINE, why=why)
+    held = now - remediation.held_since if remediation.held_since else timedelta()
+    if remediation.state is State.HELD and held > rule.expire:
+        return Move(
+            after_attempts(claim, Event.EXPIRE),
+            now,
+            reason=remediation.reason,
+            why=f"held for {format_duration(held)}: {remediation.why}",
+        )
+    waited = now - remediation.changed_at
+    if remediation.state is State.AWAITING_APPROVAL and not remediation.approved_digest and waited > rule.approval.expires:
+        return Move(
+            after_attempts(claim, Event.EXPIRE),
+            now,
+            reason=Reason.APPROVAL_EXPIRED,
+            why=f"nobody decided within {format_duration(rule.approval.expires)}",
+        )
+    return None
+
+
+def after_attempts(claim: Claim, otherwise: Event) -> Event:
+    """A ladder that cannot go on ends as its last attempt did."""
+    if not claim.attempts:
+        return otherwise
+    return Event.UNPROVED if claim.attempts[-1].outcome is Outcome.INEFFECTIVE else Event.FAIL
+
+
+async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: datetime) -> None:
+    remediation, rule = claim.remediation, source.rule
+    facts = await observe(doors, remediation, source, now)
+    if isinstance(facts.object, Unknown):
+        verdict = Verdict("facts", Decision.HOLD, Reason.UNKNOWN_FACT, facts.object.why, looking.LOOK_AGAIN)
+        await _follow(doors, claim, verdict, {"verdicts": as_json([verdict])}, source, now)
+        return
+    if not await doors.journal.retarget(remediation, facts.target, facts.root.key, now):
+        return
+    seen = await looking.look(doors, remediation, claim.episodes, source, facts, now)
+    if await _resolved_unseen(doors, claim, seen, now):
+        await finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="Alertmanager no longer lists the alert"))
+        return
+    strongest = doors.count_verdicts(rule.name, seen.verdicts)
+    if strongest.decision is Decision.ALLOW and seen.planned.plan is not None:
+        denied = await executor.begin(doors, claim, source, seen, now)
+        if denied is None:
+            return
+        strongest = denied
+    await _follow(doors, claim, strongest, dict(seen.as_json()), source, now, seen)
+
+
+async def _resolved_unseen(doors: Doors, claim: Claim, seen: Look, now: datetime) -> bool:
+    """Where a settled Alertmanager lists none of the alerts: they resolved, though nobody delivered it."""
+    if seen.situation.activity != "not_listed":
+        return False
+    for episode in claim.episodes:
+        if episode.open:
+            await doors.journal.close_episode(episode, now)
+    return True
+
+
+async def _follow(
+    doors: Doors, claim: Claim, verdict: Verdict, shown: dict[str, Any], source: Source, now: datetime, seen: Look | None = None
+) -> None:
+    """What a verdict that is not to allow leads to."""
+    remediation = claim.remediation
+    if verdict.reason is Reason.OBSERVE_MODE:
+        await finish(doors, claim, Move(Event.OBSERVE, now, reason=verdict.reason, why=verdict.why, look=shown))
+    elif verdict.reason is Reason.OPERATOR:
+        await finish(doors, claim, Move(Event.CANCEL, now, reason=verdict.reason, why=verdict.why, look=shown))
+    elif verdict.decision is Decision.DENY:
+        await finish(
+            doors, claim, Move(after_attempts(claim, Event.BLOCK), now, reason=verdict.reason, why=verdict.why, look=shown)
+        )
+    elif verdict.decision is Decision.APPROVE and seen is not None and seen.planned.plan is not None:
+        new = remediation.state is not State.AWAITING_APPROVAL or bool(remediation.approved_digest)
+        plan = seen.planned.plan
+        more = {"plan": plan.summary, "digest": plan.digest, "approve": f"remediator approve {remediation.id}"}
+        body = people.message(remediation, State.AWAITING_APPROVAL, Reason.APPROVAL_REQUIRED, verdict.why, more)
+        told = people.to_all(list(source.rule.escalate.to), body) if new else ()
+        due = min(now + timedelta(seconds=30), remediation.changed_at + source.rule.approval.expires + LEAST_WAIT)
+        due = max(due, now + timedelta(seconds=15)) if not new else now + timedelta(seconds=15)
+        await finish(
+            doors,
+            claim,
+            Move(Event.ASK, now, due=due, reason=verdict.reason, why=verdict.why, look=shown, messages=told, clear_approval=True),
+        )
+    else:
+        wait = max(verdict.retry_after or looking.LOOK_AGAIN, LEAST_WAIT)
+        wait = min(wait, source.rule.expire)
+        await finish(doors, claim, Move(Event.HOLD, now, due=now + wait, reason=verdict.reason, why=verdict.why, look=shown))

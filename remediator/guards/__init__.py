@@ -1,0 +1,1 @@
+"""Checks before acting: one file per guard, asked in the pipeline's order; all verdicts are kept, the strongest wins."""

@@ -1,0 +1,20 @@
+"""activity: the alert's Alertmanager lists it as active now, and nobody silenced it."""
+
+from ..model.alert import Activity
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+HELD = {
+    Activity.SILENCED: (Reason.SILENCED, "the alert is silenced in Alertmanager"),
+    Activity.INHIBITED: (Reason.INHIBITED, "the alert is inhibited in Alertmanager"),
+    Activity.NOT_LISTED: (Reason.NOT_ACTIVE, "Alertmanager does not list the alert as active"),
+    Activity.UNKNOWN: (Reason.UNKNOWN_FACT, "Alertmanager cannot be asked whether the alert is still active"),
+}
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds unless the alert is active."""
+    if situation.activity in HELD:
+        reason, why = HELD[situation.activity]
+        return hold("activity", reason, why)
+    return allow("activity")

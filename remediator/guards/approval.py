@@ -1,0 +1,15 @@
+"""approval: in approve mode a person must have approved exactly this plan's digest."""
+
+from ..model.verdict import Decision, Reason, Verdict, allow
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Asks for an approval unless the plan's digest was approved."""
+    if situation.mode != "approve" or situation.plan is None:
+        return allow("approval")
+    digest = situation.plan.digest
+    if situation.approved_digest == digest:
+        return allow("approval")
+    changed = "; the plan changed since it was approved" if situation.approved_digest else ""
+    return Verdict("approval", Decision.APPROVE, Reason.APPROVAL_REQUIRED, f"needs an approval of {digest}{changed}")

@@ -1,0 +1,23 @@
+"""freshness: the alert was confirmed active not too long ago, and has been firing for as long as the rule asks."""
+
+from datetime import timedelta
+
+from ..model.duration import format_duration
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds while nothing confirms the alert, or while it is younger than `pending`."""
+    still_open = [episode for episode in situation.episodes if episode.open]
+    if not still_open:
+        return hold("freshness", Reason.NOT_ACTIVE, "every alert of this remediation has resolved")
+    age = situation.now - max(episode.confirmed_at for episode in still_open)
+    if age > situation.max_age:
+        return hold("freshness", Reason.NOT_ACTIVE, f"not confirmed active for {format_duration(age)}")
+    firing = situation.now - min(episode.alert.starts_at for episode in still_open)
+    if firing < situation.pending:
+        left = situation.pending - firing
+        why = f"firing for {format_duration(firing)}; the rule waits for {format_duration(situation.pending)}"
+        return hold("freshness", Reason.TOO_RECENT, why, max(left, timedelta(seconds=1)))
+    return allow("freshness")

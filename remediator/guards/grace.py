@@ -1,0 +1,13 @@
+"""grace: for a while after a start, what was pending before is let settle: bulk delivery is no new trouble."""
+
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds an alert that began before the daemon did, until the grace period is over."""
+    over = situation.started_at + situation.process.grace
+    old_news = any(episode.alert.starts_at < situation.started_at for episode in situation.episodes)
+    if old_news and situation.now < over:
+        return hold("grace", Reason.STARTUP_GRACE, "the alert is older than this daemon", over - situation.now)
+    return allow("grace")

@@ -1,0 +1,14 @@
+"""inhibition: an alert that the rule's `unless` names is firing, so the trouble is elsewhere."""
+
+from ..model.facts import Unknown
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds while such an alert fires, or while that cannot be known."""
+    if isinstance(situation.inhibitor, Unknown):
+        return hold("inhibition", Reason.UNKNOWN_FACT, f"cannot know whether `unless` holds: {situation.inhibitor.why}")
+    if situation.inhibitor:
+        return hold("inhibition", Reason.INHIBITED, f"{situation.inhibitor} is firing too")
+    return allow("inhibition")

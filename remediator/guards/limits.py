@@ -1,0 +1,101 @@
+"""limits: target lock, cooldown, attempts, rates and in flight: decided inside the begin transaction.
+
+Pure over what the journal read there, so that no two remediations can both pass. A remediation's own charges and
+locks do not count against it, except for `attempts`, `rates` and the like, which count every attempt ever begun.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from ..model.duration import format_duration
+from ..model.usage import Charge, Rate, Usage
+from ..model.verdict import Reason, Verdict, allow, deny, hold
+from .situation import Situation
+
+
+def decide(situation: Situation, usage: Usage) -> list[Verdict]:
+    """Every limit's verdict, in order."""
+    return [
+        target_lock(situation, usage),
+        cooldown(situation, usage),
+        attempts(situation, usage),
+        *rates(situation, usage),
+        in_flight(situation, usage),
+    ]
+
+
+def target_lock(situation: Situation, usage: Usage) -> Verdict:
+    """Holds while another remediation holds a lock that the plan needs."""
+    for key, holder in usage.locks.items():
+        if holder != situation.remediation:
+            return hold("target_lock", Reason.TARGET_BUSY, f"remediation {holder} holds the lock on {key}", timedelta(seconds=5))
+    return allow("target_lock")
+
+
+def cooldown(situation: Situation, usage: Usage) -> Verdict:
+    """Holds until the rule's cooldown since its last act on this target is over; rungs of one ladder do not wait."""
+    own = any(charge.remediation == situation.remediation for charge in usage.charges)
+    if usage.ended is None or own:
+        return allow("cooldown")
+    left = usage.ended + situation.limits.cooldown - situation.now
+    if left <= timedelta():
+        return allow("cooldown")
+    return hold("cooldown", Reason.COOLDOWN, f"{format_duration(left)} of the cooldown are left", left)
+
+
+def attempts(situation: Situation, usage: Usage) -> Verdict:
+    """Denies once the rule's attempts on this root are spent: gave up, people are told."""
+    mine = [c for c in usage.charges if c.rule == situation.rule and c.root_key == situation.root.key]
+    for rate in (*situation.limits.attempts,):
+        used = _within(mine, rate, situation)
+        if len(used) >= rate.count:
+            return deny("attempts", Reason.GAVE_UP, f"{_spent(rate)} attempts on {situation.root} are spent")
+    for rate in situation.step_attempts:
+        used = _within([c for c in mine if c.action == situation.action], rate, situation)
+        if len(used) >= rate.count:
+            return deny(
+                "attempts", Reason.GAVE_UP, f"{_spent(rate)} attempts of {situation.action} on {situation.root} are spent"
+            )
+    return allow("attempts")
+
+
+def rates(situation: Situation, usage: Usage) -> list[Verdict]:
+    """Holds until a rate frees: per rule, root, action, namespace and over all."""
+    process, limits = situation.process, situation.limits
+    scopes: list[tuple[str, tuple[Rate, ...], Callable[[Charge], bool]]] = [
+        ("rule", limits.per_rule, lambda c: c.rule == situation.rule),
+        ("root", process.root, lambda c: c.root_key == situation.root.key),
+        ("action", process.action, lambda c: c.action == situation.action),
+        ("namespace", process.namespace, lambda c: c.namespace == situation.target.namespace),
+        ("global", process.everything, lambda c: True),
+    ]
+    return [_rate(name, rates_, list(filter(counts, usage.charges)), situation) for name, rates_, counts in scopes]
+
+
+def in_flight(situation: Situation, usage: Usage) -> Verdict:
+    """Holds while the rule acts on as many targets as it may."""
+    if usage.in_flight >= situation.limits.in_flight:
+        why = f"rule {situation.rule} is acting on {usage.in_flight} targets, which is as many as it may"
+        return hold("in_flight", Reason.TOO_MANY_IN_FLIGHT, why)
+    return allow("in_flight")
+
+
+def _rate(scope: str, limits: tuple[Rate, ...], charges: list[Charge], situation: Situation) -> Verdict:
+    guard = f"rate_{scope}"
+    for rate in limits:
+        used = _within(charges, rate, situation)
+        if len(used) >= rate.count:
+            if rate.count == 0:
+                return deny(guard, Reason.RATE_LIMITED, f"the {scope} rate is zero")
+            frees = sorted(c.at for c in used)[len(used) - rate.count] + rate.window - situation.now
+            why = f"{_spent(rate)} per {scope} used up; frees in {format_duration(frees)}"
+            return hold(guard, Reason.RATE_LIMITED, why, max(frees, timedelta(seconds=1)))
+    return allow(guard)
+
+
+def _within(charges: list[Charge], rate: Rate, situation: Situation) -> list[Charge]:
+    return [charge for charge in charges if charge.at > situation.now - rate.window]
+
+
+def _spent(rate: Rate) -> str:
+    return f"{rate.count}/{format_duration(rate.window)}"

@@ -1,0 +1,11 @@
+"""mode: a rule that observes never acts; its plan is made and shown."""
+
+from ..model.verdict import Reason, Verdict, allow, deny
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Denies in observe mode, last of all, so that every other verdict is seen too."""
+    if situation.mode == "observe":
+        return deny("mode", Reason.OBSERVE_MODE, f"rule {situation.rule} only observes")
+    return allow("mode")

@@ -1,0 +1,45 @@
+"""opt_out: annotations on the target, its root or its namespace that say no.
+
+`remediator.io/disabled: "true"`, `remediator.io/paused-until: <RFC 3339>`, `remediator.io/deny: action,action`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..model.facts import Unknown, annotations, timestamp
+from ..model.plan import PREFIX
+from ..model.verdict import Reason, Verdict, allow, deny, hold
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Denies or holds as the annotations say; an unreadable time holds."""
+    facts = situation.facts
+    if facts is None:
+        return allow("opt_out")
+    if isinstance(facts.namespace, Unknown):
+        return hold("opt_out", Reason.UNKNOWN_FACT, f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}")
+    for obj, what in ((facts.object, str(situation.target)), (facts.namespace, f"namespace {situation.target.namespace}")):
+        if isinstance(obj, Mapping):
+            verdict = _check(obj, what, situation)
+            if verdict:
+                return verdict
+    return allow("opt_out")
+
+
+def _check(obj: Mapping[str, Any], what: str, situation: Situation) -> Verdict | None:
+    notes = annotations(obj)
+    if notes.get(f"{PREFIX}/disabled", "").lower() == "true":
+        return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/disabled")
+    denied = {word.strip() for word in notes.get(f"{PREFIX}/deny", "").split(",")}
+    if situation.action in denied:
+        return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/deny: {situation.action}")
+    until = notes.get(f"{PREFIX}/paused-until")
+    if until is None:
+        return None
+    try:
+        over = timestamp(until)
+        paused = over is None or situation.now < over
+    except (ValueError, TypeError):
+        return hold("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/paused-until with an unreadable time")
+    return hold("opt_out", Reason.OPTED_OUT, f"{what} is paused until {until}") if paused else None

@@ -1,0 +1,30 @@
+"""The guards in their order: a literal list. The limits come last, inside the begin transaction."""
+
+from collections.abc import Callable
+
+from ..model.verdict import Verdict
+from . import activity, approval, freshness, grace, inhibition, mode, opt_out, ownership, pause, preconditions, protection, scope
+from .situation import Situation
+
+Guard = Callable[[Situation], Verdict]
+
+FIRST: list[Guard] = [pause.check, freshness.check, grace.check, protection.check]
+SECOND: list[Guard] = [
+    pause.check,
+    freshness.check,
+    activity.check,
+    grace.check,
+    scope.check,
+    protection.check,
+    opt_out.check,
+    ownership.check,
+    inhibition.check,
+    preconditions.check,
+    approval.check,
+    mode.check,
+]
+
+
+def ask(guards: list[Guard], situation: Situation) -> list[Verdict]:
+    """Every guard's verdict."""
+    return [guard(situation) for guard in guards]

@@ -1,0 +1,14 @@
+"""preconditions: every `when` query of the rule returns something."""
+
+from ..model.facts import Unknown
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds while a query returns nothing, or cannot be asked."""
+    for query, unknown in situation.unmet:
+        if isinstance(unknown, Unknown):
+            return hold("preconditions", Reason.UNKNOWN_FACT, f"cannot ask `{query}`: {unknown.why}")
+        return hold("preconditions", Reason.PRECONDITION, f"`{query}` returns nothing")
+    return allow("preconditions")

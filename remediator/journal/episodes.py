@@ -1,0 +1,294 @@
+"""Episodes: what was delivered, what triage decided, and what sends them back to triage."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..journal_port import Delivery, Triaged, Wanted
+from ..model.alert import Alert, AlertStatus, Episode, Fate
+from ..model.identity import Change, Known, decide
+from ..model.remediation import ACTING, LIVE, State
+from ..model.verdict import Reason
+from . import entries
+from .tables import attachment, remediation, timer
+from .tables import episode as table
+
+REVIVE_AFTER = timedelta(minutes=5)
+CHUNK = 400
+
+
+def receive(c: Connection, deliveries: Sequence[Delivery], now: datetime) -> Mapping[str, int]:
+    """Stores all alerts of all deliveries; counts what they did."""
+    keys = {(d.source, alert.fingerprint) for d in deliveries for alert in d.alerts}
+    known = _known(c, keys)
+    counts: dict[str, int] = {}
+    batch = _Batch(now)
+    for delivery in deliveries:
+        for alert in delivery.alerts:
+            key = (delivery.source, alert.fingerprint)
+            state = known.setdefault(key, {"known": Known(), "row": None})
+            change = decide(alert, state["known"])
+            counts[change] = counts.get(change, 0) + 1
+            batch.take(change, alert, delivery.source, state)
+    batch.write(c)
+    return counts
+
+
+def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The open episode and the last closed end of each key. Looked up by fingerprint, few columns, in chunks."""
+    out: dict[tuple[str, str], dict[str, Any]] = {}
+    fingerprints = sorted({fingerprint for _, fingerprint in keys})
+    columns = (
+        table.c.id,
+        table.c.source,
+        table.c.fingerprint,
+        table.c.open,
+        table.c.starts_at,
+        table.c.ends_at,
+        table.c.last_seen,
+    )
+    for at in range(0, len(fingerprints), CHUNK):
+        query = sa.select(*columns).where(table.c.fingerprint.in_(fingerprints[at : at + CHUNK])).order_by(table.c.id)
+        for row in c.execute(query):
+            state = out.setdefault((row.source, row.fingerprint), {"known": Known(), "row": None})
+            known = state["known"]
+            if row.open:
+                state["known"] = Known(row.starts_at, row.last_seen, known.closed_end)
+                state["row"] = {"id": row.id, "starts_at": row.starts_at, "deliveries": 0}
+            else:
+                end = max(filter(None, (row.ends_at, known.closed_end)), default=None)
+                state["known"] = Known(known.open_start, known.last_seen, end)
+    return out
+
+
+class _Batch:
+    """The inserts and updates of one shared commit."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.inserts: list[dict[str, Any]] = []
+        self.updates: dict[int, dict[str, Any]] = {}
+
+    def take(self, change: Change, alert: Alert, source: str, state: dict[str, Any]) -> None:
+        """Applies one delivery to what is known of its key."""
+        known: Known = state["known"]
+        if change in (Change.CLOSE, Change.REPLACE):
+            end = alert.ends_at if change is Change.CLOSE else self.now
+            self._set(state, open=False, ends_at=end or self.now, fate_resolved=True, seen=True)
+            state["row"], state["known"] = None, Known(None, None, max(filter(None, (end, known.closed_end)), default=self.now))
+        if change in (Change.OPEN, Change.REPLACE, Change.REOPEN_LATER):
+            row = _row(alert, source, self.now, open_=True, reopened=change is Change.REOPEN_LATER)
+            self.inserts.append(row)
+            state["row"], state["known"] = row, Known(alert.starts_at, self.now, known.closed_end)
+        elif change is Change.REFRESH:
+            starts_at = min(alert.starts_at, known.open_start or alert.starts_at)
+            self._set(state, starts_at=starts_at, seen=True)
+            state["known"] = Known(starts_at, self.now, known.closed_end)
+        elif change is Change.RECORD_CLOSED:
+            self.inserts.append(_row(alert, source, self.now, open_=False))
+            state["known"] = Known(None, None, alert.ends_at or alert.starts_at)
+
+    def _set(self, state: dict[str, Any], seen: bool = False, fate_resolved: bool = False, **values: Any) -> None:
+        row = state["row"]
+        if "id" not in row:  # born in this very batch
+            row.update(values)
+            row["deliveries"] += 1
+            if fate_resolved:
+                row.update(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None)
+            return
+        update = self.updates.setdefault(
+            row["id"], {"b_id": row["id"], "b_open": True, "b_ends": None, "b_start": row["starts_at"], "b_count": 0}
+        )
+        update["b_count"] += 1
+        update["b_start"] = values.get("starts_at", update["b_start"])
+        if fate_resolved:
+            update.update(b_open=False, b_ends=values["ends_at"])
+
+    def write(self, c: Connection) -> None:
+        """All of it, closes before inserts, since one open episode per key is a constraint."""
+        bind = sa.bindparam
+        seen = {
+            "deliveries": table.c.deliveries + bind("b_count"),
+            "last_seen": self.now,
+            "confirmed_at": self.now,
+            "starts_at": bind("b_start"),
+        }
+        refreshed = [u for u in self.updates.values() if u["b_open"]]
+        closed = [u for u in self.updates.values() if not u["b_open"]]
+        if refreshed:
+            rows = [{k: u[k] for k in ("b_id", "b_start", "b_count")} for u in refreshed]
+            c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**seen), rows)
+        if closed:
+            shut = {
+                "open": False,
+                "ends_at": bind("b_ends"),
+                "due_at": None,
+                "deliveries": table.c.deliveries + bind("b_count"),
+                "last_seen": self.now,
+            }
+            query = sa.update(table).where(table.c.id == bind("b_id")).values(**shut)
+            c.execute(query, [{k: u[k] for k in ("b_id", "b_ends", "b_count")} for u in closed])
+            unmatched = sa.update(table).where(table.c.id == bind("b_id"), table.c.fate == Fate.PENDING)
+            c.execute(unmatched.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED), [{"b_id": u["b_id"]} for u in closed])
+            wake(c, [u["b_id"] for u in closed], self.now)
+        # an episode that opened and closed within the batch must not collide with the one that follows it
+        for row in (r for r in self.inserts if not r["open"]):
+            c.execute(sa.insert(table), row)
+        still_open = [row for row in self.inserts if row["open"]]
+        if still_open:
+            c.execute(sa.insert(table), still_open)
+
+
+def _row(alert: Alert, source: str, now: datetime, open_: bool, reopened: bool = False) -> dict[str, Any]:
+    text = orjson.dumps({"labels": alert.labels, "annotations": alert.annotations, "generator_url": alert.generator_url}).decode()
+    return {
+        "source": source,
+        "fingerprint": alert.fingerprint,
+        "open": open_,
+        "fate": Fate.PENDING if open_ else Fate.RESOLVED,
+        "reason": None if open_ else Reason.RESOLVED,
+        "starts_at": alert.starts_at,
+        "ends_at": None if open_ else alert.ends_at or alert.starts_at,
+        "last_seen": now,
+        "confirmed_at": now,
+        "deliveries": 1,
+        "alert": text,
+        "rules_digest": "",
+        "reopened": reopened,
+        "revive": "",
+        "due_at": now if open_ else None,
+    }
+
+
+def from_row(row: Any) -> Episode:
+    """A stored episode."""
+    data = orjson.loads(row.alert)
+    status = AlertStatus.FIRING if row.open else AlertStatus.RESOLVED
+    alert = Alert(row.fingerprint, status, data["labels"], data["annotations"], row.starts_at, row.ends_at, data["generator_url"])
+    reason = Reason(row.reason) if row.reason else None
+    return Episode(
+        row.id,
+        row.source,
+        alert,
+        row.open,
+        Fate(row.fate),
+        reason,
+        row.last_seen,
+        row.confirmed_at,
+        row.deliveries,
+        row.rules_digest,
+        row.reopened,
+    )
+
+
+def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
+    """Open episodes that triage must look at."""
+    query = sa.select(table).where(table.c.due_at <= now, table.c.open).order_by(table.c.due_at, table.c.id).limit(limit)
+    return [from_row(row) for row in c.execute(query)]
+
+
+def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
+    """Stores fates; creates the remediations that are wanted, or attaches to the live ones."""
+    for item in decided:
+        current = c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar()
+        values: dict[str, Any] = {
+            "fate": item.fate,
+            "reason": item.reason,
+            "rules_digest": item.rules_digest,
+            "due_at": item.again_at,
+            "revive": "",
+        }
+        if item.fate is Fate.STALE:
+            values |= {"open": False, "ends_at": now}
+        if not current:
+            continue
+        c.execute(sa.update(table).where(table.c.id == item.episode.id).values(**values))
+        for wanted in item.wanted:
+            attach(c, item.episode.id, _live(c, wanted, now))
+
+
+def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
+    """Puts an episode on a remediation, once."""
+    there = sa.select(attachment.c.episode).where(attachment.c.episode == episode_id, attachment.c.remediation == remediation_id)
+    if c.execute(there).first() is None:
+        c.execute(sa.insert(attachment).values(episode=episode_id, remediation=remediation_id))
+
+
+def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
+    """The live remediation for the rule and target, born now where there is none."""
+    table_ = remediation
+    query = (
+        sa.select(table_.c.id)
+        .where(table_.c.rule == wanted.rule, table_.c.target_key == wanted.target.key, table_.c.live)
+        .with_for_update()
+    )
+    found = c.execute(query).scalar()
+    if found:
+        return str(found)
+    born = entries.new_id("r")
+    target = wanted.target
+    row = {
+        "id": born,
+        "rule": wanted.rule,
+        "rule_digest": wanted.rule_digest,
+        "rule_text": orjson.dumps(wanted.rule_text).decode(),
+        "mode": wanted.mode,
+        "cluster": target.cluster,
+        "kind": target.kind,
+        "namespace": target.namespace,
+        "name": target.name,
+        "uid": target.uid,
+        "target_key": target.key,
+        "state": State.QUEUED,
+        "live": True,
+        "reason": Reason.SETTLING,
+        "born_at": now,
+        "changed_at": now,
+    }
+    c.execute(sa.insert(table_).values(**row))
+    c.execute(sa.insert(timer).values(kind="work", ref=born, due_at=now + wanted.settle))
+    c.execute(sa.insert(timer).values(kind="escalate", ref=born, due_at=now + wanted.escalate_after))
+    entries.write(c, now, born, "born", None, f"rule {wanted.rule} for {target}")
+    return born
+
+
+def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
+    """Makes the live remediations of these episodes due: something changed for them."""
+    for at in range(0, len(episode_ids), CHUNK):
+        refs = sa.select(attachment.c.remediation).where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]))
+        c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))
+
+
+def close(c: Connection, item: Episode, now: datetime) -> None:
+    """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it."""
+    values = {"open": False, "ends_at": now, "due_at": None}
+    c.execute(sa.update(table).where(table.c.id == item.id, table.c.open).values(**values))
+
+
+def release(c: Connection, remediation_id: str, state: State, now: datetime) -> None:
+    """After an end: what sends the still open episodes back to triage."""
+    ids = [row.episode for row in c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id))]
+    revive = {State.EXPIRED: "timer", State.OBSERVED: "reload", State.BLOCKED: "reload"}.get(state, "retry")
+    again = now + REVIVE_AFTER if state is State.EXPIRED else None
+    if state is State.SUPERSEDED:
+        revive, again = "", now
+    for at in range(0, len(ids), CHUNK):
+        chunk = ids[at : at + CHUNK]
+        c.execute(sa.update(table).where(table.c.id.in_(chunk), table.c.open).values(revive=revive, due_at=again))
+        c.execute(
+            sa.update(table)
+            .where(table.c.id.in_(chunk), ~table.c.open)
+            .values(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None)
+        )
+
+
+def reloaded(c: Connection, rules_digest: str, digests: Mapping[str, str], now: datetime) -> None:
+    """Unmatched, observed and blocked episodes are triaged again; remediations whose rule changed look at once."""
+    waiting = sa.or_(table.c.fate == Fate.UNMATCHED, table.c.revive == "reload")
+    c.execute(sa.update(table).where(table.c.open, waiting, table.c.rules_digest != rules_digest).values(due_at=now, revive=""))
+    refs = sa.select(remediation.c.id).where(remediation.c.live, remediation.c.state.in_(sorted(LIVE - ACTING)))
+    c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))

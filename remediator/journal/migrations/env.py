@@ -1,0 +1,9 @@
+"""Alembic's entry: runs on the connection that `migrate.upgrade` passes."""
+
+from alembic import context
+
+from remediator.journal.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,154 @@
+"""What people do: pause and resume, approve and deny, cancel and retry; and what they are told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..journal_port import Message
+from ..model.remediation import LIVE, Outcome, Remediation, State
+from ..model.verdict import Reason
+from . import entries, remediations
+from .tables import attachment, attempt, charge, entry, episode, outbox, timer
+from .tables import pause as pause_table
+from .tables import remediation as table
+
+
+def pauses(c: Connection) -> list[dict[str, Any]]:
+    """All pauses."""
+    return [row._asdict() for row in c.execute(sa.select(pause_table))]
+
+
+def pause(c: Connection, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None:
+    """Sets a pause; a second one of the same scope replaces the first."""
+    c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
+    c.execute(sa.insert(pause_table).values(scope=scope, reason=reason, author=author, until=until, at=now))
+    entries.write(c, now, None, "pause", Reason.PAUSED, f"{author} paused {scope}: {reason}")
+
+
+def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
+    """Lifts a pause; False where there was none."""
+    done = c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
+    if done.rowcount:
+        entries.write(c, now, None, "resume", None, f"{author} resumed {scope}")
+        pull_forward(c, now)
+    return bool(done.rowcount)
+
+
+def pull_forward(c: Connection, now: datetime) -> None:
+    """Makes every held and waiting remediation due."""
+    refs = sa.select(table.c.id).where(table.c.state.in_([State.HELD, State.AWAITING_APPROVAL]))
+    c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))
+
+
+def decide(c: Connection, remediation_id: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
+    """Approves exactly the digest that is shown, or denies; None where it took effect, else why not."""
+    row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
+    if row is None:
+        return f"there is no remediation {remediation_id}"
+    if row.state != State.AWAITING_APPROVAL:
+        return f"{remediation_id} is {row.state}; it waits for no approval"
+    shown = orjson.loads(row.look).get("digest", "")
+    if digest and digest != shown:
+        return f"the plan changed: its digest is {shown} now; look at it again with `remediator show {remediation_id}`"
+    by = (orjson.loads(row.rule_text).get("approval") or {}).get("by") or []
+    if by and operator not in by:
+        return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
+    if not approve:
+        return cancel(c, remediation_id, operator, now, "denied")
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=operator))
+    remediations.set_timer(c, "work", remediation_id, now)
+    entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, f"{operator} approved {shown}")
+    return None
+
+
+def cancel(c: Connection, remediation_id: str, operator: str, now: datetime, word: str = "cancelled") -> str | None:
+    """Cancels what has not ended: at once while it waits, at its next look while it acts (what was called stays)."""
+    row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
+    if row is None:
+        return f"there is no remediation {remediation_id}"
+    if State(row.state) not in LIVE:
+        return f"{remediation_id} has ended already: {row.state}"
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=f"{operator} {word} it"))
+    remediations.set_timer(c, "work", remediation_id, now)
+    entries.write(c, now, remediation_id, word, Reason.OPERATOR, f"{operator} {word} it")
+    return None
+
+
+def retry(c: Connection, remediation_id: str, operator: str, now: datetime) -> str | None:
+    """Sends the still firing alerts of an ended remediation back to triage, forgetting that steps were ineffective."""
+    row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
+    if row is None:
+        return f"there is no remediation {remediation_id}"
+    if State(row.state) in LIVE:
+        return f"{remediation_id} is {row.state}; there is nothing to retry yet"
+    ids = sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id)
+    done = c.execute(
+        sa.update(episode).where(episode.c.id.in_(ids), episode.c.open).values(due_at=now, revive="", fate="pending")
+    )
+    if not done.rowcount:
+        return f"no alert of {remediation_id} is firing any more"
+    refs = sa.select(table.c.id).where(table.c.rule == row.rule, table.c.target_key == row.target_key)
+    query = sa.update(attempt).where(attempt.c.remediation.in_(refs), attempt.c.outcome == Outcome.INEFFECTIVE)
+    c.execute(query.values(outcome=Outcome.CANCELLED))
+    entries.write(c, now, remediation_id, "retry", Reason.OPERATOR, f"{operator} asked for a retry")
+    return None
+
+
+def escalations(c: Connection, now: datetime) -> list[Remediation]:
+    """Live remediations whose escalation timer is due."""
+    query = (
+        sa.select(table).join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "escalate")).where(timer.c.due_at <= now)
+    )
+    return [remediations.from_row(row) for row in c.execute(query)]
+
+
+def escalated(c: Connection, remediation_id: str, messages: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
+    """People were told (or will be, later)."""
+    if again_at is not None:
+        remediations.set_timer(c, "escalate", remediation_id, again_at)
+        return
+    done = c.execute(sa.delete(timer).where(timer.c.kind == "escalate", timer.c.ref == remediation_id))
+    if not done.rowcount:
+        return
+    for message in messages:
+        remediations.insert_message(c, remediation_id, message.receiver, message.body, now)
+    entries.write(c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in messages)}")
+
+
+def due_messages(c: Connection, now: datetime, limit: int) -> list[dict[str, Any]]:
+    """Messages that are to be delivered."""
+    query = (
+        sa.select(outbox).where(outbox.c.due_at <= now, outbox.c.delivered_at.is_(None)).order_by(outbox.c.due_at).limit(limit)
+    )
+    return [row._asdict() | {"body": orjson.loads(row.body)} for row in c.execute(query)]
+
+
+def delivered(c: Connection, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None:
+    """A delivery's end: done, or tried again at a time, or given up (no time)."""
+    values: dict[str, Any] = {"tries": outbox.c.tries + 1, "error": error, "due_at": again_at}
+    if error is None:
+        values["delivered_at"] = now
+    c.execute(sa.update(outbox).where(outbox.c.id == message).values(**values))
+
+
+def prune(c: Connection, before: datetime) -> int:
+    """Forgets closed episodes and ended remediations older than `before`; charges only when no limit can count them."""
+    old = sa.select(table.c.id).where(~table.c.live, table.c.ended_at < before)
+    gone = 0
+    c.execute(sa.delete(attempt).where(attempt.c.remediation.in_(old)))
+    c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
+    c.execute(
+        sa.delete(outbox).where(
+            outbox.c.remediation.in_(old), sa.or_(outbox.c.due_at.is_(None), outbox.c.delivered_at.is_not(None))
+        )
+    )
+    gone += c.execute(sa.delete(table).where(~table.c.live, table.c.ended_at < before)).rowcount
+    kept = sa.select(attachment.c.episode)
+    gone += c.execute(sa.delete(episode).where(~episode.c.open, episode.c.last_seen < before, episode.c.id.not_in(kept))).rowcount
+    c.execute(sa.delete(entry).where(entry.c.at < before))
+    c.execute(sa.delete(charge).where(charge.c.at < before))
+    return gone

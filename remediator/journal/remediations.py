@@ -1,0 +1,316 @@
+"""Remediations: claimed by lease, begun in one transaction with locks and charges, moved only by the state table."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..errors import LeaseLost
+from ..journal_port import Claim, Intent, Move
+from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, RemediationId, State, next_state
+from ..model.target import Target
+from ..model.usage import Charge, Usage
+from ..model.verdict import Decision, Reason, Verdict, strongest
+from . import entries, episodes
+from .tables import attachment, attempt, charge, outbox, target_lock, timer
+from .tables import episode as episode_table
+from .tables import remediation as table
+
+BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a time
+
+
+def dumps(value: Any) -> str:
+    """JSON for a column."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def from_row(row: Any) -> Remediation:
+    """A stored remediation."""
+    target = Target(row.cluster, row.kind, row.namespace, row.name, row.uid)
+    return Remediation(
+        id=RemediationId(row.id),
+        rule=row.rule,
+        rule_digest=row.rule_digest,
+        target=target,
+        root_key=row.root_key,
+        state=State(row.state),
+        reason=Reason(row.reason) if row.reason else None,
+        why=row.why,
+        mode=row.mode,
+        rung=row.rung,
+        born_at=row.born_at,
+        changed_at=row.changed_at,
+        held_since=row.held_since,
+        ended_at=row.ended_at,
+        approved_digest=row.approved_digest,
+        approved_by=row.approved_by,
+        cancel_by=row.cancel_by,
+        token=row.token,
+    )
+
+
+def attempt_from_row(row: Any) -> Attempt:
+    """A stored attempt."""
+    return Attempt(
+        id=row.id,
+        remediation=RemediationId(row.remediation),
+        number=row.number,
+        step=row.step,
+        action=row.action,
+        plan=orjson.loads(row.plan),
+        digest=row.digest,
+        causes=tuple(orjson.loads(row.causes)),
+        begun_at=row.begun_at,
+        intended_generation=row.intended_generation,
+        applied_at=row.applied_at,
+        evidence=orjson.loads(row.evidence) if row.evidence else None,
+        converged_at=row.converged_at,
+        proved_since=row.proved_since,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+    )
+
+
+def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
+    """The most overdue remediation that nobody works on; ours until the lease ends."""
+    free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < now)
+    due = (
+        sa.select(table)
+        .join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "work"))
+        .where(timer.c.due_at <= now, table.c.live, free)
+        .order_by(timer.c.due_at)
+        .limit(1)
+        .with_for_update(of=table, skip_locked=True)
+    )
+    row = c.execute(due).first()
+    if row is None:
+        return None
+    token = row.token + 1
+    c.execute(sa.update(table).where(table.c.id == row.id).values(token=token, lease_until=now + lease))
+    query = sa.select(attempt).where(attempt.c.remediation == row.id).order_by(attempt.c.number)
+    attempts = tuple(attempt_from_row(r) for r in c.execute(query))
+    attached = (
+        sa.select(episode_table)
+        .join(attachment, attachment.c.episode == episode_table.c.id)
+        .where(attachment.c.remediation == row.id)
+        .order_by(episode_table.c.id)
+    )
+    found = tuple(episodes.from_row(r) for r in c.execute(attached))
+    claimed = row._asdict() | {"token": token}
+    return Claim(from_row(_Fields(claimed)), orjson.loads(row.rule_text), found, attempts)
+
+
+class _Fields:
+    """A row with a column changed."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__.update(values)
+
+
+def fence(c: Connection, remediation: Remediation) -> Any:
+    """The row, locked, if the lease is still ours. Raises: LeaseLost."""
+    query = sa.select(table).where(table.c.id == remediation.id, table.c.token == remediation.token).with_for_update()
+    row = c.execute(query).first()
+    if row is None:
+        raise LeaseLost(f"cannot go on with {remediation.id}: another worker took it over")
+    return row
+
+
+def retarget(c: Connection, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
+    """Fixes target and root after the climb; merges with a live remediation of the same rule and target."""
+    fence(c, remediation)
+    query = sa.select(table).where(
+        table.c.rule == remediation.rule, table.c.target_key == target.key, table.c.live, table.c.id != remediation.id
+    )
+    other = c.execute(query.with_for_update()).first()
+    if other is not None:
+        mine_is_older = (remediation.born_at, remediation.id) < (other.born_at, other.id)
+        if not mine_is_older or State(other.state) not in WAITING:
+            _supersede(c, remediation.id, other.id, now)
+            return False
+        _supersede(c, other.id, remediation.id, now)
+    values = {"kind": target.kind, "namespace": target.namespace, "name": target.name, "uid": target.uid}
+    c.execute(sa.update(table).where(table.c.id == remediation.id).values(target_key=target.key, root_key=root_key, **values))
+    return True
+
+
+def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
+    """Ends one and moves its episodes to the other, in this transaction."""
+    for row in c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == younger)).all():
+        episodes.attach(c, row.episode, older)
+    c.execute(sa.delete(attachment).where(attachment.c.remediation == younger))
+    c.execute(
+        sa.update(table)
+        .where(table.c.id == younger)
+        .values(
+            state=State.SUPERSEDED, live=False, ended_at=now, changed_at=now, reason=Reason.ATTACHED,
+            why=f"merged into {older}", lease_until=None, token=table.c.token + 1,
+        )
+    )  # fmt: skip
+    c.execute(sa.delete(timer).where(timer.c.ref == younger))
+    entries.write(c, now, younger, State.SUPERSEDED, Reason.ATTACHED, f"merged into {older}: the same rule and target")
+    entries.write(c, now, older, "attached", Reason.ATTACHED, f"the alerts of {younger} joined")
+
+
+def usage(c: Connection, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
+    """Locks, charges, acting remediations of the rule and the last end, as they are in this transaction."""
+    held = {r.key: r.remediation for r in c.execute(sa.select(target_lock).where(target_lock.c.key.in_(locks)))}
+    charges = tuple(
+        Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at)
+        for r in c.execute(sa.select(charge).where(charge.c.at > now - longest))
+    )
+    acting = sa.select(sa.func.count()).where(
+        table.c.rule == remediation.rule, table.c.state.in_(sorted(ACTING)), table.c.id != remediation.id
+    )
+    ended = sa.select(sa.func.max(table.c.ended_at)).where(
+        table.c.rule == remediation.rule,
+        table.c.target_key == remediation.target.key,
+        table.c.acted,
+        table.c.id != remediation.id,
+    )
+    return Usage(held, charges, int(c.execute(acting).scalar() or 0), c.execute(ended).scalar())
+
+
+def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
+    """Usage, decision, locks, charge and the intent: all of it or nothing."""
+    if c.dialect.name == "postgresql":
+        c.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": BEGIN_LOCK})
+    row = fence(c, remediation)
+    now = intent.attempt.begun_at
+    if row.cancel_by:
+        return [Verdict("operator", Decision.DENY, Reason.OPERATOR, f"{row.cancel_by} cancelled it")]
+    verdicts = decide(usage(c, remediation, intent.locks, now, intent.longest))
+    if strongest(verdicts).decision is not Decision.ALLOW:
+        return verdicts
+    for key in sorted(intent.locks):
+        c.execute(sa.insert(target_lock).values(key=key, remediation=remediation.id))
+    made = intent.attempt
+    c.execute(
+        sa.insert(charge).values(
+            remediation=remediation.id, rule=intent.rule, action=made.action, namespace=intent.target.namespace,
+            root_key=intent.root_key, target_key=intent.target.key, at=now,
+        )
+    )  # fmt: skip
+    c.execute(
+        sa.insert(attempt).values(
+            id=made.id, remediation=remediation.id, number=made.number, step=made.step, action=made.action,
+            plan=dumps(made.plan), digest=made.digest, causes=dumps(list(made.causes)), begun_at=now,
+            intended_generation=made.intended_generation,
+        )
+    )  # fmt: skip
+    state = next_state(State(row.state), Event.BEGIN)
+    values = {
+        "state": state,
+        "acted": True,
+        "reason": None,
+        "why": "",
+        "held_since": None,
+        "changed_at": now,
+        "look": dumps(intent.look),
+    }
+    c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
+    entries.write(c, now, remediation.id, "begin", None, str(made.plan.get("summary", made.action)))
+    return verdicts
+
+
+def move(c: Connection, remediation: Remediation, change: Move) -> State:
+    """One transition; at an end also the locks, the timers and the episodes."""
+    row = fence(c, remediation)
+    state = State(row.state)
+    after = next_state(state, change.event) if change.event else state
+    values: dict[str, Any] = {"reason": change.reason, "why": change.why}
+    if not change.keep_lease:
+        values["lease_until"] = None
+    if after is not state:
+        values |= {"state": after, "changed_at": change.now}
+    if after is State.HELD and row.held_since is None:
+        values["held_since"] = change.now
+    if after in ACTING or change.clear_approval:
+        values["held_since"] = None
+    if change.rung is not None:
+        values["rung"] = change.rung
+    if change.look is not None:
+        values["look"] = dumps(change.look)
+    if change.clear_approval:
+        values |= {"approved_digest": "", "approved_by": ""}
+    if after not in LIVE:
+        values |= {"live": False, "ended_at": change.now}
+    c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
+    _change_attempt(c, change)
+    if state in ACTING and after not in ACTING:
+        c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
+    _set_timers(c, remediation.id, after, change)
+    if after is not state or change.reason != (Reason(row.reason) if row.reason else None):
+        entries.write(c, change.now, remediation.id, after, change.reason, change.why)
+    if after not in LIVE:
+        episodes.release(c, remediation.id, after, change.now)
+    for message in change.messages:
+        insert_message(c, remediation.id, message.receiver, message.body, change.now)
+    return after
+
+
+def insert_message(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
+    """Puts a message in the outbox."""
+    c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now))
+
+
+def _change_attempt(c: Connection, change: Move) -> None:
+    if change.attempt is None or change.change is None:
+        return
+    wanted = change.change
+    values: dict[str, Any] = {
+        key: value
+        for key in ("applied_at", "converged_at", "proved_since", "outcome")
+        if (value := getattr(wanted, key)) is not None
+    }
+    if wanted.evidence is not None:
+        values["evidence"] = dumps(wanted.evidence)
+    if wanted.clear_proof:
+        values["proved_since"] = None
+    if values:
+        c.execute(sa.update(attempt).where(attempt.c.id == change.attempt).values(**values))
+
+
+def _set_timers(c: Connection, remediation_id: str, after: State, change: Move) -> None:
+    if after not in LIVE:
+        c.execute(sa.delete(timer).where(timer.c.ref == remediation_id))
+        return
+    set_timer(c, "work", remediation_id, change.due or change.now)
+    if change.escalate_at is not None:
+        there = sa.select(timer.c.ref).where(timer.c.kind == "escalate", timer.c.ref == remediation_id)
+        if c.execute(there).first():
+            set_timer(c, "escalate", remediation_id, change.escalate_at)
+
+
+def set_timer(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
+    """Makes or moves a timer."""
+    done = c.execute(sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at))
+    if done.rowcount == 0:
+        c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
+
+
+def own_templates(c: Connection, target_key: str) -> frozenset[str]:
+    """The templates that our own rollbacks of this target chose, as compared."""
+    query = (
+        sa.select(attempt.c.evidence)
+        .join(table, table.c.id == attempt.c.remediation)
+        .where(table.c.target_key == target_key, attempt.c.action == "rollback_workload", attempt.c.evidence.is_not(None))
+    )
+    return frozenset(orjson.loads(row.evidence).get("template_hash", "") for row in c.execute(query)) - {""}
+
+
+def ineffective(c: Connection, rule: str, target_key: str, now: datetime, window: timedelta) -> frozenset[tuple[str, str]]:
+    """(action, cause) pairs that did not help on this target within the window, unless a person asked for a retry."""
+    query = (
+        sa.select(attempt.c.action, attempt.c.causes)
+        .join(table, table.c.id == attempt.c.remediation)
+        .where(
+            table.c.rule == rule,
+            table.c.target_key == target_key,
+            attempt.c.outcome == Outcome.INEFFECTIVE,
+            attempt.c.begun_at > now - window,
+        )
+    )
+    return frozenset((row.action, cause["name"]) for row in c.execute(query) for cause in orjson.loads(row.causes))

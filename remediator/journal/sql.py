@@ -1,0 +1,227 @@
+"""The journal on SQLAlchemy Core: every operation is one transaction on a thread of its own.
+
+SQLite: one connection, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, and a lock beside the file against a second daemon.
+In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small pool.
+"""
+
+import asyncio
+import fcntl
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
+from ..journal_port import Claim, Delivery, Intent, Message, Move, Row, Triaged
+from ..model.alert import Episode
+from ..model.remediation import Remediation, RemediationId, State
+from ..model.target import Target
+from ..model.usage import Usage
+from ..model.verdict import Verdict
+from . import episodes, people, remediations, views
+from .tables import episode as episode_table
+from .tables import remediation as remediation_table
+from .tables import timer
+
+T = TypeVar("T")
+HEAD = "0001"
+POOL = 4
+
+
+class SqlJournal:
+    """The journal at a SQLAlchemy URL; `sqlite://` is in memory."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.sqlite = url.startswith("sqlite")
+        self._engine = self._make_engine(url)
+        self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
+        self._lock: IO[str] | None = None
+
+    def _make_engine(self, url: str) -> Engine:
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError:
+            raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+        if not self.sqlite:
+            return sa.create_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_size=POOL, max_overflow=0, pool_pre_ping=True
+            )
+        engine = sa.create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+        @sa.event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    async def open(self, now: datetime) -> None:
+        """Locks (SQLite file), migrates where needed, and frees what a dead predecessor had claimed."""
+        self._take_lock()
+        await self._thread(self._migrate)
+        if self.sqlite:  # the file's lock proves that whoever held the leases is gone
+            await self._run(lambda c: c.execute(sa.update(remediation_table).values(lease_until=None)) and None)
+
+    def _take_lock(self) -> None:
+        path = self._engine.url.database
+        if not self.sqlite or not path or path == ":memory:":
+            return
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._lock = open(f"{path}.lock", "a")  # noqa: SIM115 - held as long as the journal is open
+        except OSError as error:
+            raise ConfigurationError(f"cannot open the journal {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalLocked(
+                f"cannot open the journal {path}: another remediator holds it; stop that one, or use a PostgreSQL journal"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def _migrate(self) -> None:
+        with self._engine.connect() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            version = (
+                connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+                if "alembic_version" in tables
+                else None
+            )
+        if version == HEAD:
+            return
+        from . import migrate  # alembic is slow to import
+
+        migrate.upgrade(self._engine, version)
+
+    async def close(self) -> None:
+        """Waits for what runs, then lets go."""
+        self._threads.shutdown(wait=True)
+        self._engine.dispose()
+        if self._lock:
+            self._lock.close()
+
+    async def _thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await self._thread(functools.partial(self._transact, function, *arguments))
+
+    def _transact(self, function: Callable[..., T], *arguments: Any) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return function(connection, *arguments)
+        except (OperationalError, DBAPIError) as error:
+            if isinstance(error, sa.exc.IntegrityError):
+                raise
+            raise JournalUnavailable(f"cannot write the journal: {error.orig}") from error
+
+    async def receive(self, deliveries: Sequence[Delivery], now: datetime) -> Mapping[str, int]:
+        return await self._run(episodes.receive, deliveries, now)
+
+    async def pending(self, now: datetime, limit: int = 500) -> list[Episode]:
+        return await self._run(episodes.pending, now, limit)
+
+    async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None:
+        await self._run(episodes.triaged, decided, now)
+
+    async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
+        return await self._run(remediations.claim, now, lease)
+
+    async def retarget(self, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
+        return await self._run(remediations.retarget, remediation, target, root_key, now)
+
+    async def begin(self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
+        return await self._run(remediations.begin, remediation, intent, decide)
+
+    async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
+        return await self._run(remediations.usage, remediation, locks, now, longest)
+
+    async def move(self, remediation: Remediation, move: Move) -> State:
+        return await self._run(remediations.move, remediation, move)
+
+    async def close_episode(self, episode: Episode, now: datetime) -> None:
+        await self._run(episodes.close, episode, now)
+
+    async def next_due(self) -> datetime | None:
+        return await self._run(_next_due)
+
+    async def escalations(self, now: datetime) -> list[Remediation]:
+        return await self._run(people.escalations, now)
+
+    async def escalated(
+        self, remediation: RemediationId, messages: tuple[Message, ...], again_at: datetime | None, now: datetime
+    ) -> None:
+        await self._run(people.escalated, remediation, messages, again_at, now)
+
+    async def outbox(self, now: datetime, limit: int = 50) -> list[Row]:
+        return list(await self._run(people.due_messages, now, limit))
+
+    async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None:
+        await self._run(people.delivered, message, now, error, again_at)
+
+    async def pull_forward(self, now: datetime) -> None:
+        await self._run(people.pull_forward, now)
+
+    async def reloaded(self, rules_digest: str, digests: Mapping[str, str], now: datetime) -> None:
+        await self._run(episodes.reloaded, rules_digest, digests, now)
+
+    async def own_templates(self, target_key: str) -> frozenset[str]:
+        return await self._run(remediations.own_templates, target_key)
+
+    async def ineffective(self, rule: str, target_key: str, now: datetime, window: timedelta) -> frozenset[tuple[str, str]]:
+        return await self._run(remediations.ineffective, rule, target_key, now, window)
+
+    async def pauses(self) -> list[Row]:
+        return list(await self._run(people.pauses))
+
+    async def pause(self, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None:
+        await self._run(people.pause, scope, reason, author, until, now)
+
+    async def resume(self, scope: str, author: str, now: datetime) -> bool:
+        return await self._run(people.resume, scope, author, now)
+
+    async def decide(self, remediation: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
+        return await self._run(people.decide, remediation, digest, operator, approve, now)
+
+    async def cancel(self, remediation: str, operator: str, now: datetime) -> str | None:
+        return await self._run(people.cancel, remediation, operator, now)
+
+    async def retry(self, remediation: str, operator: str, now: datetime) -> str | None:
+        return await self._run(people.retry, remediation, operator, now)
+
+    async def remediations(self, limit: int, state: str | None) -> list[Row]:
+        return list(await self._run(views.remediations, limit, state))
+
+    async def show(self, remediation: str) -> Row | None:
+        return await self._run(views.show, remediation)
+
+    async def episodes(self, limit: int, fingerprint: str | None) -> list[Row]:
+        return list(await self._run(views.episodes, limit, fingerprint))
+
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        return await self._run(views.counts)
+
+    async def prune(self, before: datetime) -> int:
+        return await self._run(people.prune, before)
+
+
+def _next_due(c: Connection) -> datetime | None:
+    first = c.execute(sa.select(sa.func.min(timer.c.due_at))).scalar()
+    pending = c.execute(sa.select(sa.func.min(episode_table.c.due_at)).where(episode_table.c.open)).scalar()
+    return min(filter(None, (first, pending)), default=None)

@@ -1,0 +1,193 @@
+"""The journal's tables. Constraints are the locks: one open episode per key, one live remediation per rule and target."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An aware time as microseconds since 1970, the same in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        """To microseconds."""
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        """To an aware time."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData()
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+episode = Table(
+    "episode",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("source", String(200), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("fate", String(20), nullable=False),
+    Column("reason", String(40)),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant),
+    Column("last_seen", Instant, nullable=False),
+    Column("confirmed_at", Instant, nullable=False),
+    Column("deliveries", Integer, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("rules_digest", String(32), nullable=False, default=""),
+    Column("reopened", Boolean, nullable=False, default=False),
+    Column("revive", String(10), nullable=False, default=""),
+    Column("due_at", Instant),
+)
+Index(
+    "episode_open",
+    episode.c.source,
+    episode.c.fingerprint,
+    unique=True,
+    sqlite_where=episode.c.open,
+    postgresql_where=episode.c.open,
+)
+Index("episode_key", episode.c.source, episode.c.fingerprint, episode.c.id)
+Index("episode_due", episode.c.due_at, sqlite_where=episode.c.due_at.is_not(None), postgresql_where=episode.c.due_at.is_not(None))
+Index("episode_fingerprint", episode.c.fingerprint)
+
+remediation = Table(
+    "remediation",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("rule", String(200), nullable=False),
+    Column("rule_digest", String(32), nullable=False),
+    Column("rule_text", Text, nullable=False),
+    Column("mode", String(10), nullable=False),
+    Column("cluster", String(200), nullable=False),
+    Column("kind", String(100), nullable=False),
+    Column("namespace", String(64), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("uid", String(64), nullable=False, default=""),
+    Column("target_key", String(640), nullable=False),
+    Column("root_key", String(640), nullable=False, default=""),
+    Column("state", String(20), nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("acted", Boolean, nullable=False, default=False),
+    Column("reason", String(40)),
+    Column("why", Text, nullable=False, default=""),
+    Column("rung", Integer, nullable=False, default=0),
+    Column("born_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("held_since", Instant),
+    Column("ended_at", Instant),
+    Column("approved_digest", String(80), nullable=False, default=""),
+    Column("approved_by", String(200), nullable=False, default=""),
+    Column("cancel_by", String(200), nullable=False, default=""),
+    Column("look", Text, nullable=False, default="{}"),
+    Column("token", Integer, nullable=False, default=0),
+    Column("lease_until", Instant),
+)
+Index(
+    "remediation_live",
+    remediation.c.rule,
+    remediation.c.target_key,
+    unique=True,
+    sqlite_where=remediation.c.live,
+    postgresql_where=remediation.c.live,
+)
+Index("remediation_born", remediation.c.born_at)
+
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("episode", Key, primary_key=True),
+    Column("remediation", String(40), primary_key=True, index=True),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", String(60), primary_key=True),
+    Column("remediation", String(40), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("digest", String(80), nullable=False),
+    Column("causes", Text, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+    Column("intended_generation", BigInteger, nullable=False),
+    Column("applied_at", Instant),
+    Column("evidence", Text),
+    Column("converged_at", Instant),
+    Column("proved_since", Instant),
+    Column("outcome", String(20)),
+)
+
+target_lock = Table(
+    "target_lock",
+    metadata,
+    Column("key", String(640), primary_key=True),
+    Column("remediation", String(40), nullable=False, index=True),
+)
+
+charge = Table(
+    "charge",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("remediation", String(40), nullable=False),
+    Column("rule", String(200), nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("namespace", String(64), nullable=False),
+    Column("root_key", String(640), nullable=False),
+    Column("target_key", String(640), nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+)
+
+timer = Table(
+    "timer",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("ref", String(60), primary_key=True),
+    Column("due_at", Instant, nullable=False, index=True),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("remediation", String(40), nullable=False),
+    Column("receiver", String(200), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("due_at", Instant),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("delivered_at", Instant),
+    Column("error", Text),
+)
+Index("outbox_due", outbox.c.due_at)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("remediation", String(40), index=True),
+    Column("kind", String(40), nullable=False),
+    Column("reason", String(40)),
+    Column("text", Text, nullable=False, default=""),
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("scope", String(300), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("until", Instant),
+    Column("at", Instant, nullable=False),
+)

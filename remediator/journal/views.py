@@ -1,0 +1,95 @@
+"""What the API and the CLI show: plain rows, times as RFC 3339."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from .tables import attachment, attempt, entry, episode, outbox, timer
+from .tables import remediation as table
+
+HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value for key, value in row.items()}
+
+
+def _remediation(row: Any) -> dict[str, Any]:
+    shown = _plain({k: v for k, v in row._asdict().items() if k not in HIDDEN})
+    shown["target"] = f"{row.kind}/{row.namespace}/{row.name}" if row.namespace else f"{row.kind}/{row.name}"
+    return shown
+
+
+def remediations(c: Connection, limit: int, state: str | None) -> list[dict[str, Any]]:
+    """The newest remediations first."""
+    query = sa.select(table).order_by(table.c.born_at.desc(), table.c.id).limit(limit)
+    if state:
+        query = query.where(table.c.state == state)
+    return [_remediation(row) for row in c.execute(query)]
+
+
+def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
+    """One remediation, whole: its last look, attempts, alerts, history and messages."""
+    row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
+    if row is None:
+        return None
+    shown = _remediation(row)
+    shown["look"] = orjson.loads(row.look)
+    shown["rule_text"] = orjson.loads(row.rule_text)
+    attempts = c.execute(sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)).all()
+    shown["attempts"] = [
+        _plain(a._asdict())
+        | {"plan": orjson.loads(a.plan), "causes": orjson.loads(a.causes), "evidence": orjson.loads(a.evidence or "null")}
+        for a in attempts
+    ]
+    joined = (
+        sa.select(episode)
+        .join(attachment, attachment.c.episode == episode.c.id)
+        .where(attachment.c.remediation == remediation_id)
+    )
+    shown["episodes"] = [_episode(e) for e in c.execute(joined.order_by(episode.c.id))]
+    history = sa.select(entry).where(entry.c.remediation == remediation_id).order_by(entry.c.id)
+    shown["history"] = [_plain(e._asdict()) for e in c.execute(history)]
+    told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
+    shown["messages"] = [_plain({k: v for k, v in m._asdict().items() if k != "body"}) for m in c.execute(told)]
+    due = c.execute(sa.select(timer.c.due_at).where(timer.c.kind == "work", timer.c.ref == remediation_id)).scalar()
+    shown["next_look"] = due.isoformat() if due else None
+    return shown
+
+
+def _episode(row: Any) -> dict[str, Any]:
+    data = orjson.loads(row.alert)
+    hidden = {"alert", "due_at", "revive"}
+    return _plain({k: v for k, v in row._asdict().items() if k not in hidden}) | {
+        "labels": data["labels"],
+        "annotations": data["annotations"],
+    }
+
+
+def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[str, Any]]:
+    """The newest episodes first, each with the remediations that it is attached to."""
+    query = sa.select(episode).order_by(episode.c.id.desc()).limit(limit)
+    if fingerprint:
+        query = query.where(episode.c.fingerprint == fingerprint)
+    rows = c.execute(query).all()
+    joined = sa.select(attachment).where(attachment.c.episode.in_([row.id for row in rows]))
+    attached: dict[int, list[str]] = {}
+    for a in c.execute(joined):
+        attached.setdefault(a.episode, []).append(a.remediation)
+    return [_episode(row) | {"remediations": attached.get(row.id, [])} for row in rows]
+
+
+def counts(c: Connection) -> dict[str, dict[str, int]]:
+    """How many there are, for gauges: open episodes by fate, live remediations by state, messages waiting."""
+    fates = c.execute(sa.select(episode.c.fate, sa.func.count()).where(episode.c.open).group_by(episode.c.fate))
+    states = c.execute(sa.select(table.c.state, sa.func.count()).where(table.c.live).group_by(table.c.state))
+    waiting = c.execute(sa.select(sa.func.count()).where(outbox.c.delivered_at.is_(None), outbox.c.due_at.is_not(None))).scalar()
+    return {
+        "episodes": dict(f.t for f in fates),
+        "remediations": dict(s.t for s in states),
+        "messages": {"waiting": waiting or 0},
+    }

@@ -1,0 +1,187 @@
+"""The journal's port: what the engine asks of the durable store, and the values that go in and out.
+
+Every method is one transaction. Raises: JournalUnavailable where it cannot be written, LeaseLost where a token is old.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from .model.alert import Alert, Episode, Fate
+from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
+from .model.target import Target
+from .model.usage import Usage
+from .model.verdict import Reason, Verdict
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One payload's alerts from one source."""
+
+    source: str
+    alerts: tuple[Alert, ...]
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A remediation that an episode asks for: created, or joined where one is live for this rule and target."""
+
+    rule: str
+    rule_digest: str
+    rule_text: Mapping[str, Any]
+    mode: str
+    target: Target
+    escalate_after: timedelta
+    settle: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Triaged:
+    """What triage decided for one episode."""
+
+    episode: Episode
+    fate: Fate
+    reason: Reason | None
+    rules_digest: str
+    wanted: tuple[Wanted, ...] = ()
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A remediation that is ours until the lease ends, with what is needed to work on it."""
+
+    remediation: Remediation
+    rule_text: Mapping[str, Any]
+    episodes: tuple[Episode, ...]
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to tell one receiver, delivered at least once."""
+
+    receiver: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptChange:
+    """What changed of the attempt in progress."""
+
+    applied_at: datetime | None = None
+    evidence: Mapping[str, Any] | None = None
+    converged_at: datetime | None = None
+    proved_since: datetime | None = None
+    clear_proof: bool = False
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One transition of a claimed remediation, or a note without one; always gives the lease back."""
+
+    event: Event | None
+    now: datetime
+    due: datetime | None = None
+    reason: Reason | None = None
+    why: str = ""
+    rung: int | None = None
+    look: Mapping[str, Any] | None = None
+    attempt: str | None = None
+    change: AttemptChange | None = None
+    messages: tuple[Message, ...] = ()
+    keep_lease: bool = False
+    escalate_at: datetime | None = None
+    clear_approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The attempt to begin: durable, with locks and a charge, before anything is called."""
+
+    attempt: Attempt
+    locks: tuple[str, ...]
+    rule: str
+    root_key: str
+    target: Target
+    longest: timedelta
+    look: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Journal(Protocol):
+    """The durable store and what is in it."""
+
+    async def open(self, now: datetime) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def receive(self, deliveries: Sequence[Delivery], now: datetime) -> Mapping[str, int]:
+        """Stores every alert of every delivery; counts by `Change`."""
+
+    async def pending(self, now: datetime, limit: int = 500) -> list[Episode]: ...
+
+    async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None: ...
+
+    async def claim(self, now: datetime, lease: timedelta) -> Claim | None: ...
+
+    async def retarget(self, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
+        """Fixes the climbed target; False where this one was superseded by a live one of the same rule and target."""
+
+    async def begin(self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
+        """Usage, `decide`, locks, charge and intent in one transaction; the verdicts, all allowing where it began."""
+
+    async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage: ...
+
+    async def move(self, remediation: Remediation, move: Move) -> State: ...
+
+    async def close_episode(self, episode: Episode, now: datetime) -> None: ...
+
+    async def next_due(self) -> datetime | None: ...
+
+    async def escalations(self, now: datetime) -> list[Remediation]: ...
+
+    async def escalated(
+        self, remediation: RemediationId, messages: tuple[Message, ...], again_at: datetime | None, now: datetime
+    ) -> None: ...
+
+    async def outbox(self, now: datetime, limit: int = 50) -> list[Row]: ...
+
+    async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None: ...
+
+    async def pull_forward(self, now: datetime) -> None:
+        """Makes every held and waiting remediation due: something changed for all."""
+
+    async def reloaded(self, rules_digest: str, digests: Mapping[str, str], now: datetime) -> None:
+        """Sends back to triage what a reload may match differently."""
+
+    async def own_templates(self, target_key: str) -> frozenset[str]: ...
+
+    async def ineffective(self, rule: str, target_key: str, now: datetime, window: timedelta) -> frozenset[tuple[str, str]]: ...
+
+    async def pauses(self) -> list[Row]: ...
+
+    async def pause(self, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None: ...
+
+    async def resume(self, scope: str, author: str, now: datetime) -> bool: ...
+
+    async def decide(self, remediation: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
+        """None where it took effect, else why not."""
+
+    async def cancel(self, remediation: str, operator: str, now: datetime) -> str | None: ...
+
+    async def retry(self, remediation: str, operator: str, now: datetime) -> str | None: ...
+
+    async def remediations(self, limit: int, state: str | None) -> list[Row]: ...
+
+    async def show(self, remediation: str) -> Row | None: ...
+
+    async def episodes(self, limit: int, fingerprint: str | None) -> list[Row]: ...
+
+    async def counts(self) -> Mapping[str, Mapping[str, int]]: ...
+
+    async def prune(self, before: datetime) -> int: ...

@@ -1,0 +1,146 @@
+"""The one YAML door: every value knows its file, line and column; duplicate keys and YAML 1.1's traps are refused."""
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+Loc = tuple[str | int, ...]
+TRAPS = [
+    (re.compile(r"[-+]?[0-9]+(:[0-5]?[0-9])+"), "YAML reads {0} as a number in base 60; quote it"),
+    (re.compile(r"\+[0-9].*"), "YAML drops the sign of {0}; write the number without `+`"),
+    (re.compile(r"(?i)yes|no|on|off|y|n"), "YAML 1.1 reads {0} as a truth value; write true or false, or quote it"),
+    (re.compile(r"0[0-7]+"), "YAML 1.1 reads {0} as an octal number; quote it or drop the leading zero"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake (or warning) in a file, to be shown with its line and a caret. Lines and columns start at 1."""
+
+    path: str
+    line: int
+    column: int
+    width: int
+    code: str
+    message: str
+    source: str = ""
+    severity: str = "error"
+
+    def render(self) -> str:
+        """file:line:column, the line, a caret under what is wrong, and what to do."""
+        head = f"{self.path}:{self.line}:{self.column}  {self.severity}  {self.code}"
+        if not self.source:
+            return f"{head}\n     {self.message}"
+        gutter = f"{self.line:>5} | "
+        return f"{head}\n{gutter}{self.source}\n{' ' * (len(gutter) + self.column - 1)}{'^' * self.width} {self.message}"
+
+
+@dataclass(slots=True)
+class Document:
+    """Plain data, and where each part of it stands."""
+
+    path: str
+    lines: list[str]
+    data: Any = None
+    keys: dict[Loc, Node] = field(default_factory=dict)
+    values: dict[Loc, Node] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def finding(self, loc: Loc, code: str, message: str, at_key: bool = False, severity: str = "error") -> Finding:
+        """A finding at a place, or at its nearest parent that stands in the file."""
+        place = loc
+        nodes = self.keys if at_key else self.values
+        while place and place not in nodes:
+            place, nodes = place[:-1], self.values
+        node = nodes.get(place)
+        if node is None:
+            return Finding(self.path, 1, 1, 1, code, message, self.lines[0] if self.lines else "", severity)
+        start, end = node.start_mark, node.end_mark
+        line = self.lines[start.line] if start.line < len(self.lines) else ""
+        width = end.column - start.column if end.line == start.line else len(line) - start.column
+        return Finding(self.path, start.line + 1, start.column + 1, max(1, width), code, message, line, severity)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without YAML 1.1's implicit dates, base 60 and words for truth."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in [
+    ("tag:yaml.org,2002:null", r"(?:~|null|)\Z", ["~", "n", ""]),
+    ("tag:yaml.org,2002:bool", r"(?:true|false)\Z", list("tf")),
+    ("tag:yaml.org,2002:int", r"-?(?:0|[1-9][0-9]*)\Z", list("-0123456789")),
+    ("tag:yaml.org,2002:float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+\Z", list("-0123456789")),
+]:
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+
+
+def load_text(text: str, path: str) -> Document:
+    """Reads one YAML document; what is wrong is in `findings`, and then `data` may be partial."""
+    document = Document(path, text.splitlines())
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            document.data = _build(loader, node, (), document)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        source = document.lines[line] if line < len(document.lines) else ""
+        message = f"cannot read the YAML: {error.problem or error.context}"
+        document.findings.append(Finding(path, line + 1, column + 1, 1, "yaml", message, source))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        document.findings.append(Finding(path, 1, 1, 1, "yaml", f"cannot read the YAML: {error or 'nested too deeply'}"))
+    return document
+
+
+def load_file(path: Path) -> Document:
+    """Reads one YAML file. Raises: OSError."""
+    return load_text(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
+    document.values[loc] = node
+    if isinstance(node, SequenceNode):
+        return [_build(loader, child, (*loc, index), document) for index, child in enumerate(node.value)]
+    if isinstance(node, MappingNode):
+        return _build_mapping(loader, node, loc, document)
+    assert isinstance(node, ScalarNode)
+    if node.style is None:
+        for pattern, advice in TRAPS:
+            if pattern.fullmatch(node.value):
+                document.findings.append(document.finding(loc, "yaml-trap", advice.format(f"`{node.value}`")))
+    return loader.construct_object(node)
+
+
+def _build_mapping(loader: _Loader, node: MappingNode, loc: Loc, document: Document) -> dict[Hashable, Any]:
+    out: dict[Hashable, Any] = {}
+    for key_node, value_node in node.value:
+        key = key_node.value if isinstance(key_node, ScalarNode) else None
+        if key is None:
+            document.findings.append(document.finding(loc, "yaml", "a key must be a plain word"))
+            continue
+        place = (*loc, key)
+        if key in out:
+            document.keys[(*place, "again")] = key_node
+            where = document.keys[place].start_mark.line + 1
+            message = f"`{key}` was set before, in line {where}"
+            document.findings.append(document.finding((*place, "again"), "duplicate-key", message, at_key=True))
+            continue
+        document.keys[place] = key_node
+        out[key] = _build(loader, value_node, place, document)
+    return out
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """ "; did you mean …?" where something similar is known, else what there is."""
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    return f"; known are: {', '.join(sorted(known))}" if len(known) <= 20 else ""

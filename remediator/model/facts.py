@@ -1,0 +1,74 @@
+"""What was observed, once, before deciding. What could not be observed is Unknown, never a default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from .target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Could not be observed, and why."""
+
+    why: str
+
+
+class Sight(StrEnum):
+    """A kind of fact that can be asked for."""
+
+    TARGET = "target"
+    PODS = "pods"
+    REVISIONS = "revisions"
+    AUTOSCALER = "autoscaler"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """An older or the current pod template of a workload: a ReplicaSet (Deployment) or a ControllerRevision."""
+
+    number: int
+    name: str
+    uid: str
+    created_at: datetime
+    template: Mapping[str, Any]
+    replicas: int
+    ready: int
+    current: bool
+    seen_healthy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One look at one target. Objects are raw dicts as the API server sends them.
+
+    `target` is what the rule names after the climb, `root` its top controller (or itself); `owner_chain` the objects
+    climbed through. `object` is Unknown when it could not be read and None when it does not exist.
+    """
+
+    at: datetime
+    target: Target
+    root: Target
+    object: Mapping[str, Any] | Unknown | None
+    namespace: Mapping[str, Any] | Unknown | None = None
+    pods: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
+    revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
+    autoscaler: Mapping[str, Any] | Unknown | None = Unknown("not asked for")
+    own_templates: frozenset[str] = field(default=frozenset())
+
+
+def meta(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object's metadata, empty where it has none."""
+    return obj.get("metadata") or {}
+
+
+def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    """The object's annotations, empty where it has none."""
+    return meta(obj).get("annotations") or {}
+
+
+def timestamp(text: str | None) -> datetime | None:
+    """A Kubernetes time as an aware datetime."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

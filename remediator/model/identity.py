@@ -1,0 +1,53 @@
+"""Which deliveries are one episode: a pure decision over the open episode and the last closed one.
+
+Source: what Alertmanager really sends: re-sends, an earlier startsAt after a merge, resolved first or never, a late
+firing, and the old startsAt when Prometheus found its Alertmanager again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .alert import Alert, AlertStatus
+
+SLACK = timedelta(minutes=1)
+
+
+class Change(StrEnum):
+    """What a delivery does to the episodes of its key."""
+
+    OPEN = "open"
+    REFRESH = "refresh"
+    REOPEN_LATER = "reopen_later"
+    REPLACE = "replace"
+    CLOSE = "close"
+    RECORD_CLOSED = "record_closed"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of a key: the open episode's start and last delivery, and the end of the last closed one."""
+
+    open_start: datetime | None = None
+    last_seen: datetime | None = None
+    closed_end: datetime | None = None
+
+
+def decide(alert: Alert, known: Known) -> Change:
+    """OPEN a new episode, REFRESH the open one, REPLACE it by a new one, CLOSE it, and so on.
+
+    REOPEN_LATER: firing with a startsAt that the last closed episode covers: a late delivery, or Prometheus found its
+    Alertmanager again; triage asks which.
+    """
+    if alert.status is AlertStatus.FIRING:
+        if known.open_start is not None and known.last_seen is not None:
+            return Change.REFRESH if alert.starts_at <= known.last_seen + SLACK else Change.REPLACE
+        late = known.closed_end is not None and alert.starts_at <= known.closed_end
+        return Change.REOPEN_LATER if late else Change.OPEN
+    ends_at = alert.ends_at or alert.starts_at
+    if known.open_start is not None:
+        return Change.CLOSE if ends_at >= known.open_start else Change.DUPLICATE
+    if known.closed_end is not None and ends_at <= known.closed_end:
+        return Change.DUPLICATE
+    return Change.RECORD_CLOSED

@@ -1,0 +1,155 @@
+"""A remediation and its states. `TRANSITIONS` is the only place where a state changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from .target import Target
+from .verdict import Reason
+
+RemediationId = NewType("RemediationId", str)
+
+
+class State(StrEnum):
+    """Where a remediation stands; the first six are live, the rest are ends."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
+    EXECUTING = "executing"
+    VERIFYING = "verifying"
+    OBSERVED = "observed"
+    SUCCEEDED = "succeeded"
+    INEFFECTIVE = "ineffective"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+LIVE = frozenset({State.QUEUED, State.HELD, State.AWAITING_APPROVAL, State.EXECUTING, State.VERIFYING})
+WAITING = frozenset({State.QUEUED, State.HELD, State.AWAITING_APPROVAL})
+ACTING = frozenset({State.EXECUTING, State.VERIFYING})
+
+
+class Event(StrEnum):
+    """What can happen to a remediation."""
+
+    HOLD = "hold"
+    ASK = "ask"
+    APPROVE = "approve"
+    OBSERVE = "observe"
+    BLOCK = "block"
+    BEGIN = "begin"
+    APPLIED = "applied"
+    CLIMB = "climb"
+    PROVED = "proved"
+    UNPROVED = "unproved"
+    FAIL = "fail"
+    LOSE_SIGHT = "lose_sight"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+    SUPERSEDE = "supersede"
+
+
+def _from_waiting() -> dict[tuple[State, Event], State]:
+    ends = {
+        Event.HOLD: State.HELD,
+        Event.ASK: State.AWAITING_APPROVAL,
+        Event.APPROVE: State.QUEUED,
+        Event.OBSERVE: State.OBSERVED,
+        Event.BLOCK: State.BLOCKED,
+        Event.BEGIN: State.EXECUTING,
+        Event.UNPROVED: State.INEFFECTIVE,
+        Event.FAIL: State.FAILED,
+        Event.EXPIRE: State.EXPIRED,
+        Event.CANCEL: State.CANCELLED,
+        Event.SUPERSEDE: State.SUPERSEDED,
+    }
+    return {(state, event): end for state in WAITING for event, end in ends.items()}
+
+
+TRANSITIONS: Mapping[tuple[State, Event], State] = {
+    **_from_waiting(),
+    (State.EXECUTING, Event.APPLIED): State.VERIFYING,
+    (State.EXECUTING, Event.CLIMB): State.QUEUED,
+    (State.EXECUTING, Event.FAIL): State.FAILED,
+    (State.EXECUTING, Event.LOSE_SIGHT): State.UNKNOWN,
+    (State.EXECUTING, Event.CANCEL): State.CANCELLED,
+    (State.VERIFYING, Event.PROVED): State.SUCCEEDED,
+    (State.VERIFYING, Event.CLIMB): State.QUEUED,
+    (State.VERIFYING, Event.UNPROVED): State.INEFFECTIVE,
+    (State.VERIFYING, Event.FAIL): State.FAILED,
+    (State.VERIFYING, Event.LOSE_SIGHT): State.UNKNOWN,
+    (State.VERIFYING, Event.CANCEL): State.CANCELLED,
+}
+
+
+def next_state(state: State, event: Event) -> State:
+    """The state that follows. Raises: ValueError where the table has none."""
+    following = TRANSITIONS.get((state, event))
+    if following is None:
+        raise ValueError(f"cannot {event} a remediation that is {state}")
+    return following
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    CONVERGED = "converged"
+    INEFFECTIVE = "ineffective"
+    FAILED = "failed"
+    WORSE = "worse"
+    OVERTAKEN = "overtaken"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """rule × target, as the journal keeps it. `rung` is the first step not tried yet; `token` fences the lease."""
+
+    id: RemediationId
+    rule: str
+    rule_digest: str
+    target: Target
+    root_key: str
+    state: State
+    reason: Reason | None
+    why: str
+    mode: str
+    rung: int
+    born_at: datetime
+    changed_at: datetime
+    held_since: datetime | None
+    ended_at: datetime | None
+    approved_digest: str
+    approved_by: str
+    cancel_by: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One rung tried. `plan` and `causes` as JSON; `intended_generation` is the object's before the call."""
+
+    id: str
+    remediation: RemediationId
+    number: int
+    step: int
+    action: str
+    plan: Mapping[str, Any]
+    digest: str
+    causes: tuple[Mapping[str, Any], ...]
+    begun_at: datetime
+    intended_generation: int
+    applied_at: datetime | None = None
+    evidence: Mapping[str, Any] | None = None
+    converged_at: datetime | None = None
+    proved_since: datetime | None = None
+    outcome: Outcome | None = None

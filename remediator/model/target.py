@@ -1,0 +1,40 @@
+"""The one Kubernetes object acted upon."""
+
+import re
+from dataclasses import dataclass, replace
+
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+CLUSTER_SCOPED = {"Node", "PersistentVolume", "Namespace"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """cluster/kind/namespace/name; `uid` once it was observed, or where the alert carries one."""
+
+    cluster: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+    @property
+    def key(self) -> str:
+        """What locks and uniqueness go by; the uid is checked at each write instead."""
+        return f"{self.cluster}/{self.kind}/{self.namespace}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
+
+    def seen(self, uid: str) -> "Target":
+        """The same target with the uid that was observed."""
+        return replace(self, uid=uid)
+
+
+def invalid_name(kind: str, namespace: str, name: str) -> str | None:
+    """Why these are no Kubernetes names, or None. Source: RFC 1123 labels and subdomains, as the API server checks."""
+    if kind not in CLUSTER_SCOPED and not NAMESPACE.match(namespace):
+        return f"{namespace!r} is no Kubernetes namespace name"
+    if not NAME.match(name):
+        return f"{name!r} is no Kubernetes object name"
+    return None

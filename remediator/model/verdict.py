@@ -1,0 +1,159 @@
+"""Why something was done or not: guards' verdicts and the closed list of reasons."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    """What a guard says, weakest first; the strongest of all wins."""
+
+    ALLOW = "allow"
+    APPROVE = "approve"
+    HOLD = "hold"
+    DENY = "deny"
+
+
+STRENGTH = {decision: strength for strength, decision in enumerate(Decision)}
+
+
+class Reason(StrEnum):
+    """Why: a closed list, public API. `REASONS` says for each what it means."""
+
+    UNMATCHED = "unmatched"
+    ATTACHED = "attached"
+    DUPLICATE = "duplicate"
+    STALE_ALERT = "stale_alert"
+    RESOLVED = "resolved"
+    SHADOWED = "shadowed"
+    NO_TARGET = "no_target"
+    AMBIGUOUS_TARGET = "ambiguous_target"
+    INVALID_TARGET = "invalid_target"
+    TARGET_IS_EXPORTER = "target_is_exporter"
+    OBSERVE_MODE = "observe_mode"
+    PAUSED = "paused"
+    STARTUP_GRACE = "startup_grace"
+    TOO_RECENT = "too_recent"
+    SETTLING = "settling"
+    INHIBITED = "inhibited"
+    NOT_ACTIVE = "not_active"
+    SILENCED = "silenced"
+    PROTECTED_TARGET = "protected_target"
+    OPTED_OUT = "opted_out"
+    OUT_OF_SCOPE = "out_of_scope"
+    UNMANAGED_TARGET = "unmanaged_target"
+    UNSUPPORTED_TARGET = "unsupported_target"
+    OWNED_ELSEWHERE = "owned_elsewhere"
+    TARGET_BUSY = "target_busy"
+    COOLDOWN = "cooldown"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_IN_FLIGHT = "too_many_in_flight"
+    APPROVAL_REQUIRED = "approval_required"
+    APPROVAL_EXPIRED = "approval_expired"
+    PRECONDITION = "precondition"
+    NO_CAUSE = "no_cause"
+    INEFFECTIVE_BEFORE = "ineffective_before"
+    GAVE_UP = "gave_up"
+    UNKNOWN_FACT = "unknown_fact"
+    ASSUMPTION_CHANGED = "assumption_changed"
+    WOULD_INTERRUPT = "would_interrupt"
+    ROLLOUT_RUNNING = "rollout_running"
+    PAUSED_ROLLOUT = "paused_rollout"
+    NO_REVISION = "no_revision"
+    SCALED_TO_ZERO = "scaled_to_zero"
+    TERMINATING = "terminating"
+    TARGET_GONE = "target_gone"
+    CONFLICT = "conflict"
+    FORBIDDEN = "forbidden"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    WORSE = "worse"
+    DEADLINE = "deadline"
+    OPERATOR = "operator"
+    RULE_CHANGED = "rule_changed"
+
+
+REASONS: dict[Reason, str] = {
+    Reason.UNMATCHED: "no rule matches the alert; `explain` says for each rule why not",
+    Reason.ATTACHED: "the alert joined a remediation that is already on its way for the same rule and target",
+    Reason.DUPLICATE: "the same episode was delivered before; only its last-seen time changed",
+    Reason.STALE_ALERT: "a late delivery: the alert had resolved, and its Alertmanager does not list it",
+    Reason.RESOLVED: "the alert resolved",
+    Reason.SHADOWED: "an earlier rule matched and does not say `continue`",
+    Reason.NO_TARGET: "the labels name no object to act on",
+    Reason.AMBIGUOUS_TARGET: "the labels lead to more than one object",
+    Reason.INVALID_TARGET: "a label is no valid Kubernetes name",
+    Reason.TARGET_IS_EXPORTER: "the only object named is the exporter that was scraped, not the victim",
+    Reason.OBSERVE_MODE: "the rule only observes: the plan was made and shown, nothing was called",
+    Reason.PAUSED: "somebody paused this scope; `remediator resume` lifts it",
+    Reason.STARTUP_GRACE: "the daemon started moments ago; old news is let settle first",
+    Reason.TOO_RECENT: "the alert has not been firing as long as the rule's `pending` asks",
+    Reason.SETTLING: "the settle time of a new remediation is not over",
+    Reason.INHIBITED: "an alert named in the rule's `unless`, or in Alertmanager's inhibition, is firing",
+    Reason.NOT_ACTIVE: "the alert's Alertmanager does not list it as active",
+    Reason.SILENCED: "somebody silenced the alert",
+    Reason.PROTECTED_TARGET: "the target is in a protected namespace",
+    Reason.OPTED_OUT: "an annotation on the target or its namespace says no",
+    Reason.OUT_OF_SCOPE: "the climbed target is outside the scope of the rule's group",
+    Reason.UNMANAGED_TARGET: "the target has no controller that would bring it back",
+    Reason.UNSUPPORTED_TARGET: "the action does not know this kind of object",
+    Reason.OWNED_ELSEWHERE: "GitOps, Helm or an operator owns what the plan would write",
+    Reason.TARGET_BUSY: "another remediation holds the lock on the target or its root",
+    Reason.COOLDOWN: "a remediation of this rule on this target ended too recently",
+    Reason.RATE_LIMITED: "a rate limit is used up; it frees with time",
+    Reason.TOO_MANY_IN_FLIGHT: "the rule is acting on as many targets as it may at once",
+    Reason.APPROVAL_REQUIRED: "waiting for a person: `remediator approve` or `deny`",
+    Reason.APPROVAL_EXPIRED: "nobody decided in time",
+    Reason.PRECONDITION: "a `when` query of the rule does not hold",
+    Reason.NO_CAUSE: "the facts show none of the causes that the rule's steps are for",
+    Reason.INEFFECTIVE_BEFORE: "this step was tried for this cause and did not help",
+    Reason.GAVE_UP: "the rule's attempts on this root are spent",
+    Reason.UNKNOWN_FACT: "something that must be known could not be observed",
+    Reason.ASSUMPTION_CHANGED: "the object is no longer as the plan assumed; somebody else changed it",
+    Reason.WOULD_INTERRUPT: "the act would take every ready pod away at once; `allow_outage` permits it",
+    Reason.ROLLOUT_RUNNING: "a rollout of the target is in progress",
+    Reason.PAUSED_ROLLOUT: "the target's rollout is paused",
+    Reason.NO_REVISION: "there is no older revision that truly differs",
+    Reason.SCALED_TO_ZERO: "the target is scaled to zero on purpose",
+    Reason.TERMINATING: "the target is being deleted",
+    Reason.TARGET_GONE: "the target does not exist, or another object has its name now",
+    Reason.CONFLICT: "the target kept changing while it was being written",
+    Reason.FORBIDDEN: "RBAC does not allow the call; the message names the verb and the resource",
+    Reason.REJECTED: "the API server or an admission policy refused the call",
+    Reason.UNREACHABLE: "the API server did not answer, or cannot now",
+    Reason.WORSE: "the act made things worse: fewer ready pods or new restarts",
+    Reason.DEADLINE: "the time for it ran out",
+    Reason.OPERATOR: "a person decided",
+    Reason.RULE_CHANGED: "the rule was changed or withdrawn while the remediation had not begun",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One guard's answer, with the words for a person. `retry_after` is set on every hold."""
+
+    guard: str
+    decision: Decision
+    reason: Reason | None = None
+    why: str = ""
+    retry_after: timedelta | None = None
+
+
+def allow(guard: str) -> Verdict:
+    """The verdict of a guard that has nothing against it."""
+    return Verdict(guard, Decision.ALLOW)
+
+
+def hold(guard: str, reason: Reason, why: str, retry_after: timedelta = timedelta(seconds=15)) -> Verdict:
+    """Not now; look again after `retry_after`."""
+    return Verdict(guard, Decision.HOLD, reason, why, retry_after)
+
+
+def deny(guard: str, reason: Reason, why: str) -> Verdict:
+    """Not at all."""
+    return Verdict(guard, Decision.DENY, reason, why)
+
+
+def strongest(verdicts: list[Verdict]) -> Verdict:
+    """The verdict that decides: deny over hold over approve over allow, the first of equals."""
+    return max(verdicts, key=lambda verdict: STRENGTH[verdict.decision], default=allow("none"))

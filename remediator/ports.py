@@ -1,0 +1,60 @@
+"""What the engine needs from the world: Cluster, Prometheus, Alertmanager, Clock, Notifier.
+
+The journal's port is `remediator.journal_port`, being the largest.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from .model.alert import Activity, Alert
+from .model.facts import Facts, Sight, Unknown
+from .model.plan import Call, Evidence
+from .model.target import Target
+
+
+class Clock(Protocol):
+    """The time, aware and in UTC."""
+
+    def now(self) -> datetime: ...
+
+
+class Cluster(Protocol):
+    """The two verbs of a Kubernetes cluster. Raises: ClusterError's kinds from `apply`; `observe` answers Unknown."""
+
+    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts: ...
+
+    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence: ...
+
+    async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
+        """Puts a Kubernetes Event on the target; failing to is no failure."""
+
+    async def ready(self) -> str | None:
+        """None where the API server answers, else why not."""
+
+
+class Prometheus(Protocol):
+    """Instant queries and the rules API."""
+
+    async def holds(self, query: str) -> bool | Unknown:
+        """Whether the query returns a non-empty vector."""
+
+    async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
+        """The alerting rule of that name, its expression's recording rules under `recorded`."""
+
+
+class Alertmanager(Protocol):
+    """What one Alertmanager says of its alerts."""
+
+    async def activity(self, source: str, alert: Alert) -> Activity: ...
+
+    async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
+        """The labels of every alert that is active now."""
+
+
+class Notifier(Protocol):
+    """One receiver; `kind` is its metric label. Raises: OSError or an aiohttp error where the message was not taken."""
+
+    kind: str
+
+    async def notify(self, message: Mapping[str, Any]) -> None: ...

@@ -1,0 +1,226 @@
+"""The rules that are loaded: which one an alert matches, and why the others do not.
+
+An index by `alertname="…"` keeps the cost per alert flat: only rules that could match are tried. Scope is part of
+matching; order is file, then position; the first match wins unless it says `continue`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from ..model.alert import Alert
+from ..model.matcher import Operator, compile_regex
+from ..model.target import Target
+from ..model.verdict import Reason
+from . import templates
+from .schema import ExplicitTarget, Group, Override, Rule, Scope
+from .targets import Unresolved, alert_namespace, named, resolve
+
+PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- ")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A rule, its group and where it stands. `raw` is the rule's data with the group's defaults merged in."""
+
+    rule: Rule
+    group: Group
+    raw: Mapping[str, Any]
+    path: str
+    line: int
+
+    def with_override(self, override: Override) -> "Source":
+        """The rule as an override makes it. Raises: pydantic.ValidationError."""
+        patch = {key: getattr(override, key) for key in ("mode", "limits", "escalate") if getattr(override, key) is not None}
+        raw = merge(self.raw, patch)
+        if override.steps:
+            steps = []
+            for step, parsed in zip(raw["steps"], self.rule.steps, strict=True):
+                steps.append(merge(step, override.steps.get(parsed.label, {})))
+            raw = {**raw, "steps": steps}
+        return Source(Rule.model_validate(raw), self.group, raw, self.path, self.line)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the rule as it binds, its group's scope included."""
+        return digest_of(self.rule, self.group.scope)
+
+
+@lru_cache(maxsize=4096)
+def _dump(rule_json: str, scope_json: str) -> str:
+    return hashlib.sha256((rule_json + scope_json).encode()).hexdigest()[:16]
+
+
+def digest_of(rule: Rule, scope: Scope) -> str:
+    """A short digest of a rule and its scope."""
+    return _dump(rule.model_dump_json(by_alias=True), scope.model_dump_json())
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Maps merge, everything else replaces."""
+    out = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that matched, with overrides applied, and the target before the climb."""
+
+    source: Source
+    target: Target
+
+    @property
+    def rule(self) -> Rule:
+        """The rule as it binds."""
+        return self.source.rule
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """Why a rule did not match."""
+
+    rule: str
+    reason: Reason
+    why: str
+
+
+@dataclass(slots=True)
+class RuleSet:
+    """All rules. `digest` tells one set from another."""
+
+    sources: tuple[Source, ...]
+    overrides: tuple[Override, ...] = ()
+    digest: str = ""
+    _by_name: dict[str, list[int]] = field(default_factory=dict)
+    _any: list[int] = field(default_factory=list)
+    _patterns: dict[str, Any] = field(default_factory=dict)
+    _effective: dict[tuple[int, tuple[int, ...]], Source] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parts = [s.digest for s in self.sources] + [o.model_dump_json(by_alias=True) for o in self.overrides]
+        self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        for index, source in enumerate(self.sources):
+            names = alertnames(source.rule)
+            if names is None:
+                self._any.append(index)
+            for name in names or ():
+                self._by_name.setdefault(name, []).append(index)
+
+    def match(self, alert: Alert, cluster: str) -> tuple[list[Match], Reason | None]:
+        """The matches in order, or why there are none (the most telling reason)."""
+        found: list[Match] = []
+        telling: Reason | None = None
+        for index in sorted({*self._by_name.get(alert.name, ()), *self._any}):
+            answer = self._try(index, alert, cluster)
+            if isinstance(answer, Match):
+                found.append(answer)
+                if not answer.rule.continue_:
+                    break
+            elif answer.reason != Reason.UNMATCHED and telling is None:
+                telling = answer.reason
+        return found, None if found else telling or Reason.UNMATCHED
+
+    def explain(self, alert: Alert, cluster: str) -> list[Match | WhyNot]:
+        """Every rule's answer, in order: for a person."""
+        out: list[Match | WhyNot] = []
+        over = ""
+        for index, source in enumerate(self.sources):
+            answer = self._try(index, alert, cluster)
+            if isinstance(answer, Match) and over:
+                answer = WhyNot(source.rule.name, Reason.SHADOWED, f"`{over}` matched before and does not say `continue`")
+            elif isinstance(answer, Match) and not answer.rule.continue_:
+                over = source.rule.name
+            out.append(answer)
+        return out
+
+    def find(self, name: str, alert: Alert | None = None) -> Source | None:
+        """The rule of that name, with the overrides that apply to the alert."""
+        for index, source in enumerate(self.sources):
+            if source.rule.name == name:
+                return self._overridden(index, alert, None) if alert else source
+        return None
+
+    def in_scope(self, source: Source, target: Target) -> bool:
+        """Whether the group may act on the target."""
+        if target.namespace:
+            return self._admits(source.group.scope.namespaces, target.namespace)
+        return self._admits(source.group.scope.nodes, target.name)
+
+    def _try(self, index: int, alert: Alert, cluster: str) -> Match | WhyNot:
+        source = self.sources[index]
+        name, scope = source.rule.name, source.group.scope
+        for matcher in source.rule.match:
+            if not matcher.matches(alert.labels):
+                actual = alert.labels.get(matcher.name)
+                shown = "the alert has no such label" if actual is None else f'the alert has {matcher.name}="{actual}"'
+                return WhyNot(name, Reason.UNMATCHED, f"{matcher} does not hold: {shown}")
+        target = self._target(source.rule, alert, cluster)
+        if isinstance(target, Unresolved):
+            return WhyNot(name, target.reason, target.why)
+        if target.namespace:
+            explicit = isinstance(source.rule.target, ExplicitTarget) and "{{" in source.rule.target.namespace
+            origin = target.namespace if explicit else alert_namespace(alert.labels)
+            admitted = scope.alerts if scope.alerts is not None else scope.namespaces
+            if not self._admits(admitted, origin):
+                return WhyNot(
+                    name,
+                    Reason.OUT_OF_SCOPE,
+                    f"the alert's namespace {origin!r} is outside the scope of group `{source.group.name}`",
+                )
+        if not self.in_scope(source, target):
+            return WhyNot(name, Reason.OUT_OF_SCOPE, f"{target} is outside the scope of group `{source.group.name}`")
+        return Match(self._overridden(index, alert, target), target)
+
+    def _target(self, rule: Rule, alert: Alert, cluster: str) -> Target | Unresolved:
+        if not isinstance(rule.target, ExplicitTarget):
+            return resolve(alert.labels, cluster)
+        try:
+            namespace = templates.render(rule.target.namespace, alert.labels)
+            name = templates.render(rule.target.name, alert.labels)
+        except templates.AbsentLabel as error:
+            return Unresolved(Reason.NO_TARGET, str(error))
+        return named(cluster, rule.target.kind, namespace, name)
+
+    def _overridden(self, index: int, alert: Alert, target: Target | None) -> Source:
+        source = self.sources[index]
+        namespace = target.namespace if target else alert_namespace(alert.labels)
+        chosen = tuple(
+            number
+            for number, override in enumerate(self.overrides)
+            if source.rule.name in override.rules
+            and (not override.namespaces or self._admits(override.namespaces, namespace))
+            and all(matcher.matches(alert.labels) for matcher in override.match)
+        )
+        if not chosen:
+            return source
+        if (index, chosen) not in self._effective:
+            for number in chosen:
+                source = source.with_override(self.overrides[number])
+            self._effective[index, chosen] = source
+        return self._effective[index, chosen]
+
+    def _admits(self, patterns: tuple[str, ...], value: str) -> bool:
+        for text in patterns:
+            if text not in self._patterns:
+                self._patterns[text] = compile_regex(text)
+            if self._patterns[text].fullmatch(value) is not None:
+                return True
+        return False
+
+
+def alertnames(rule: Rule) -> set[str] | None:
+    """The names that a rule's `alertname` matchers admit where they are a plain list, else None."""
+    for matcher in rule.match:
+        if matcher.name != "alertname":
+            continue
+        if matcher.operator == Operator.EQUAL:
+            return {matcher.value}
+        if matcher.operator == Operator.REGEX and set(matcher.value) <= PLAIN:
+            return set(matcher.value.split("|"))
+    return None

@@ -1,0 +1,109 @@
+"""Which object an alert is about, from its conventional labels: never the exporter that was scraped for it.
+
+Order: an explicit target, `exported_*`, then the labels of `KINDS` in their order, the pod last. Under
+kube-prometheus-stack `pod`, `container` and `service` may be kube-state-metrics' own, so a pod is only believed where
+nothing says that it is an exporter's. Cluster-scoped kinds ignore `namespace`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..model.target import CLUSTER_SCOPED, Target, invalid_name
+from ..model.verdict import Reason
+
+KINDS = [
+    ("deployment", "Deployment"),
+    ("statefulset", "StatefulSet"),
+    ("daemonset", "DaemonSet"),
+    ("job_name", "Job"),
+    ("cronjob", "CronJob"),
+    ("horizontalpodautoscaler", "HorizontalPodAutoscaler"),
+    ("persistentvolumeclaim", "PersistentVolumeClaim"),
+    ("persistentvolume", "PersistentVolume"),
+    ("poddisruptionbudget", "PodDisruptionBudget"),
+    ("resourcequota", "ResourceQuota"),
+    ("certificate", "Certificate"),
+    ("node", "Node"),
+]
+WORKLOAD_TYPES = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
+EXPORTERS = ("kube-state-metrics", "node-exporter", "kube-rbac-proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """No object, and why."""
+
+    reason: Reason
+    why: str
+
+
+def alert_namespace(labels: Mapping[str, str]) -> str:
+    """`exported_namespace`, else `namespace`, else empty: never a default."""
+    return labels.get("exported_namespace") or labels.get("namespace") or ""
+
+
+def resolve(labels: Mapping[str, str], cluster: str) -> Target | Unresolved:
+    """The alert's object."""
+    namespace = alert_namespace(labels)
+    found = _named(labels)
+    if found is None:
+        return _no_object(labels)
+    kind, name = found
+    if kind == "Service":
+        return Unresolved(
+            Reason.UNSUPPORTED_TARGET, f"Service {namespace}/{name}: no action takes a Service; name a target in the rule"
+        )
+    return named(cluster, kind, namespace, name, labels.get("uid", "") if kind == "Pod" else "")
+
+
+def named(cluster: str, kind: str, namespace: str, name: str, uid: str = "") -> Target | Unresolved:
+    """A target by its names, checked as Kubernetes names."""
+    namespace = "" if kind in CLUSTER_SCOPED else namespace
+    if kind not in CLUSTER_SCOPED and not namespace:
+        return Unresolved(Reason.NO_TARGET, f"the alert names {kind} {name!r} but no namespace, and none is assumed")
+    problem = invalid_name(kind, namespace, name)
+    if problem:
+        return Unresolved(Reason.INVALID_TARGET, problem)
+    return Target(cluster, kind, namespace, name, uid)
+
+
+def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    for prefix in ("exported_", ""):
+        for label, kind in KINDS:
+            if labels.get(prefix + label):
+                return kind, labels[prefix + label]
+        if prefix and labels.get("exported_pod"):
+            return "Pod", labels["exported_pod"]
+    if labels.get("alertname", "").startswith("CertManager") and labels.get("name"):
+        return "Certificate", labels["name"]
+    type_ = WORKLOAD_TYPES.get(labels.get("workload_type", "").lower())
+    if type_ and labels.get("workload"):
+        return type_, labels["workload"]
+    if labels.get("pod"):
+        return None if scraped_exporter(labels) else ("Pod", labels["pod"])
+    if labels.get("service") and not labels.get("job") and not scraped_exporter(labels):
+        return "Service", labels["service"]
+    return None
+
+
+def scraped_exporter(labels: Mapping[str, str]) -> bool:
+    """Whether `pod` and `container` are those of the exporter."""
+    return any(
+        name in labels.get(label, "")
+        for label in ("container", "pod", "service")
+        for name in EXPORTERS
+        if not _victim(labels, label)
+    )
+
+
+def _victim(labels: Mapping[str, str], label: str) -> bool:
+    """With honorLabels, `service` is the exporter's while pod and container are the victim's own."""
+    return label == "service" and bool(labels.get("pod")) and not any(name in labels["pod"] for name in EXPORTERS)
+
+
+def _no_object(labels: Mapping[str, str]) -> Unresolved:
+    if labels.get("pod") or labels.get("service"):
+        return Unresolved(
+            Reason.TARGET_IS_EXPORTER, f"the only object named is the exporter {labels.get('pod') or labels.get('service')}"
+        )
+    return Unresolved(Reason.NO_TARGET, "no label names an object to act on")

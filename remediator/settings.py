@@ -1,0 +1,154 @@
+"""Process settings: a YAML file, over defaults. Never rules. Secrets are read from files and held as SecretStr."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from .errors import ConfigurationError
+from .guards.situation import PROTECTED, ProcessLimits
+from .located import load_file, suggest
+from .rules.schema import Duration, Rates
+
+
+class Section(BaseModel):
+    """A part of the settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _secret(value: Any) -> Any:
+    """A file that holds a secret, read now."""
+    if not isinstance(value, str):
+        raise ValueError("name the file that holds the secret")
+    try:
+        text = Path(value).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"cannot read {value}: {error.strerror}") from None
+    if not text:
+        raise ValueError(f"{value} is empty")
+    return SecretStr(text)
+
+
+SecretFile = Annotated[SecretStr, BeforeValidator(_secret)]
+
+
+class Credential(Section):
+    """A named caller: a bearer token, or a user with a password; secrets come from files."""
+
+    name: str = Field(min_length=1, description="Who speaks: shown in the journal.")
+    token_file: SecretFile | None = Field(default=None, description="File with the bearer token.")
+    username: str = Field(default="", description="User name for basic authentication.")
+    password_file: SecretFile | None = Field(default=None, description="File with the password for basic authentication.")
+
+
+class Source(Credential):
+    """A configured Alertmanager (an HA pair is one source) and the cluster that its alerts are about."""
+
+    cluster: str = Field(default="default", description="Name of the cluster.")
+    alertmanager: str = Field(
+        default="", description="URL of its Alertmanager; without it no alert can be confirmed active, and nothing acts."
+    )
+
+
+class Web(Section):
+    """The HTTP server."""
+
+    listen: str = Field(default="127.0.0.1:9099", description="Host and port.")
+    tls_cert: str = Field(default="", description="Certificate file (PEM); with `tls_key` serves HTTPS.")
+    tls_key: str = Field(default="", description="Key file (PEM).")
+    trusted_proxy_header: str = Field(
+        default="", description="Header in which a trusted proxy names the operator; used only from `trusted_proxies`."
+    )
+    trusted_proxies: tuple[str, ...] = Field(default=(), description="Addresses of those proxies.")
+    max_body_bytes: int = Field(default=8_000_000, description="Largest webhook body.")
+    max_waiting: int = Field(default=256, description="Webhooks that may wait for the journal; more are answered 503.")
+
+
+class ClusterSettings(Section):
+    """The Kubernetes API."""
+
+    kind: Literal["kubernetes", "sandbox"] = Field(default="kubernetes", description="A real cluster, or the in-memory sandbox.")
+    kubeconfig: str = Field(default="", description="Kubeconfig file; empty = the pod's ServiceAccount.")
+    context: str = Field(default="", description="Context in the kubeconfig; empty = its current one.")
+    qps: float = Field(default=20.0, gt=0, description="Requests a second, at most.")
+
+
+class LimitSettings(Section):
+    """Limits over all rules."""
+
+    root: Rates = Field(default=ProcessLimits().root, description="Attempts on one root over all rules.")
+    action: Rates = Field(default=(), description="Attempts of one action.")
+    namespace: Rates = Field(default=ProcessLimits().namespace, description="Attempts in one namespace.")
+    all: Rates = Field(default=ProcessLimits().everything, description="Attempts over all.")
+
+
+class ReceiverSettings(Section):
+    """Where people are told."""
+
+    name: str = Field(min_length=1, description="How rules name it.")
+    kind: Literal["log", "webhook"] = Field(default="log", description="The log, or a POST of JSON.")
+    url: str = Field(default="", description="Where a webhook is posted.")
+    token_file: SecretFile | None = Field(default=None, description="Bearer token for the webhook.")
+
+
+class Settings(Section):
+    """All settings."""
+
+    rules: tuple[str, ...] = Field(default=(), description="Rule files, or folders of them.")
+    journal: str = Field(default="sqlite:///remediator.db", description="SQLAlchemy URL: a SQLite file or PostgreSQL.")
+    journal_keep: Duration = Field(default=timedelta(days=90), description="How long ended remediations are kept.")
+    web: Web = Field(default=Web(), description="The HTTP server.")
+    sources: tuple[Source, ...] = Field(default=(), description="Alertmanagers that may post.")
+    operators: tuple[Credential, ...] = Field(default=(), description="People who may look and decide.")
+    cluster: ClusterSettings = Field(default=ClusterSettings(), description="The Kubernetes API.")
+    prometheus: str = Field(default="", description="URL of Prometheus, for `when`, `until` and look-backs.")
+    receivers: tuple[ReceiverSettings, ...] = Field(default=(ReceiverSettings(name="log"),), description="Where people are told.")
+    limits: LimitSettings = Field(default=LimitSettings(), description="Limits over all rules.")
+    protected_namespaces: tuple[str, ...] = Field(default=PROTECTED, description="Namespaces that are never touched.")
+    own_namespace: str = Field(default="", description="The namespace that remediator runs in; never touched.")
+    settle: Duration = Field(default=timedelta(seconds=10), description="From an alert to the first look.")
+    startup_grace: Duration = Field(default=timedelta(minutes=2), description="How long after a start old alerts wait.")
+    quiet_for: Duration | None = Field(default=None, description="Overrides every step's quiet_for; for demonstrations.")
+    workers: int = Field(default=4, ge=1, description="Remediations worked on at once.")
+    watchdog: str = Field(default="Watchdog", description="Name of the alert that always fires.")
+
+    @property
+    def process_limits(self) -> ProcessLimits:
+        """What the guards take."""
+        limits = self.limits
+        return ProcessLimits(
+            limits.root, limits.action, limits.namespace, limits.all, self.startup_grace, self.protected_namespaces
+        )
+
+
+def load(path: Path | None) -> Settings:
+    """Reads the settings file, or the defaults. Raises: ConfigurationError with every mistake and its place."""
+    if path is None:
+        return Settings()
+    try:
+        document = load_file(path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the settings {path}: {error.strerror}") from None
+    found = [finding.render() for finding in document.findings]
+    if not found:
+        try:
+            return Settings.model_validate(document.data or {})
+        except ValidationError as error:
+            for item in error.errors():
+                leaf = str(item["loc"][-1]) if item["loc"] else ""
+                if item["type"] == "extra_forbidden":
+                    found.append(
+                        document.finding(
+                            item["loc"], "unknown-field", f"no setting `{leaf}`{suggest(leaf, list(_fields()))}", at_key=True
+                        ).render()
+                    )
+                else:
+                    found.append(document.finding(item["loc"], "bad-value", item["msg"].removeprefix("Value error, ")).render())
+    raise ConfigurationError("cannot start with these settings:\n" + "\n".join(found))
+
+
+def _fields() -> set[str]:
+    models: list[type[BaseModel]] = [Settings, Web, ClusterSettings, LimitSettings, ReceiverSettings, Source, Credential]
+    return {name for model in models for name in model.model_fields}

@@ -1,0 +1,85 @@
+"""Answers of the API as text for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """One line per remediation."""
+    if not rows:
+        return "no remediations yet"
+    cells = [("ID", "STATE", "RULE", "TARGET", "WHY")]
+    cells += [(r["id"], r["state"], r["rule"], r["target"], _why(r)) for r in rows]
+    widths = [max(len(str(row[i])) for row in cells) for i in range(4)]
+    return "\n".join("  ".join([*(str(row[i]).ljust(widths[i]) for i in range(4)), str(row[4])]) for row in cells)
+
+
+def _why(row: Row) -> str:
+    return f"{row['reason']}: {row['why']}" if row.get("reason") else str(row.get("why") or "")
+
+
+def _time(text: str) -> str:
+    return text[11:19]
+
+
+def look(seen: Row, indent: str = "  ") -> list[str]:
+    """Causes, verdicts and calls of a look."""
+    lines = [f"{indent}cause    {cause['name']}: {cause['why']}" for cause in seen.get("causes") or []]
+    if seen.get("plan"):
+        lines.append(f"{indent}plan     {seen['plan']['summary']}  (digest {seen['digest']})")
+    lines += [f"{indent}call     {call}" for call in seen.get("calls") or []]
+    for verdict in seen.get("verdicts") or []:
+        if verdict["verdict"] != "allow" or verdict["why"]:
+            reason = f" {verdict['reason']}" if verdict["reason"] else ""
+            lines.append(f"{indent}guard    {verdict['guard']}: {verdict['verdict']}{reason}: {verdict['why']}")
+    passed = [verdict["guard"] for verdict in seen.get("verdicts") or [] if verdict["verdict"] == "allow"]
+    if passed:
+        lines.append(f"{indent}allowed  {', '.join(dict.fromkeys(passed))}")
+    return lines
+
+
+def remediation(row: Row) -> str:
+    """One remediation, whole."""
+    lines = [f"{row['id']}  {row['state']}  rule {row['rule']}  target {row['target']}", f"  why      {_why(row) or '-'}"]
+    for episode in row["episodes"]:
+        labels = ", ".join(f"{k}={v}" for k, v in sorted(episode["labels"].items()))
+        status = "firing" if episode["open"] else "resolved"
+        lines.append(f"  alert    {status}, delivered {episode['deliveries']}x, fingerprint {episode['fingerprint']}: {labels}")
+    lines += look(row["look"])
+    for attempt in row["attempts"]:
+        lines.append(f"  attempt  {attempt['number']}: {attempt['plan']['summary']} -> {attempt['outcome'] or 'under way'}")
+    for entry in row["history"]:
+        reason = f" {entry['reason']}" if entry["reason"] else ""
+        lines.append(f"  {_time(entry['at'])} {entry['kind']}{reason}: {entry['text']}")
+    for message in row["messages"]:
+        lines.append(
+            f"  told     {message['receiver']}: {'delivered' if message['delivered_at'] else message['error'] or 'waiting'}"
+        )
+    if row.get("next_look"):
+        lines.append(f"  next look at {_time(row['next_look'])} UTC")
+    return "\n".join(lines)
+
+
+def explanation(answer: Row) -> str:
+    """Every rule's answer."""
+    labels = ", ".join(f"{k}={v}" for k, v in sorted(answer["alert"].items()))
+    lines = [f"alert {answer['fingerprint']} from {answer['source']}: {labels}"]
+    if answer.get("fate"):
+        lines.append(
+            f"  fate     {answer['fate']}" + (f" ({', '.join(answer['remediations'])})" if answer.get("remediations") else "")
+        )
+    if not answer["rules"]:
+        lines.append("  no rules are loaded: nothing can match")
+    for rule in answer["rules"]:
+        if not rule["matched"]:
+            lines.append(f"- {rule['rule']}: no match, {rule['reason']}: {rule['why']}")
+            continue
+        lines.append(
+            f"+ {rule['rule']}: matches, target {rule['target']}" + (f" (root {rule['root']})" if rule.get("root") else "")
+        )
+        if rule.get("unknown"):
+            lines.append(f"  unknown  {rule['unknown']}")
+        lines += look(rule)
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""HTTP: the webhook, the API, health and metrics."""

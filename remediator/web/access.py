@@ -1,0 +1,71 @@
+"""Who speaks: named credentials, compared in constant time, before the body is read."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ..settings import Credential, Settings
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The sources that may post, and the operators who may look and decide. None configured: loopback only, as `local`."""
+
+    settings: Settings
+
+    def source(self, request: web.Request) -> str | None:
+        """The source's name, or None."""
+        if not self.settings.sources:
+            return "local"
+        return _named(self.settings.sources, request)
+
+    def operator(self, request: web.Request) -> str | None:
+        """The operator's name, or None; a trusted proxy may name one in a header."""
+        web_settings = self.settings.web
+        header = web_settings.trusted_proxy_header
+        if header and request.remote in web_settings.trusted_proxies and request.headers.get(header):
+            return request.headers[header][:200]
+        if not self.settings.operators:
+            return "local"
+        return _named(self.settings.operators, request)
+
+
+def _named(credentials: Sequence[Credential], request: web.Request) -> str | None:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    found: str | None = None
+    for credential in credentials:  # all are compared, so that time tells nothing
+        if scheme.lower() == "bearer" and credential.token_file is not None:
+            matches = hmac.compare_digest(value.strip().encode(), credential.token_file.get_secret_value().encode())
+        elif scheme.lower() == "basic" and credential.password_file is not None:
+            expected = f"{credential.username or credential.name}:{credential.password_file.get_secret_value()}"
+            matches = hmac.compare_digest(_decoded(value), expected.encode())
+        else:
+            matches = False
+        if matches and found is None:
+            found = credential.name
+    return found
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def refuses_to_listen(settings: Settings) -> str | None:
+    """Why the server must not listen where it is told to, or None."""
+    host = settings.web.listen.rsplit(":", 1)[0].strip("[]")
+    if host in LOOPBACK:
+        return None
+    for what, credentials in (("sources", settings.sources), ("operators", settings.operators)):
+        secrets = [c for c in credentials if c.token_file or c.password_file]
+        if not credentials or len(secrets) < len(credentials):
+            return f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential with a token_file or password_file, and none without"
+    return None

@@ -1,0 +1,57 @@
+"""The body of an Alertmanager webhook, version 4 (0.25 to 0.34): unknown fields are ignored, missing ones refused."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from ..model.alert import Alert, AlertStatus
+
+MOST_ALERTS = 10_000
+Short = Annotated[str, Field(max_length=256)]
+Text = Annotated[str, Field(max_length=65_536)]
+
+
+class _Alert(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    status: Literal["firing", "resolved"]
+    labels: dict[Short, Text]
+    annotations: dict[Short, Text] = {}
+    startsAt: AwareDatetime
+    endsAt: AwareDatetime | None = None
+    generatorURL: Text = ""
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-zA-Z_-]{1,64}$")]
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    version: Literal["4"]
+    alerts: Annotated[list[_Alert], Field(max_length=MOST_ALERTS)]
+    truncatedAlerts: int = 0
+
+
+class BadPayload(ValueError):
+    """The body is no webhook of Alertmanager's; the message says where."""
+
+
+def parse(body: bytes) -> tuple[tuple[Alert, ...], int]:
+    """The alerts, and how many were truncated. Raises: BadPayload, in words short enough for Alertmanager's log."""
+    try:
+        payload = _Payload.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])[:120]
+        raise BadPayload(f"{place or 'body'}: {first['msg']}"[:300]) from None
+    except ValueError as error:
+        raise BadPayload(f"body: {type(error).__name__}") from None
+    return tuple(_alert(item) for item in payload.alerts), max(0, payload.truncatedAlerts)
+
+
+def _alert(item: _Alert) -> Alert:
+    resolved = item.status == "resolved"
+    ends_at: datetime | None = (item.endsAt or item.startsAt) if resolved else None
+    return Alert(
+        item.fingerprint, AlertStatus(item.status), item.labels, item.annotations, item.startsAt, ends_at, item.generatorURL
+    )

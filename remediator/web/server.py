@@ -1,0 +1,210 @@
+"""The HTTP server: POST /webhook, /healthz, /readyz, /metrics, and /api/v1, which shows what the CLI shows."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ..engine.doors import Doors
+from ..engine.explain import explain
+from ..engine.intake import Intake
+from ..errors import JournalError, JournalUnavailable
+from ..journal_port import Delivery
+from ..model.alert import Alert
+from ..model.duration import parse_duration
+from ..settings import Settings
+from ..telemetry import log
+from .access import Access
+from .payload import BadPayload, parse
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+SCOPES = ("cluster:", "namespace:", "rule:")
+
+
+class Server:
+    """The routes. `delivered` is told of every stored alert (the sandbox Alertmanager listens there)."""
+
+    def __init__(
+        self, settings: Settings, doors: Doors, intake: Intake, delivered: Callable[[str, tuple[Alert, ...]], None] | None
+    ) -> None:
+        self._settings, self._doors, self._intake, self._delivered = settings, doors, intake, delivered
+        self._access = Access(settings)
+        self.serving = False
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(client_max_size=self._settings.web.max_body_bytes)
+        api = "/api/v1"
+        app.add_routes(
+            [
+                web.post("/webhook", self.webhook),
+                web.get("/healthz", self.healthz),
+                web.get("/readyz", self.readyz),
+                web.get("/metrics", self.metrics),
+                web.get(f"{api}/remediations", self._operators(self.remediations)),
+                web.get(f"{api}/remediations/{{id}}", self._operators(self.remediation)),
+                web.post(f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|retry}}", self._operators(self.decide)),
+                web.get(f"{api}/episodes", self._operators(self.episodes)),
+                web.post(f"{api}/explain", self._operators(self.explain)),
+                web.get(f"{api}/pauses", self._operators(self.pauses)),
+                web.post(f"{api}/pauses", self._operators(self.pause)),
+                web.delete(f"{api}/pauses/{{scope}}", self._operators(self.resume)),
+                web.get(f"{api}/rules", self._operators(self.rules)),
+            ]
+        )
+        return app
+
+    def _operators(self, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            operator = self._access.operator(request)
+            if operator is None:
+                return _error(401, "who are you? send an operator's bearer token or basic credentials")
+            try:
+                return await handler(request, operator)
+            except JournalError as error:
+                return _error(503, str(error))
+
+        return guarded
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        """Authenticate, cap, parse, store; 200 only when every alert is durable."""
+        metrics = self._doors.metrics
+        started = self._doors.clock.now()
+        response = await self._receive(request)
+        metrics.count("webhook_requests_total", str(response.status))
+        metrics.observe("webhook_request_duration_seconds", (self._doors.clock.now() - started).total_seconds())
+        return response
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        source = self._access.source(request)
+        if source is None:
+            return _error(401, "unknown credentials")
+        if not self.serving:
+            return _error(503, "not ready; deliver again")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, f"the body is larger than {self._settings.web.max_body_bytes} bytes")
+        try:
+            alerts, truncated = parse(body)
+        except BadPayload as error:
+            log().warning("webhook_refused", source=source, why=str(error))
+            return _error(400, str(error))
+        try:
+            await self._intake.receive(Delivery(source, alerts, truncated))
+        except JournalUnavailable as error:
+            log().error("webhook_not_stored", source=source, why=str(error))
+            return _error(503, "cannot store the alerts now; deliver again")
+        if self._delivered:
+            self._delivered(source, alerts)
+        return _json({"stored": len(alerts)})
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """The process answers."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """The journal answers, and the daemon takes alerts."""
+        if not self.serving:
+            return web.Response(status=503, text="starting or draining\n")
+        try:
+            await self._doors.journal.next_due()
+        except JournalError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        return web.Response(text="ok\n")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Prometheus' text format."""
+        return web.Response(
+            body=self._doors.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async def remediations(self, request: web.Request, _operator: str) -> web.Response:
+        limit = min(1000, int(request.query.get("limit", "100"))) if request.query.get("limit", "100").isdigit() else 100
+        return _json(await self._doors.journal.remediations(limit, request.query.get("state")))
+
+    async def remediation(self, request: web.Request, _operator: str) -> web.Response:
+        found = await self._doors.journal.show(request.match_info["id"])
+        return _json(found) if found else _error(404, f"there is no remediation {request.match_info['id']}")
+
+    async def decide(self, request: web.Request, operator: str) -> web.Response:
+        """approve (with the digest that was looked at), deny, cancel, retry."""
+        journal, now, verb, ident = (
+            self._doors.journal,
+            self._doors.clock.now(),
+            request.match_info["verb"],
+            request.match_info["id"],
+        )
+        body = await _body(request)
+        if verb in ("approve", "deny"):
+            refused = await journal.decide(ident, str(body.get("digest") or ""), operator, verb == "approve", now)
+        else:
+            refused = await (journal.cancel if verb == "cancel" else journal.retry)(ident, operator, now)
+        self._doors.wake.set()
+        return _error(409, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
+
+    async def episodes(self, request: web.Request, _operator: str) -> web.Response:
+        return _json(await self._doors.journal.episodes(200, request.query.get("fingerprint")))
+
+    async def explain(self, request: web.Request, _operator: str) -> web.Response:
+        """{"fingerprint": …} of an alert that was received, or {"alert": {…}} as in a webhook."""
+        body = await _body(request)
+        answer = await explain(self._doors, body)
+        return _json(answer) if "error" not in answer else _error(404, str(answer["error"]))
+
+    async def pauses(self, _request: web.Request, _operator: str) -> web.Response:
+        return _json(await self._doors.journal.pauses())
+
+    async def pause(self, request: web.Request, operator: str) -> web.Response:
+        """{"scope": "all" | "namespace:shop", "reason": …, "for": "2h"}."""
+        body = await _body(request)
+        scope, reason = str(body.get("scope") or "all"), str(body.get("reason") or "").strip()
+        if scope != "all" and not scope.startswith(SCOPES):
+            return _error(400, f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME")
+        if not reason:
+            return _error(400, "say why: `reason` is empty")
+        now = self._doors.clock.now()
+        try:
+            until = now + parse_duration(str(body["for"])) if body.get("for") else None
+        except ValueError as error:
+            return _error(400, str(error))
+        await self._doors.journal.pause(scope, reason[:500], operator, until, now)
+        return _json({"paused": scope, "until": until, "by": operator})
+
+    async def resume(self, request: web.Request, operator: str) -> web.Response:
+        scope = request.match_info["scope"]
+        lifted = await self._doors.journal.resume(scope, operator, self._doors.clock.now())
+        self._doors.wake.set()
+        return _json({"resumed": scope, "by": operator}) if lifted else _error(404, f"{scope} is not paused")
+
+    async def rules(self, _request: web.Request, _operator: str) -> web.Response:
+        loaded = self._doors.rules
+        shown = [
+            {"name": s.rule.name, "group": s.group.name, "mode": s.rule.mode, "file": s.path, "line": s.line}
+            for s in loaded.sources
+        ]
+        return _json({"digest": loaded.digest, "rules": shown})
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        data = json.loads(await request.read() or b"{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _json(data: Any, status: int = 200) -> web.Response:
+    text = orjson.dumps(data, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(body=text, status=status, content_type="application/json")
+
+
+def _plain(value: Any) -> str:
+    return f"{value.total_seconds()}s" if isinstance(value, timedelta) else str(value)
+
+
+def _error(status: int, text: str) -> web.Response:
+    return _json({"error": text}, status)
