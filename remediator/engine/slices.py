@@ -40,7 +40,8 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     state = await doors.journal.move(remediation, move)
     if move.change and move.change.outcome and claim.attempts:
         doors.metrics.count("attempts_total", remediation.rule, claim.attempts[-1].action, move.change.outcome)
-    log().info(
+    unchanged = state is remediation.state and move.reason == remediation.reason
+    (log().debug if unchanged else log().info)(
         "remediation_moved",
         remediation_id=remediation.id,
         rule=remediation.rule,

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from ..model.alert import Activity
 from ..model.duration import format_duration
 from ..model.verdict import Reason, Verdict, allow, hold
 from .situation import Situation
@@ -12,7 +13,8 @@ def check(situation: Situation) -> Verdict:
     still_open = [episode for episode in situation.episodes if episode.open]
     if not still_open:
         return hold("freshness", Reason.NOT_ACTIVE, "every alert of this remediation has resolved")
-    age = situation.now - max(episode.confirmed_at for episode in still_open)
+    active_now = situation.activity is Activity.ACTIVE  # its Alertmanager has just confirmed it
+    age = timedelta() if active_now else situation.now - max(episode.confirmed_at for episode in still_open)
     if age > situation.max_age:
         return hold("freshness", Reason.NOT_ACTIVE, f"not confirmed active for {format_duration(age)}")
     firing = situation.now - min(episode.alert.starts_at for episode in still_open)

@@ -8,7 +8,7 @@ from .situation import Situation
 
 Guard = Callable[[Situation], Verdict]
 
-FIRST: list[Guard] = [pause.check, freshness.check, grace.check, protection.check]
+FIRST: list[Guard] = [pause.check, grace.check, protection.check]
 SECOND: list[Guard] = [
     pause.check,
     freshness.check,

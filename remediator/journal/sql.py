@@ -88,6 +88,7 @@ class SqlJournal:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._lock.close()
             raise JournalLocked(
                 f"cannot open the journal {path}: another remediator holds it; stop that one, or use a PostgreSQL journal"
             ) from None

@@ -89,7 +89,7 @@ def counts(c: Connection) -> dict[str, dict[str, int]]:
     states = c.execute(sa.select(table.c.state, sa.func.count()).where(table.c.live).group_by(table.c.state))
     waiting = c.execute(sa.select(sa.func.count()).where(outbox.c.delivered_at.is_(None), outbox.c.due_at.is_not(None))).scalar()
     return {
-        "episodes": dict(f.t for f in fates),
-        "remediations": dict(s.t for s in states),
+        "episodes": dict(tuple(row) for row in fates),
+        "remediations": dict(tuple(row) for row in states),
         "messages": {"waiting": waiting or 0},
     }

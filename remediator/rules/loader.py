@@ -86,7 +86,7 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
     for document in documents:
         found += document.findings
         if document.data is None:
-            found.append(document.finding((), "empty", "the file is empty; it must say `version: 1`"))
+            found += [] if document.findings else [document.finding((), "empty", "the file is empty; it must say `version: 1`")]
             continue
         parsed = _parse(document, found)
         if parsed is None:

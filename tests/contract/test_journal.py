@@ -1,0 +1,217 @@
+"""The journal port's contract: the same suite in memory, on a SQLite file and on PostgreSQL."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remediator.errors import JournalLocked, LeaseLost
+from remediator.journal.sql import SqlJournal
+from remediator.journal_port import Delivery, Intent, Move, Triaged, Wanted
+from remediator.model.alert import Alert, AlertStatus, Fate
+from remediator.model.remediation import Attempt, Event, State
+from remediator.model.target import Target
+from remediator.model.usage import Usage
+from remediator.model.verdict import Reason, Verdict, allow, hold
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+LEASE = timedelta(seconds=60)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlJournal]:
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").database(f"j{uuid.uuid4().hex[:10]}")
+    else:
+        url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/journal.db"
+    opened = SqlJournal(url)
+    await opened.open(NOW)
+    yield opened
+    await opened.close()
+
+
+def alert(
+    fingerprint: str = "f1", status: AlertStatus = AlertStatus.FIRING, starts: datetime = NOW, ends: datetime | None = None
+) -> Alert:
+    return Alert(fingerprint, status, {"alertname": "A", "namespace": "shop"}, {}, starts, ends)
+
+
+def wanted(name: str = "web", rule: str = "r") -> Wanted:
+    target = Target("c", "Deployment", "shop", name)
+    return Wanted(rule, "d1", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), timedelta())
+
+
+async def born(journal: SqlJournal, *names: str) -> None:
+    for index, name in enumerate(names):
+        await journal.receive([Delivery("s", (alert(f"f-{name}-{index}"),))], NOW)
+        episode = (await journal.pending(NOW))[0]
+        await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted(name),))], NOW)
+
+
+def intent(claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), number: int = 1) -> Intent:
+    plan = {"summary": "restart", "calls": [{"timeout": 10}]}
+    attempt = Attempt(
+        f"{claim.remediation.id}.{number}", claim.remediation.id, number, 0, "restart_workload", plan, "sha256:x", (), NOW, 1
+    )
+    return Intent(attempt, locks, "r", locks[0], claim.remediation.target, timedelta(hours=6))
+
+
+def allowing(_usage: Usage) -> list[Verdict]:
+    return [allow("limits")]
+
+
+def refusing_taken(usage: Usage) -> list[Verdict]:
+    return [hold("target_lock", Reason.TARGET_BUSY, "taken") if usage.locks else allow("target_lock")]
+
+
+async def test_an_episode_is_opened_refreshed_and_closed(journal: SqlJournal) -> None:
+    await journal.receive([Delivery("s", (alert(), alert()))], NOW)
+    await journal.receive([Delivery("s", (alert(starts=NOW - timedelta(hours=1)),))], NOW + SECOND)
+    (episode,) = await journal.pending(NOW + SECOND)
+    assert (episode.deliveries, episode.alert.starts_at) == (3, NOW - timedelta(hours=1))
+    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=NOW + SECOND),))], NOW + SECOND)
+    assert await journal.pending(NOW + timedelta(hours=1)) == []
+    (row,) = await journal.episodes(10, "f1")
+    assert (row["fate"], row["reason"], bool(row["open"])) == ("resolved", "resolved", False)
+
+
+async def test_two_sources_are_two_episodes(journal: SqlJournal) -> None:
+    await journal.receive([Delivery("a", (alert(),)), Delivery("b", (alert(),))], NOW)
+    assert len(await journal.pending(NOW)) == 2
+
+
+async def test_a_refire_and_a_late_firing(journal: SqlJournal) -> None:
+    await journal.receive([Delivery("s", (alert(),))], NOW)
+    end = NOW + timedelta(minutes=5)
+    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=end),))], end)
+    await journal.receive([Delivery("s", (alert(),))], end + SECOND)
+    (late,) = await journal.pending(end + SECOND)
+    assert late.reopened
+    again = end + timedelta(minutes=10)
+    await journal.receive([Delivery("s", (alert(starts=again),))], again)
+    (fresh,) = await journal.pending(again)
+    assert not fresh.reopened
+    assert fresh.id != late.id
+
+
+async def test_a_thousand_alerts_in_one_delivery_are_all_there(journal: SqlJournal) -> None:
+    await journal.receive([Delivery("s", tuple(alert(f"f{n}") for n in range(1000)))], NOW)
+    assert (await journal.counts())["episodes"] == {"pending": 1000}
+
+
+async def test_alerts_for_one_target_share_one_remediation(journal: SqlJournal) -> None:
+    await born(journal, "web", "web", "web")
+    (row,) = await journal.remediations(10, None)
+    shown = await journal.show(row["id"])
+    assert shown is not None
+    assert len(shown["episodes"]) == 3
+
+
+async def test_a_claim_is_exclusive_until_its_lease_ends(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    first = await journal.claim(NOW, LEASE)
+    assert first is not None
+    assert await journal.claim(NOW, LEASE) is None
+    later = NOW + LEASE + SECOND
+    second = await journal.claim(later, LEASE)
+    assert second is not None
+    with pytest.raises(LeaseLost):
+        await journal.move(first.remediation, Move(Event.HOLD, later, due=later))
+
+
+async def test_concurrent_claimers_never_share(journal: SqlJournal) -> None:
+    await born(journal, *(f"web{n}" for n in range(12)))
+    claims = await asyncio.gather(*(journal.claim(NOW, LEASE) for _ in range(20)))
+    ids = [claim.remediation.id for claim in claims if claim]
+    assert len(ids) == len(set(ids))
+    while (more := await journal.claim(NOW, LEASE)) is not None:
+        ids.append(more.remediation.id)
+    assert len(ids) == len(set(ids)) == 12
+
+
+async def test_concurrent_begins_take_one_lock(journal: SqlJournal) -> None:
+    await born(journal, "web1", "web2", "web3", "web4")
+    claims = [claim for _ in range(4) if (claim := await journal.claim(NOW, LEASE))]
+    assert len(claims) == 4
+    answers = await asyncio.gather(*(journal.begin(c.remediation, intent(c, ("shared",)), refusing_taken) for c in claims))
+    assert sum(answer[0].reason is None for answer in answers) == 1
+    states = sorted(row["state"] for row in await journal.remediations(10, None))
+    assert states == ["executing", "queued", "queued", "queued"]
+
+
+async def test_a_refused_begin_leaves_no_charge_and_no_lock(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.begin(claim.remediation, intent(claim), lambda _: [hold("rate", Reason.RATE_LIMITED, "no")])
+    usage = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW, timedelta(hours=1))
+    assert (usage.locks, usage.charges) == ({}, ())
+
+
+async def test_an_end_frees_locks_and_keeps_the_charge(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.begin(claim.remediation, intent(claim), allowing)
+    held = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW, timedelta(hours=1))
+    assert held.locks == {"c/Deployment/shop/web": claim.remediation.id}
+    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW, keep_lease=True))
+    state = await journal.move(claim.remediation, Move(Event.PROVED, NOW))
+    assert state is State.SUCCEEDED
+    freed = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW + SECOND, timedelta(hours=1))
+    assert (freed.locks, len(freed.charges)) == ({}, 1)
+    assert await journal.claim(NOW + timedelta(days=1), LEASE) is None
+
+
+async def test_the_younger_of_two_for_one_climbed_target_is_superseded(journal: SqlJournal) -> None:
+    await born(journal, "web-1", "web-2")
+    climbed = Target("c", "Deployment", "shop", "web", "u1")
+    first = await journal.claim(NOW, LEASE)
+    second = await journal.claim(NOW, LEASE)
+    assert first is not None
+    assert second is not None
+    kept = [await journal.retarget(claim.remediation, climbed, climbed.key, NOW) for claim in (first, second)]
+    rows = await journal.remediations(10, None)
+    assert sorted(row["state"] for row in rows) == ["queued", "superseded"]
+    survivor = next(row for row in rows if row["state"] == "queued")
+    shown = await journal.show(survivor["id"])
+    assert shown is not None
+    assert len(shown["episodes"]) == 2
+    assert any(kept)
+
+
+async def test_an_approval_is_for_the_digest_that_is_shown(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.move(claim.remediation, Move(Event.ASK, NOW, due=NOW, look={"digest": "sha256:a"}))
+    ident = claim.remediation.id
+    refused = await journal.decide(ident, "sha256:b", "me", True, NOW)
+    assert refused is not None
+    assert "changed" in refused
+    assert await journal.decide(ident, "sha256:a", "me", True, NOW) is None
+    again = await journal.claim(NOW, LEASE)
+    assert again is not None
+    assert (again.remediation.approved_digest, again.remediation.approved_by) == ("sha256:a", "me")
+
+
+async def test_retention_forgets_what_ended_and_keeps_what_lives(journal: SqlJournal) -> None:
+    await born(journal, "web", "db")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.move(claim.remediation, Move(Event.CANCEL, NOW, reason=Reason.OPERATOR))
+    await journal.prune(NOW + timedelta(days=1))
+    assert [row["state"] for row in await journal.remediations(10, None)] == ["queued"]
+
+
+async def test_a_second_daemon_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    first, second = SqlJournal(f"sqlite:///{tmp_path}/j.db"), SqlJournal(f"sqlite:///{tmp_path}/j.db")
+    await first.open(NOW)
+    with pytest.raises(JournalLocked, match="another remediator holds it"):
+        await second.open(NOW)
+    await first.close()

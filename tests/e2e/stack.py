@@ -1,0 +1,259 @@
+"""Prometheus, Alertmanager and the daemon as shipped, around a real control plane."""
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.real.parts import TOKEN, ControlPlane, Processes, binary, free_port, until
+
+RULES = {
+    "version": 1,
+    "groups": [
+        {
+            "name": "e2e",
+            "scope": {"namespaces": ["e2e-.+"]},
+            "defaults": {"mode": "act", "escalate": {"to": ["log"]}},
+            "rules": [
+                {
+                    "name": "roll-back",
+                    "match": ['alertname="KubePodCrashLooping"'],
+                    "limits": {"cooldown": "0s"},
+                    "steps": [{"action": "rollback_workload", "verify": {"quiet_for": "2s"}}],
+                },
+                {
+                    "name": "restart",
+                    "match": ['alertname="PodLeaks"'],
+                    "limits": {"cooldown": "0s"},
+                    "steps": [{"action": "restart_workload", "if": "always", "verify": {"quiet_for": "2s"}}],
+                },
+            ],
+        }
+    ],
+}
+
+
+class Exporter:
+    """What kube-state-metrics would say of crash loops, and a leak that the test switches on until pods are younger."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.leaking: dict[tuple[str, str], set[str]] = {}
+        self.namespaces: set[str] = set()
+        exporter = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = exporter.render().encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def render(self) -> str:
+        lines = []
+        for namespace in sorted(self.namespaces):
+            for pod in self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]:
+                name, app = pod["metadata"]["name"], pod["metadata"]["labels"]["app"]
+                labels = f'namespace="{namespace}",pod="{name}",container="app",uid="{pod["metadata"]["uid"]}"'
+                waiting = any(s.get("state", {}).get("waiting") for s in pod.get("status", {}).get("containerStatuses", []))
+                lines.append(f"test_crash_looping{{{labels}}} {int(waiting)}")
+                leaks = pod["metadata"]["uid"] in self.leaking.get((namespace, app), set())
+                lines.append(f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}} {int(leaks)}')
+        return "\n".join(lines) + "\n"
+
+    def leak(self, namespace: str, app: str) -> None:
+        """All present pods leak; their successors do not."""
+        pods = self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
+        self.leaking[namespace, app] = {pod["metadata"]["uid"] for pod in pods}
+
+
+class Proxy:
+    """A plain-HTTP way to the API server that can hold a PATCH before or after it took effect."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        self.hold = ""
+        self.held = threading.Event()
+        self.release = threading.Event()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                patch = self.command == "PATCH"
+                if patch and proxy.hold == "before":
+                    proxy.held.set()
+                    proxy.release.wait(60)
+                    return  # the caller was killed: its request never reached the server
+                status, text = forward(plane, self.command, self.path, body, dict(self.headers))
+                if patch and proxy.hold == "after":
+                    proxy.held.set()
+                    proxy.release.wait(60)
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text)
+                except OSError:
+                    return
+
+            do_GET = do_POST = do_PATCH = _forward
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.kubeconfig = folder / "proxied-kubeconfig"
+        plane._write_kubeconfig(self.kubeconfig, f"http://127.0.0.1:{self.server.server_address[1]}")
+
+
+def forward(plane: ControlPlane, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    """One request to the API server; the caller's user agent goes along, the audit log counts by it."""
+    import ssl
+
+    kept = {key: value for key, value in headers.items() if key.lower() in ("content-type", "accept", "user-agent")}
+    kept["Authorization"] = f"Bearer {TOKEN}"
+    request = urllib.request.Request(plane.url + path, body or None, kept, method=method)
+    try:
+        with urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=20) as answer:
+            return int(answer.status), answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+class Stack:
+    """Everything around one control plane, in a folder of its own."""
+
+    def __init__(self, plane: ControlPlane, folder: Path, journal: str = "") -> None:
+        self.plane, self.folder = plane, folder
+        self.processes = Processes(folder)
+        self.exporter = Exporter(plane)
+        self.proxy = Proxy(plane, folder)
+        self.port, self.am_port, self.prom_port = free_port(), free_port(), free_port()
+        self.url, self.am_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.am_port}"
+        (folder / "rules").mkdir()
+        (folder / "rules" / "e2e.yaml").write_text(yaml.safe_dump(RULES))
+        (folder / "am-token").write_text("am-secret\n")
+        (folder / "me-token").write_text("me-secret\n")
+        settings = {
+            "rules": [str(folder / "rules")],
+            "journal": journal or f"sqlite:///{folder}/journal.db",
+            "web": {"listen": f"127.0.0.1:{self.port}"},
+            "sources": [{"name": "am", "token_file": str(folder / "am-token"), "alertmanager": self.am_url}],
+            "operators": [{"name": "me", "token_file": str(folder / "me-token")}],
+            "cluster": {"kubeconfig": str(self.proxy.kubeconfig)},
+            "prometheus": f"http://127.0.0.1:{self.prom_port}",
+            "settle": "1s",
+            "startup_grace": "0s",
+            "limits": {"namespace": "100/1h", "all": "100/1h"},
+        }
+        (folder / "remediator.yaml").write_text(yaml.safe_dump(settings))
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def start_alertmanager(self) -> None:
+        webhook = {
+            "url": f"{self.url}/webhook",
+            "send_resolved": True,
+            "http_config": {"authorization": {"credentials": "am-secret"}},
+        }
+        route = {"receiver": "r", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
+        config = {"route": route, "receivers": [{"name": "r", "webhook_configs": [webhook]}]}
+        (self.folder / "am.yaml").write_text(yaml.safe_dump(config))
+        self.processes.start(
+            "alertmanager",
+            [binary("alertmanager", "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
+             f"--web.listen-address=127.0.0.1:{self.am_port}", "--cluster.listen-address="],
+        )  # fmt: skip
+        until(lambda: self.get(f"{self.am_url}/api/v2/status"), "Alertmanager", 30)
+
+    def start_prometheus(self) -> None:
+        alerts = [
+            {"alert": "KubePodCrashLooping", "expr": "test_crash_looping == 1", "labels": {"severity": "critical"}},
+            {
+                "alert": "PodLeaks",
+                "expr": "max by (namespace, deployment) (test_leaking) == 1",
+                "labels": {"severity": "warning"},
+            },
+        ]
+        (self.folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "e2e", "interval": "1s", "rules": alerts}]}))
+        port = self.exporter.server.server_address[1]
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [f"{self.folder}/alerts.yaml"],
+            "scrape_configs": [
+                {"job_name": "state", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+            ],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.am_port}"]}]}]},
+        }
+        (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
+        self.processes.start(
+            "prometheus",
+            [binary("prometheus", "prometheus"), f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
+             f"--web.listen-address=127.0.0.1:{self.prom_port}", "--rules.alert.resend-delay=1s"],
+        )  # fmt: skip
+        until(lambda: self.get(f"http://127.0.0.1:{self.prom_port}/-/ready", raw=True), "Prometheus", 30)
+
+    def start_daemon(self) -> None:
+        command = [sys.executable, "-m", "remediator", "serve", "--config", str(self.folder / "remediator.yaml")]
+        self.daemon = self.processes.start("remediator", command)
+        until(lambda: self.get(f"{self.url}/readyz", raw=True) == b"ok\n", "the daemon", 30)
+
+    def kill_daemon(self) -> None:
+        assert self.daemon is not None
+        self.daemon.kill()
+        self.daemon.wait()
+
+    def get(self, url: str, raw: bool = False) -> Any:
+        request = urllib.request.Request(url, headers={"Authorization": "Bearer me-secret"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
+        return text if raw else json.loads(text)
+
+    def post(self, url: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer me-secret"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def remediations(self, namespace: str) -> list[Any]:
+        return [row for row in self.get(f"{self.url}/api/v1/remediations") if row["namespace"] == namespace]
+
+    def wait(self, namespace: str, *states: str, seconds: float = 60) -> Any:
+        """The namespace's remediation once one is in one of the states."""
+
+        def there() -> Any:
+            return next((row for row in self.remediations(namespace) if row["state"] in states), None)
+
+        try:
+            return until(there, f"a remediation in {namespace} that is {' or '.join(states)}", seconds)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}; there is {self.remediations(namespace)}\n{self.processes.log('remediator')[-4000:]}"
+            ) from None
+
+    def stop(self) -> None:
+        self.proxy.release.set()
+        self.processes.stop()
+        for server in (self.exporter.server, self.proxy.server):
+            server.shutdown()
+            server.server_close()

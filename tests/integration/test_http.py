@@ -1,0 +1,198 @@
+"""The daemon's HTTP server in process: credentials, bad bodies, a journal that fails, and what the CLI asks."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from remediator.app import App, running
+from remediator.errors import ConfigurationError, JournalUnavailable
+from remediator.settings import Settings, load
+
+FIRING = (Path(__file__).parents[1] / "fixtures" / "alertmanager" / "firing-0.33.json").read_bytes()
+RULES = Path(__file__).parents[2] / "rules"
+AM = {"Authorization": "Bearer am-secret"}
+ME = {"Authorization": "Bearer me-secret"}
+
+
+def settings(folder: Path, **more: object) -> Settings:
+    (folder / "am").write_text("am-secret\n")
+    (folder / "me").write_text("me-secret\n")
+    data = {
+        "rules": [str(RULES)],
+        "journal": f"sqlite:///{folder}/j.db",
+        "web": {"listen": "127.0.0.1:0", "max_body_bytes": 200_000},
+        "sources": [{"name": "am", "token_file": str(folder / "am"), "password_file": str(folder / "am"), "username": "u"}],
+        "operators": [{"name": "me", "token_file": str(folder / "me")}],
+        "cluster": {"kind": "sandbox"},
+        "settle": "0s",
+        **more,
+    }
+    return Settings.model_validate(data)
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    async with running(settings(tmp_path)) as started:
+        yield started
+
+
+@pytest.fixture
+async def http(app: App) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(app.url) as session:
+        yield session
+
+
+async def test_a_captured_webhook_is_stored_and_shown(http: aiohttp.ClientSession) -> None:
+    async with http.post("/webhook", data=FIRING, headers=AM) as answer:
+        assert (answer.status, await answer.json()) == (200, {"stored": 1})
+    async with http.get("/api/v1/episodes", headers=ME) as answer:
+        (row,) = await answer.json()
+    assert (row["source"], row["fingerprint"]) == ("am", "0e057280875f53d6")
+    async with http.get("/metrics") as answer:
+        assert 'remediator_alerts_received_total{status="firing"} 1.0' in await answer.text()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Bearer me-secret"},
+        {"Authorization": "Basic !"},
+        {"Authorization": "Bearer é"},
+    ],
+)
+async def test_a_stranger_s_webhook_is_refused_before_it_is_read(http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+    async with http.post("/webhook", data=FIRING, headers=headers) as answer:
+        assert answer.status == 401
+
+
+async def test_basic_credentials_are_taken(http: aiohttp.ClientSession) -> None:
+    token = base64.b64encode(b"u:am-secret").decode()
+    async with http.post("/webhook", data=FIRING, headers={"Authorization": f"Basic {token}"}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["remediations", "episodes", "pauses", "rules"])
+async def test_a_source_is_no_operator(http: aiohttp.ClientSession, path: str) -> None:
+    async with http.get(f"/api/v1/{path}", headers=AM) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"", 400),
+        (b"[" * 50_000, 400),
+        (b"x" * 300_000, 413),
+        (json.dumps({"version": "3", "alerts": []}).encode(), 400),
+    ],
+)
+async def test_a_bad_body_is_refused_with_few_words(http: aiohttp.ClientSession, body: bytes, status: int) -> None:
+    async with http.post("/webhook", data=body, headers=AM) as answer:
+        assert answer.status == status
+        assert len(await answer.text()) < 500
+    async with http.get("/healthz") as answer:
+        assert answer.status == 200
+
+
+async def test_what_cannot_be_stored_is_503_and_accepted_later(
+    app: App, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise JournalUnavailable("cannot write the journal: database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app.doors.journal, "receive", full)
+        async with http.post("/webhook", data=FIRING, headers=AM) as answer:
+            assert answer.status == 503
+    async with http.post("/webhook", data=FIRING, headers=AM) as answer:
+        assert answer.status == 200
+
+
+async def test_a_hundred_deliveries_at_once_are_all_stored(http: aiohttp.ClientSession) -> None:
+    body = json.loads(FIRING)
+
+    async def post(number: int) -> int:
+        alert = {**body["alerts"][0], "fingerprint": f"f{number}"}
+        async with http.post("/webhook", json={**body, "alerts": [alert]}, headers=AM) as answer:
+            return answer.status
+
+    assert set(await asyncio.gather(*(post(number) for number in range(100)))) == {200}
+    async with http.get("/api/v1/episodes", headers=ME) as answer:
+        assert len(await answer.json()) == 100
+
+
+async def test_explain_says_why_nothing_matches(http: aiohttp.ClientSession) -> None:
+    await (await http.post("/webhook", data=FIRING, headers=AM)).read()
+    async with http.post("/api/v1/explain", json={"fingerprint": "0e057280875f53d6"}, headers=ME) as answer:
+        shown = await answer.json()
+    assert [rule["matched"] for rule in shown["rules"]] == [False, False]
+    assert "does not hold" in shown["rules"][0]["why"]
+    async with http.post("/api/v1/explain", json={"fingerprint": "nobody"}, headers=ME) as answer:
+        assert answer.status == 404
+
+
+async def test_a_pause_needs_a_reason_and_names_who(http: aiohttp.ClientSession) -> None:
+    async with http.post("/api/v1/pauses", json={"scope": "all"}, headers=ME) as answer:
+        assert answer.status == 400
+    async with http.post("/api/v1/pauses", json={"scope": "all", "reason": "deploy", "for": "1h"}, headers=ME) as answer:
+        assert (await answer.json())["by"] == "me"
+    async with http.delete("/api/v1/pauses/all", headers=ME) as answer:
+        assert answer.status == 200
+
+
+async def test_a_bad_reload_keeps_the_last_good_rules(tmp_path: Path) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    good = (RULES / "workloads.yaml").read_text()
+    (folder / "a.yaml").write_text(good)
+    async with running(settings(tmp_path, rules=[str(folder)])) as app:
+        digest = app.doors.rules.digest
+        (folder / "a.yaml").write_text("version: 1\ngroups: [{}]\n")
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            if b"remediator_config_last_reload_successful 0.0" in app.doors.metrics.render():
+                break
+        assert b"remediator_config_last_reload_successful 0.0" in app.doors.metrics.render()
+        assert app.doors.rules.digest == digest
+        (folder / "a.yaml").write_text(good.replace("attempts: 2/6h", "attempts: 1/6h"))
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            if app.doors.rules.digest != digest:
+                break
+        assert app.doors.rules.digest != digest
+
+
+async def test_it_refuses_to_listen_beyond_loopback_without_credentials() -> None:
+    bare = Settings.model_validate({"web": {"listen": "0.0.0.0:0"}, "journal": "sqlite://", "cluster": {"kind": "sandbox"}})
+    with pytest.raises(ConfigurationError, match="needs at least one credential"):
+        async with running(bare):
+            pass
+
+
+async def test_a_rule_that_tells_nobody_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="escalates to `log`"):
+        async with running(settings(tmp_path, receivers=[{"name": "other"}])):
+            pass
+
+
+def test_bad_settings_are_all_shown(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("rulez: []\nsettle: soon\nweb: {listn: x}\nsources: [{name: a, token_file: /nowhere}]\n")
+    with pytest.raises(ConfigurationError) as error:
+        load(path)
+    assert str(error.value).count("  error  ") == 4
+    assert "did you mean `rules`?" in str(error.value)
+
+
+def test_secrets_are_not_printed(tmp_path: Path) -> None:
+    assert "am-secret" not in repr(settings(tmp_path))
+    assert settings(tmp_path).settle == timedelta(0)

@@ -1,0 +1,304 @@
+"""Starts the real parts: a control plane, Prometheus, Alertmanager, PostgreSQL, each on free loopback ports.
+
+A part that is missing skips its tests and says how to get it; in CI it is a failure.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "test-admin-token"
+
+
+def _installer() -> Any:
+    spec = importlib.util.spec_from_file_location("install", ROOT / "tools" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def missing(what: str) -> None:
+    """Skips, or fails in CI."""
+    message = f"needs {what}; `make tools` provides it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def binary(part: str, name: str) -> str:
+    """The path of a built part's binary."""
+    path: Path = _installer().part_folder(part) / name
+    if not path.exists():
+        missing(name)
+    return str(path)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Waits for a truthy answer; what it raises counts as no."""
+    ends, last = time.monotonic() + seconds, None
+    while time.monotonic() < ends:
+        try:
+            answer = condition()
+            if answer:
+                return answer
+        except (OSError, ValueError, KeyError, IndexError, AssertionError) as error:
+            last = error
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not come within {seconds:.0f} s (last: {last!r})")
+
+
+class Processes:
+    """Processes that are ours: started with a log file each, stopped in reverse order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def start(
+        self, name: str, command: list[str], env: Mapping[str, str] | None = None, user: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 - the process keeps it
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **(env or {})}, user=user, group=user
+        )
+        log.close()
+        self._running.append((name, process))
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        for _, process in reversed(self._running):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(3)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+class ControlPlane:
+    """etcd, API server with its audit log on, controller manager, scheduler and KWOK with one fake node."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes = Processes(folder)
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.kubeconfig = folder / "kubeconfig"
+        self.audit = folder / "audit.log"
+
+    def start(self) -> None:
+        folder, client, peer = self.folder, free_port(), free_port()
+        tls = ["openssl", "genrsa", "-out", str(folder / "sa.key"), "2048"]
+        subprocess.run(tls, check=True, capture_output=True)
+        (folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata"}],
+        }
+        (folder / "audit.yaml").write_text(yaml.safe_dump(policy))
+        self._write_kubeconfig(self.kubeconfig, self.url)
+        etcd = f"http://127.0.0.1:{client}"
+        self.processes.start(
+            "etcd",
+            [binary("etcd", "etcd"), "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+             "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
+             "--initial-cluster", f"default=http://127.0.0.1:{peer}"],
+        )  # fmt: skip
+        self.processes.start(
+            "apiserver",
+            [binary("kubernetes", "kube-apiserver"), "--etcd-servers", etcd, "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
+             "--cert-dir", str(folder / "certs"), "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC",
+             "--service-account-key-file", str(folder / "sa.key"), "--service-account-signing-key-file", str(folder / "sa.key"),
+             "--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16",
+             "--audit-log-path", str(self.audit), "--audit-policy-file", str(folder / "audit.yaml"), "--allow-privileged",
+             "--disable-admission-plugins", "ServiceAccount"],
+        )  # fmt: skip
+        until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, "the API server's port", 90)
+        until(lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 90)
+        self.processes.start(
+            "controller-manager",
+            [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false",
+             "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
+             "--cert-dir", str(folder / "kcm")],
+        )  # fmt: skip
+        self.processes.start(
+            "scheduler",
+            [binary("kubernetes", "kube-scheduler"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false",
+             "--secure-port", str(free_port()), "--bind-address", "127.0.0.1", "--cert-dir", str(folder / "sched")],
+        )  # fmt: skip
+        self.processes.start(
+            "kwok",
+            [binary("kwok", "kwok"), "--kubeconfig", str(self.kubeconfig), "--manage-all-nodes=false",
+             "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--server-address", f"127.0.0.1:{free_port()}",
+             "--config", str(Path(__file__).parent / "stages.yaml")],
+        )  # fmt: skip
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}}}
+        self.ask("POST", "/api/v1/nodes", node)
+        until(self._node_ready, "the fake node", 60)
+
+    def _node_ready(self) -> bool:
+        node = self.ask("GET", "/api/v1/nodes/fake")
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+        return ready and not node["spec"].get("taints")
+
+    def _write_kubeconfig(self, path: Path, url: str) -> None:
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "admin", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+        }  # fmt: skip
+        path.write_text(yaml.safe_dump(config))
+
+    def ask(
+        self, method: str, path: str, body: Any = None, raw: bool = False, kind: str = "application/json", token: str = TOKEN
+    ) -> Any:
+        """One request as the administrator. Raises: urllib.error.HTTPError."""
+        context = ssl._create_unverified_context()
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(
+            self.url + path, data, {"Authorization": f"Bearer {token}", "Content-Type": kind}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
+        return text if raw else json.loads(text)
+
+    def namespace(self, name: str) -> None:
+        try:
+            self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        except urllib.error.HTTPError as error:
+            if error.code != 409:
+                raise
+
+    def deploy(self, namespace: str, name: str, image: str, replicas: int = 3) -> None:
+        """A Deployment whose pods become ready."""
+        labels = {"app": name}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "app", "image": image}], "automountServiceAccountToken": False},
+        }
+        spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+        self.namespace(namespace)
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+        self.ask("POST", path, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec})
+        until(lambda: self.deployment(namespace, name)["status"].get("availableReplicas") == replicas, f"{namespace}/{name}", 60)
+
+    def deployment(self, namespace: str, name: str) -> Any:
+        return self.ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+
+    def release(self, namespace: str, name: str, image: str, crashes: bool) -> None:
+        """A person's new release."""
+        annotations = {"remediator.test/crash": "yes"} if crashes else {}
+        template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "app", "image": image}]}}
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+        self.ask("PATCH", path, {"spec": {"template": template}}, kind="application/strategic-merge-patch+json")
+        if crashes:
+            until(lambda: self._crashing(namespace, name), "the crash loop", 60)
+
+    def _crashing(self, namespace: str, name: str) -> bool:
+        pods = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}")["items"]
+        return any(s.get("state", {}).get("waiting") for p in pods for s in p.get("status", {}).get("containerStatuses", []))
+
+    def acts(self, namespace: str, name: str) -> list[Any]:
+        """The successful writes by remediator on a Deployment, counted in the API server's audit log."""
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines() if '"patch"' in line]
+        return [
+            line for line in lines
+            if line.get("userAgent", "").startswith("remediator/") and line["objectRef"].get("namespace") == namespace
+            and line["objectRef"].get("name") == name and line["responseStatus"]["code"] == 200
+        ]  # fmt: skip
+
+    def stop(self) -> None:
+        self.processes.stop()
+
+
+class PostgreSQL:
+    """A server of its own on a Unix socket folder and a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.processes = Processes(folder)
+
+    def start(self) -> None:
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(p) for p in [shutil.which("initdb")] if p]
+        if not found:
+            missing("PostgreSQL")
+        bin_ = found[-1].resolve().parent
+        data = self.folder / "data"
+        user = None
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            import pwd
+
+            user = pwd.getpwnam("nobody").pw_uid
+            for parent in (self.folder, *self.folder.parents):
+                if str(parent).startswith(("/tmp/", "/var/tmp/")):
+                    parent.chmod(0o755)
+            data.mkdir()
+            os.chown(data, user, user)
+        subprocess.run(
+            [str(bin_ / "initdb"), "-D", str(data), "-U", "test", "-A", "trust"],
+            check=True,
+            capture_output=True,
+            user=user,
+            group=user,
+            cwd=data.parent,
+        )
+        self.processes.start(
+            "postgres",
+            [str(bin_ / "postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(data), "-F"],
+            user=user,
+        )
+        until(self._answers, "PostgreSQL", 30)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(f"host=127.0.0.1 port={self.port} user=test dbname=postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def database(self, name: str) -> str:
+        """A new database's URL."""
+        import psycopg
+
+        with psycopg.connect(f"host=127.0.0.1 port={self.port} user=test dbname=postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        return f"postgresql://test@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        self.processes.stop()

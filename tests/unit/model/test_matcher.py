@@ -1,0 +1,55 @@
+"""Alertmanager's matcher grammar, held to a table."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediator.model.matcher import Matcher, MatcherError, Operator, parse_matcher
+
+GOOD = [
+    ('alertname="A"', {"alertname": "A"}, True),
+    ('alertname="A"', {"alertname": "AB"}, False),
+    ("alertname=A", {"alertname": "A"}, True),
+    (' alertname = "A" ', {"alertname": "A"}, True),
+    ('severity!="info"', {}, True),
+    ('severity!="info"', {"severity": "info"}, False),
+    ('missing=""', {}, True),
+    ("missing=", {}, True),
+    ('pod=~"web-.+"', {"pod": "web-1"}, True),
+    ('pod=~"web"', {"pod": "web-1"}, False),
+    ('pod=~"a|b"', {"pod": "ab"}, False),
+    ('pod!~"web-.+"', {"pod": "db-1"}, True),
+    ('pod!~"web-.+"', {"pod": "web-1"}, False),
+    ('pod=~".*"', {}, True),
+    ('"näme with space"="ü"', {"näme with space": "ü"}, True),
+    (r'path="a\"b\\c\nd"', {"path": 'a"b\\c\nd'}, True),
+    ('x=~"(?i)ABC"', {"x": "abc"}, True),
+    ('x=~"a\nb"', {"x": "a\nb"}, True),
+]
+BAD = ["", "alertname", '="x"', 'a="x', 'a=="x"', 'a="x" b', 'a=~"("', 'a=~"(?=x)"', "a=b=c", "{a=b}", "a!b"]
+
+
+@pytest.mark.parametrize(("text", "labels", "expected"), GOOD)
+def test_good(text: str, labels: dict[str, str], expected: bool) -> None:
+    assert parse_matcher(text).matches(labels) is expected
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_is_an_error_with_its_place(text: str) -> None:
+    with pytest.raises(MatcherError) as error:
+        parse_matcher(text)
+    assert 0 <= error.value.offset <= len(text)
+
+
+@given(st.sampled_from([Operator.EQUAL, Operator.NOT_EQUAL]), st.text())
+def test_what_is_printed_is_read_again(operator: Operator, value: str) -> None:
+    matcher = Matcher("label", operator, value)
+    assert parse_matcher(str(matcher)) == matcher
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        parse_matcher(text)
+    except MatcherError:
+        return
