@@ -57,7 +57,8 @@ class Engine:
                 log().exception("worker_error", task=name)
                 await asyncio.sleep(IDLE)
             try:
-                await asyncio.wait_for(wake.wait(), pause)
+                async with asyncio.timeout(pause):  # wait_for of Python 3.11 can swallow a cancellation
+                    await wake.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(0.005)
