@@ -70,7 +70,7 @@ def _from_waiting() -> dict[tuple[State, Event], State]:
         Event.CANCEL: State.CANCELLED,
         Event.SUPERSEDE: State.SUPERSEDED,
     }
-    return {(state, event): end for state in WAITING for event, end in ends.items()}
+    return {(state, event): end for state in sorted(WAITING) for event, end in ends.items()}
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {

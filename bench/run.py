@@ -1,0 +1,174 @@
+"""Measures, as ratios against a named baseline in the same run, and writes docs/performance.md.
+
+Usage: python bench/run.py [SECONDS]   seconds of load per case (default 4)
+"""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+from aiohttp import web
+
+from remediator import app as daemon
+from remediator.located import load_text
+from remediator.model.alert import Alert, AlertStatus
+from remediator.rules.loader import build
+from remediator.settings import ClusterSettings, Settings, Web
+from remediator.web.payload import parse
+
+ROOT = Path(__file__).resolve().parents[1]
+CONNECTIONS = 32
+START = "2026-05-01T12:00:00Z"
+
+
+def body(first: int, count: int) -> bytes:
+    alerts = [
+        {"status": "firing", "labels": {"alertname": "Bench", "namespace": "shop", "pod": f"p{n}", "severity": "critical"},
+         "annotations": {"summary": "a bench"}, "startsAt": START, "endsAt": "0001-01-01T00:00:00Z", "fingerprint": f"{n:016x}"}
+        for n in range(first, first + count)
+    ]  # fmt: skip
+    return json.dumps({"version": "4", "status": "firing", "alerts": alerts}).encode()
+
+
+def serve(kind: str, pipe: Any, folder: str) -> None:
+    """The server of one case, in a process of its own."""
+
+    async def bare(request: web.Request) -> web.Response:
+        parse(await request.read())
+        return web.json_response({})
+
+    async def committing(request: web.Request) -> web.Response:
+        data = await request.read()
+        parse(data)
+        connection.execute("INSERT INTO body VALUES (?)", (data,))
+        connection.commit()
+        return web.json_response({})
+
+    async def main() -> None:
+        if kind == "remediator":
+            settings = Settings(
+                journal=f"sqlite:///{folder}/bench.db", web=Web(listen="127.0.0.1:0"), cluster=ClusterSettings(kind="sandbox")
+            )
+            async with daemon.running(settings) as running:
+                pipe.send(running.url)
+                await asyncio.Event().wait()
+        application = web.Application(client_max_size=8_000_000)
+        application.add_routes([web.post("/webhook", bare if kind == "bare" else committing)])
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        await asyncio.Event().wait()
+
+    connection = sqlite3.connect(f"{folder}/commit.db")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE body (data BLOB)")
+    from remediator.telemetry import configure_log
+
+    configure_log("error")
+    uvloop.run(main())
+
+
+async def load(url: str, per_post: int, seconds: float) -> float:
+    """Alerts a second that were answered with 200."""
+    accepted, number, ends = 0, 0, time.monotonic() + seconds
+
+    async def post(session: aiohttp.ClientSession) -> None:
+        nonlocal accepted, number
+        while time.monotonic() < ends:
+            number += per_post
+            async with session.post(f"{url}/webhook", data=body(number, per_post)) as answer:
+                accepted += per_post if answer.status == 200 else 0
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
+        await asyncio.gather(*(post(session) for _ in range(CONNECTIONS)))
+    return accepted / seconds
+
+
+def accepted(kind: str, per_post: int, seconds: float) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=serve, args=(kind, theirs, folder))
+        process.start()
+        try:
+            return uvloop.run(load(ours.recv(), per_post, seconds))
+        finally:
+            process.kill()
+            process.join()
+
+
+def matching(count: int) -> float:
+    """Seconds per alert, with `count` rules of which the last matches."""
+    head = (
+        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
+    )
+    lines = (
+        f"      - {{name: r{n}, match: ['alertname=\"A{n}\"'], steps: [{{action: restart_workload}}]}}\n" for n in range(count)
+    )
+    ruleset = build([load_text(head + "".join(lines), "bench.yaml")])
+    labels = {"alertname": f"A{count - 1}", "namespace": "shop", "deployment": "web"}
+    alert = Alert("f", AlertStatus.FIRING, labels, {}, datetime(2026, 5, 1, tzinfo=UTC), None)
+    rounds, started = 20_000, time.perf_counter()
+    for _ in range(rounds):
+        found, _reason = ruleset.match(alert, "c")
+        assert found
+    return (time.perf_counter() - started) / rounds
+
+
+def start_up() -> tuple[float, float]:
+    """Seconds until ready, and idle RSS in MB, of the daemon as shipped (an empty in-memory journal, no rules)."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "c.yaml"
+        config.write_text(f"journal: sqlite:///{folder}/j.db\nweb: {{listen: '127.0.0.1:0'}}\ncluster: {{kind: sandbox}}\n")
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "remediator", "serve", "--config", str(config)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "serving" in line:
+                    break
+            ready = time.perf_counter() - started
+            time.sleep(2)
+            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            process.terminate()
+            process.stderr.read()
+        return ready, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
+    rows = []
+    for per_post in (1, 20):
+        rates = {kind: accepted(kind, per_post, seconds) for kind in ("bare", "commit", "remediator")}
+        for name, baseline in (
+            ("a bare handler that reads and decodes", "bare"),
+            ("the same with one fsync'd commit per request", "commit"),
+        ):
+            ratio = rates["remediator"] / rates[baseline]
+            rows.append(
+                f"| alerts/s accepted, {per_post} per POST | {rates['remediator']:.0f} | {name} | {rates[baseline]:.0f} | {ratio:.2f} |"
+            )
+    few, many = matching(10), matching(10_000)
+    rows.append(f"| µs to match an alert, 10 000 rules | {many * 1e6:.1f} | 10 rules | {few * 1e6:.1f} | {many / few:.2f} |")
+    ready, rss = start_up()
+    text = "# Performance\n\nWritten by `make bench`: one run, one machine, the load generator beside the server; read the ratios.\n\n"
+    text += "| what | remediator | baseline | baseline's figure | ratio |\n|---|---|---|---|---|\n" + "\n".join(rows)
+    text += f"\n\nStart-up until ready: {ready:.2f} s. Idle RSS: {rss:.0f} MB (sandbox cluster; no rules).\n"
+    (ROOT / "docs" / "performance.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
