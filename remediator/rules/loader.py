@@ -119,7 +119,12 @@ def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
     try:
         parsed = RuleFile.model_validate(document.data if len(findings) == before else _without_later(document.data))
     except ValidationError as error:
-        findings += [_finding(document, item) for item in error.errors() if not _is_later(item)]
+        errors = error.errors()
+        deeper = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
+        findings += [
+            _finding(document, i) for i in errors if not _is_later(i) and not (i["type"] == "too_short" and i["loc"] in deeper)
+        ]
+        findings += _check_raw_steps(document)
         return None
     return parsed if len(findings) == before else None
 
@@ -201,7 +206,7 @@ def _check_rule(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
     labels: set[str] = set()
     for index, step in enumerate(rule.steps):
         place = (*loc, "steps", index)
-        found += _check_step(step, document, place)
+        found += _check_action(step.action, step.with_, document, place)
         if step.label in labels:
             found.append(document.finding(place, "duplicate-step", f"two steps are called `{step.label}`; give one a `name`"))
         labels.add(step.label)
@@ -223,16 +228,30 @@ def _check_rule(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
     return found
 
 
-def _check_step(step: Step, document: Document, place: Loc) -> list[Finding]:
-    action = ACTIONS.get(step.action)
+def _check_raw_steps(document: Document) -> list[Finding]:
+    """The steps of a file that does not parse otherwise: their mistakes belong into the same answer."""
+    found: list[Finding] = []
+    for place, value in _lists(document.data, ("groups", "rules", "steps")):
+        if isinstance(value, Mapping) and isinstance(value.get("action"), str) and isinstance(value.get("with", {}), Mapping):
+            found += _check_action(value["action"], value.get("with", {}), document, place)
+    return found
+
+
+def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, Any]]:
+    """The items below nested lists: groups[].rules[].steps[], whatever else is wrong around them."""
+    if not keys:
+        return [(loc, value)]
+    inner = value.get(keys[0]) if isinstance(value, Mapping) else None
+    items = inner if isinstance(inner, list) else []
+    return [found for index, item in enumerate(items) for found in _lists(item, keys[1:], (*loc, keys[0], index))]
+
+
+def _check_action(name: str, parameters: Mapping[str, Any], document: Document, place: Loc) -> list[Finding]:
+    action = ACTIONS.get(name)
     if action is None:
-        return [
-            document.finding(
-                (*place, "action"), "unknown-action", f"no action `{step.action}`{suggest(step.action, list(ACTIONS))}"
-            )
-        ]
+        return [document.finding((*place, "action"), "unknown-action", f"no action `{name}`{suggest(name, list(ACTIONS))}")]
     try:
-        action.params.model_validate(dict(step.with_))
+        action.params.model_validate(dict(parameters))
     except ValidationError as error:
         fields = list(action.params.model_fields)
         return [_finding(document, item, (*place, "with"), fields) for item in error.errors()]
