@@ -146,7 +146,7 @@ class ControlPlane:
         until(lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 90)
         self.processes.start(
             "controller-manager",
-            [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false",
+            [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
              "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
              "--cert-dir", str(folder / "kcm")],
         )  # fmt: skip
