@@ -192,23 +192,30 @@ def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
-    """Stores fates; creates the remediations that are wanted, or attaches to the live ones."""
-    for item in decided:
-        current = c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar()
-        values: dict[str, Any] = {
-            "fate": item.fate,
-            "reason": item.reason,
-            "rules_digest": item.rules_digest,
-            "due_at": item.again_at,
-            "revive": "",
-        }
-        if item.fate is Fate.STALE:
-            values |= {"open": False, "ends_at": now}
-        if not current:
-            continue
-        c.execute(sa.update(table).where(table.c.id == item.episode.id).values(**values))
-        for wanted in item.wanted:
-            attach(c, item.episode.id, _live(c, wanted, now))
+    """Stores fates in one statement; creates the remediations that are wanted, or attaches to the live ones."""
+    if not decided:
+        return
+    bind = sa.bindparam
+    values = {
+        "fate": bind("b_fate"),
+        "reason": bind("b_reason"),
+        "rules_digest": bind("b_digest"),
+        "due_at": bind("b_due"),
+        "revive": "",
+    }
+    query = sa.update(table).where(table.c.id == bind("b_id"), table.c.open).values(**values)
+    rows = [
+        {"b_id": d.episode.id, "b_fate": d.fate, "b_reason": d.reason, "b_digest": d.rules_digest, "b_due": d.again_at}
+        for d in decided
+    ]
+    c.execute(query, rows)
+    stale = [item.episode.id for item in decided if item.fate is Fate.STALE]
+    if stale:
+        c.execute(sa.update(table).where(table.c.id.in_(stale), table.c.open).values(open=False, ends_at=now))
+    for item in (d for d in decided if d.wanted):
+        if c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
+            for wanted in item.wanted:
+                attach(c, item.episode.id, _live(c, wanted, now))
 
 
 def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
