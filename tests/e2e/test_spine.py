@@ -33,29 +33,19 @@ def stack(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
 def fire(stack: Stack, namespace: str, name: str = "KubePodCrashLooping") -> None:
     """An alert that is active in the real Alertmanager for the test's time."""
     now = datetime.now(UTC)  # noqa: TID251
-    labels = {"alertname": name, "namespace": namespace, "deployment": "web", "severity": "critical"}
-    ends = (now + timedelta(minutes=5)).isoformat()
-    request = urllib.request.Request(
-        f"{stack.am_url}/api/v2/alerts",
-        _json([{"labels": labels, "startsAt": now.isoformat(), "endsAt": ends}]),
-        {"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request, timeout=10).close()
+    _tell(stack, namespace, name, now, now + timedelta(minutes=5))
 
 
 def resolve(stack: Stack, namespace: str, name: str = "KubePodCrashLooping") -> None:
+    """The same alert, ended now."""
     now = datetime.now(UTC)  # noqa: TID251
+    _tell(stack, namespace, name, now - timedelta(minutes=1), now)
+
+
+def _tell(stack: Stack, namespace: str, name: str, starts: datetime, ends: datetime) -> None:
     labels = {"alertname": name, "namespace": namespace, "deployment": "web", "severity": "critical"}
-    body = [{"labels": labels, "startsAt": (now - timedelta(minutes=1)).isoformat(), "endsAt": now.isoformat()}]
-    urllib.request.urlopen(
-        urllib.request.Request(f"{stack.am_url}/api/v2/alerts", _json(body), {"Content-Type": "application/json"}), timeout=10
-    ).close()
-
-
-def _json(body: object) -> bytes:
-    import json
-
-    return json.dumps(body).encode()
+    alert = {"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}
+    stack.post(f"{stack.am_url}/api/v2/alerts", [alert])
 
 
 def image(stack: Stack, namespace: str) -> str:
