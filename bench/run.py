@@ -23,9 +23,9 @@ from aiohttp import web
 from remediator import app as daemon
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
+from remediator.payload import parse
 from remediator.rules.loader import build
 from remediator.settings import ClusterSettings, Settings, Web
-from remediator.web.payload import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = 32

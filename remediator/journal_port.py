@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from .model.alert import Alert, Episode, Fate
+from .model.past import Past
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
 from .model.target import Target
 from .model.usage import Usage
@@ -18,17 +19,31 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """One webhook as it came from a source. `id` is 0 until it is stored."""
+
+    source: str
+    received_at: datetime
+    body: bytes
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """One payload's alerts from one source."""
+    """One payload's alerts from one source. `body` is the stored webhook that they come from, 0 for none."""
 
     source: str
     alerts: tuple[Alert, ...]
-    truncated: int = 0
+    received_at: datetime
+    body: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A remediation that an episode asks for: created, or joined where one is live for this rule and target."""
+    """A remediation that an episode asks for: created, or joined where one is live for this rule and target.
+
+    `settled_at` is its first look: the settle time since the alert was received.
+    """
 
     rule: str
     rule_digest: str
@@ -36,7 +51,7 @@ class Wanted:
     mode: str
     target: Target
     escalate_after: timedelta
-    settle: timedelta
+    settled_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +68,17 @@ class Triaged:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A remediation that is ours until the lease ends, with what is needed to work on it."""
+    """A remediation that is ours until the lease ends, with what is needed to work on it.
+
+    `undone` is the attempt that an undo takes back; `undo` the undo that a remediation waits for.
+    """
 
     remediation: Remediation
     rule_text: Mapping[str, Any]
     episodes: tuple[Episode, ...]
     attempts: tuple[Attempt, ...]
+    undone: Attempt | None = None
+    undo: Remediation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +103,10 @@ class AttemptChange:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One transition of a claimed remediation, or a note without one; always gives the lease back."""
+    """One transition of a claimed remediation, or a note without one; always gives the lease back.
+
+    `template` is the hash of the target's template as it was seen at an end.
+    """
 
     event: Event | None
     now: datetime
@@ -95,14 +118,13 @@ class Move:
     attempt: str | None = None
     change: AttemptChange | None = None
     messages: tuple[Message, ...] = ()
-    keep_lease: bool = False
-    escalate_at: datetime | None = None
     clear_approval: bool = False
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The attempt to begin: durable, with locks and a charge, before anything is called."""
+    """The attempt to begin: durable, with locks and a charge (an undo has none), before anything is called."""
 
     attempt: Attempt
     locks: tuple[str, ...]
@@ -111,6 +133,7 @@ class Intent:
     target: Target
     longest: timedelta
     look: Mapping[str, Any] = field(default_factory=dict)
+    charged: bool = True
 
 
 class Journal(Protocol):
@@ -120,8 +143,17 @@ class Journal(Protocol):
 
     async def close(self) -> None: ...
 
-    async def receive(self, deliveries: Sequence[Delivery], now: datetime) -> Mapping[str, int]:
-        """Stores every alert of every delivery; counts by `Change`."""
+    async def store(self, bodies: Sequence[Body]) -> None:
+        """Makes webhooks durable, as they came: what 200 is answered for."""
+
+    async def inbox(self, limit: int) -> list[Body]:
+        """The oldest stored webhooks, in the order in which they came."""
+
+    async def unreadable(self, body: int, error: str) -> None:
+        """Puts a stored webhook aside that cannot be unpacked; it is kept."""
+
+    async def receive(self, deliveries: Sequence[Delivery]) -> Mapping[str, int]:
+        """Makes episodes of every alert of every delivery, and forgets their bodies; counts by `Change`."""
 
     async def pending(self, now: datetime, limit: int = 500) -> list[Episode]: ...
 
@@ -156,12 +188,20 @@ class Journal(Protocol):
     async def pull_forward(self, now: datetime) -> None:
         """Makes every held and waiting remediation due: something changed for all."""
 
-    async def reloaded(self, rules_digest: str, digests: Mapping[str, str], now: datetime) -> None:
+    async def reloaded(self, rules_digest: str, now: datetime) -> None:
         """Sends back to triage what a reload may match differently."""
 
-    async def own_templates(self, target_key: str) -> frozenset[str]: ...
+    async def past(self, rule: str, target_key: str) -> Past:
+        """Every act on the target, and the history of the rule's alerts of it."""
 
-    async def ineffective(self, rule: str, target_key: str, now: datetime, window: timedelta) -> frozenset[tuple[str, str]]: ...
+    async def revivals(self, now: datetime) -> list[Claim]:
+        """Ended remediations whose alerts fire on and that are to be looked at; nothing is leased."""
+
+    async def revive(self, remediation: RemediationId, now: datetime) -> None:
+        """Sends the still open episodes back to triage."""
+
+    async def revive_later(self, remediation: RemediationId, template: str, again_at: datetime | None) -> None:
+        """Remembers the target's template at the end, and looks again at a time, or never."""
 
     async def pauses(self) -> list[Row]: ...
 

@@ -6,8 +6,6 @@ How it verifies: the rollout completes with every replica available, and the ale
 What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it cannot be undone.
 """
 
-from datetime import timedelta
-
 from pydantic import Field
 
 from ..causes.cause import CauseName
@@ -15,7 +13,7 @@ from ..model.facts import Facts, Sight, annotations
 from ..model.plan import RESTARTED_AT, Call, Plan, Refusal, pods_before, stamp_operations, template_hash, template_of
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
-from .workload import WORKLOADS, refusal, verify
+from .workload import WORKLOADS, patience, refusal, verify
 
 WAIVES: frozenset[Reason] = frozenset()
 
@@ -54,7 +52,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         previous={"restartedAt": annotations(template).get(RESTARTED_AT)},
         before=pods_before(facts),
         writes=("restartedAt",),
-        converged_within=ACTION.converged_within,
+        converged_within=patience(obj),
     )
 
 
@@ -87,12 +85,10 @@ ACTION = ActionSpec(
     targets=WORKLOADS,
     permissions=tuple(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
     disruption="each pod once, within the workload's own maxUnavailable",
-    reversible=False,
     causes=frozenset({CauseName.OOM_KILLED, CauseName.CRASH_LOOP}),
     sights=frozenset({Sight.TARGET, Sight.PODS}),
     waives=WAIVES,
     plan=plan,
     verify=verify,
-    converged_within=timedelta(minutes=10),
     example="{action: restart_workload, if: oom_killed}",
 )

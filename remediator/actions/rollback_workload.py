@@ -4,9 +4,12 @@ Use when: a new release crashes or never becomes ready.
 Do not use when: the release ran migrations that the older one cannot live with (annotate it with a deny).
 How it verifies: the rollout completes on the chosen revision's template, and the alert resolves.
 What it leaves behind: a new revision with the older template; the broken revision stays in the history.
+Where it made things worse (fewer ready pods once the rollout gave up), the template that it replaced is put back.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -16,7 +19,7 @@ from ..model.facts import Facts, Revision, Sight, Unknown
 from ..model.plan import Call, Plan, Refusal, bare_template, pods_before, stamp_operations, template_hash, template_of
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
-from .workload import refusal, verify
+from .workload import overtaken, patience, refusal, restored, verify
 
 TARGETS = frozenset({"Deployment"})
 WAIVES = frozenset({Reason.ROLLOUT_RUNNING})
@@ -45,25 +48,56 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     chosen = choose(facts, params)
     if isinstance(chosen, Refusal):
         return chosen
-    template = without_hash(chosen)
+    current = next((r for r in facts.revisions if r.current), None)
+    assert current is not None
+    return _replace(
+        facts,
+        chosen,
+        parameters={"changed_within": format_duration(params.changed_within)},
+        summary=f"roll {facts.target} back to revision {chosen.number}" + (", last seen healthy" if chosen.seen_healthy else ""),
+        previous={"revision": current.number, "uid": current.uid},
+        before=pods_before(facts),
+    )
+
+
+def undo(done: Plan, evidence: Mapping[str, Any], facts: Facts) -> Plan | Refusal:
+    """Puts back the template that the rollback replaced, where the one that it left is still there."""
+    refused = refusal(facts, TARGETS, WAIVES)
+    if refused or not isinstance(facts.object, dict):
+        return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    if isinstance(facts.revisions, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
+    if overtaken(evidence, facts.object):
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed {facts.target} after us; it is theirs now")
+    before = next((r for r in facts.revisions if r.uid == done.previous.get("uid")), None)
+    if before is None:
+        return Refusal(Reason.NO_REVISION, f"revision {done.previous.get('revision')} of {facts.target} is gone")
+    return _replace(
+        facts,
+        before,
+        parameters={"undo": done.digest},
+        summary=f"put {facts.target} back to revision {before.number}, which the rollback replaced",
+        previous={},
+        before=done.before,
+    )
+
+
+def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **more: Any) -> Plan:
+    """One JSON Patch that makes the revision's template the Deployment's."""
+    assert isinstance(facts.object, dict)
     obj = facts.object
-    operations = [*stamp_operations(obj), {"op": "replace", "path": "/spec/template", "value": template}]
+    operations = [*stamp_operations(obj), {"op": "replace", "path": "/spec/template", "value": without_hash(revision)}]
+    assumed = {"template": template_hash(template_of(obj)), "revision": revision.uid, "replicas": obj["spec"].get("replicas")}
     return Plan(
         action="rollback_workload",
         target=facts.target,
-        parameters={"changed_within": format_duration(params.changed_within)},
+        parameters=parameters,
         calls=(Call("patch", facts.target, tuple(operations)),),
-        assumptions={
-            "template": template_hash(template_of(obj)),
-            "revision": chosen.uid,
-            "replicas": obj["spec"].get("replicas"),
-        },
+        assumptions=assumed,
         locks=tuple(sorted({facts.target.key, facts.root.key})),
-        summary=f"roll {facts.target} back to revision {chosen.number}" + (", last seen healthy" if chosen.seen_healthy else ""),
-        previous={"revision": next((r.number for r in facts.revisions if r.current), 0)},
-        before=pods_before(facts),
         writes=("template",),
-        converged_within=ACTION.converged_within,
+        converged_within=patience(obj),
+        **more,
     )
 
 
@@ -74,8 +108,12 @@ def choose(facts: Facts, params: Params) -> Revision | Refusal:
     if current is None:
         return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision yet")
     running = bare_template(current.template)
-    if template_hash(running) in facts.own_templates:
-        return Refusal(Reason.NO_REVISION, f"{facts.target} already runs a template that a rollback of ours chose")
+    if template_hash(running) in facts.past.chosen:
+        return Refusal(Reason.NO_REVISION, f"{facts.target} already runs a template that an act of ours chose")
+    if template_hash(running) in facts.past.replaced:
+        return Refusal(
+            Reason.ALREADY_DONE, f"{facts.target} was rolled back from this template before, and others brought it back"
+        )
     since = min(r.created_at for r in facts.revisions if bare_template(r.template) == running)
     if facts.at - since > params.changed_within:
         age, window = format_duration(facts.at - since), format_duration(params.changed_within)
@@ -101,12 +139,12 @@ ACTION = ActionSpec(
     targets=TARGETS,
     permissions=(Permission("apps", "deployments", ("get", "patch")), Permission("apps", "replicasets", ("get", "list"))),
     disruption="each pod once, within the Deployment's own maxUnavailable",
-    reversible=True,
     causes=frozenset({CauseName.ROLLOUT_CHANGED}),
     sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}),
     waives=WAIVES,
     plan=plan,
     verify=verify,
-    converged_within=timedelta(minutes=10),
+    undo=undo,
+    restored=restored,
     example="{action: rollback_workload, with: {changed_within: 1h}}",
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -30,7 +29,11 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """A kind of intervention. `plan` and `verify` are pure; `proof` is the default of a step's `verify.until`."""
+    """A kind of intervention. `plan`, `verify` and `undo` are pure; `proof` is the default of a step's `verify.until`.
+
+    `undo` plans how to take back what the plan did, by comparing and restoring, and `restored` verifies that; None where
+    that cannot be.
+    """
 
     name: str
     summary: str
@@ -39,12 +42,12 @@ class ActionSpec:
     targets: frozenset[str]
     permissions: tuple[Permission, ...]
     disruption: str
-    reversible: bool
     causes: frozenset[CauseName]
     sights: frozenset[Sight]
     waives: frozenset[Reason]
     plan: Callable[[Facts, Any], Plan | Refusal]
     verify: Callable[[Plan, Mapping[str, Any], Facts], Verification]
-    converged_within: timedelta
     example: str
     proof: str = "resolved"
+    undo: Callable[[Plan, Mapping[str, Any], Facts], Plan | Refusal] | None = None
+    restored: Callable[[Plan, Mapping[str, Any], Facts], Verification] | None = None

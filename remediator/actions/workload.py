@@ -4,12 +4,14 @@ Source: kubectl rollout status (polymorphichelpers/rollout_status.go).
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from ..model.facts import Facts, Unknown, annotations, meta
 from ..model.plan import STAMP, Plan, Refusal, Verification, pods_before, restarts, template_hash, template_of
 from ..model.verdict import Reason
 
+GIVING_UP = timedelta(minutes=2)
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 
@@ -36,10 +38,15 @@ def refusal(facts: Facts, targets: frozenset[str], waives: frozenset[Reason]) ->
     return None
 
 
+def observed(obj: Mapping[str, Any]) -> bool:
+    """Whether the workload's controller has seen its newest generation."""
+    return bool((obj.get("status") or {}).get("observedGeneration", 0) >= meta(obj).get("generation", 0))
+
+
 def converged(obj: Mapping[str, Any]) -> bool:
     """Whether the newest generation is rolled out and every replica is available."""
     kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
-    if status.get("observedGeneration", 0) < meta(obj).get("generation", 0):
+    if not observed(obj):
         return False
     if kind == "DaemonSet":
         wanted = status.get("desiredNumberScheduled", 0)
@@ -56,7 +63,7 @@ def converged(obj: Mapping[str, Any]) -> bool:
 def rollout_running(obj: Mapping[str, Any]) -> bool:
     """Whether pods of an older revision are still being replaced (unready pods alone are no rollout)."""
     kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
-    if status.get("observedGeneration", 0) < meta(obj).get("generation", 0):
+    if not observed(obj):
         return True
     if kind == "DaemonSet":
         return bool(status.get("updatedNumberScheduled", 0) < status.get("desiredNumberScheduled", 0))
@@ -70,6 +77,21 @@ def progress_deadline_exceeded(obj: Mapping[str, Any]) -> bool:
     """Whether the Deployment controller has given up on the rollout."""
     conditions = (obj.get("status") or {}).get("conditions") or []
     return any(c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded" for c in conditions)
+
+
+def patience(obj: Mapping[str, Any]) -> timedelta:
+    """How long a rollout may take: a little longer than its controller waits before it gives up."""
+    return timedelta(seconds=int((obj.get("spec") or {}).get("progressDeadlineSeconds") or 600)) + GIVING_UP
+
+
+def restored(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verification:
+    """Whether an undo is done: our template stands, and as many pods are ready as before the act that it takes back."""
+    seen = verify(plan, evidence, facts)
+    if seen in (Verification.CONVERGED, Verification.OVERTAKEN, Verification.UNKNOWN):
+        return seen
+    seen_by_controller = isinstance(facts.object, Mapping) and observed(facts.object)
+    as_before = seen_by_controller and pods_before(facts)["ready"] >= plan.before.get("ready", 0)
+    return Verification.CONVERGED if as_before else Verification.WAITING
 
 
 def verify(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verification:

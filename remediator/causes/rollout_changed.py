@@ -21,7 +21,7 @@ def find(facts: Facts, changed_within: timedelta) -> Cause | None:
     if current is None:
         return None
     wanted = bare_template(current.template)
-    if template_hash(wanted) in facts.own_templates:
+    if template_hash(wanted) in facts.past.chosen:
         return None
     same = [r for r in facts.revisions if bare_template(r.template) == wanted]
     older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != wanted]

@@ -31,6 +31,7 @@ class SandboxCluster:
         self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._version = 100
         self._ticked = clock()
+        self._progressed: dict[str, tuple[Any, datetime]] = {}
         self.crashing: set[str] = set()
         self.leaking: set[str] = set()
         self.calls: list[tuple[str, str]] = []
@@ -237,6 +238,16 @@ class SandboxCluster:
             condition = {"type": "Ready", "status": "True" if lively else "False"}
             pod["status"] = {"phase": "Running", "conditions": [condition], "containerStatuses": [status]}
 
+    def _progress(self, obj: dict[str, Any], step: tuple[Any, ...], complete: bool, now: datetime) -> dict[str, str]:
+        """The Progressing condition: given up where nothing has moved for progressDeadlineSeconds."""
+        uid = obj["metadata"]["uid"]
+        if self._progressed.get(uid, (None, now))[0] != step:
+            self._progressed[uid] = (step, now)
+        waited = now - self._progressed[uid][1]
+        given_up = not complete and waited > timedelta(seconds=obj["spec"].get("progressDeadlineSeconds", 600))
+        reason = "ProgressDeadlineExceeded" if given_up else "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated"
+        return {"type": "Progressing", "status": "False" if given_up else "True", "reason": reason}
+
     def _status(
         self, kind: str, namespace: str, name: str, obj: dict[str, Any], pods: Any, fresh: Any, digest: str, now: datetime
     ) -> None:
@@ -255,6 +266,8 @@ class SandboxCluster:
         if kind == "StatefulSet":
             previous = obj["status"].get("currentRevision", digest)
             status |= {"updateRevision": digest, "currentRevision": digest if whole and ready == wanted else previous}
+        if kind == "Deployment":
+            status["conditions"] = [self._progress(obj, (digest, len(fresh), ready), whole and ready == wanted, now)]
         obj["status"] = status
         for (k, n, _), item in self._objects.items():
             if k == "ReplicaSet" and n == namespace and item["metadata"]["labels"]["app"] == name:

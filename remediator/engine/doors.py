@@ -13,10 +13,56 @@ from ..ports import Alertmanager, Clock, Cluster, Prometheus
 from ..rules.ruleset import RuleSet
 from ..telemetry import Metrics
 
+CROWD = 4
+LULL = timedelta(milliseconds=100)
+
+
+class Wake:
+    """Tells every task that waits for news; none is lost between two looks of a task."""
+
+    def __init__(self) -> None:
+        self._events: list[asyncio.Event] = []
+
+    def subscribe(self) -> asyncio.Event:
+        """An event of the task's own, which it clears before it looks."""
+        self._events.append(asyncio.Event())
+        return self._events[-1]
+
+    def set(self) -> None:
+        """There is news."""
+        for event in self._events:
+            event.set()
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Whether webhooks come faster than one commit each. Unpacking them waits then, but no longer than the settle time,
+
+    within which nothing would be done for them anyway: so a burst is accepted first.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def note(self, together: int, now: datetime) -> None:
+        """Some webhooks were committed together."""
+        if together < CROWD:
+            return
+        if self.until is None or now > self.until:
+            self.since = now
+        self.until = now + LULL
+
+    def defers(self, settle: timedelta, now: datetime) -> bool:
+        """Whether unpacking is to wait."""
+        return self.since is not None and self.until is not None and now <= self.until and now - self.since < settle
+
 
 @dataclass(slots=True)
 class Doors:
-    """The ports and the process' own settings. `clusters` by name; `sources` says which cluster a source speaks of."""
+    """The ports and the process' own settings. `clusters` by name; `sources` says which cluster a source speaks of.
+
+    `arrivals` wakes triage alone, `wake` everybody.
+    """
 
     journal: Journal
     clusters: Mapping[str, Cluster]
@@ -32,7 +78,12 @@ class Doors:
     quiet_for: timedelta | None = None
     own_namespace: str = ""
     watchdog: str = "Watchdog"
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: Wake = field(default_factory=Wake)
+    arrivals: asyncio.Event = field(init=False)
+    crowd: Crowd = field(default_factory=Crowd)
+
+    def __post_init__(self) -> None:
+        self.arrivals = self.wake.subscribe()
 
     def cluster_of(self, source: str) -> str:
         """The cluster that a source's alerts are about."""

@@ -1,7 +1,8 @@
 """The engine: `run_due(now)` does all that is due; as a daemon it does so whenever something wakes it or a timer is due."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 from ..errors import JournalError
@@ -9,11 +10,12 @@ from ..model.remediation import LIVE
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import people, triage, worker
-from .doors import Doors
+from . import people, revival, triage, worker
+from .doors import LULL, Doors
 
 IDLE = 1.0
-PRUNE_EVERY = timedelta(hours=1)
+SHORTEST = 0.05
+HOUSEKEEPING = 15.0
 
 
 class Engine:
@@ -26,58 +28,57 @@ class Engine:
 
     async def run_due(self) -> datetime | None:
         """Everything that is due now, one after the other; when the next thing is. For virtual time."""
-        now = self.doors.clock.now()
-        await triage.run(self.doors, now)
+        await triage.run(self.doors, self.doors.clock.now())
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
-        await people.escalate(self.doors, now)
-        await people.deliver(self.doors, self._receivers, now)
+        await self._people()
         return await self.doors.journal.next_due()
 
     async def run(self, workers: int) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._loop("triage", self._triage))
+            group.create_task(self._loop("triage", self._triage, self.doors.arrivals))
             for number in range(workers):
-                group.create_task(self._loop(f"worker-{number}", self._work))
-            group.create_task(self._loop("people", self._people))
-            group.create_task(self._loop("housekeeping", self._keep_house, 15.0))
+                group.create_task(self._loop(f"worker-{number}", self._work, self.doors.wake.subscribe()))
+            group.create_task(self._loop("people", self._people, asyncio.Event()))
+            group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
-    async def _loop(self, name: str, body: "object", pause: float = IDLE) -> None:
-        """Runs a body again and again; what it raises is logged and counted, and it goes on."""
-        wake = self.doors.wake
+    async def _loop(self, name: str, body: Callable[[], Awaitable[float]], news: asyncio.Event) -> None:
+        """Runs a body again and again: at news, or when the time that it answers is over. What it raises is logged and counted."""
         while True:
+            news.clear()
+            pause = IDLE
             try:
-                await body()  # type: ignore[operator]
+                pause = await body()
             except JournalError as error:
                 log().error("journal_failing", task=name, why=str(error))
-                await asyncio.sleep(IDLE)
             except Exception:
                 self.doors.metrics.count("worker_errors_total")
                 log().exception("worker_error", task=name)
-                await asyncio.sleep(IDLE)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):  # wait_for of Python 3.11 can swallow a cancellation
-                    await wake.wait()
-            except TimeoutError:
-                continue
-            await asyncio.sleep(0.005)
-            wake.clear()
+                    await news.wait()
 
-    async def _triage(self) -> None:
+    async def _triage(self) -> float:
         if await triage.run(self.doors, self.doors.clock.now()):
             self.doors.wake.set()
+        return LULL.total_seconds() if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now()) else IDLE
 
-    async def _work(self) -> None:
+    async def _work(self) -> float:
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
+        due = await self.doors.journal.next_due()
+        left = (due - self.doors.clock.now()).total_seconds() if due else IDLE
+        return min(IDLE, max(SHORTEST, left))
 
-    async def _people(self) -> None:
+    async def _people(self) -> float:
         now = self.doors.clock.now()
         await people.escalate(self.doors, now)
+        await revival.run(self.doors, now)
         await people.deliver(self.doors, self._receivers, now)
+        return IDLE
 
-    async def _keep_house(self) -> None:
+    async def _keep_house(self) -> float:
         counts = await self.doors.journal.counts()
         for state in LIVE:
             self.doors.metrics.set("remediations_in_progress", counts["remediations"].get(state, 0), state)
@@ -87,13 +88,13 @@ class Engine:
         for scope in ("all", "cluster", "namespace", "rule"):
             self.doors.metrics.set("paused", int(scope in paused), scope)
         await self.doors.journal.prune(self.doors.clock.now() - self._keep)
+        return HOUSEKEEPING
 
     async def reload(self, rules: RuleSet) -> None:
         """Swaps the rules; what had not begun under the old ones looks again."""
         self.doors.rules = rules
         self.announce_rules()
-        digests = {source.rule.name: source.digest for source in rules.sources}
-        await self.doors.journal.reloaded(rules.digest, digests, self.doors.clock.now())
+        await self.doors.journal.reloaded(rules.digest, self.doors.clock.now())
         self.doors.wake.set()
 
     def announce_rules(self) -> None:

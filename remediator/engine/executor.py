@@ -1,5 +1,6 @@
 """The only code that applies calls: intent durable, assumptions read again, apply, evidence durable; and recovery."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -7,11 +8,11 @@ from ..errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Un
 from ..guards import limits as limit_guards
 from ..guards import pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
-from ..model.facts import Facts, Unknown, annotations, meta
+from ..model.facts import Facts, Sight, Unknown, annotations, meta
 from ..model.plan import STAMP, Evidence, Plan, redacted, template_hash, template_of, to_json
 from ..model.remediation import Attempt, Event, Outcome, State
+from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
-from ..rules import planner
 from ..rules.lookback import resolved_within
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -33,22 +34,12 @@ REASON_OF: dict[type[ClusterError], Reason] = {
 
 async def begin(doors: Doors, claim: Claim, source: Source, seen: Look, now: datetime) -> Verdict | None:
     """Begins the attempt and executes it; the verdict that kept it from beginning, else None."""
-    plan, remediation = seen.planned.plan, claim.remediation
+    plan = seen.planned.plan
     assert plan is not None
-    attempt = Attempt(
-        id=f"{remediation.id}.{len(claim.attempts) + 1}",
-        remediation=remediation.id,
-        number=len(claim.attempts) + 1,
-        step=seen.planned.step,
-        action=plan.action,
-        plan=to_json(plan) | await _times(doors, claim, source, seen),
-        digest=plan.digest,
-        causes=tuple(redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)}) for c in seen.planned.causes),
-        begun_at=now,
-        intended_generation=_generation(seen.facts),
-    )
+    attempt = new_attempt(claim, plan, seen.planned.step, await _times(doors, claim, source, seen), seen.facts, now)
+    causes = tuple(redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)}) for c in seen.planned.causes)
     intent = Intent(
-        attempt,
+        replace(attempt, causes=causes),
         plan.locks,
         source.rule.name,
         seen.facts.root.key,
@@ -56,19 +47,40 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look, now: dat
         looking.longest_window(source.rule, doors),
         seen.as_json(),
     )
-    verdicts = await doors.journal.begin(remediation, intent, lambda usage: limit_guards.decide(seen.situation, usage))
+    return await start(doors, claim, source, plan, intent, lambda usage: limit_guards.decide(seen.situation, usage))
+
+
+def new_attempt(claim: Claim, plan: Plan, step: int, times: Mapping[str, float], facts: Facts, now: datetime) -> Attempt:
+    """The attempt that a plan is for, with how long its verification may take (seconds)."""
+    number = len(claim.attempts) + 1
+    return Attempt(
+        id=f"{claim.remediation.id}.{number}",
+        remediation=claim.remediation.id,
+        number=number,
+        step=step,
+        action=plan.action,
+        plan=to_json(plan) | dict(times),
+        digest=plan.digest,
+        causes=(),
+        begun_at=now,
+        intended_generation=_generation(facts),
+    )
+
+
+async def start(
+    doors: Doors, claim: Claim, source: Source, plan: Plan, intent: Intent, decide: Callable[[Usage], list[Verdict]]
+) -> Verdict | None:
+    """Makes the intent durable, with its locks and charge, and executes it; the verdict that kept it from beginning, else None."""
+    remediation, attempt = claim.remediation, intent.attempt
+    verdicts = await doors.journal.begin(remediation, intent, decide)
     denied = strongest(verdicts)
     if denied.decision is not Decision.ALLOW:
         doors.count_verdicts(source.rule.name, verdicts)
         return denied
     log().info("attempt_begun", remediation_id=remediation.id, rule=source.rule.name, action=plan.action, plan=plan.summary)
-    begun = _begun(claim, attempt)
-    await slices.finish(doors, begun, await execute(doors, begun, source, plan, now))
+    begun = replace(claim, remediation=replace(remediation, state=State.EXECUTING), attempts=(*claim.attempts, attempt))
+    await slices.finish(doors, begun, await execute(doors, begun, source, plan, attempt.begun_at))
     return None
-
-
-def _begun(claim: Claim, attempt: Attempt) -> Claim:
-    return Claim(replace(claim.remediation, state=State.EXECUTING), claim.rule_text, claim.episodes, (*claim.attempts, attempt))
 
 
 async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> dict[str, float]:
@@ -95,7 +107,7 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, now: d
     attempt, cluster = claim.attempts[-1], doors.clusters[claim.remediation.target.cluster]
     call = plan.calls[0]
     for _ in range(CONFLICTS):
-        facts = await slices.observe(doors, claim.remediation, source, doors.clock.now())
+        facts = await slices.observe(doors, claim.remediation, source, doors.clock.now(), frozenset({Sight.TARGET}))
         changed = _assumption_changed(facts, plan)
         if changed is not None:
             return _give_back(attempt, now, changed)
@@ -138,7 +150,7 @@ async def _guards_again(doors: Doors, claim: Claim, source: Source, facts: Facts
         activity=await looking.activity(doors, claim.episodes),
         in_scope=doors.rules.in_scope(source, facts.target),
     )
-    verdict = strongest(pipeline.ask(pipeline.SECOND, situation))
+    verdict = strongest(pipeline.ask(pipeline.UNDO if claim.remediation.undo_of else pipeline.SECOND, situation))
     return None if verdict.decision is Decision.ALLOW else verdict
 
 
@@ -178,7 +190,7 @@ def next_rung(
 ) -> Move:
     """Climbs, or ends as the attempt did; a ladder whose rule is gone or changed is not climbed."""
     change = AttemptChange(outcome=outcome)
-    loaded = source is not None and source.digest == claim.remediation.rule_digest
+    loaded = source is not None and source.digest == claim.remediation.rule_digest and not claim.remediation.undo_of
     if loaded and source is not None and attempt.step + 1 < len(source.rule.steps):
         return Move(
             Event.CLIMB,
@@ -215,8 +227,13 @@ def _generation(facts: Facts) -> int:
     return int(meta(facts.object).get("generation", 0)) if isinstance(facts.object, dict) else 0
 
 
-async def recover(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Move:
-    """A call in flight at a crash or a timeout: looked at after its timeout, never blindly sent again."""
+async def recover(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime, again: Callable[[Facts], Plan | None]
+) -> Move:
+    """A call in flight at a crash or a timeout: looked at after its timeout, never blindly sent again.
+
+    `again` makes the plan anew; the call is sent only where that is the very plan that was begun.
+    """
     attempt = claim.attempts[-1]
     settled = attempt.begun_at + timedelta(seconds=attempt.plan["calls"][0]["timeout"]) + MARGIN
     if now < settled:
@@ -245,8 +262,8 @@ async def recover(doors: Doors, claim: Claim, source: Source | None, now: dateti
     if int(meta(obj).get("generation", 0)) != attempt.intended_generation:
         why = f"{facts.target} was changed by others while a call was in flight"
         return _failed(claim, None, attempt, now, Reason.ASSUMPTION_CHANGED, why)
-    replanned = planner.plan(source.rule, facts, attempt.step)
-    if replanned.plan is None or replanned.plan.digest != attempt.digest:
+    plan = again(facts)
+    if plan is None or plan.digest != attempt.digest:
         return _give_back(attempt, now, Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, "the plan is another one now"))
     log().info("call_sent_again", remediation_id=claim.remediation.id, action=attempt.action)
-    return await execute(doors, claim, source, replanned.plan, now)
+    return await execute(doors, claim, source, plan, now)

@@ -1,4 +1,4 @@
-"""Intake: every alert of a payload is durable before it is answered; waiting requests share one commit."""
+"""Intake: a webhook is durable, as it came, before it is answered; waiting requests share one commit."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import JournalUnavailable
-from ..journal_port import Delivery
-from ..model.alert import AlertStatus
+from ..journal_port import Body
+from ..model.alert import Alert, AlertStatus
 from .doors import Doors
 
 MOST_AT_ONCE = 64
@@ -15,7 +15,7 @@ MOST_AT_ONCE = 64
 
 @dataclass(slots=True)
 class _Waiting:
-    delivery: Delivery
+    body: Body
     stored: asyncio.Future[None]
 
 
@@ -27,16 +27,18 @@ class Intake:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_waiting)
         self._open = True
 
-    async def receive(self, delivery: Delivery) -> None:
-        """Returns once every alert is durable. Raises: JournalUnavailable."""
+    async def receive(self, source: str, body: bytes, alerts: tuple[Alert, ...], truncated: int) -> None:
+        """Returns once the body, which holds these alerts, is durable. Raises: JournalUnavailable."""
         if not self._open:
             raise JournalUnavailable("shutting down; deliver again")
-        waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
+        now = self._doors.clock.now()
+        waiting = _Waiting(Body(source, now, body), asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
             raise JournalUnavailable("too many deliveries are waiting; deliver again") from None
         await waiting.stored
+        self._count(alerts, truncated, now)
 
     async def run(self) -> None:
         """Commits what waits, together, until cancelled; what waits then is told to come again."""
@@ -52,9 +54,8 @@ class Intake:
                 self._fail(self._queue.get_nowait(), JournalUnavailable("shutting down; deliver again"))
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        now = self._doors.clock.now()
         try:
-            await self._doors.journal.receive([w.delivery for w in batch], now)
+            await self._doors.journal.store([waiting.body for waiting in batch])
         except asyncio.CancelledError:
             for waiting in batch:
                 self._fail(waiting, JournalUnavailable("shutting down; deliver again"))
@@ -66,23 +67,21 @@ class Intake:
         for waiting in batch:
             if not waiting.stored.done():
                 waiting.stored.set_result(None)
-            self._count(waiting.delivery, now)
-        self._doors.wake.set()
+        self._doors.crowd.note(len(batch), self._doors.clock.now())
+        self._doors.arrivals.set()
 
     @staticmethod
     def _fail(waiting: _Waiting, error: JournalUnavailable) -> None:
         if not waiting.stored.done():
             waiting.stored.set_exception(error)
 
-    def _count(self, delivery: Delivery, now: datetime) -> None:
+    def _count(self, alerts: tuple[Alert, ...], truncated: int, now: datetime) -> None:
         metrics = self._doors.metrics
-        by_status: Mapping[AlertStatus, int] = {
-            status: sum(alert.status is status for alert in delivery.alerts) for status in AlertStatus
-        }
+        by_status: Mapping[AlertStatus, int] = {status: sum(alert.status is status for alert in alerts) for status in AlertStatus}
         for status, count in by_status.items():
             if count:
                 metrics.count("alerts_received_total", status, by=count)
-        if delivery.truncated:
-            metrics.count("alerts_truncated_total", by=delivery.truncated)
-        if any(alert.name == self._doors.watchdog for alert in delivery.alerts):
+        if truncated:
+            metrics.count("alerts_truncated_total", by=truncated)
+        if any(alert.name == self._doors.watchdog for alert in alerts):
             metrics.set("watchdog_last_seen_timestamp_seconds", now.timestamp())

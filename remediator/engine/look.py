@@ -11,7 +11,7 @@ from ..guards.situation import Pause, RuleLimits, Situation
 from ..journal_port import Claim
 from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
-from ..model.plan import to_json
+from ..model.plan import template_hash, template_of, to_json
 from ..model.remediation import Remediation
 from ..model.verdict import Reason, Verdict, deny, hold
 from ..rules import planner, templates
@@ -93,8 +93,8 @@ async def look(
     """Plans the next rung and asks every guard, the limits included (they are asked again inside begin)."""
     rule = source.rule
     situation = await situation_of(doors, remediation, episodes, source, now)
-    tried = await doors.journal.ineffective(rule.name, facts.target.key, now, ineffective_window(rule))
-    facts = replace(facts, own_templates=await doors.journal.own_templates(facts.target.key))
+    facts = replace(facts, past=await doors.journal.past(rule.name, facts.target.key))
+    tried = facts.past.ineffective(rule.name, template_now(facts), ineffective_window(rule), now)
     skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts)
     planned = planner.plan(rule, facts, remediation.rung, tried, skipped)
     step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
@@ -119,6 +119,11 @@ async def look(
         used = await doors.journal.usage(remediation, planned.plan.locks, now, longest_window(rule, doors))
         verdicts += limit_guards.decide(situation, used)
     return Look(facts, planned, situation, verdicts)
+
+
+def template_now(facts: Facts) -> str:
+    """The hash of the target's template, empty where it has none or it could not be read."""
+    return template_hash(template_of(facts.object)) if isinstance(facts.object, Mapping) else ""
 
 
 def _refused(reason: Reason, why: str) -> Verdict:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from ..errors import ClusterError
 from ..journal_port import Claim, Move
-from ..model.facts import Facts, Unknown
+from ..model.facts import Facts, Sight, Unknown
 from ..model.remediation import LIVE, Remediation, State, next_state
 from ..rules import planner
 from ..rules.ruleset import Source
@@ -16,15 +16,17 @@ from .doors import Doors
 EVENTS = {State.SUCCEEDED: "Remediated", State.INEFFECTIVE: "RemediationIneffective", State.FAILED: "RemediationFailed"}
 
 
-async def observe(doors: Doors, remediation: Remediation, source: Source, now: datetime) -> Facts:
-    """One look at the target, with all that the rule must see."""
+async def observe(
+    doors: Doors, remediation: Remediation, source: Source, now: datetime, sights: frozenset[Sight] | None = None
+) -> Facts:
+    """One look at the target, with the sights given, else with all that the rule must see."""
     cluster = doors.clusters.get(remediation.target.cluster)
     if cluster is None:
         return Facts(
             now, remediation.target, remediation.target, Unknown(f"no cluster {remediation.target.cluster} is configured")
         )
     climb = source.rule.target != "object"
-    return await cluster.observe(remediation.target, climb, planner.sights(source.rule), now)
+    return await cluster.observe(remediation.target, climb, sights or planner.sights(source.rule), now)
 
 
 async def finish(doors: Doors, claim: Claim, move: Move) -> State:

@@ -1,22 +1,49 @@
-"""Triage: pending episodes to remediations. It knows only labels, and asks Alertmanager of what came late."""
+"""Triage: stored webhooks to episodes, pending episodes to remediations.
+
+It knows only labels, and asks Alertmanager of what came late.
+"""
 
 from datetime import datetime, timedelta
 
-from ..journal_port import Triaged, Wanted
+from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Activity, Episode, Fate
 from ..model.verdict import Reason
+from ..payload import BadPayload, parse
 from ..rules.ruleset import Match
 from ..telemetry import log
 from .doors import Doors
 
 BATCH = 500
+BODIES = 100
 ASK_AGAIN = timedelta(seconds=30)
+
+
+async def unpack(doors: Doors) -> None:
+    """Makes episodes of the stored webhooks, some at a time, in their order."""
+    while not doors.crowd.defers(doors.settle, doors.clock.now()):
+        bodies = await doors.journal.inbox(BODIES)
+        if not bodies:
+            return
+        deliveries: list[Delivery] = []
+        for body in bodies:
+            try:
+                alerts, _ = parse(body.body)
+            except BadPayload as error:  # an older version took it
+                await doors.journal.unreadable(body.id, str(error))
+                log().error("webhook_unreadable", source=body.source, body=body.id, why=str(error))
+                continue
+            deliveries.append(Delivery(body.source, alerts, body.received_at, body.id))
+            if sum(len(delivery.alerts) for delivery in deliveries) >= BATCH:
+                break
+        if deliveries:
+            await doors.journal.receive(deliveries)
 
 
 async def run(doors: Doors, now: datetime) -> int:
     """Decides every pending episode that is due; how many."""
+    await unpack(doors)
     total = 0
-    while True:
+    while not doors.crowd.defers(doors.settle, doors.clock.now()):
         batch = await doors.journal.pending(now, BATCH)
         if not batch:
             return total
@@ -33,6 +60,7 @@ async def run(doors: Doors, now: datetime) -> int:
                 reason=reason,
             )
         total += len(batch)
+    return total
 
 
 async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
@@ -47,10 +75,10 @@ async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
     matches, reason = rules.match(episode.alert, doors.cluster_of(episode.source))
     if not matches:
         return Triaged(episode, Fate.UNMATCHED, reason, rules.digest)
-    return Triaged(episode, Fate.ATTACHED, None, rules.digest, tuple(_wanted(doors, match) for match in matches))
+    return Triaged(episode, Fate.ATTACHED, None, rules.digest, tuple(_wanted(doors, episode, match) for match in matches))
 
 
-def _wanted(doors: Doors, match: Match) -> Wanted:
+def _wanted(doors: Doors, episode: Episode, match: Match) -> Wanted:
     rule = match.rule
     return Wanted(
         rule=rule.name,
@@ -59,5 +87,5 @@ def _wanted(doors: Doors, match: Match) -> Wanted:
         mode=rule.mode,
         target=match.target,
         escalate_after=rule.escalate.after,
-        settle=doors.settle,
+        settled_at=episode.confirmed_at + doors.settle,
     )

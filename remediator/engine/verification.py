@@ -1,5 +1,6 @@
 """Verification: the cluster converged *and* the proof holds for a while; asked at every timer until a deadline."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..actions import ACTIONS
@@ -38,9 +39,12 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
     match seen:
         case Verification.OVERTAKEN:
             why = f"others changed {remediation.target} after us; nothing is undone"
-            return executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
+            move = executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
+            return replace(move, template=looking.template_now(facts))
         case Verification.WORSE:
             why = "fewer ready pods than before, or new restarts of older pods"
+            if action.undo is not None:
+                return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=f"{why}; taking it back")
             return executor.next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
         case Verification.UNKNOWN:
             return _lost_sight(claim, attempt, rule, now)

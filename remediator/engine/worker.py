@@ -6,12 +6,14 @@ from typing import Any
 from ..errors import LeaseLost
 from ..journal_port import Claim, Move
 from ..model.duration import format_duration
-from ..model.facts import Unknown
+from ..model.facts import Facts, Unknown
+from ..model.plan import Plan
 from ..model.remediation import WAITING, Event, Outcome, State
 from ..model.verdict import Decision, Reason, Verdict
+from ..rules import planner
 from ..rules.ruleset import Source
 from ..telemetry import log
-from . import executor, people, verification
+from . import executor, people, undo, verification
 from . import look as looking
 from .doors import Doors, as_json
 from .look import Look
@@ -39,8 +41,11 @@ async def work(doors: Doors, claim: Claim) -> None:
     remediation = claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
     source = doors.rules.find(remediation.rule, alert)
+    if remediation.undo_of:
+        await undo.work(doors, claim, source, now)
+        return
     if remediation.state not in WAITING:
-        await _acting(doors, claim, source, now)
+        await finish(doors, claim, await _acting(doors, claim, source, now))
         return
     ended = _ended_before_acting(claim, source, now)
     if ended is not None:
@@ -55,12 +60,18 @@ async def work(doors: Doors, claim: Claim) -> None:
     await _observe_and_act(doors, claim, source, now)
 
 
-async def _acting(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
-    if claim.remediation.state is State.EXECUTING:
-        move = await executor.recover(doors, claim, source, now)
-    else:
-        move = await verification.check(doors, claim, source, now)
-    await finish(doors, claim, move)
+async def _acting(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Move:
+    """The next look of a remediation that has begun."""
+    match claim.remediation.state:
+        case State.EXECUTING:
+
+            def again(facts: Facts) -> Plan | None:
+                return planner.plan(source.rule, facts, claim.attempts[-1].step).plan if source else None
+
+            return await executor.recover(doors, claim, source, now, again)
+        case State.UNDOING:
+            return undo.wait(claim, source, now)
+    return await verification.check(doors, claim, source, now)
 
 
 def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> Move | None:
@@ -72,11 +83,14 @@ def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> 
         gone = "was withdrawn" if source is None else "was changed"
         return Move(Event.SUPERSEDE, now, reason=Reason.RULE_CHANGED, why=f"rule {remediation.rule} {gone}")
     if not any(episode.open for episode in claim.episodes):
-        return Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="the alert resolved before anything was done")
+        what = "the next step began" if claim.attempts else "anything was done"
+        return Move(Event.CANCEL, now, reason=Reason.RESOLVED, why=f"the alert resolved before {what}")
     rule = source.rule
     if now - remediation.born_at > rule.deadline:
         why = f"no step may begin later than {format_duration(rule.deadline)} after its birth"
-        return Move(after_attempts(claim, Event.EXPIRE), now, reason=Reason.DEADLINE, why=why)
+        held_for = remediation.reason if remediation.state is State.HELD else None
+        more = f"; held at last: {remediation.why}" if held_for else ""
+        return Move(after_attempts(claim, Event.EXPIRE), now, reason=held_for or Reason.DEADLINE, why=why + more)
     held = now - remediation.held_since if remediation.held_since else timedelta()
     if remediation.state is State.HELD and held > rule.expire:
         return Move(

@@ -23,6 +23,7 @@ SECOND: list[Guard] = [
     approval.check,
     mode.check,
 ]
+UNDO: list[Guard] = [pause.check, scope.check, protection.check]
 
 
 def ask(guards: list[Guard], situation: Situation) -> list[Verdict]:

@@ -1,33 +1,38 @@
 """Episodes: what was delivered, what triage decided, and what sends them back to triage."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..errors import JournalUnavailable
 from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.identity import Change, Known, decide
-from ..model.remediation import ACTING, LIVE, State
+from ..model.remediation import WAITING, State
 from ..model.verdict import Reason
-from . import entries
+from . import entries, inbox
 from .tables import attachment, remediation, timer
 from .tables import episode as table
 
-REVIVE_AFTER = timedelta(minutes=5)
 CHUNK = 400
+BY_RELOAD = frozenset({State.OBSERVED, State.BLOCKED})  # what these come to changes only with the rules
 
 
-def receive(c: Connection, deliveries: Sequence[Delivery], now: datetime) -> Mapping[str, int]:
-    """Stores all alerts of all deliveries; counts what they did."""
+def receive(c: Connection, deliveries: Sequence[Delivery]) -> Mapping[str, int]:
+    """Makes episodes of all alerts of all deliveries; counts what they did."""
+    bodies = [delivery.body for delivery in deliveries if delivery.body]
+    if bodies and not inbox.forget(c, bodies):
+        raise JournalUnavailable("another daemon has unpacked these webhooks; looking again")
     keys = {(d.source, alert.fingerprint) for d in deliveries for alert in d.alerts}
     known = _known(c, keys)
     counts: dict[str, int] = {}
-    batch = _Batch(now)
+    batch = _Batch()
     for delivery in deliveries:
+        batch.now = delivery.received_at
         for alert in delivery.alerts:
             key = (delivery.source, alert.fingerprint)
             state = known.setdefault(key, {"known": Known(), "row": None})
@@ -68,8 +73,9 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
 class _Batch:
     """The inserts and updates of one shared commit."""
 
-    def __init__(self, now: datetime) -> None:
-        self.now = now
+    now: datetime
+
+    def __init__(self) -> None:
         self.inserts: list[dict[str, Any]] = []
         self.updates: dict[int, dict[str, Any]] = {}
 
@@ -78,7 +84,7 @@ class _Batch:
         known: Known = state["known"]
         if change in (Change.CLOSE, Change.REPLACE):
             end = alert.ends_at if change is Change.CLOSE else self.now
-            self._set(state, open=False, ends_at=end or self.now, fate_resolved=True, seen=True)
+            self._set(state, open=False, ends_at=end or self.now, fate_resolved=True)
             state["row"], state["known"] = None, Known(None, None, max(filter(None, (end, known.closed_end)), default=self.now))
         if change in (Change.OPEN, Change.REPLACE, Change.REOPEN_LATER):
             row = _row(alert, source, self.now, open_=True, reopened=change is Change.REOPEN_LATER)
@@ -86,16 +92,16 @@ class _Batch:
             state["row"], state["known"] = row, Known(alert.starts_at, self.now, known.closed_end)
         elif change is Change.REFRESH:
             starts_at = min(alert.starts_at, known.open_start or alert.starts_at)
-            self._set(state, starts_at=starts_at, seen=True)
+            self._set(state, starts_at=starts_at)
             state["known"] = Known(starts_at, self.now, known.closed_end)
         elif change is Change.RECORD_CLOSED:
             self.inserts.append(_row(alert, source, self.now, open_=False))
             state["known"] = Known(None, None, alert.ends_at or alert.starts_at)
 
-    def _set(self, state: dict[str, Any], seen: bool = False, fate_resolved: bool = False, **values: Any) -> None:
+    def _set(self, state: dict[str, Any], fate_resolved: bool = False, **values: Any) -> None:
         row = state["row"]
         if "id" not in row:  # born in this very batch
-            row.update(values)
+            row.update(values, last_seen=self.now, confirmed_at=self.now)
             row["deliveries"] += 1
             if fate_resolved:
                 row.update(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None)
@@ -104,6 +110,7 @@ class _Batch:
             row["id"], {"b_id": row["id"], "b_open": True, "b_ends": None, "b_start": row["starts_at"], "b_count": 0}
         )
         update["b_count"] += 1
+        update["b_seen"] = self.now
         update["b_start"] = values.get("starts_at", update["b_start"])
         if fate_resolved:
             update.update(b_open=False, b_ends=values["ends_at"])
@@ -113,14 +120,14 @@ class _Batch:
         bind = sa.bindparam
         seen = {
             "deliveries": table.c.deliveries + bind("b_count"),
-            "last_seen": self.now,
-            "confirmed_at": self.now,
+            "last_seen": bind("b_seen"),
+            "confirmed_at": bind("b_seen"),
             "starts_at": bind("b_start"),
         }
         refreshed = [u for u in self.updates.values() if u["b_open"]]
         closed = [u for u in self.updates.values() if not u["b_open"]]
         if refreshed:
-            rows = [{k: u[k] for k in ("b_id", "b_start", "b_count")} for u in refreshed]
+            rows = [{k: u[k] for k in ("b_id", "b_start", "b_count", "b_seen")} for u in refreshed]
             c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**seen), rows)
         if closed:
             shut = {
@@ -128,10 +135,10 @@ class _Batch:
                 "ends_at": bind("b_ends"),
                 "due_at": None,
                 "deliveries": table.c.deliveries + bind("b_count"),
-                "last_seen": self.now,
+                "last_seen": bind("b_seen"),
             }
             query = sa.update(table).where(table.c.id == bind("b_id")).values(**shut)
-            c.execute(query, [{k: u[k] for k in ("b_id", "b_ends", "b_count")} for u in closed])
+            c.execute(query, [{k: u[k] for k in ("b_id", "b_ends", "b_count", "b_seen")} for u in closed])
             unmatched = sa.update(table).where(table.c.id == bind("b_id"), table.c.fate == Fate.PENDING)
             c.execute(unmatched.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED), [{"b_id": u["b_id"]} for u in closed])
             wake(c, [u["b_id"] for u in closed], self.now)
@@ -159,7 +166,6 @@ def _row(alert: Alert, source: str, now: datetime, open_: bool, reopened: bool =
         "alert": text,
         "rules_digest": "",
         "reopened": reopened,
-        "revive": "",
         "due_at": now if open_ else None,
     }
 
@@ -196,12 +202,11 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
     if not decided:
         return
     bind = sa.bindparam
-    values = {
+    values: dict[str, Any] = {
         "fate": bind("b_fate"),
         "reason": bind("b_reason"),
         "rules_digest": bind("b_digest"),
         "due_at": bind("b_due"),
-        "revive": "",
     }
     query = sa.update(table).where(table.c.id == bind("b_id"), table.c.open).values(**values)
     rows = [
@@ -212,10 +217,22 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
     stale = [item.episode.id for item in decided if item.fate is Fate.STALE]
     if stale:
         c.execute(sa.update(table).where(table.c.id.in_(stale), table.c.open).values(open=False, ends_at=now))
+    ended = _ended(c, [item.episode.id for item in decided if item.wanted])
     for item in (d for d in decided if d.wanted):
         if c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
             for wanted in item.wanted:
-                attach(c, item.episode.id, _live(c, wanted, now))
+                if (item.episode.id, wanted.rule) not in ended:
+                    attach(c, item.episode.id, _live(c, wanted, now))
+
+
+def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
+    """(episode, rule) where the rule's remediation of the episode has ended and nothing revived it."""
+    query = sa.select(attachment.c.episode, remediation.c.rule).join(remediation, remediation.c.id == attachment.c.remediation)
+    return {
+        (row.episode, row.rule)
+        for at in range(0, len(episode_ids), CHUNK)
+        for row in c.execute(query.where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]), attachment.c.ended))
+    }
 
 
 def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
@@ -230,7 +247,7 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
     table_ = remediation
     query = (
         sa.select(table_.c.id)
-        .where(table_.c.rule == wanted.rule, table_.c.target_key == wanted.target.key, table_.c.live)
+        .where(table_.c.rule == wanted.rule, table_.c.target_key == wanted.target.key, table_.c.live, table_.c.undo_of == "")
         .with_for_update()
     )
     found = c.execute(query).scalar()
@@ -257,7 +274,7 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "changed_at": now,
     }
     c.execute(sa.insert(table_).values(**row))
-    c.execute(sa.insert(timer).values(kind="work", ref=born, due_at=now + wanted.settle))
+    c.execute(sa.insert(timer).values(kind="work", ref=born, due_at=wanted.settled_at))
     c.execute(sa.insert(timer).values(kind="escalate", ref=born, due_at=now + wanted.escalate_after))
     entries.write(c, now, born, "born", None, f"rule {wanted.rule} for {target}")
     return born
@@ -277,25 +294,38 @@ def close(c: Connection, item: Episode, now: datetime) -> None:
 
 
 def release(c: Connection, remediation_id: str, state: State, now: datetime) -> None:
-    """After an end: what sends the still open episodes back to triage."""
-    ids = [row.episode for row in c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id))]
-    revive = {State.EXPIRED: "timer", State.OBSERVED: "reload", State.BLOCKED: "reload"}.get(state, "retry")
-    again = now + REVIVE_AFTER if state is State.EXPIRED else None
+    """After an end: its alerts that fire on wait for a revival, or are triaged again where it was superseded."""
+    mine = sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id)
+    closed = sa.update(table).where(table.c.id.in_(mine), ~table.c.open)
+    c.execute(closed.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None))
     if state is State.SUPERSEDED:
-        revive, again = "", now
-    for at in range(0, len(ids), CHUNK):
-        chunk = ids[at : at + CHUNK]
-        c.execute(sa.update(table).where(table.c.id.in_(chunk), table.c.open).values(revive=revive, due_at=again))
-        c.execute(
-            sa.update(table)
-            .where(table.c.id.in_(chunk), ~table.c.open)
-            .values(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None)
-        )
+        c.execute(sa.update(table).where(table.c.id.in_(mine), table.c.open).values(due_at=now))
+        return
+    c.execute(sa.update(attachment).where(attachment.c.remediation == remediation_id).values(ended=True))
+    firing = c.execute(sa.select(table.c.id).where(table.c.id.in_(mine), table.c.open).limit(1)).first()
+    if firing and state not in BY_RELOAD:
+        c.execute(sa.insert(timer).values(kind="revive", ref=remediation_id, due_at=now))
 
 
-def reloaded(c: Connection, rules_digest: str, digests: Mapping[str, str], now: datetime) -> None:
-    """Unmatched, observed and blocked episodes are triaged again; remediations whose rule changed look at once."""
-    waiting = sa.or_(table.c.fate == Fate.UNMATCHED, table.c.revive == "reload")
-    c.execute(sa.update(table).where(table.c.open, waiting, table.c.rules_digest != rules_digest).values(due_at=now, revive=""))
-    refs = sa.select(remediation.c.id).where(remediation.c.live, remediation.c.state.in_(sorted(LIVE - ACTING)))
+def revive(c: Connection, remediation_ids: Sequence[str], now: datetime) -> int:
+    """Sends the open episodes of ended remediations back to triage; how many."""
+    mine = sa.select(attachment.c.episode).where(attachment.c.remediation.in_(remediation_ids))
+    done = c.execute(sa.update(table).where(table.c.id.in_(mine), table.c.open).values(due_at=now, fate=Fate.PENDING))
+    c.execute(sa.update(attachment).where(attachment.c.remediation.in_(remediation_ids)).values(ended=False))
+    c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref.in_(remediation_ids)))
+    return int(done.rowcount)
+
+
+def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
+    """Unmatched, observed and blocked episodes are triaged again; remediations that wait look at once."""
+    other = table.c.rules_digest != rules_digest
+    c.execute(sa.update(table).where(table.c.open, table.c.fate == Fate.UNMATCHED, other).values(due_at=now))
+    joined = sa.join(attachment, table, attachment.c.episode == table.c.id)
+    ended = (
+        sa.select(remediation.c.id)
+        .select_from(sa.join(remediation, joined, attachment.c.remediation == remediation.c.id))
+        .where(remediation.c.state.in_(sorted(BY_RELOAD)), attachment.c.ended, table.c.open, other)
+    )
+    revive(c, list(c.execute(ended).scalars()), now)
+    refs = sa.select(remediation.c.id).where(remediation.c.state.in_(sorted(WAITING)))
     c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..journal_port import Message
-from ..model.remediation import LIVE, Outcome, Remediation, State
+from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from . import entries, remediations
+from . import entries, episodes, remediations
 from .tables import attachment, attempt, charge, entry, episode, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -85,15 +85,9 @@ def retry(c: Connection, remediation_id: str, operator: str, now: datetime) -> s
         return f"there is no remediation {remediation_id}"
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; there is nothing to retry yet"
-    ids = sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id)
-    done = c.execute(
-        sa.update(episode).where(episode.c.id.in_(ids), episode.c.open).values(due_at=now, revive="", fate="pending")
-    )
-    if not done.rowcount:
+    if not episodes.revive(c, [remediation_id], now):
         return f"no alert of {remediation_id} is firing any more"
-    refs = sa.select(table.c.id).where(table.c.rule == row.rule, table.c.target_key == row.target_key)
-    query = sa.update(attempt).where(attempt.c.remediation.in_(refs), attempt.c.outcome == Outcome.INEFFECTIVE)
-    c.execute(query.values(outcome=Outcome.CANCELLED))
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
     entries.write(c, now, remediation_id, "retry", Reason.OPERATOR, f"{operator} asked for a retry")
     return None
 
@@ -137,7 +131,9 @@ def delivered(c: Connection, message: int, now: datetime, error: str | None, aga
 
 def prune(c: Connection, before: datetime) -> int:
     """Forgets closed episodes and ended remediations older than `before`; charges only when no limit can count them."""
-    old = sa.select(table.c.id).where(~table.c.live, table.c.ended_at < before)
+    waiting = sa.select(timer.c.ref)  # an alert of it fires on
+    forgotten = sa.and_(~table.c.live, table.c.ended_at < before, table.c.id.not_in(waiting))
+    old = sa.select(table.c.id).where(forgotten)
     gone = 0
     c.execute(sa.delete(attempt).where(attempt.c.remediation.in_(old)))
     c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
@@ -146,7 +142,7 @@ def prune(c: Connection, before: datetime) -> int:
             outbox.c.remediation.in_(old), sa.or_(outbox.c.due_at.is_(None), outbox.c.delivered_at.is_not(None))
         )
     )
-    gone += c.execute(sa.delete(table).where(~table.c.live, table.c.ended_at < before)).rowcount
+    gone += c.execute(sa.delete(table).where(forgotten)).rowcount
     kept = sa.select(attachment.c.episode)
     gone += c.execute(sa.delete(episode).where(~episode.c.open, episode.c.last_seen < before, episode.c.id.not_in(kept))).rowcount
     c.execute(sa.delete(entry).where(entry.c.at < before))

@@ -1,6 +1,7 @@
 """Remediations: claimed by lease, begun in one transaction with locks and charges, moved only by the state table."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,6 +50,8 @@ def from_row(row: Any) -> Remediation:
         approved_by=row.approved_by,
         cancel_by=row.cancel_by,
         token=row.token,
+        undo_of=row.undo_of,
+        ended_template=row.ended_template,
     )
 
 
@@ -89,8 +92,16 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         return None
     token = row.token + 1
     c.execute(sa.update(table).where(table.c.id == row.id).values(token=token, lease_until=now + lease))
-    query = sa.select(attempt).where(attempt.c.remediation == row.id).order_by(attempt.c.number)
-    attempts = tuple(attempt_from_row(r) for r in c.execute(query))
+    return claim_of(c, row, token)
+
+
+def claim_of(c: Connection, row: Any, token: int) -> Claim:
+    """The row with all that is needed to work on it."""
+    undone = _attempts(c, row.undo_of)[-1] if row.undo_of else None
+    undo: Remediation | None = None
+    if row.state == State.UNDOING:
+        newest = sa.select(table).where(table.c.undo_of == row.id).order_by(table.c.born_at.desc()).limit(1)
+        undo = from_row(c.execute(newest).one())
     attached = (
         sa.select(episode_table)
         .join(attachment, attachment.c.episode == episode_table.c.id)
@@ -98,15 +109,13 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         .order_by(episode_table.c.id)
     )
     found = tuple(episodes.from_row(r) for r in c.execute(attached))
-    claimed = row._asdict() | {"token": token}
-    return Claim(from_row(_Fields(claimed)), orjson.loads(row.rule_text), found, attempts)
+    claimed = replace(from_row(row), token=token)
+    return Claim(claimed, orjson.loads(row.rule_text), found, _attempts(c, row.id), undone, undo)
 
 
-class _Fields:
-    """A row with a column changed."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__.update(values)
+def _attempts(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:
+    query = sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
+    return tuple(attempt_from_row(row) for row in c.execute(query))
 
 
 def fence(c: Connection, remediation: Remediation) -> Any:
@@ -122,7 +131,11 @@ def retarget(c: Connection, remediation: Remediation, target: Target, root_key: 
     """Fixes target and root after the climb; merges with a live remediation of the same rule and target."""
     fence(c, remediation)
     query = sa.select(table).where(
-        table.c.rule == remediation.rule, table.c.target_key == target.key, table.c.live, table.c.id != remediation.id
+        table.c.rule == remediation.rule,
+        table.c.target_key == target.key,
+        table.c.live,
+        table.c.undo_of == "",
+        table.c.id != remediation.id,
     )
     other = c.execute(query.with_for_update()).first()
     if other is not None:
@@ -162,12 +175,16 @@ def usage(c: Connection, remediation: Remediation, locks: tuple[str, ...], now: 
         for r in c.execute(sa.select(charge).where(charge.c.at > now - longest))
     )
     acting = sa.select(sa.func.count()).where(
-        table.c.rule == remediation.rule, table.c.state.in_(sorted(ACTING)), table.c.id != remediation.id
+        table.c.rule == remediation.rule,
+        table.c.state.in_(sorted(ACTING)),
+        table.c.undo_of == "",
+        table.c.id != remediation.id,
     )
     ended = sa.select(sa.func.max(table.c.ended_at)).where(
         table.c.rule == remediation.rule,
         table.c.target_key == remediation.target.key,
         table.c.acted,
+        table.c.undo_of == "",
         table.c.id != remediation.id,
     )
     return Usage(held, charges, int(c.execute(acting).scalar() or 0), c.execute(ended).scalar())
@@ -184,15 +201,17 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     verdicts = decide(usage(c, remediation, intent.locks, now, intent.longest))
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
-    for key in sorted(intent.locks):
+    held = set(c.execute(sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation.id)).scalars())
+    for key in sorted(set(intent.locks) - held):  # an undo has its parent's already
         c.execute(sa.insert(target_lock).values(key=key, remediation=remediation.id))
     made = intent.attempt
-    c.execute(
-        sa.insert(charge).values(
-            remediation=remediation.id, rule=intent.rule, action=made.action, namespace=intent.target.namespace,
-            root_key=intent.root_key, target_key=intent.target.key, at=now,
-        )
-    )  # fmt: skip
+    if intent.charged:
+        c.execute(
+            sa.insert(charge).values(
+                remediation=remediation.id, rule=intent.rule, action=made.action, namespace=intent.target.namespace,
+                root_key=intent.root_key, target_key=intent.target.key, at=now,
+            )
+        )  # fmt: skip
     c.execute(
         sa.insert(attempt).values(
             id=made.id, remediation=remediation.id, number=made.number, step=made.step, action=made.action,
@@ -220,9 +239,7 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     row = fence(c, remediation)
     state = State(row.state)
     after = next_state(state, change.event) if change.event else state
-    values: dict[str, Any] = {"reason": change.reason, "why": change.why}
-    if not change.keep_lease:
-        values["lease_until"] = None
+    values: dict[str, Any] = {"reason": change.reason, "why": change.why, "lease_until": None}
     if after is not state:
         values |= {"state": after, "changed_at": change.now}
     if after is State.HELD and row.held_since is None:
@@ -236,10 +253,14 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     if change.clear_approval:
         values |= {"approved_digest": "", "approved_by": ""}
     if after not in LIVE:
-        values |= {"live": False, "ended_at": change.now}
+        values |= {"live": False, "ended_at": change.now, "ended_template": change.template}
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     _change_attempt(c, change)
-    if state in ACTING and after not in ACTING:
+    if after is State.UNDOING:
+        _start_undo(c, row, change.now)
+    elif row.undo_of and after not in LIVE:
+        _give_locks_back(c, row, change.now)
+    elif state in ACTING and after not in ACTING and not row.undo_of:
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
     _set_timers(c, remediation.id, after, change)
     if after is not state or change.reason != (Reason(row.reason) if row.reason else None):
@@ -249,6 +270,29 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     for message in change.messages:
         insert_message(c, remediation.id, message.receiver, message.body, change.now)
     return after
+
+
+def _start_undo(c: Connection, parent: Any, now: datetime) -> None:
+    """A remediation of its own, which takes over its parent's locks."""
+    born = entries.new_id("u")
+    same = ("rule", "rule_digest", "rule_text", "mode", "cluster", "kind", "namespace", "name", "uid", "target_key", "root_key")
+    row = {key: getattr(parent, key) for key in same}
+    row |= {"id": born, "undo_of": parent.id, "state": State.QUEUED, "live": True, "born_at": now, "changed_at": now}
+    c.execute(sa.insert(table).values(**row))
+    c.execute(sa.update(target_lock).where(target_lock.c.remediation == parent.id).values(remediation=born))
+    set_timer(c, "work", born, now)
+    entries.write(c, now, born, "born", Reason.WORSE, f"takes back what {parent.id} did")
+
+
+def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
+    """To the parent that waits for it, which looks at once; else they are freed."""
+    waiting = c.execute(sa.select(table.c.id).where(table.c.id == undo.undo_of, table.c.state == State.UNDOING)).first()
+    mine = target_lock.c.remediation == undo.id
+    if waiting:
+        c.execute(sa.update(target_lock).where(mine).values(remediation=undo.undo_of))
+        set_timer(c, "work", undo.undo_of, now)
+    else:
+        c.execute(sa.delete(target_lock).where(mine))
 
 
 def insert_message(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
@@ -278,10 +322,6 @@ def _set_timers(c: Connection, remediation_id: str, after: State, change: Move) 
         c.execute(sa.delete(timer).where(timer.c.ref == remediation_id))
         return
     set_timer(c, "work", remediation_id, change.due or change.now)
-    if change.escalate_at is not None:
-        there = sa.select(timer.c.ref).where(timer.c.kind == "escalate", timer.c.ref == remediation_id)
-        if c.execute(there).first():
-            set_timer(c, "escalate", remediation_id, change.escalate_at)
 
 
 def set_timer(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
@@ -289,28 +329,3 @@ def set_timer(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
     done = c.execute(sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at))
     if done.rowcount == 0:
         c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
-
-
-def own_templates(c: Connection, target_key: str) -> frozenset[str]:
-    """The templates that our own rollbacks of this target chose, as compared."""
-    query = (
-        sa.select(attempt.c.evidence)
-        .join(table, table.c.id == attempt.c.remediation)
-        .where(table.c.target_key == target_key, attempt.c.action == "rollback_workload", attempt.c.evidence.is_not(None))
-    )
-    return frozenset(orjson.loads(row.evidence).get("template_hash", "") for row in c.execute(query)) - {""}
-
-
-def ineffective(c: Connection, rule: str, target_key: str, now: datetime, window: timedelta) -> frozenset[tuple[str, str]]:
-    """(action, cause) pairs that did not help on this target within the window, unless a person asked for a retry."""
-    query = (
-        sa.select(attempt.c.action, attempt.c.causes)
-        .join(table, table.c.id == attempt.c.remediation)
-        .where(
-            table.c.rule == rule,
-            table.c.target_key == target_key,
-            attempt.c.outcome == Outcome.INEFFECTIVE,
-            attempt.c.begun_at > now - window,
-        )
-    )
-    return frozenset((row.action, cause["name"]) for row in c.execute(query) for cause in orjson.loads(row.causes))

@@ -20,13 +20,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
-from ..journal_port import Claim, Delivery, Intent, Message, Move, Row, Triaged
+from ..journal_port import Body, Claim, Delivery, Intent, Message, Move, Row, Triaged
 from ..model.alert import Episode
+from ..model.past import Past
 from ..model.remediation import Remediation, RemediationId, State
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Verdict
-from . import episodes, people, remediations, views
+from . import episodes, inbox, past, people, remediations, views
 from .tables import episode as episode_table
 from .tables import remediation as remediation_table
 from .tables import timer
@@ -132,8 +133,17 @@ class SqlJournal:
                 raise
             raise JournalUnavailable(f"cannot write the journal: {error.orig}") from error
 
-    async def receive(self, deliveries: Sequence[Delivery], now: datetime) -> Mapping[str, int]:
-        return await self._run(episodes.receive, deliveries, now)
+    async def store(self, bodies: Sequence[Body]) -> None:
+        await self._run(inbox.store, bodies)
+
+    async def inbox(self, limit: int) -> list[Body]:
+        return await self._run(inbox.oldest, limit)
+
+    async def unreadable(self, body: int, error: str) -> None:
+        await self._run(inbox.unreadable, body, error)
+
+    async def receive(self, deliveries: Sequence[Delivery]) -> Mapping[str, int]:
+        return await self._run(episodes.receive, deliveries)
 
     async def pending(self, now: datetime, limit: int = 500) -> list[Episode]:
         return await self._run(episodes.pending, now, limit)
@@ -179,14 +189,20 @@ class SqlJournal:
     async def pull_forward(self, now: datetime) -> None:
         await self._run(people.pull_forward, now)
 
-    async def reloaded(self, rules_digest: str, digests: Mapping[str, str], now: datetime) -> None:
-        await self._run(episodes.reloaded, rules_digest, digests, now)
+    async def reloaded(self, rules_digest: str, now: datetime) -> None:
+        await self._run(episodes.reloaded, rules_digest, now)
 
-    async def own_templates(self, target_key: str) -> frozenset[str]:
-        return await self._run(remediations.own_templates, target_key)
+    async def past(self, rule: str, target_key: str) -> Past:
+        return await self._run(past.past, rule, target_key)
 
-    async def ineffective(self, rule: str, target_key: str, now: datetime, window: timedelta) -> frozenset[tuple[str, str]]:
-        return await self._run(remediations.ineffective, rule, target_key, now, window)
+    async def revivals(self, now: datetime) -> list[Claim]:
+        return await self._run(past.revivals, now)
+
+    async def revive(self, remediation: RemediationId, now: datetime) -> None:
+        await self._run(episodes.revive, [remediation], now)
+
+    async def revive_later(self, remediation: RemediationId, template: str, again_at: datetime | None) -> None:
+        await self._run(past.revive_later, remediation, template, again_at)
 
     async def pauses(self) -> list[Row]:
         return list(await self._run(people.pauses))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -28,6 +28,16 @@ class Instant(sa.TypeDecorator[datetime]):
 metadata = MetaData()
 Key = BigInteger().with_variant(Integer, "sqlite")
 
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("source", String(200), nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("error", Text),
+)
+
 episode = Table(
     "episode",
     metadata,
@@ -45,7 +55,6 @@ episode = Table(
     Column("alert", Text, nullable=False),
     Column("rules_digest", String(32), nullable=False, default=""),
     Column("reopened", Boolean, nullable=False, default=False),
-    Column("revive", String(10), nullable=False, default=""),
     Column("due_at", Instant),
 )
 Index(
@@ -67,6 +76,7 @@ remediation = Table(
     Column("rule", String(200), nullable=False),
     Column("rule_digest", String(32), nullable=False),
     Column("rule_text", Text, nullable=False),
+    Column("undo_of", String(40), nullable=False, default=""),
     Column("mode", String(10), nullable=False),
     Column("cluster", String(200), nullable=False),
     Column("kind", String(100), nullable=False),
@@ -88,6 +98,8 @@ remediation = Table(
     Column("approved_digest", String(80), nullable=False, default=""),
     Column("approved_by", String(200), nullable=False, default=""),
     Column("cancel_by", String(200), nullable=False, default=""),
+    Column("retried_at", Instant),
+    Column("ended_template", String(32), nullable=False, default=""),
     Column("look", Text, nullable=False, default="{}"),
     Column("token", Integer, nullable=False, default=0),
     Column("lease_until", Instant),
@@ -97,16 +109,19 @@ Index(
     remediation.c.rule,
     remediation.c.target_key,
     unique=True,
-    sqlite_where=remediation.c.live,
-    postgresql_where=remediation.c.live,
+    sqlite_where=sa.text("live AND undo_of = ''"),
+    postgresql_where=sa.text("live AND undo_of = ''"),
 )
 Index("remediation_born", remediation.c.born_at)
+Index("remediation_target", remediation.c.target_key)
+Index("remediation_undo", remediation.c.undo_of)
 
 attachment = Table(
     "attachment",
     metadata,
     Column("episode", Key, primary_key=True),
     Column("remediation", String(40), primary_key=True, index=True),
+    Column("ended", Boolean, nullable=False, default=False),
 )
 
 attempt = Table(

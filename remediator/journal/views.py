@@ -63,7 +63,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
 
 def _episode(row: Any) -> dict[str, Any]:
     data = orjson.loads(row.alert)
-    hidden = {"alert", "due_at", "revive"}
+    hidden = {"alert", "due_at"}
     return _plain({k: v for k, v in row._asdict().items() if k not in hidden}) | {
         "labels": data["labels"],
         "annotations": data["annotations"],

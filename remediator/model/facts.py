@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .past import Past
 from .target import Target
 
 
@@ -45,7 +46,8 @@ class Facts:
     """One look at one target. Objects are raw dicts as the API server sends them.
 
     `target` is what the rule names after the climb, `root` its top controller (or itself); `owner_chain` the objects
-    climbed through. `object` is Unknown when it could not be read and None when it does not exist.
+    climbed through. `object` is Unknown when it could not be read and None when it does not exist. `past` is what
+    remediator did to the target before, by its journal.
     """
 
     at: datetime
@@ -56,7 +58,7 @@ class Facts:
     pods: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
     revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
     autoscaler: Mapping[str, Any] | Unknown | None = Unknown("not asked for")
-    own_templates: frozenset[str] = field(default=frozenset())
+    past: Past = field(default_factory=Past)
 
 
 def meta(obj: Mapping[str, Any]) -> Mapping[str, Any]:

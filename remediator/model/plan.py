@@ -51,7 +51,7 @@ class Plan:
     previous: Mapping[str, Any]
     before: Mapping[str, Any]
     writes: tuple[str, ...]
-    converged_within: timedelta = timedelta(minutes=10)
+    converged_within: timedelta
 
     @property
     def digest(self) -> str:

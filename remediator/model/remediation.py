@@ -20,6 +20,7 @@ class State(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
     EXECUTING = "executing"
     VERIFYING = "verifying"
+    UNDOING = "undoing"
     OBSERVED = "observed"
     SUCCEEDED = "succeeded"
     INEFFECTIVE = "ineffective"
@@ -31,9 +32,9 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-LIVE = frozenset({State.QUEUED, State.HELD, State.AWAITING_APPROVAL, State.EXECUTING, State.VERIFYING})
 WAITING = frozenset({State.QUEUED, State.HELD, State.AWAITING_APPROVAL})
-ACTING = frozenset({State.EXECUTING, State.VERIFYING})
+ACTING = frozenset({State.EXECUTING, State.VERIFYING, State.UNDOING})
+LIVE = WAITING | ACTING
 
 
 class Event(StrEnum):
@@ -46,6 +47,7 @@ class Event(StrEnum):
     BLOCK = "block"
     BEGIN = "begin"
     APPLIED = "applied"
+    UNDO = "undo"
     CLIMB = "climb"
     PROVED = "proved"
     UNPROVED = "unproved"
@@ -81,11 +83,14 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.EXECUTING, Event.LOSE_SIGHT): State.UNKNOWN,
     (State.EXECUTING, Event.CANCEL): State.CANCELLED,
     (State.VERIFYING, Event.PROVED): State.SUCCEEDED,
+    (State.VERIFYING, Event.UNDO): State.UNDOING,
     (State.VERIFYING, Event.CLIMB): State.QUEUED,
     (State.VERIFYING, Event.UNPROVED): State.INEFFECTIVE,
     (State.VERIFYING, Event.FAIL): State.FAILED,
     (State.VERIFYING, Event.LOSE_SIGHT): State.UNKNOWN,
     (State.VERIFYING, Event.CANCEL): State.CANCELLED,
+    (State.UNDOING, Event.CLIMB): State.QUEUED,
+    (State.UNDOING, Event.FAIL): State.FAILED,
 }
 
 
@@ -112,7 +117,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """rule × target, as the journal keeps it. `rung` is the first step not tried yet; `token` fences the lease."""
+    """rule × target, as the journal keeps it. `rung` is the first step not tried yet; `token` fences the lease.
+
+    `undo_of` names the remediation whose last attempt this one takes back; `ended_template` is the target's template
+    at the end, which somebody else's change is told by.
+    """
 
     id: RemediationId
     rule: str
@@ -132,6 +141,8 @@ class Remediation:
     approved_by: str
     cancel_by: str
     token: int
+    undo_of: str = ""
+    ended_template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     NO_REVISION = "no_revision"
     SCALED_TO_ZERO = "scaled_to_zero"
     TERMINATING = "terminating"
+    ALREADY_DONE = "already_done"
     TARGET_GONE = "target_gone"
     CONFLICT = "conflict"
     FORBIDDEN = "forbidden"
@@ -116,6 +117,7 @@ REASONS: dict[Reason, str] = {
     Reason.NO_REVISION: "there is no older revision that truly differs",
     Reason.SCALED_TO_ZERO: "the target is scaled to zero on purpose",
     Reason.TERMINATING: "the target is being deleted",
+    Reason.ALREADY_DONE: "an act of ours did this before and others took it back: it is theirs to decide",
     Reason.TARGET_GONE: "the target does not exist, or another object has its name now",
     Reason.CONFLICT: "the target kept changing while it was being written",
     Reason.FORBIDDEN: "RBAC does not allow the call; the message names the verb and the resource",

@@ -1,5 +1,7 @@
 """The HTTP server: POST /webhook, /healthz, /readyz, /metrics, and /api/v1, which shows what the CLI shows."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -12,15 +14,15 @@ from ..engine.doors import Doors
 from ..engine.explain import explain
 from ..engine.intake import Intake
 from ..errors import JournalError, JournalUnavailable
-from ..journal_port import Delivery
 from ..model.alert import Alert
 from ..model.duration import parse_duration
+from ..payload import BadPayload, parse
 from ..settings import Settings
 from ..telemetry import log
 from .access import Access
-from .payload import BadPayload, parse
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CATCH_UP = 2.0
 SCOPES = ("cluster:", "namespace:", "rule:")
 
 
@@ -94,7 +96,7 @@ class Server:
             log().warning("webhook_refused", source=source, why=str(error))
             return _error(400, str(error))
         try:
-            await self._intake.receive(Delivery(source, alerts, truncated))
+            await self._intake.receive(source, body, alerts, truncated)
         except JournalUnavailable as error:
             log().error("webhook_not_stored", source=source, why=str(error))
             return _error(503, "cannot store the alerts now; deliver again")
@@ -146,12 +148,21 @@ class Server:
         self._doors.wake.set()
         return _error(409, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
 
+    async def _caught_up(self) -> None:
+        """Waits a moment for what was just accepted to be unpacked, so that who posts and then asks is answered."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP):
+                while await self._doors.journal.inbox(1):
+                    await asyncio.sleep(0.02)
+
     async def episodes(self, request: web.Request, _operator: str) -> web.Response:
+        await self._caught_up()
         return _json(await self._doors.journal.episodes(200, request.query.get("fingerprint")))
 
     async def explain(self, request: web.Request, _operator: str) -> web.Response:
         """{"fingerprint": …} of an alert that was received, or {"alert": {…}} as in a webhook."""
         body = await _body(request)
+        await self._caught_up()
         answer = await explain(self._doors, body)
         return _json(answer) if "error" not in answer else _error(404, str(answer["error"]))
 

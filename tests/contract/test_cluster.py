@@ -15,6 +15,7 @@ from remediator.cluster.objects import READABLE
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import Conflict, TargetGone
 from remediator.model.facts import Sight, annotations, meta
+from remediator.model.past import Past, PastAct
 from remediator.model.plan import STAMP, Plan, Refusal, Verification
 from remediator.model.target import Target
 from tests.real.parts import ControlPlane
@@ -102,7 +103,9 @@ async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World)
     done = await world.settle(lambda f: action.verify(plan, shown, f) is Verification.CONVERGED)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:1"
     assert annotations(done.object)[STAMP] == "r-1.1"
-    again = action.plan(replace(done, own_templates=frozenset({evidence.template_hash})), action.params())
+    before = str(plan.assumptions["template"])
+    act = PastAct("r", action.name, (), None, facts.at, before, evidence.template_hash)
+    again = action.plan(replace(done, past=Past((act,))), action.params())
     assert isinstance(again, Refusal)
 
 

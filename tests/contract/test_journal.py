@@ -43,12 +43,12 @@ def alert(
 
 def wanted(name: str = "web", rule: str = "r") -> Wanted:
     target = Target("c", "Deployment", "shop", name)
-    return Wanted(rule, "d1", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), timedelta())
+    return Wanted(rule, "d1", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW)
 
 
 async def born(journal: SqlJournal, *names: str) -> None:
     for index, name in enumerate(names):
-        await journal.receive([Delivery("s", (alert(f"f-{name}-{index}"),))], NOW)
+        await journal.receive([Delivery("s", (alert(f"f-{name}-{index}"),), NOW)])
         episode = (await journal.pending(NOW))[0]
         await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted(name),))], NOW)
 
@@ -70,37 +70,37 @@ def refusing_taken(usage: Usage) -> list[Verdict]:
 
 
 async def test_an_episode_is_opened_refreshed_and_closed(journal: SqlJournal) -> None:
-    await journal.receive([Delivery("s", (alert(), alert()))], NOW)
-    await journal.receive([Delivery("s", (alert(starts=NOW - timedelta(hours=1)),))], NOW + SECOND)
+    await journal.receive([Delivery("s", (alert(), alert()), NOW)])
+    await journal.receive([Delivery("s", (alert(starts=NOW - timedelta(hours=1)),), NOW + SECOND)])
     (episode,) = await journal.pending(NOW + SECOND)
     assert (episode.deliveries, episode.alert.starts_at) == (3, NOW - timedelta(hours=1))
-    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=NOW + SECOND),))], NOW + SECOND)
+    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=NOW + SECOND),), NOW + SECOND)])
     assert await journal.pending(NOW + timedelta(hours=1)) == []
     (row,) = await journal.episodes(10, "f1")
     assert (row["fate"], row["reason"], bool(row["open"])) == ("resolved", "resolved", False)
 
 
 async def test_two_sources_are_two_episodes(journal: SqlJournal) -> None:
-    await journal.receive([Delivery("a", (alert(),)), Delivery("b", (alert(),))], NOW)
+    await journal.receive([Delivery("a", (alert(),), NOW), Delivery("b", (alert(),), NOW)])
     assert len(await journal.pending(NOW)) == 2
 
 
 async def test_a_refire_and_a_late_firing(journal: SqlJournal) -> None:
-    await journal.receive([Delivery("s", (alert(),))], NOW)
+    await journal.receive([Delivery("s", (alert(),), NOW)])
     end = NOW + timedelta(minutes=5)
-    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=end),))], end)
-    await journal.receive([Delivery("s", (alert(),))], end + SECOND)
+    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=end),), end)])
+    await journal.receive([Delivery("s", (alert(),), end + SECOND)])
     (late,) = await journal.pending(end + SECOND)
     assert late.reopened
     again = end + timedelta(minutes=10)
-    await journal.receive([Delivery("s", (alert(starts=again),))], again)
+    await journal.receive([Delivery("s", (alert(starts=again),), again)])
     (fresh,) = await journal.pending(again)
     assert not fresh.reopened
     assert fresh.id != late.id
 
 
 async def test_a_thousand_alerts_in_one_delivery_are_all_there(journal: SqlJournal) -> None:
-    await journal.receive([Delivery("s", tuple(alert(f"f{n}") for n in range(1000)))], NOW)
+    await journal.receive([Delivery("s", tuple(alert(f"f{n}") for n in range(1000)), NOW)])
     assert (await journal.counts())["episodes"] == {"pending": 1000}
 
 
@@ -160,7 +160,7 @@ async def test_an_end_frees_locks_and_keeps_the_charge(journal: SqlJournal) -> N
     await journal.begin(claim.remediation, intent(claim), allowing)
     held = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW, timedelta(hours=1))
     assert held.locks == {"c/Deployment/shop/web": claim.remediation.id}
-    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW, keep_lease=True))
+    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW))
     state = await journal.move(claim.remediation, Move(Event.PROVED, NOW))
     assert state is State.SUCCEEDED
     freed = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW + SECOND, timedelta(hours=1))
@@ -205,6 +205,9 @@ async def test_retention_forgets_what_ended_and_keeps_what_lives(journal: SqlJou
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.move(claim.remediation, Move(Event.CANCEL, NOW, reason=Reason.OPERATOR))
+    await journal.prune(NOW + timedelta(days=1))
+    assert sorted(row["state"] for row in await journal.remediations(10, None)) == ["cancelled", "queued"]  # it fires on
+    await journal.revive_later(claim.remediation.id, "", None)
     await journal.prune(NOW + timedelta(days=1))
     assert [row["state"] for row in await journal.remediations(10, None)] == ["queued"]
 

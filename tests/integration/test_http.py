@@ -110,7 +110,7 @@ async def test_what_cannot_be_stored_is_503_and_accepted_later(
         raise JournalUnavailable("cannot write the journal: database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(app.doors.journal, "receive", full)
+        patched.setattr(app.doors.journal, "store", full)
         async with http.post("/webhook", data=FIRING, headers=AM) as answer:
             assert answer.status == 503
     async with http.post("/webhook", data=FIRING, headers=AM) as answer:

@@ -94,7 +94,7 @@ class World:
         status = AlertStatus.FIRING if firing else AlertStatus.RESOLVED
         given = {"alertname": name, "namespace": "shop", "deployment": app, **labels}
         alert = Alert(fingerprint or f"{name}-{app}", status, given, {}, now, None if firing else now)
-        await self.journal.receive([Delivery("s", (alert,))], now)
+        await self.journal.receive([Delivery("s", (alert,), now)])
         self.alertmanager.delivered("s", [alert])
 
     def crash(self, app: str = "web") -> None:

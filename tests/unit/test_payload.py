@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from remediator.model.alert import AlertStatus
-from remediator.web.payload import BadPayload, parse
+from remediator.payload import BadPayload, parse
 
-FIXTURES = sorted((Path(__file__).parents[2] / "fixtures" / "alertmanager").glob("*.json"))
+FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "alertmanager").glob("*.json"))
 GOOD = json.loads(next(p for p in FIXTURES if p.name == "firing-0.33.json").read_text())
 
 

@@ -1,0 +1,65 @@
+"""Revival: an alert may fire on for days after its remediation ended. What sends it back to triage.
+
+An expired remediation's alerts go back when its last reason has cleared; those of any other end only when somebody else
+changed the target's template (or a person says retry, or, where it observed or was blocked, the rules change).
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..journal_port import Claim
+from ..model.facts import Facts, Sight, Unknown
+from ..model.remediation import State
+from ..model.verdict import Decision, Reason
+from ..rules.ruleset import Source
+from ..telemetry import log
+from . import look as looking
+from . import slices
+from .doors import Doors
+
+EVERY = timedelta(minutes=1)
+NEVER_CLEARS = {Reason.APPROVAL_EXPIRED, Reason.DEADLINE, Reason.OPERATOR}
+
+
+async def run(doors: Doors, now: datetime) -> None:
+    """Looks at every ended remediation whose alerts fire on and whose time has come."""
+    for ended in await doors.journal.revivals(now):
+        remediation = ended.remediation
+        if not any(episode.open for episode in ended.episodes):
+            await doors.journal.revive_later(remediation.id, remediation.ended_template, None)
+            continue
+        source = doors.rules.find(remediation.rule, ended.episodes[0].alert)
+        why, template = await _changed(doors, ended, source, now)
+        if why:
+            log().info("alerts_revived", remediation_id=remediation.id, rule=remediation.rule, why=why)
+            await doors.journal.revive(remediation.id, now)
+            doors.wake.set()
+        else:
+            await doors.journal.revive_later(remediation.id, template, now + EVERY)
+
+
+async def _changed(doors: Doors, ended: Claim, source: Source | None, now: datetime) -> tuple[str, str]:
+    """Why its alerts are to be triaged again, or nothing; and the target's template as it is now."""
+    remediation = ended.remediation
+    expired = remediation.state is State.EXPIRED and remediation.reason not in NEVER_CLEARS
+    if source is None or source.digest != remediation.rule_digest:
+        return ("its rule changed" if expired else ""), remediation.ended_template
+    facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset({Sight.TARGET}))
+    if isinstance(facts.object, Unknown):
+        return "", remediation.ended_template
+    template = looking.template_now(facts)
+    before = remediation.ended_template
+    own = {act.left for act in (await doors.journal.past(remediation.rule, remediation.target.key)).acts}
+    if before and template != before and template not in own:
+        return "somebody else changed the target", template
+    if expired and not await _still(doors, ended, source, facts, now):
+        return f"{remediation.reason} has cleared", template
+    return "", before or template
+
+
+async def _still(doors: Doors, ended: Claim, source: Source, facts: Facts, now: datetime) -> bool:
+    """Whether the reason that it expired with still stands."""
+    fresh = replace(ended.remediation, rung=0, approved_digest="")
+    seen = await looking.look(doors, fresh, ended.episodes, source, facts, now)
+    standing = [*seen.verdicts, *await looking.first_pass(doors, ended, source, now)]
+    return any(verdict.reason == ended.remediation.reason and verdict.decision is not Decision.ALLOW for verdict in standing)

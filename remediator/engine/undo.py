@@ -1,0 +1,122 @@
+"""Undo: a remediation of its own that takes back what an attempt made worse.
+
+It has its parent's locks, is planned afresh by comparing and restoring, passes the pause, scope and protection guards but
+no rate, and is verified by the cluster's state alone. Its parent waits for it and then goes on.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..actions import ACTIONS
+from ..guards import limits, pipeline
+from ..journal_port import AttemptChange, Claim, Intent, Move
+from ..model.duration import format_duration
+from ..model.facts import Facts, Unknown
+from ..model.plan import Plan, Refusal, Verification, from_json
+from ..model.remediation import LIVE, Attempt, Event, Outcome, State
+from ..model.verdict import Decision, Reason, Verdict, hold, strongest
+from ..rules.ruleset import Source
+from . import executor, slices
+from . import look as looking
+from .doors import Doors, as_json
+
+SOON = timedelta(seconds=3)
+LATER = timedelta(seconds=15)
+
+
+async def work(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
+    """One slice of an undo."""
+    match claim.remediation.state:
+        case State.EXECUTING:
+
+            def again(facts: Facts) -> Plan | None:
+                answer = _plan(_undone(claim), facts)
+                return answer if isinstance(answer, Plan) else None
+
+            await slices.finish(doors, claim, await executor.recover(doors, claim, source, now, again))
+        case State.VERIFYING:
+            await slices.finish(doors, claim, await _verify(doors, claim, now))
+        case _:
+            await _begin(doors, claim, source, now)
+
+
+def wait(claim: Claim, source: Source | None, now: datetime) -> Move:
+    """What the parent does: waits, then climbs where the undo succeeded, else fails."""
+    undo, attempt = claim.undo, claim.attempts[-1]
+    assert undo is not None
+    if undo.state in LIVE:
+        return Move(None, now, due=now + LATER, reason=Reason.WORSE, why=f"made things worse; {undo.id} takes it back")
+    done = undo.state is State.SUCCEEDED
+    how = f"{undo.id} took it back" if done else f"{undo.id} could not take it back: {undo.why}"
+    return executor.next_rung(
+        claim, source if done else None, attempt, now, Outcome.WORSE, Reason.WORSE, f"made things worse; {how}"
+    )
+
+
+def _undone(claim: Claim) -> Attempt:
+    assert claim.undone is not None
+    return claim.undone
+
+
+def _plan(undone: Attempt, facts: Facts) -> Plan | Refusal:
+    planned = ACTIONS[undone.action].undo
+    assert planned is not None
+    return planned(from_json(undone.plan), undone.evidence or {}, facts)
+
+
+async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
+    remediation, undone = claim.remediation, _undone(claim)
+    if remediation.cancel_by or source is None:
+        reason = Reason.OPERATOR if remediation.cancel_by else Reason.RULE_CHANGED
+        why = remediation.cancel_by or f"rule {remediation.rule} was withdrawn"
+        await slices.finish(doors, claim, Move(Event.CANCEL, now, reason=reason, why=why))
+        return
+    held = now - remediation.born_at
+    if held > source.rule.expire:
+        why = f"held for {format_duration(held)}: {remediation.why}"
+        await slices.finish(doors, claim, Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why))
+        return
+    facts = await slices.observe(doors, remediation, source, now, ACTIONS[undone.action].sights)
+    answer: Plan | Refusal = (
+        Refusal(Reason.UNKNOWN_FACT, facts.object.why) if isinstance(facts.object, Unknown) else _plan(undone, facts)
+    )
+    situation = await looking.situation_of(doors, remediation, claim.episodes, source, now)
+    situation = replace(situation, root=facts.root, facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
+    verdicts = pipeline.ask(pipeline.UNDO, situation)
+    verdict = strongest(verdicts)
+    if isinstance(answer, Refusal):
+        again = answer.reason is Reason.UNKNOWN_FACT
+        verdict = hold("plan", answer.reason, answer.why) if again else Verdict("plan", Decision.DENY, answer.reason, answer.why)
+    elif verdict.decision is Decision.ALLOW:
+        times = {"converged_within": answer.converged_within.total_seconds(), "resolved_within": 0.0, "quiet_for": 0.0}
+        attempt = executor.new_attempt(claim, answer, undone.step, times, facts, now)
+        look = {"plan": attempt.plan, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": [], "causes": []}
+        intent = Intent(
+            attempt, answer.locks, source.rule.name, facts.root.key, answer.target, timedelta(hours=1), look, charged=False
+        )
+        refused = await executor.start(doors, claim, source, answer, intent, lambda usage: [limits.target_lock(situation, usage)])
+        if refused is None:
+            return
+        verdict = refused
+    event = Event.BLOCK if verdict.decision is Decision.DENY else Event.HOLD
+    due = now + (verdict.retry_after or LATER)
+    await slices.finish(doors, claim, Move(event, now, due=due, reason=verdict.reason, why=verdict.why))
+
+
+async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
+    attempt, remediation = claim.attempts[-1], claim.remediation
+    action = ACTIONS[attempt.action]
+    assert action.restored is not None
+    facts = await doors.clusters[remediation.target.cluster].observe(remediation.target, False, action.sights, now)
+    seen = action.restored(from_json(attempt.plan), attempt.evidence or {}, facts)
+    within = timedelta(seconds=attempt.plan["converged_within"])
+    if seen is Verification.CONVERGED:
+        change = AttemptChange(converged_at=now, outcome=Outcome.SUCCEEDED)
+        return Move(Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change)
+    if seen is Verification.OVERTAKEN:
+        why = f"others changed {remediation.target} meanwhile"
+        return executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
+    if now - (attempt.applied_at or attempt.begun_at) > within:
+        why = f"not as before within {format_duration(within)}"
+        return executor.next_rung(claim, None, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
+    return Move(None, now, due=now + SOON, why="waiting until it is as before", attempt=attempt.id)

@@ -1,0 +1,62 @@
+"""What was done to a target before, and what became of alerts that fire on after an end."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..journal_port import Claim
+from ..model.past import Past, PastAct
+from . import remediations
+from .tables import attachment, attempt, timer
+from .tables import episode as episode_table
+from .tables import remediation as table
+
+
+def past(c: Connection, rule: str, target_key: str) -> Past:
+    """Every act on the target by any rule, and when the rule's alerts of it fired."""
+    acts = (
+        sa.select(attempt, table.c.rule)
+        .join(table, table.c.id == attempt.c.remediation)
+        .where(table.c.target_key == target_key, attempt.c.evidence.is_not(None))
+        .order_by(attempt.c.begun_at)
+    )
+    mine = sa.and_(table.c.rule == rule, table.c.target_key == target_key)
+    firing = (
+        sa.select(episode_table.c.starts_at, episode_table.c.ends_at, episode_table.c.open)
+        .join(attachment, attachment.c.episode == episode_table.c.id)
+        .join(table, table.c.id == attachment.c.remediation)
+        .where(mine)
+    )
+    retried = c.execute(sa.select(sa.func.max(table.c.retried_at)).where(mine)).scalar()
+    return Past(
+        tuple(_past_act(row) for row in c.execute(acts)),
+        tuple((row.starts_at, None if row.open else row.ends_at) for row in c.execute(firing)),
+        retried,
+    )
+
+
+def _past_act(row: Any) -> PastAct:
+    made = remediations.attempt_from_row(row)
+    causes = tuple(str(cause["name"]) for cause in made.causes)
+    before = str((made.plan.get("assumptions") or {}).get("template", ""))
+    left = str((made.evidence or {}).get("template_hash", ""))
+    return PastAct(row.rule, made.action, causes, made.outcome, made.begun_at, before, left)
+
+
+def revivals(c: Connection, now: datetime) -> list[Claim]:
+    """Ended remediations whose revival timer is due."""
+    query = (
+        sa.select(table).join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "revive")).where(timer.c.due_at <= now)
+    )
+    return [remediations.claim_of(c, row, row.token) for row in c.execute(query).all()]
+
+
+def revive_later(c: Connection, remediation_id: str, template: str, again_at: datetime | None) -> None:
+    """Moves or removes the revival timer."""
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(ended_template=template))
+    if again_at is None:
+        c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref == remediation_id))
+    else:
+        remediations.set_timer(c, "revive", remediation_id, again_at)

@@ -1,0 +1,67 @@
+"""What was done to a target before: our own acts are no news, and what did not help is not repeated."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .remediation import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class PastAct:
+    """One attempt that wrote to the target. `before` and `left` are hashes of its template as compared."""
+
+    rule: str
+    action: str
+    causes: tuple[str, ...]
+    outcome: Outcome | None
+    begun_at: datetime
+    before: str
+    left: str
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Every act on the target, and when the rule's alerts of it fired (start, end or None) and a person said retry."""
+
+    acts: tuple[PastAct, ...] = ()
+    firing: tuple[tuple[datetime, datetime | None], ...] = ()
+    retried_at: datetime | None = None
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """The templates that acts of ours put there: no evidence of somebody's rollout."""
+        return frozenset(act.left for act in self.acts if act.left != act.before)
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """The templates that acts of ours took away: where one is back, somebody else wants it."""
+        return frozenset(act.before for act in self.acts if act.left != act.before)
+
+    def ineffective(self, rule: str, template: str, window: timedelta, now: datetime) -> frozenset[tuple[str, str]]:
+        """(action, cause) pairs of the rule that did not help and are not to be repeated.
+
+        Forgotten once the alert was quiet for `window`, somebody else changed the template, or a person said retry.
+        """
+        since = self._unbroken_since(window, now)
+        asked = self.retried_at
+        own = {act.left for act in self.acts}
+        return frozenset(
+            (act.action, cause)
+            for act in self.acts
+            if act.rule == rule and act.outcome is Outcome.INEFFECTIVE and template in own
+            and (since is None or act.begun_at >= since) and (asked is None or act.begun_at > asked)
+            for cause in act.causes
+        )  # fmt: skip
+
+    def _unbroken_since(self, window: timedelta, now: datetime) -> datetime | None:
+        """Where the present run of firings began: none within it was further apart than `window`."""
+        start: datetime | None = None
+        quiet_since: datetime | None = None
+        for began, ended in sorted(self.firing, key=lambda span: span[0]):
+            if start is None or (quiet_since is not None and began - quiet_since >= window):
+                start, quiet_since = began, began
+            end = ended or now
+            quiet_since = max(quiet_since or end, end)
+        if quiet_since is not None and now - quiet_since >= window:
+            return now
+        return start
