@@ -28,7 +28,7 @@ from remediator.rules.loader import build
 from remediator.settings import ClusterSettings, Settings, Web
 
 ROOT = Path(__file__).resolve().parents[1]
-CONNECTIONS = 32
+CONNECTIONS = 128
 START = "2026-05-01T12:00:00Z"
 
 
@@ -39,6 +39,17 @@ def body(first: int, count: int) -> bytes:
         for n in range(first, first + count)
     ]  # fmt: skip
     return json.dumps({"version": "4", "status": "firing", "alerts": alerts}).encode()
+
+
+def kubeconfig(folder: str, server: str) -> str:
+    """A kubeconfig for a server without authentication."""
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {}}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }  # fmt: skip
+    path = Path(folder) / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return str(path)
 
 
 def serve(kind: str, pipe: Any, folder: str) -> None:
@@ -58,7 +69,9 @@ def serve(kind: str, pipe: Any, folder: str) -> None:
     async def main() -> None:
         if kind == "remediator":
             settings = Settings(
-                journal=f"sqlite:///{folder}/bench.db", web=Web(listen="127.0.0.1:0"), cluster=ClusterSettings(kind="sandbox")
+                journal=f"sqlite:///{folder}/bench.db",
+                web=Web(listen="127.0.0.1:0"),
+                cluster=ClusterSettings(kubeconfig=kubeconfig(folder, "http://127.0.0.1:9")),  # no rules: it is never asked
             )
             async with daemon.running(settings) as running:
                 pipe.send(running.url)

@@ -45,22 +45,27 @@ class Metrics:
             name: kind(f"remediator_{name.removesuffix('_total')}", text, labels, registry=self.registry)
             for name, (kind, text, labels) in METRICS.items()
         }
+        self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         self.set("build_info", 1, __version__)
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Adds to a counter."""
-        metric: Any = self._by_name[name]
-        (metric.labels(*labels) if labels else metric).inc(by)
+        self._child(name, labels).inc(by)
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Sets a gauge."""
-        metric: Any = self._by_name[name]
-        (metric.labels(*labels) if labels else metric).set(value)
+        self._child(name, labels).set(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Adds to a histogram."""
-        metric: Any = self._by_name[name]
-        (metric.labels(*labels) if labels else metric).observe(value)
+        self._child(name, labels).observe(value)
+
+    def _child(self, name: str, labels: tuple[str, ...]) -> Any:
+        child = self._children.get((name, labels))  # looking it up in the library costs more than counting
+        if child is None:
+            metric: Any = self._by_name[name]
+            child = self._children[name, labels] = metric.labels(*labels) if labels else metric
+        return child
 
     def zero(self, name: str, values: Iterable[str]) -> None:
         """Makes the label values exist at 0."""

@@ -13,7 +13,7 @@ from ..ports import Alertmanager, Clock, Cluster, Prometheus
 from ..rules.ruleset import RuleSet
 from ..telemetry import Metrics
 
-CROWD = 4
+CROWD = 2
 LULL = timedelta(milliseconds=100)
 
 

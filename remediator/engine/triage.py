@@ -25,6 +25,7 @@ async def unpack(doors: Doors) -> None:
         if not bodies:
             return
         deliveries: list[Delivery] = []
+        count = 0
         for body in bodies:
             try:
                 alerts, _ = parse(body.body)
@@ -33,7 +34,8 @@ async def unpack(doors: Doors) -> None:
                 log().error("webhook_unreadable", source=body.source, body=body.id, why=str(error))
                 continue
             deliveries.append(Delivery(body.source, alerts, body.received_at, body.id))
-            if sum(len(delivery.alerts) for delivery in deliveries) >= BATCH:
+            count += len(alerts)
+            if count >= BATCH:
                 break
         if deliveries:
             await doors.journal.receive(deliveries)
