@@ -87,10 +87,9 @@ def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> 
         return Move(Event.CANCEL, now, reason=Reason.RESOLVED, why=f"the alert resolved before {what}")
     rule = source.rule
     if now - remediation.born_at > rule.deadline:
-        why = f"no step may begin later than {format_duration(rule.deadline)} after its birth"
-        held_for = remediation.reason if remediation.state is State.HELD else None
-        more = f"; held at last: {remediation.why}" if held_for else ""
-        return Move(after_attempts(claim, Event.EXPIRE), now, reason=held_for or Reason.DEADLINE, why=why + more)
+        why = f"no step may begin later than {format_duration(rule.deadline)} after its birth; at last: {remediation.why}"
+        last = {State.HELD: remediation.reason, State.AWAITING_APPROVAL: Reason.APPROVAL_EXPIRED}.get(remediation.state)
+        return Move(after_attempts(claim, Event.EXPIRE), now, reason=last or Reason.DEADLINE, why=why)
     held = now - remediation.held_since if remediation.held_since else timedelta()
     if remediation.state is State.HELD and held > rule.expire:
         return Move(

@@ -256,7 +256,7 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
         values |= {"live": False, "ended_at": change.now, "ended_template": change.template}
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     _change_attempt(c, change)
-    if after is State.UNDOING:
+    if after is State.UNDOING and state is not after:
         _start_undo(c, row, change.now)
     elif row.undo_of and after not in LIVE:
         _give_locks_back(c, row, change.now)

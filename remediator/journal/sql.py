@@ -29,6 +29,7 @@ from ..model.usage import Usage
 from ..model.verdict import Verdict
 from . import episodes, inbox, past, people, remediations, views
 from .tables import episode as episode_table
+from .tables import outbox as outbox_table
 from .tables import remediation as remediation_table
 from .tables import timer
 
@@ -247,4 +248,5 @@ class SqlJournal:
 def _next_due(c: Connection) -> datetime | None:
     first = c.execute(sa.select(sa.func.min(timer.c.due_at))).scalar()
     pending = c.execute(sa.select(sa.func.min(episode_table.c.due_at)).where(episode_table.c.open)).scalar()
-    return min(filter(None, (first, pending)), default=None)
+    waiting = sa.select(sa.func.min(outbox_table.c.due_at)).where(outbox_table.c.delivered_at.is_(None))
+    return min(filter(None, (first, pending, c.execute(waiting).scalar())), default=None)

@@ -114,7 +114,8 @@ Index(
 )
 Index("remediation_born", remediation.c.born_at)
 Index("remediation_target", remediation.c.target_key)
-Index("remediation_undo", remediation.c.undo_of)
+LIVE_UNDO = sa.text("live AND undo_of != ''")
+Index("remediation_undo", remediation.c.undo_of, unique=True, sqlite_where=LIVE_UNDO, postgresql_where=LIVE_UNDO)
 
 attachment = Table(
     "attachment",

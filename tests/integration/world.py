@@ -85,8 +85,8 @@ class World:
     async def run(self, duration: timedelta = timedelta(minutes=1), step: timedelta = timedelta(seconds=1)) -> None:
         ends = self.clock.time + duration
         while self.clock.time < ends:
-            await self.engine.run_due()
-            self.clock.time += step
+            due = await self.engine.run_due()
+            self.clock.time = min(ends, max(due or ends, self.clock.time + step))
         await self.engine.run_due()
 
     async def deliver(self, name: str, app: str = "web", firing: bool = True, fingerprint: str = "", **labels: str) -> None:

@@ -175,7 +175,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("live AND undo_of = ''"),
     )
     op.create_index("remediation_target", "remediation", ["target_key"], unique=False)
-    op.create_index("remediation_undo", "remediation", ["undo_of"], unique=False)
+    op.create_index(
+        "remediation_undo",
+        "remediation",
+        ["undo_of"],
+        unique=True,
+        sqlite_where=sa.text("live AND undo_of != ''"),
+        postgresql_where=sa.text("live AND undo_of != ''"),
+    )
     op.create_table(
         "target_lock",
         sa.Column("key", sa.String(length=640), nullable=False),
