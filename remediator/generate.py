@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from .actions import ACTIONS
+from .cluster.objects import LISTED, READABLE
 from .model.remediation import LIVE, TRANSITIONS
 from .model.verdict import REASONS
 from .rules.loader import load
@@ -15,15 +16,8 @@ from .rules.schema import RuleFile
 from .telemetry import METRICS
 
 ALWAYS = [
-    ("", "pods", ("get", "list")),
-    ("", "namespaces", ("get",)),
+    *((group, plural, ("get", "list") if kind in LISTED else ("get",)) for kind, (group, _, plural) in READABLE.items()),
     ("", "events", ("create",)),
-    ("apps", "deployments", ("get",)),
-    ("apps", "replicasets", ("get", "list")),
-    ("apps", "statefulsets", ("get",)),
-    ("apps", "daemonsets", ("get",)),
-    ("batch", "jobs", ("get",)),
-    ("batch", "cronjobs", ("get",)),
 ]
 
 

@@ -79,7 +79,5 @@ def explanation(answer: Row) -> str:
         lines.append(
             f"+ {rule['rule']}: matches, target {rule['target']}" + (f" (root {rule['root']})" if rule.get("root") else "")
         )
-        if rule.get("unknown"):
-            lines.append(f"  unknown  {rule['unknown']}")
         lines += look(rule)
     return "\n".join(lines)

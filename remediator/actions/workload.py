@@ -9,6 +9,7 @@ from typing import Any
 
 from ..model.facts import Facts, Unknown, annotations, meta
 from ..model.plan import STAMP, Plan, Refusal, Verification, pods_before, restarts, template_hash, template_of
+from ..model.target import Unresolved
 from ..model.verdict import Reason
 
 GIVING_UP = timedelta(minutes=2)
@@ -20,6 +21,8 @@ def refusal(facts: Facts, targets: frozenset[str], waives: frozenset[Reason]) ->
     obj = facts.object
     if isinstance(obj, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}: {obj.why}")
+    if isinstance(obj, Unresolved):
+        return Refusal(obj.reason, obj.why)
     if obj is None:
         return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist")
     if facts.target.kind not in targets:
@@ -97,7 +100,7 @@ def restored(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verificat
 def verify(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verification:
     """Whether the workload converged on what the plan wrote."""
     obj = facts.object
-    if isinstance(obj, Unknown) or isinstance(facts.pods, Unknown):
+    if isinstance(obj, Unknown | Unresolved) or isinstance(facts.pods, Unknown):
         return Verification.UNKNOWN
     if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
         return Verification.OVERTAKEN

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from ..errors import ClusterError
 from ..model.facts import Facts, Revision, Sight, Unknown, annotations, meta, timestamp
 from ..model.plan import bare_template
-from ..model.target import Target
+from ..model.target import Target, Unresolved
+from ..model.verdict import Reason
 
 Object = Mapping[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
@@ -21,7 +22,10 @@ READABLE = {
     "DaemonSet": ("apps", "v1", "daemonsets"),
     "Job": ("batch", "v1", "jobs"),
     "CronJob": ("batch", "v1", "cronjobs"),
+    "Service": ("", "v1", "services"),
 }
+LISTED = ("Pod", "ReplicaSet")
+EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}  # app.kubernetes.io/name
 
 
 class Objects(Protocol):
@@ -60,16 +64,47 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
     if obj is None or (target.uid and str(meta(obj).get("uid")) != target.uid):
         return Facts(now, target, target, None)
     try:
+        if climb and target.kind == "Service":
+            found = await _behind(objects, target, obj)
+            if isinstance(found, Unresolved):
+                return Facts(now, target, target, found)
+            target, obj = found
         chain = await _climb(objects, target, obj)
     except ClusterError as error:
         return Facts(now, target, target, Unknown(str(error)))
     root = chain[-1][0]
     if climb and target.kind == "Pod":
         readable = [link for link in chain if link[1] is not None]
+        if any(_is_exporter(link[1]) for link in readable):
+            why = f"{target} belongs to an exporter that was scraped for the alert, not to the victim"
+            return Facts(now, target, root, Unresolved(Reason.TARGET_IS_EXPORTER, why))
         target, obj = readable[-1][0], readable[-1][1] or obj
     else:
         target = target.seen(str(meta(obj).get("uid")))
     return await _look(objects, target, root, obj, sights, now)
+
+
+def _is_exporter(obj: Object | None) -> bool:
+    return (meta(obj or {}).get("labels") or {}).get("app.kubernetes.io/name") in EXPORTERS
+
+
+async def _behind(objects: Objects, service: Target, obj: Object) -> tuple[Target, Object] | Unresolved:
+    """A pod of the one workload that a Service selects."""
+    selector = (obj.get("spec") or {}).get("selector") or {}
+    if not selector:
+        return Unresolved(Reason.AMBIGUOUS_TARGET, f"{service} selects no pods; name a target in the rule")
+    pods = await objects.list_objects("Pod", service.namespace, selector_text({"matchLabels": selector}))
+    owned = {str((controller(pod) or meta(pod))["uid"]): pod for pod in pods}  # siblings lead to the same root
+    roots: dict[str, tuple[Target, Object]] = {}
+    for pod in owned.values():
+        name, uid = str(meta(pod)["name"]), str(meta(pod)["uid"])
+        link = Target(service.cluster, "Pod", service.namespace, name, uid)
+        chain = await _climb(objects, link, pod)
+        roots.setdefault(chain[-1][0].uid, (link, pod))
+    if len(roots) != 1:
+        what = f"{len(roots)} workloads" if roots else "no pods"
+        return Unresolved(Reason.AMBIGUOUS_TARGET, f"behind {service} stand {what}; name a target in the rule")
+    return next(iter(roots.values()))
 
 
 async def _climb(objects: Objects, target: Target, obj: Object) -> list[tuple[Target, Object | None]]:

@@ -39,19 +39,24 @@ class SandboxCluster:
         self.failures: list[ClusterError] = []
 
     def create_workload(self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any) -> None:
-        """Adds a workload with its pods running and ready; `more` goes into its spec."""
+        """Adds a workload with its pods running and ready; `more` goes into its spec, `labels` onto all of it."""
         if kind not in WORKLOADS:
             raise Unsupported(f"the sandbox has no {kind}")
         labels = {"app": name}
-        template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [{"name": "app", "image": image}]}}
+        extra = more.pop("labels", {})
+        template = {"metadata": {"labels": labels | extra}, "spec": {"containers": [{"name": "app", "image": image}]}}
         spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **more}
         if kind == "DaemonSet":
             spec.pop("replicas")
-        self._store(kind, namespace, name, {"spec": spec, "status": {}, "replicas": replicas})
+        self._store(kind, namespace, name, {"spec": spec, "status": {}, "replicas": replicas}, labels=labels | extra)
         if ("Namespace", "", namespace) not in self._objects:
             self._store("Namespace", "", namespace, {})
         self._step(self._clock() - START)
         self._step(self._clock())
+
+    def create_service(self, namespace: str, name: str, selector: Mapping[str, str]) -> None:
+        """Adds a Service."""
+        self._store("Service", namespace, name, {"spec": {"selector": dict(selector)}})
 
     def set_image(self, kind: str, namespace: str, name: str, image: str) -> None:
         """What a person's new release does."""
@@ -97,7 +102,7 @@ class SandboxCluster:
         body = [{**op, "value": call_id} if op.get("value") == CALL_ID else dict(op) for op in call.body]
         try:
             patched = jsonpatch.apply_patch(obj, body)
-        except jsonpatch.JsonPatchException as error:
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
             raise Rejected(f"cannot patch {target}: {error}") from None
         if not dry_run:
             self.calls.append((call_id, call.describe()))

@@ -11,6 +11,7 @@ from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.facts import Facts, Sight, Unknown, annotations, meta
 from ..model.plan import STAMP, Evidence, Plan, redacted, template_hash, template_of, to_json
 from ..model.remediation import Attempt, Event, Outcome, State
+from ..model.target import Unresolved
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..rules.lookback import resolved_within
@@ -210,8 +211,8 @@ def next_rung(
 def _assumption_changed(facts: Facts, plan: Plan) -> Verdict | None:
     """Whether the object is still as the plan assumed."""
     obj = facts.object
-    if isinstance(obj, Unknown):
-        return Verdict("facts", Decision.HOLD, Reason.UNKNOWN_FACT, obj.why)
+    if isinstance(obj, Unknown | Unresolved):
+        return looking.unseen(facts)
     if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
         return Verdict("facts", Decision.HOLD, Reason.TARGET_GONE, f"{plan.target} is gone, or another has its name")
     seen = {"template": template_hash(template_of(obj)), "replicas": obj["spec"].get("replicas")}
@@ -246,7 +247,7 @@ async def recover(
         )
     facts = await slices.observe(doors, claim.remediation, source, now)
     obj = facts.object
-    if isinstance(obj, Unknown):
+    if isinstance(obj, Unknown | Unresolved):
         return Move(None, now, due=now + looking.LOOK_AGAIN, reason=Reason.UNKNOWN_FACT, why=obj.why)
     if obj is None:
         return _failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{facts.target} is gone")

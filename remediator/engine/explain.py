@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from ..model.alert import Alert, AlertStatus, Episode, Fate
-from ..model.facts import Unknown
 from ..model.remediation import Remediation, RemediationId, State
 from ..rules.ruleset import Match
 from . import look as looking
 from . import slices
-from .doors import Doors
+from .doors import Doors, as_json
 
 
 async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,8 +42,9 @@ async def _would(doors: Doors, match: Match, alert: Alert, source: str, now: dat
         0, now, now, None, None, "", "", "", 0,
     )  # fmt: skip
     facts = await slices.observe(doors, remediation, match.source, now)
-    if isinstance(facts.object, Unknown):
-        return {"target": str(match.target), "unknown": facts.object.why}
+    verdict = looking.unseen(facts)
+    if verdict is not None:
+        return {"target": str(match.target), "verdicts": as_json([verdict])}
     return dict((await looking.look(doors, remediation, (episode,), match.source, facts, now)).as_json())
 
 

@@ -13,6 +13,7 @@ from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
 from ..model.plan import template_hash, template_of, to_json
 from ..model.remediation import Remediation
+from ..model.target import Unresolved
 from ..model.verdict import Reason, Verdict, deny, hold
 from ..rules import planner, templates
 from ..rules.ruleset import Source
@@ -119,6 +120,16 @@ async def look(
         used = await doors.journal.usage(remediation, planned.plan.locks, now, longest_window(rule, doors))
         verdicts += limit_guards.decide(situation, used)
     return Look(facts, planned, situation, verdicts)
+
+
+def unseen(facts: Facts) -> Verdict | None:
+    """The verdict where there is no one object to look at, or it cannot be read."""
+    match facts.object:
+        case Unknown(why):
+            return hold("facts", Reason.UNKNOWN_FACT, why, LOOK_AGAIN)
+        case Unresolved(reason, why):
+            return deny("facts", reason, why)
+    return None
 
 
 def template_now(facts: Facts) -> str:

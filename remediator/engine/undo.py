@@ -11,7 +11,7 @@ from ..actions import ACTIONS
 from ..guards import limits, pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.duration import format_duration
-from ..model.facts import Facts, Unknown
+from ..model.facts import Facts
 from ..model.plan import Plan, Refusal, Verification, from_json
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
@@ -77,9 +77,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         await slices.finish(doors, claim, Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why))
         return
     facts = await slices.observe(doors, remediation, source, now, ACTIONS[undone.action].sights)
-    answer: Plan | Refusal = (
-        Refusal(Reason.UNKNOWN_FACT, facts.object.why) if isinstance(facts.object, Unknown) else _plan(undone, facts)
-    )
+    answer = _plan(undone, facts)
     situation = await looking.situation_of(doors, remediation, claim.episodes, source, now)
     situation = replace(situation, root=facts.root, facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
     verdicts = pipeline.ask(pipeline.UNDO, situation)

@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import LeaseLost
 from ..journal_port import Claim, Move
 from ..model.duration import format_duration
-from ..model.facts import Facts, Unknown
+from ..model.facts import Facts
 from ..model.plan import Plan
 from ..model.remediation import WAITING, Event, Outcome, State
 from ..model.verdict import Decision, Reason, Verdict
@@ -119,8 +119,8 @@ def after_attempts(claim: Claim, otherwise: Event) -> Event:
 async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: datetime) -> None:
     remediation, rule = claim.remediation, source.rule
     facts = await observe(doors, remediation, source, now)
-    if isinstance(facts.object, Unknown):
-        verdict = Verdict("facts", Decision.HOLD, Reason.UNKNOWN_FACT, facts.object.why, looking.LOOK_AGAIN)
+    verdict = looking.unseen(facts)
+    if verdict is not None:
         await _follow(doors, claim, verdict, {"verdicts": as_json([verdict])}, source, now)
         return
     if not await doors.journal.retarget(remediation, facts.target, facts.root.key, now):

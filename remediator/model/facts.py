@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from .past import Past
-from .target import Target
+from .target import Target, Unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,15 @@ class Facts:
     """One look at one target. Objects are raw dicts as the API server sends them.
 
     `target` is what the rule names after the climb, `root` its top controller (or itself); `owner_chain` the objects
-    climbed through. `object` is Unknown when it could not be read and None when it does not exist. `past` is what
+    climbed through. `object` is Unknown when it could not be read, Unresolved where there is no one object to act on, and
+    None when it does not exist. `past` is what
     remediator did to the target before, by its journal.
     """
 
     at: datetime
     target: Target
     root: Target
-    object: Mapping[str, Any] | Unknown | None
+    object: Mapping[str, Any] | Unknown | Unresolved | None
     namespace: Mapping[str, Any] | Unknown | None = None
     pods: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
     revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")

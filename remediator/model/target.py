@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 
+from .verdict import Reason
+
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 CLUSTER_SCOPED = {"Node", "PersistentVolume", "Namespace"}
@@ -38,3 +40,11 @@ def invalid_name(kind: str, namespace: str, name: str) -> str | None:
     if not NAME.match(name):
         return f"{name!r} is no Kubernetes object name"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """No object to act on, and why."""
+
+    reason: Reason
+    why: str

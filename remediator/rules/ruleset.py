@@ -13,11 +13,11 @@ from typing import Any
 
 from ..model.alert import Alert
 from ..model.matcher import Operator, compile_regex
-from ..model.target import Target
+from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from . import templates
 from .schema import ExplicitTarget, Group, Override, Rule, Scope
-from .targets import Unresolved, alert_namespace, named, resolve
+from .targets import alert_namespace, named, resolve
 
 PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- ")
 

@@ -2,13 +2,13 @@
 
 Order: an explicit target, `exported_*`, then the labels of `KINDS` in their order, the pod last. Under
 kube-prometheus-stack `pod`, `container` and `service` may be kube-state-metrics' own, so a pod is only believed where
-nothing says that it is an exporter's. Cluster-scoped kinds ignore `namespace`.
+nothing says that it is an exporter's (the climb looks at the pod's own labels once more). Cluster-scoped kinds ignore
+`namespace`. A Service stands for the workload behind it, which the climb finds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from ..model.target import CLUSTER_SCOPED, Target, invalid_name
+from ..model.target import CLUSTER_SCOPED, Target, Unresolved, invalid_name
 from ..model.verdict import Reason
 
 KINDS = [
@@ -29,14 +29,6 @@ WORKLOAD_TYPES = {"deployment": "Deployment", "statefulset": "StatefulSet", "dae
 EXPORTERS = ("kube-state-metrics", "node-exporter", "kube-rbac-proxy")
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """No object, and why."""
-
-    reason: Reason
-    why: str
-
-
 def alert_namespace(labels: Mapping[str, str]) -> str:
     """`exported_namespace`, else `namespace`, else empty: never a default."""
     return labels.get("exported_namespace") or labels.get("namespace") or ""
@@ -49,10 +41,6 @@ def resolve(labels: Mapping[str, str], cluster: str) -> Target | Unresolved:
     if found is None:
         return _no_object(labels)
     kind, name = found
-    if kind == "Service":
-        return Unresolved(
-            Reason.UNSUPPORTED_TARGET, f"Service {namespace}/{name}: no action takes a Service; name a target in the rule"
-        )
     return named(cluster, kind, namespace, name, labels.get("uid", "") if kind == "Pod" else "")
 
 

@@ -1,34 +1,58 @@
 """The cluster port's contract: the same suite on the sandbox and on a real API server, refusals included."""
 
+import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from remediator import causes
 from remediator.actions import ACTIONS
 from remediator.cluster.kubernetes import connect
 from remediator.cluster.objects import READABLE
 from remediator.cluster.sandbox import SandboxCluster
-from remediator.errors import Conflict, TargetGone
-from remediator.model.facts import Sight, annotations, meta
+from remediator.errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
+from remediator.generate import rbac
+from remediator.model.facts import Facts, Sight, Unknown, annotations, meta
 from remediator.model.past import Past, PastAct
-from remediator.model.plan import STAMP, Plan, Refusal, Verification
-from remediator.model.target import Target
+from remediator.model.plan import STAMP, Call, Evidence, Plan, Refusal, Verification
+from remediator.model.target import Target, Unresolved
+from remediator.model.verdict import Reason
 from tests.real.parts import ControlPlane
+from tests.real.proxy import Proxy
 
 SIGHTS = frozenset(Sight)
+ROOT = Path(__file__).parents[2]
 
 
 class World:
-    """One Deployment `web` in a namespace of its own, seen through an adapter."""
+    """Workloads in a namespace of their own, a Deployment `web` first, seen through an adapter."""
 
     def __init__(self, cluster: Any, namespace: str, plane: ControlPlane | None) -> None:
         self.cluster, self.namespace, self.plane = cluster, namespace, plane
         self.target = Target("c", "Deployment", namespace, "web")
+
+    def create(self, kind: str, name: str, **labels: str) -> Target:
+        given = {key.replace("io_", "io/"): value for key, value in labels.items()}
+        if self.plane:
+            self.plane.create(kind, self.namespace, name, f"{name}:1", labels=given)
+        else:
+            self.cluster.create_workload(kind, self.namespace, name, f"{name}:1", labels=given)
+        return Target("c", kind, self.namespace, name)
+
+    def service(self, name: str, **selector: str) -> Target:
+        if self.plane:
+            spec = {"selector": selector, "ports": [{"port": 80}]}
+            self.plane.ask("POST", f"/api/v1/namespaces/{self.namespace}/services", {"metadata": {"name": name}, "spec": spec})
+        else:
+            self.cluster.create_service(self.namespace, name, selector)
+        return Target("c", "Service", self.namespace, name)
 
     def release(self, image: str, crashes: bool) -> None:
         if self.plane:
@@ -38,18 +62,40 @@ class World:
                 self.cluster.crashing.add(image)
             self.cluster.set_image("Deployment", self.namespace, "web", image)
 
-    async def look(self, target: Target | None = None, climb: bool = True) -> Any:
-        return await self.cluster.observe(target or self.target, climb, SIGHTS, datetime.now(UTC))  # noqa: TID251
+    async def look(self, target: Target | None = None, climb: bool = True) -> Facts:
+        now = datetime.now(UTC)  # noqa: TID251
+        facts: Facts = await self.cluster.observe(target or self.target, climb, SIGHTS, now)
+        return facts
 
-    async def settle(self, condition: Any) -> Any:
-        import asyncio
-
+    async def settle(self, condition: Any, target: Target | None = None) -> Facts:
         for _ in range(150):
-            facts = await self.look()
+            facts = await self.look(target)
             if condition(facts):
                 return facts
             await asyncio.sleep(0.2)
         raise AssertionError("it did not settle within 30 s")
+
+    async def apply(self, facts: Facts, plan: Plan, call_id: str, dry_run: bool = False) -> Evidence:
+        assert isinstance(facts.object, dict)
+        version = meta(facts.object)["resourceVersion"]
+        evidence: Evidence = await self.cluster.apply(plan.calls[0], call_id, version, dry_run)
+        return evidence
+
+    async def converged(self, plan: Plan, evidence: Evidence, target: Target | None = None) -> Facts:
+        shown = {"stamp": evidence.stamp, "template_hash": evidence.template_hash}
+        verify = ACTIONS[plan.action].verify
+        return await self.settle(lambda facts: verify(plan, shown, facts) is Verification.CONVERGED, target)
+
+
+def planned(facts: Facts, action: str = "restart_workload") -> Plan:
+    plan = ACTIONS[action].plan(facts, ACTIONS[action].params())
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def pods(facts: Facts) -> tuple[Any, ...]:
+    assert isinstance(facts.pods, tuple)
+    return facts.pods
 
 
 @pytest.fixture(params=["sandbox", "kubernetes"])
@@ -57,13 +103,15 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     if request.param == "sandbox":
         sandbox = SandboxCluster(lambda: datetime.now(UTC))  # noqa: TID251
-        sandbox.create_workload("Deployment", namespace, "web", "web:1")
-        yield World(sandbox, namespace, None)
+        built = World(sandbox, namespace, None)
+        built.create("Deployment", "web")
+        yield built
         return
     plane = request.getfixturevalue("control_plane")
-    plane.deploy(namespace, "web", "web:1")
     cluster = await connect(str(plane.kubeconfig), "", 50)
-    yield World(cluster, namespace, plane)
+    built = World(cluster, namespace, plane)
+    built.create("Deployment", "web")
+    yield built
     await cluster.close()
 
 
@@ -71,19 +119,41 @@ async def test_facts_have_pods_revisions_and_namespace(world: World) -> None:
     facts = await world.look()
     assert facts.target.uid
     assert facts.root == facts.target
-    assert len(facts.pods) == 3
-    assert [r.number for r in facts.revisions] == [1]
-    assert facts.revisions[0].current
-    assert facts.revisions[0].seen_healthy
+    assert len(pods(facts)) == 3
+    assert isinstance(facts.revisions, tuple)
+    assert [(r.number, r.current, r.seen_healthy) for r in facts.revisions] == [(1, True, True)]
+    assert isinstance(facts.namespace, dict)
     assert meta(facts.namespace)["name"] == world.namespace
 
 
 async def test_a_pod_climbs_to_its_deployment(world: World) -> None:
-    pod = (await world.look()).pods[0]
-    facts = await world.look(Target("c", "Pod", world.namespace, meta(pod)["name"]))
+    pod = Target("c", "Pod", world.namespace, meta(pods(await world.look())[0])["name"])
+    facts = await world.look(pod)
     assert (facts.target.kind, facts.target.name, facts.root.kind) == ("Deployment", "web", "Deployment")
-    staying = await world.look(Target("c", "Pod", world.namespace, meta(pod)["name"]), climb=False)
+    staying = await world.look(pod, climb=False)
     assert (staying.target.kind, staying.root.kind) == ("Pod", "Deployment")
+
+
+async def test_a_service_stands_for_the_one_workload_behind_it(world: World) -> None:
+    facts = await world.look(world.service("front", app="web"))
+    assert (facts.target.kind, facts.target.name, len(pods(facts))) == ("Deployment", "web", 3)
+
+
+async def test_a_service_in_front_of_two_workloads_or_none_is_ambiguous(world: World) -> None:
+    for name in ("a", "b"):
+        world.create("Deployment", name, tier="front")
+    for service in (world.service("both", tier="front"), world.service("none", tier="nobody")):
+        seen = (await world.look(service)).object
+        assert isinstance(seen, Unresolved)
+        assert seen.reason is Reason.AMBIGUOUS_TARGET
+
+
+async def test_an_exporter_s_pod_is_never_the_target(world: World) -> None:
+    workload = world.create("Deployment", "metrics", **{"app.kubernetes.io_name": "kube-state-metrics"})
+    pod = pods(await world.look(workload))[0]
+    seen = (await world.look(Target("c", "Pod", world.namespace, meta(pod)["name"]))).object
+    assert isinstance(seen, Unresolved)
+    assert seen.reason is Reason.TARGET_IS_EXPORTER
 
 
 async def test_what_does_not_exist_or_has_another_uid_is_none(world: World) -> None:
@@ -91,69 +161,209 @@ async def test_what_does_not_exist_or_has_another_uid_is_none(world: World) -> N
     assert (await world.look(Target("c", "Deployment", world.namespace, "web", "another-uid"))).object is None
 
 
+async def test_a_kind_that_cannot_be_read_is_unknown(world: World) -> None:
+    assert isinstance((await world.look(Target("c", "Certificate", world.namespace, "web"))).object, Unknown)
+
+
 async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World) -> None:
     world.release("web:2", crashes=True)
     facts = await world.settle(lambda f: len(causes.find(f)) == 2)
     assert [cause.name for cause in causes.find(facts)] == ["rollout_changed", "crash_loop"]
-    action = ACTIONS["rollback_workload"]
-    plan = action.plan(facts, action.params())
-    assert isinstance(plan, Plan)
-    evidence = await world.cluster.apply(plan.calls[0], "r-1.1", meta(facts.object)["resourceVersion"])
-    shown = {"stamp": evidence.stamp, "template_hash": evidence.template_hash}
-    done = await world.settle(lambda f: action.verify(plan, shown, f) is Verification.CONVERGED)
+    action, plan = ACTIONS["rollback_workload"], planned(facts, "rollback_workload")
+    evidence = await world.apply(facts, plan, "r-1.1")
+    done = await world.converged(plan, evidence)
+    assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:1"
     assert annotations(done.object)[STAMP] == "r-1.1"
-    before = str(plan.assumptions["template"])
-    act = PastAct("r", action.name, (), None, facts.at, before, evidence.template_hash)
-    again = action.plan(replace(done, past=Past((act,))), action.params())
-    assert isinstance(again, Refusal)
+    act = PastAct("r", action.name, (), None, facts.at, str(plan.assumptions["template"]), evidence.template_hash)
+    assert isinstance(action.plan(replace(done, past=Past((act,))), action.params()), Refusal)
 
 
-async def test_a_restart_makes_new_pods_and_no_new_template(world: World) -> None:
-    facts = await world.look()
-    old = {meta(p)["uid"] for p in facts.pods}
-    action = ACTIONS["restart_workload"]
-    plan = action.plan(facts, action.params())
-    assert isinstance(plan, Plan)
-    evidence = await world.cluster.apply(plan.calls[0], "r-2.1", meta(facts.object)["resourceVersion"])
+async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world: World) -> None:
+    world.release("web:2", crashes=True)
+    facts = await world.settle(lambda f: len(causes.find(f)) == 2)
+    action, plan = ACTIONS["rollback_workload"], planned(facts, "rollback_workload")
+    assert action.undo is not None
+    assert action.restored is not None
+    evidence = await world.apply(facts, plan, "r-1.1")
     shown = {"stamp": evidence.stamp, "template_hash": evidence.template_hash}
-    done = await world.settle(lambda f: action.verify(plan, shown, f) is Verification.CONVERGED)
-    assert old.isdisjoint({meta(p)["uid"] for p in done.pods})
+    undone = None
+    while undone is None:  # the rollout's own progress moves the object
+        now = await world.look()
+        back = action.undo(plan, shown, now)
+        assert isinstance(back, Plan)
+        with contextlib.suppress(Conflict):
+            undone = await world.apply(now, back, "u-1.1")
+    again = {"stamp": undone.stamp, "template_hash": undone.template_hash}
+    done = await world.settle(lambda f: action.restored(back, again, f) is Verification.CONVERGED)  # type: ignore[misc]
+    assert isinstance(done.object, dict)
+    assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
+    assert isinstance(action.undo(plan, shown, done), Refusal)  # what stands there now is not the rollback's
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+async def test_a_restart_makes_new_pods_and_no_new_template(world: World, kind: str) -> None:
+    target = world.create(kind, "again")
+    facts = await world.look(target)
+    old = {meta(p)["uid"] for p in pods(facts)}
+    plan = planned(facts)
+    done = await world.converged(plan, await world.apply(facts, plan, "r-2.1"), target)
+    assert old
+    assert old.isdisjoint({meta(p)["uid"] for p in pods(done)})
     assert not [c for c in causes.find(done) if c.name == "rollout_changed"]
 
 
 async def test_a_stale_reading_is_a_conflict_and_writes_nothing(world: World) -> None:
     facts = await world.look()
-    action = ACTIONS["restart_workload"]
-    plan = action.plan(facts, action.params())
-    assert isinstance(plan, Plan)
-    await world.cluster.apply(plan.calls[0], "r-3.1", meta(facts.object)["resourceVersion"])
+    plan = planned(facts)
+    await world.apply(facts, plan, "r-3.1")
     with pytest.raises(Conflict):
-        await world.cluster.apply(plan.calls[0], "r-3.2", meta(facts.object)["resourceVersion"])
-    assert annotations((await world.look()).object)[STAMP] == "r-3.1"
+        await world.apply(facts, plan, "r-3.2")
+    assert annotations((await world.look()).object)[STAMP] == "r-3.1"  # type: ignore[arg-type]
 
 
 async def test_a_dry_run_changes_nothing(world: World) -> None:
     facts = await world.look()
-    action = ACTIONS["restart_workload"]
-    plan = action.plan(facts, action.params())
-    assert isinstance(plan, Plan)
-    await world.cluster.apply(plan.calls[0], "r-4.1", meta(facts.object)["resourceVersion"], dry_run=True)
-    assert STAMP not in annotations((await world.look()).object)
+    await world.apply(facts, planned(facts), "r-4.1", dry_run=True)
+    assert STAMP not in annotations((await world.look()).object)  # type: ignore[arg-type]
 
 
 async def test_what_is_gone_is_target_gone(world: World) -> None:
     facts = await world.look()
-    action = ACTIONS["restart_workload"]
-    plan = action.plan(facts, action.params())
-    assert isinstance(plan, Plan)
     if world.plane:
         world.plane.ask("DELETE", f"/apis/apps/v1/namespaces/{world.namespace}/deployments/web")
     else:
         del world.cluster._objects["Deployment", world.namespace, "web"]
     with pytest.raises(TargetGone):
-        await world.cluster.apply(plan.calls[0], "r-5.1", meta(facts.object)["resourceVersion"])
+        await world.apply(facts, planned(facts), "r-5.1")
+
+
+async def test_a_patch_that_cannot_be_applied_is_rejected(world: World) -> None:
+    facts = await world.look()
+    bad = replace(
+        planned(facts), calls=(Call("patch", facts.target, ({"op": "replace", "path": "/spec/nothing/here", "value": 1},)),)
+    )
+    with pytest.raises(Rejected):
+        await world.apply(facts, bad, "r-6.1")
+
+
+async def test_an_event_is_put_on_the_target(world: World) -> None:
+    facts = await world.look()
+    await world.cluster.announce(facts.target, "Remediated", "it works", False)
+    if world.plane:
+        events = world.plane.ask("GET", f"/api/v1/namespaces/{world.namespace}/events")["items"]
+        seen = {(e["involvedObject"]["uid"], e["reason"], e["message"]) for e in events}
+        assert (facts.target.uid, "Remediated", "it works") in seen
+    else:
+        assert world.cluster.events == [(str(facts.target), "Remediated", "it works")]
 
 
 def test_every_readable_kind_has_its_path() -> None:
     assert all(version == "v1" and plural == plural.lower() for _, version, plural in READABLE.values())
+
+
+async def test_the_sandbox_says_what_it_cannot() -> None:
+    sandbox = SandboxCluster(lambda: datetime.now(UTC))  # noqa: TID251
+    with pytest.raises(Unsupported):
+        await sandbox.apply(Call("delete", Target("c", "Pod", "n", "p"), ()), "x", "1")
+    with pytest.raises(Unsupported):
+        sandbox.create_workload("CronJob", "n", "x", "x:1")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(403, Forbidden), (409, Conflict), (422, Rejected), (429, Unreachable), (500, Unreachable), (503, Unreachable)],
+)
+async def test_what_the_api_server_answers_is_an_error_of_ours(
+    control_plane: ControlPlane, tmp_path: Path, status: int, error: type[ClusterError]
+) -> None:
+    proxy = Proxy(control_plane, tmp_path)
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    control_plane.deploy(namespace, "web", "web:1")
+    cluster = await connect(str(proxy.kubeconfig), "", 50)
+    world = World(cluster, namespace, control_plane)
+    facts = await world.look()
+    proxy.answers = [status]
+    with pytest.raises(error) as raised:
+        await world.apply(facts, planned(facts), "r-1.1")
+    assert str(raised.value).startswith("cannot patch deployments")
+    proxy.cut = True
+    assert isinstance((await world.look()).object, Unknown)
+    assert "not to be reached" in str(await cluster.ready())
+    await cluster.close()
+    proxy.stop()
+
+
+async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(control_plane: ControlPlane, tmp_path: Path) -> None:
+    proxy = Proxy(control_plane, tmp_path)
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    control_plane.deploy(namespace, "web", "web:1")
+    cluster = await connect(str(proxy.kubeconfig), "", 50)
+    world = World(cluster, namespace, control_plane)
+    facts = await world.look()
+    slow = planned(facts)
+    proxy.delay = 2
+    slow = replace(slow, calls=(replace(slow.calls[0], timeout=slow.calls[0].timeout / 20),))
+    with pytest.raises(Unreachable, match="no answer"):
+        await world.apply(facts, slow, "r-1.1")
+    proxy.delay = 0
+    await cluster.close()
+    proxy.stop()
+
+
+async def test_an_admission_policy_s_refusal_is_rejected_with_its_message(control_plane: ControlPlane) -> None:
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    control_plane.deploy(namespace, "web", "web:1")
+    admission = "/apis/admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [
+            {"expression": "!('remediator.io/stamp' in object.metadata.?annotations.orValue({}))", "message": "a freeze is on"}
+        ],
+    }
+    binding = {"policyName": namespace, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}}
+    control_plane.ask("POST", f"{admission}/validatingadmissionpolicies", {"metadata": {"name": namespace}, "spec": spec})
+    control_plane.ask(
+        "POST", f"{admission}/validatingadmissionpolicybindings", {"metadata": {"name": namespace}, "spec": binding}
+    )
+    cluster = await connect(str(control_plane.kubeconfig), "", 50)
+    world = World(cluster, namespace, control_plane)
+    refused = None
+    for attempt in range(60):  # a policy binds some moments after it was made
+        facts = await world.look()
+        try:
+            await world.apply(facts, planned(facts), f"r-{attempt}", dry_run=True)
+        except Rejected as error:
+            refused = error
+            break
+        await asyncio.sleep(0.5)
+    assert "a freeze is on" in str(refused)
+    await cluster.close()
+
+
+@pytest.mark.parametrize("mode", ["act", "observe"])
+async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothing(
+    control_plane: ControlPlane, tmp_path: Path, mode: str
+) -> None:
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    control_plane.deploy(namespace, "web", "web:1")
+    rules = tmp_path / "rules.yaml"
+    text = (ROOT / "remediator" / "demo" / "rules.yaml").read_text()
+    rules.write_text(text.replace("mode: act", f"mode: {mode}").replace("mode: approve", f"mode: {mode}"))
+    token = control_plane.service_account(namespace, "remediator", yaml.safe_load(rbac([rules])))
+    kubeconfig = tmp_path / "kubeconfig"
+    control_plane.write_kubeconfig(kubeconfig, control_plane.url, token)
+    cluster = await connect(str(kubeconfig), "", 50)
+    world = World(cluster, namespace, control_plane)
+    facts = await world.look(world.service("front", app="web"))
+    assert isinstance(facts.object, dict)
+    assert not isinstance(facts.revisions, Unknown)
+    if mode == "act":
+        await world.apply(facts, planned(facts), "r-1.1")
+        await cluster.announce(facts.target, "Remediated", "done", False)
+    else:
+        with pytest.raises(Forbidden, match="cannot patch deployments: RBAC refuses it"):
+            await world.apply(facts, planned(facts), "r-1.1")
+    await cluster.close()

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from tests.real.parts import TOKEN, ControlPlane, Processes, binary, free_port, until
+from tests.real.parts import ControlPlane, Processes, binary, free_port, until
+from tests.real.proxy import Proxy
 
 RULES = {
     "version": 1,
@@ -79,62 +80,6 @@ class Exporter:
         """All present pods leak; their successors do not."""
         pods = self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
         self.leaking[namespace, app] = {pod["metadata"]["uid"] for pod in pods}
-
-
-class Proxy:
-    """A plain-HTTP way to the API server that can hold a PATCH before or after it took effect."""
-
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
-        self.hold = ""
-        self.held = threading.Event()
-        self.release = threading.Event()
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                patch = self.command == "PATCH"
-                if patch and proxy.hold == "before":
-                    proxy.held.set()
-                    proxy.release.wait(60)
-                    return  # the caller was killed: its request never reached the server
-                status, text = forward(plane, self.command, self.path, body, dict(self.headers))
-                if patch and proxy.hold == "after":
-                    proxy.held.set()
-                    proxy.release.wait(60)
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(text)))
-                    self.end_headers()
-                    self.wfile.write(text)
-                except OSError:
-                    return
-
-            do_GET = do_POST = do_PATCH = _forward
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.kubeconfig = folder / "proxied-kubeconfig"
-        plane._write_kubeconfig(self.kubeconfig, f"http://127.0.0.1:{self.server.server_address[1]}")
-
-
-def forward(plane: ControlPlane, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-    """One request to the API server; the caller's user agent goes along, the audit log counts by it."""
-    import ssl
-
-    kept = {key: value for key, value in headers.items() if key.lower() in ("content-type", "accept", "user-agent")}
-    kept["Authorization"] = f"Bearer {TOKEN}"
-    request = urllib.request.Request(plane.url + path, body or None, kept, method=method)
-    try:
-        with urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=20) as answer:
-            return int(answer.status), answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 class Stack:
@@ -252,8 +197,7 @@ class Stack:
             ) from None
 
     def stop(self) -> None:
-        self.proxy.release.set()
+        self.proxy.stop()
         self.processes.stop()
-        for server in (self.exporter.server, self.proxy.server):
-            server.shutdown()
-            server.server_close()
+        self.exporter.server.shutdown()
+        self.exporter.server.server_close()

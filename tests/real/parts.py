@@ -125,7 +125,7 @@ class ControlPlane:
             "rules": [{"level": "Metadata"}],
         }
         (folder / "audit.yaml").write_text(yaml.safe_dump(policy))
-        self._write_kubeconfig(self.kubeconfig, self.url)
+        self.write_kubeconfig(self.kubeconfig, self.url)
         etcd = f"http://127.0.0.1:{client}"
         self.processes.start(
             "etcd",
@@ -170,11 +170,12 @@ class ControlPlane:
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
         return ready and not node["spec"].get("taints")
 
-    def _write_kubeconfig(self, path: Path, url: str) -> None:
+    def write_kubeconfig(self, path: Path, url: str, token: str = TOKEN) -> None:
+        """A kubeconfig for the bearer of a token."""
         config = {
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
-            "users": [{"name": "admin", "user": {"token": TOKEN}}],
+            "users": [{"name": "admin", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
         }  # fmt: skip
         path.write_text(yaml.safe_dump(config))
@@ -205,16 +206,49 @@ class ControlPlane:
 
     def deploy(self, namespace: str, name: str, image: str, replicas: int = 3) -> None:
         """A Deployment whose pods become ready."""
-        labels = {"app": name}
+        self.create("Deployment", namespace, name, image, replicas)
+
+    def create(
+        self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """A workload whose pods become ready."""
+        mine = {"app": name}
         template = {
-            "metadata": {"labels": labels},
+            "metadata": {"labels": mine | dict(labels or {})},
             "spec": {"containers": [{"name": "app", "image": image}], "automountServiceAccountToken": False},
         }
-        spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+        spec: dict[str, Any] = {"selector": {"matchLabels": mine}, "template": template}
+        if kind != "DaemonSet":
+            spec["replicas"] = replicas
+        if kind == "StatefulSet":
+            spec["serviceName"] = name
         self.namespace(namespace)
-        path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
-        self.ask("POST", path, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec})
-        until(lambda: self.deployment(namespace, name)["status"].get("availableReplicas") == replicas, f"{namespace}/{name}", 60)
+        path = f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s"
+        metadata = {"name": name, "labels": mine | dict(labels or {})}
+        self.ask("POST", path, {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec})
+
+        def ready() -> bool:
+            status = self.ask("GET", f"{path}/{name}")["status"]
+            wanted = status.get("desiredNumberScheduled", 0) if kind == "DaemonSet" else replicas
+            there = status.get("numberAvailable" if kind == "DaemonSet" else "availableReplicas", 0)
+            return bool(wanted and there == wanted)
+
+        until(ready, f"{kind} {namespace}/{name}", 60)
+
+    def service_account(self, namespace: str, name: str, role: Any) -> str:
+        """A ServiceAccount with a ClusterRole; its token."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        self.ask("POST", path, {"metadata": {"name": name}})
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        unique = f"{namespace}-{name}"
+        self.ask("POST", f"{rbac}/clusterroles", {**role, "metadata": {"name": unique}})
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": unique}
+        self.ask(
+            "POST", f"{rbac}/clusterrolebindings", {"metadata": {"name": unique}, "subjects": [subject], "roleRef": reference}
+        )
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        return str(self.ask("POST", f"{path}/{name}/token", request)["status"]["token"])
 
     def deployment(self, namespace: str, name: str) -> Any:
         return self.ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from remediator.guards.situation import PROTECTED
-from remediator.model.target import Target
+from remediator.model.target import Target, Unresolved
 from remediator.model.verdict import Reason
-from remediator.rules.targets import Unresolved, resolve
+from remediator.rules.targets import resolve
 
 FILE = Path(__file__).parents[2] / "fixtures" / "library-alert-labels.json"
 CASES = [(name, scrape, labels) for name, by in json.loads(FILE.read_text()).items() for scrape, labels in by.items()]
@@ -47,6 +47,21 @@ def test_an_exporter_is_never_the_target(name: str, scrape: str, labels: dict[st
 def test_the_victim_is(name: str, scrape: str, expected: str) -> None:
     labels = next(labels for n, s, labels in CASES if (n, s) == (name, scrape))
     assert str(resolve({"alertname": name, **labels}, "c")) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"namespace": "shop", "service": "web"}, "Service/shop/web"),
+        ({"namespace": "shop", "exported_namespace": "db", "deployment": "x", "exported_pod": "db-0"}, "Pod/db/db-0"),
+        ({"namespace": "shop", "workload": "web", "workload_type": "StatefulSet", "pod": "p"}, "StatefulSet/shop/web"),
+        ({"namespace": "shop", "deployment": "web", "pod": "exporter-1"}, "Deployment/shop/web"),
+        ({"namespace": "shop", "job_name": "backup-1", "pod": "exporter-1"}, "Job/shop/backup-1"),
+        ({"namespace": "shop", "node": "n1", "pod": "exporter-1"}, "Node/n1"),
+    ],
+)
+def test_the_order_of_labels(labels: dict[str, str], expected: str) -> None:
+    assert str(resolve(labels, "c")) == expected
 
 
 @pytest.mark.parametrize(
