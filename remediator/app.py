@@ -80,14 +80,14 @@ def check_receivers(settings: Settings, rules: RuleSet) -> None:
                 )
 
 
-async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack) -> dict[str, Any]:
+async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics) -> dict[str, Any]:
     names = {source.cluster for source in settings.sources} or {"default"}
     if settings.cluster.kind == "sandbox":
         sandbox = SandboxCluster(clock.now)
         return dict.fromkeys(names, sandbox)
     from .cluster.kubernetes import connect  # imported late: kubernetes_asyncio is slow to import
 
-    cluster = await connect(settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps)
+    cluster = await connect(settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps, metrics)
     stack.push_async_callback(cluster.close)
     return dict.fromkeys(names, cluster)
 
@@ -102,7 +102,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     check_receivers(settings, rules)
     clock, metrics = SystemClock(), Metrics()
     async with contextlib.AsyncExitStack() as stack:
-        journal = SqlJournal(settings.journal)
+        journal = SqlJournal(settings.journal, metrics)
         await journal.open(clock.now())
         stack.push_async_callback(journal.close)
         sandboxed = settings.cluster.kind == "sandbox"
@@ -115,9 +115,11 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             stack.push_async_callback(alertmanager.close)
         doors = Doors(
             journal=journal,
-            clusters=await _clusters(settings, clock, stack),
+            clusters=await _clusters(settings, clock, stack, metrics),
             sources={source.name: source.cluster for source in settings.sources},
-            prometheus=SandboxPrometheus() if sandboxed and not settings.prometheus else PrometheusApi(settings.prometheus),
+            prometheus=SandboxPrometheus()
+            if sandboxed and not settings.prometheus
+            else PrometheusApi(settings.prometheus, metrics),
             alertmanager=alertmanager,
             clock=clock,
             metrics=metrics,

@@ -12,7 +12,7 @@ from .model.alert import Alert, Episode, Fate
 from .model.past import Past
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
 from .model.target import Target
-from .model.usage import Usage
+from .model.usage import Charge, Usage
 from .model.verdict import Reason, Verdict
 
 Row = Mapping[str, Any]
@@ -223,5 +223,13 @@ class Journal(Protocol):
     async def episodes(self, limit: int, fingerprint: str | None) -> list[Row]: ...
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]: ...
+
+    async def charges(self, since: datetime) -> list[Charge]: ...
+
+    async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
+        """(rule, whether it acted, seconds from start to end) of matched alerts whose end was learnt in that time."""
+
+    def size(self) -> int:
+        """Bytes on disk, where that can be known."""
 
     async def prune(self, before: datetime) -> int: ...

@@ -1,11 +1,13 @@
 """The one home of prometheus_api_client, which is synchronous: a thread, a hard timeout, Unknown on any failure."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from .model.facts import Unknown
+from .telemetry import Metrics
 
 TIMEOUT = 10.0
 T = TypeVar("T")
@@ -14,8 +16,9 @@ T = TypeVar("T")
 class PrometheusApi:
     """The Prometheus port at a URL; without one everything is Unknown."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, metrics: Metrics | None = None) -> None:
         self._url = url
+        self._metrics = metrics or Metrics()
         self._client: Any = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="prometheus")
 
@@ -29,13 +32,18 @@ class PrometheusApi:
     async def _ask(self, function: Callable[[], T]) -> T | Unknown:
         if not self._url:
             return Unknown("no Prometheus is configured; set `prometheus:`")
+        started = time.perf_counter()
+        answer: T | Unknown
         try:
             async with asyncio.timeout(TIMEOUT + 1):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+                answer = await asyncio.get_running_loop().run_in_executor(self._threads, function)
         except TimeoutError:
-            return Unknown(f"Prometheus did not answer within {TIMEOUT:.0f}s")
+            answer = Unknown(f"Prometheus did not answer within {TIMEOUT:.0f}s")
         except Exception as error:  # the library raises its own, requests' and json's alike
-            return Unknown(f"Prometheus could not be asked: {type(error).__name__}")
+            answer = Unknown(f"Prometheus could not be asked: {type(error).__name__}")
+        self._metrics.count("prometheus_queries_total", "error" if isinstance(answer, Unknown) else "ok")
+        self._metrics.observe("prometheus_query_duration_seconds", time.perf_counter() - started)
+        return answer
 
     async def holds(self, query: str) -> bool | Unknown:
         """Whether the query returns a non-empty vector."""

@@ -1,38 +1,72 @@
 """Every metric in one table, and the log. Label values are our enums; names of targets and alerts are never labels."""
 
+import os
+import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from . import __version__
+from .model.alert import AlertStatus, Fate
 
-METRICS: dict[str, tuple[type[Counter] | type[Gauge] | type[Histogram], str, tuple[str, ...]]] = {
-    "build_info": (Gauge, "Always 1; the version is a label.", ("version",)),
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+MINUTES = (5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+SEVERITIES = ("critical", "warning", "info", "none", "other")
+
+Kind = type[Counter] | type[Gauge] | type[Histogram]
+METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
+    "build_info": (Gauge, "Always 1; what runs is in the labels.", ("version", "revision", "python_version")),
     "paused": (Gauge, "1 while the scope kind is paused somewhere.", ("scope",)),
     "config_last_reload_successful": (Gauge, "1 where the last reload of the rules worked.", ()),
     "config_last_reload_success_timestamp_seconds": (Gauge, "When the rules were last loaded well.", ()),
     "rules_loaded": (Gauge, "Rules by mode.", ("mode",)),
     "webhook_requests_total": (Counter, "Webhook requests by answer.", ("code",)),
     "webhook_request_duration_seconds": (Histogram, "From the request to its answer.", ()),
-    "alerts_received_total": (Counter, "Alerts delivered.", ("status",)),
+    "alerts_received_total": (Counter, "Alerts delivered.", ("status", "severity")),
     "alerts_truncated_total": (Counter, "Alerts that max_alerts kept from us; set it to 0.", ()),
-    "episodes_total": (Counter, "Episodes by what triage decided.", ("fate",)),
+    "alert_delivery_delay_seconds": (Histogram, "From an alert's start to its first delivery.", ()),
+    "episodes_total": (Counter, "Episodes by what triage decided.", ("fate", "severity")),
     "episodes_open": (Gauge, "Open episodes by fate.", ("fate",)),
     "verdicts_total": (Counter, "Guards' verdicts that were not to allow.", ("rule", "guard", "verdict", "reason")),
-    "remediations_total": (Counter, "Remediations that ended.", ("rule", "state")),
+    "remediations_total": (Counter, "Remediations that ended.", ("rule", "mode", "state")),
     "remediations_in_progress": (Gauge, "Live remediations.", ("state",)),
+    "oldest_due_seconds": (Gauge, "How late the most overdue timer is.", ()),
     "attempts_total": (Counter, "Attempts that ended.", ("rule", "action", "outcome")),
-    "calls_total": (Counter, "Writes to the cluster by answer.", ("action", "answer")),
-    "escalations_total": (Counter, "Times that people were told.", ("rule", "reason")),
+    "attempt_duration_seconds": (Histogram, "From an attempt's begin to its outcome.", ("action",)),
+    "calls_total": (Counter, "Writes to the cluster by answer.", ("action", "verb", "answer")),
+    "call_duration_seconds": (Histogram, "How long a write took.", ("verb",)),
+    "verifications_total": (Counter, "How verifications ended.", ("rule", "result")),
+    "undos_total": (Counter, "Undos that ended.", ("action", "outcome")),
+    "escalations_total": (Counter, "Times that people were told that it takes too long.", ("rule", "reason")),
+    "limit_usage_ratio": (Gauge, "The fullest limit of each scope: attempts used of those allowed.", ("scope",)),
     "time_to_remediate_seconds": (Histogram, "From birth to success.", ("rule",)),
+    "alert_resolution_seconds": (Histogram, "From an alert's start to its end.", ("rule", "remediated")),
+    "kubernetes_requests_total": (Counter, "Requests to the API server.", ("verb", "code")),
+    "kubernetes_request_duration_seconds": (Histogram, "How long they took.", ("verb",)),
+    "prometheus_queries_total": (Counter, "Questions to Prometheus.", ("result",)),
+    "prometheus_query_duration_seconds": (Histogram, "How long they took.", ()),
     "notifications_total": (Counter, "Messages by receiver kind and outcome.", ("channel", "outcome")),
+    "outbox_oldest_age_seconds": (Gauge, "Age of the oldest message that is not delivered.", ()),
+    "journal_commits_total": (Counter, "Transactions of the journal.", ("result",)),
+    "journal_commit_duration_seconds": (Histogram, "How long they took.", ()),
+    "journal_bytes": (Gauge, "Size of a SQLite journal with its write-ahead log.", ()),
     "last_act_timestamp_seconds": (Gauge, "When an action last wrote.", ("action",)),
     "watchdog_last_seen_timestamp_seconds": (Gauge, "When the always-firing alert last came.", ()),
+    "event_loop_lag_seconds": (Gauge, "How late the event loop last was.", ()),
     "worker_errors_total": (Counter, "Slices of work that ended in an unexpected error.", ()),
 }
+BUCKETS = dict.fromkeys(
+    ("alert_delivery_delay_seconds", "attempt_duration_seconds", "time_to_remediate_seconds", "alert_resolution_seconds"), MINUTES
+)
+
+
+def severity_of(labels: Mapping[str, str]) -> str:
+    """The `severity` label as a metric label: a closed list, since whoever writes labels could write anything."""
+    given = labels.get("severity", "none").lower()
+    return given if given in SEVERITIES else "other"
 
 
 class Metrics:
@@ -41,12 +75,20 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._by_name = {
-            name: kind(f"remediator_{name.removesuffix('_total')}", text, labels, registry=self.registry)
-            for name, (kind, text, labels) in METRICS.items()
-        }
+        self._by_name = {name: self._make(name, kind, text, labels) for name, (kind, text, labels) in METRICS.items()}
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self.set("build_info", 1, __version__)
+        self.set("build_info", 1, __version__, os.environ.get("REMEDIATOR_REVISION", "unknown"), platform.python_version())
+        for code in ("200", "400", "401", "413", "503"):
+            self.zero("webhook_requests_total", code)
+        for severity in SEVERITIES:
+            for status in AlertStatus:
+                self.zero("alerts_received_total", status, severity)
+            for fate in Fate:
+                self.zero("episodes_total", fate, severity)
+
+    def _make(self, name: str, kind: Kind, text: str, labels: tuple[str, ...]) -> Any:
+        more = {"buckets": BUCKETS.get(name, SECONDS)} if kind is Histogram else {}
+        return kind(f"remediator_{name.removesuffix('_total')}", text, labels, registry=self.registry, **more)  # type: ignore[arg-type]
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Adds to a counter."""
@@ -67,11 +109,9 @@ class Metrics:
             child = self._children[name, labels] = metric.labels(*labels) if labels else metric
         return child
 
-    def zero(self, name: str, values: Iterable[str]) -> None:
-        """Makes the label values exist at 0."""
-        for value in values:
-            metric: Any = self._by_name[name]
-            metric.labels(value)
+    def zero(self, name: str, *labels: str) -> None:
+        """Makes a series exist before anything is counted, so that a rate over its first increase is seen."""
+        self._child(name, labels)
 
     def render(self) -> bytes:
         """The exposition in Prometheus' text format."""

@@ -5,6 +5,7 @@ sent once, and after an unclear answer the object is looked at.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from ..errors import ClusterError, ConfigurationError, Conflict, Forbidden, Reje
 from ..model.facts import Facts, Sight, meta
 from ..model.plan import CALL_ID, Call, Evidence, template_hash, template_of
 from ..model.target import Target
+from ..telemetry import Metrics
 from .objects import READABLE, Object, observe
 
 READ_TIMEOUT = 10.0
@@ -26,7 +28,7 @@ PAGE = 500
 FIELD_MANAGER = "remediator"
 
 
-async def connect(kubeconfig: str, context: str, qps: float) -> "KubernetesCluster":
+async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | None = None) -> "KubernetesCluster":
     """A client from a kubeconfig file, else from the pod's own ServiceAccount. Raises: ConfigurationError."""
     settings = client.Configuration()
     try:
@@ -36,14 +38,14 @@ async def connect(kubeconfig: str, context: str, qps: float) -> "KubernetesClust
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise ConfigurationError(f"cannot reach a cluster: {error}; set cluster.kubeconfig, or run in a pod") from None
-    return KubernetesCluster(client.ApiClient(settings), qps)
+    return KubernetesCluster(client.ApiClient(settings), qps, metrics or Metrics())
 
 
 class KubernetesCluster:
     """The cluster port on a real API server."""
 
-    def __init__(self, api: client.ApiClient, qps: float = 20.0) -> None:
-        self._api = api
+    def __init__(self, api: client.ApiClient, qps: float, metrics: Metrics) -> None:
+        self._api, self._metrics = api, metrics
         self._api.user_agent = f"remediator/{__version__}"
         self._bucket = _Bucket(qps)
 
@@ -135,6 +137,7 @@ class KubernetesCluster:
         timeout: float = READ_TIMEOUT,
     ) -> Any:
         await self._bucket.take()
+        verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
         headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
             async with asyncio.timeout(timeout):
@@ -149,11 +152,14 @@ class KubernetesCluster:
                     _return_http_data_only=True,
                     _request_timeout=timeout,
                 )
-                text = await answer.read()
+                text, code = await answer.read(), str(answer.status)
         except TimeoutError:
             raise Unreachable(f"cannot {what}: no answer from the API server within {timeout:.0f}s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"cannot {what}: the API server is not to be reached ({type(error).__name__})") from None
+        finally:
+            self._metrics.count("kubernetes_requests_total", verb, code)
+            self._metrics.observe("kubernetes_request_duration_seconds", time.perf_counter() - started, verb)
         return _translated(what, answer.status, text)
 
 

@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 from ..errors import JournalError
-from ..model.remediation import LIVE
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import people, revival, triage, worker
+from . import gauges, people, revival, triage, worker
 from .doors import LULL, Doors
 
 IDLE = 1.0
 SHORTEST = 0.05
 HOUSEKEEPING = 15.0
+PRUNE_EVERY = timedelta(hours=1)
 
 
 class Engine:
@@ -25,6 +25,7 @@ class Engine:
         self.doors = doors
         self._receivers = receivers
         self._keep = keep
+        self._looked_at = self._pruned_at = doors.clock.now()
 
     async def run_due(self) -> datetime | None:
         """Everything that is due now, one after the other; when the next thing is. For virtual time."""
@@ -79,15 +80,12 @@ class Engine:
         return IDLE
 
     async def _keep_house(self) -> float:
-        counts = await self.doors.journal.counts()
-        for state in LIVE:
-            self.doors.metrics.set("remediations_in_progress", counts["remediations"].get(state, 0), state)
-        for fate in ("pending", "unmatched", "attached"):
-            self.doors.metrics.set("episodes_open", counts["episodes"].get(fate, 0), fate)
-        paused = [p["scope"].split(":")[0] for p in await self.doors.journal.pauses()]
-        for scope in ("all", "cluster", "namespace", "rule"):
-            self.doors.metrics.set("paused", int(scope in paused), scope)
-        await self.doors.journal.prune(self.doors.clock.now() - self._keep)
+        now = self.doors.clock.now()
+        await gauges.read(self.doors, self._looked_at, now)
+        self._looked_at = now
+        if now - self._pruned_at > PRUNE_EVERY:
+            await self.doors.journal.prune(now - self._keep)
+            self._pruned_at = now
         return HOUSEKEEPING
 
     async def reload(self, rules: RuleSet) -> None:
@@ -99,8 +97,4 @@ class Engine:
 
     def announce_rules(self) -> None:
         """Sets the metrics of what is loaded."""
-        metrics, rules = self.doors.metrics, self.doors.rules
-        for mode in ("observe", "approve", "act"):
-            metrics.set("rules_loaded", sum(s.rule.mode == mode for s in rules.sources), mode)
-        metrics.set("config_last_reload_successful", 1)
-        metrics.set("config_last_reload_success_timestamp_seconds", self.doors.clock.now().timestamp())
+        gauges.announce(self.doors)

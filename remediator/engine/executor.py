@@ -116,24 +116,31 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, now: d
         if held is not None:
             return _give_back(attempt, now, held)
         assert isinstance(facts.object, dict)
+        started = doors.clock.now()
         try:
             evidence = await cluster.apply(call, attempt.id, str(meta(facts.object)["resourceVersion"]))
         except Conflict:
-            doors.metrics.count("calls_total", plan.action, "conflict")
+            _count_call(doors, plan, started, Reason.CONFLICT)
             continue
         except Unreachable as error:
-            doors.metrics.count("calls_total", plan.action, "unreachable")
+            _count_call(doors, plan, started, Reason.UNREACHABLE)
             due = doors.clock.now() + call.timeout + MARGIN
             return Move(None, now, due=due, reason=Reason.UNREACHABLE, why=f"{error}; looking at what became of it")
         except ClusterError as error:
             reason = REASON_OF.get(type(error), Reason.REJECTED)
-            doors.metrics.count("calls_total", plan.action, reason)
+            _count_call(doors, plan, started, reason)
             return _failed(claim, source, attempt, now, reason, str(error))
-        doors.metrics.count("calls_total", plan.action, "ok")
+        _count_call(doors, plan, started, "ok")
         doors.metrics.set("last_act_timestamp_seconds", now.timestamp(), plan.action)
         await slices.announce(doors, claim.remediation, "RemediationApplied", plan.summary)
         return _applied(attempt, evidence, doors.clock.now(), plan.summary)
     return _failed(claim, source, attempt, now, Reason.CONFLICT, f"{plan.target} kept changing while it was written")
+
+
+def _count_call(doors: Doors, plan: Plan, started: datetime, answer: str) -> None:
+    verb = plan.calls[0].verb
+    doors.metrics.count("calls_total", plan.action, verb, answer)
+    doors.metrics.observe("call_duration_seconds", (doors.clock.now() - started).total_seconds(), verb)
 
 
 async def _guards_again(doors: Doors, claim: Claim, source: Source, facts: Facts) -> Verdict | None:

@@ -1,12 +1,14 @@
 """Intake: a webhook is durable, as it came, before it is answered; waiting requests share one commit."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import JournalUnavailable
 from ..journal_port import Body
-from ..model.alert import Alert, AlertStatus
+from ..model.alert import Alert
+from ..telemetry import severity_of
 from .doors import Doors
 
 MOST_AT_ONCE = 64
@@ -81,10 +83,8 @@ class Intake:
 
     def _count(self, alerts: tuple[Alert, ...], truncated: int, now: datetime) -> None:
         metrics = self._doors.metrics
-        firing = sum(alert.status is AlertStatus.FIRING for alert in alerts)
-        for status, count in ((AlertStatus.FIRING, firing), (AlertStatus.RESOLVED, len(alerts) - firing)):
-            if count:
-                metrics.count("alerts_received_total", status, by=count)
+        for (status, severity), count in Counter((alert.status, severity_of(alert.labels)) for alert in alerts).items():
+            metrics.count("alerts_received_total", status, severity, by=count)
         if truncated:
             metrics.count("alerts_truncated_total", by=truncated)
         if any(alert.name == self._doors.watchdog for alert in alerts):

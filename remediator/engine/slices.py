@@ -40,8 +40,7 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
             body = people.message(remediation, after, move.reason or "", move.why)
             move = replace(move, messages=(*move.messages, *people.to_all(receivers, body)))
     state = await doors.journal.move(remediation, move)
-    if move.change and move.change.outcome and claim.attempts:
-        doors.metrics.count("attempts_total", remediation.rule, claim.attempts[-1].action, move.change.outcome)
+    _count(doors, claim, move, state)
     unchanged = state is remediation.state and move.reason == remediation.reason
     (log().debug if unchanged else log().info)(
         "remediation_moved",
@@ -53,12 +52,29 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
         why=move.why,
     )
     if state not in LIVE:
-        doors.metrics.count("remediations_total", remediation.rule, state)
-        if state is State.SUCCEEDED:
-            doors.metrics.observe("time_to_remediate_seconds", (move.now - remediation.born_at).total_seconds(), remediation.rule)
         doors.wake.set()
         await announce(doors, remediation, EVENTS.get(state), move.why)
     return state
+
+
+def _count(doors: Doors, claim: Claim, move: Move, state: State) -> None:
+    """The metrics of one move."""
+    remediation, metrics = claim.remediation, doors.metrics
+    outcome = move.change.outcome if move.change else None
+    if outcome and claim.attempts:
+        attempt = claim.attempts[-1]
+        metrics.count("attempts_total", remediation.rule, attempt.action, outcome)
+        metrics.observe("attempt_duration_seconds", (move.now - attempt.begun_at).total_seconds(), attempt.action)
+        if remediation.state is State.VERIFYING and not remediation.undo_of:
+            metrics.count("verifications_total", remediation.rule, outcome)
+    if state in LIVE:
+        return
+    if remediation.undo_of:
+        metrics.count("undos_total", claim.undone.action if claim.undone else "", state)
+        return
+    metrics.count("remediations_total", remediation.rule, remediation.mode, state)
+    if state is State.SUCCEEDED:
+        metrics.observe("time_to_remediate_seconds", (move.now - remediation.born_at).total_seconds(), remediation.rule)
 
 
 async def announce(doors: Doors, remediation: Remediation, event: str | None, text: str) -> None:

@@ -10,7 +10,7 @@ from ..model.alert import Activity, Episode, Fate
 from ..model.verdict import Reason
 from ..payload import BadPayload, parse
 from ..rules.ruleset import Match
-from ..telemetry import log
+from ..telemetry import log, severity_of
 from .doors import Doors
 
 BATCH = 500
@@ -52,11 +52,15 @@ async def run(doors: Doors, now: datetime) -> int:
         decided = [await decide(doors, episode, now) for episode in batch]
         await doors.journal.triaged(decided, now)
         for item in decided:
-            doors.metrics.count("episodes_total", item.fate)
+            alert = item.episode.alert
+            doors.metrics.count("episodes_total", item.fate, severity_of(alert.labels))
+            if item.episode.fate is Fate.PENDING and item.episode.deliveries == 1:
+                delay = (item.episode.confirmed_at - alert.starts_at).total_seconds()
+                doors.metrics.observe("alert_delivery_delay_seconds", max(0.0, delay))
             reason = item.reason or ("matched" if item.wanted else "")
             log().info(
                 "alert_triaged",
-                alertname=item.episode.alert.name,
+                alertname=alert.name,
                 fingerprint=item.episode.fingerprint,
                 fate=item.fate,
                 reason=reason,

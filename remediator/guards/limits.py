@@ -4,13 +4,13 @@ Pure over what the journal read there, so that no two remediations can both pass
 locks do not count against it, except for `attempts`, `rates` and the like, which count every attempt ever begun.
 """
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from ..model.duration import format_duration
 from ..model.usage import Charge, Rate, Usage
 from ..model.verdict import Reason, Verdict, allow, deny, hold
-from .situation import Situation
+from .situation import ProcessLimits, Situation
 
 
 def decide(situation: Situation, usage: Usage) -> list[Verdict]:
@@ -99,3 +99,23 @@ def _within(charges: list[Charge], rate: Rate, situation: Situation) -> list[Cha
 
 def _spent(rate: Rate) -> str:
     return f"{rate.count}/{format_duration(rate.window)}"
+
+
+def fullest(
+    process: ProcessLimits, per_rule: Mapping[str, tuple[Rate, ...]], charges: Sequence[Charge], now: datetime
+) -> dict[str, float]:
+    """Of each scope, the limit that is used up most, as used / allowed."""
+    keys: dict[str, tuple[Callable[[Charge], str], Callable[[str], tuple[Rate, ...]]]] = {
+        "target": (lambda charge: charge.root_key, lambda _: process.root),
+        "rule": (lambda charge: charge.rule, lambda name: per_rule.get(name, ())),
+        "action": (lambda charge: charge.action, lambda _: process.action),
+        "namespace": (lambda charge: charge.namespace, lambda _: process.namespace),
+        "global": (lambda _: "", lambda _: process.everything),
+    }
+    out = dict.fromkeys(keys, 0.0)
+    for scope, (key, rates_of) in keys.items():
+        for name in {key(charge) for charge in charges}:
+            for rate in (rate for rate in rates_of(name) if rate.count):
+                used = sum(key(charge) == name and charge.at > now - rate.window for charge in charges)
+                out[scope] = max(out[scope], used / rate.count)
+    return out

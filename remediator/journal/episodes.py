@@ -289,7 +289,7 @@ def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
 
 def close(c: Connection, item: Episode, now: datetime) -> None:
     """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it."""
-    values = {"open": False, "ends_at": now, "due_at": None}
+    values = {"open": False, "ends_at": now, "due_at": None, "last_seen": now}
     c.execute(sa.update(table).where(table.c.id == item.id, table.c.open).values(**values))
 
 

@@ -13,9 +13,9 @@ from ..errors import LeaseLost
 from ..journal_port import Claim, Intent, Move
 from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, RemediationId, State, next_state
 from ..model.target import Target
-from ..model.usage import Charge, Usage
+from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
-from . import entries, episodes
+from . import entries, episodes, views
 from .tables import attachment, attempt, charge, outbox, target_lock, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -170,10 +170,7 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
 def usage(c: Connection, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
     """Locks, charges, acting remediations of the rule and the last end, as they are in this transaction."""
     held = {r.key: r.remediation for r in c.execute(sa.select(target_lock).where(target_lock.c.key.in_(locks)))}
-    charges = tuple(
-        Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at)
-        for r in c.execute(sa.select(charge).where(charge.c.at > now - longest))
-    )
+    charges = tuple(views.charges(c, now - longest))
     acting = sa.select(sa.func.count()).where(
         table.c.rule == remediation.rule,
         table.c.state.in_(sorted(ACTING)),

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -25,8 +26,9 @@ from ..model.alert import Episode
 from ..model.past import Past
 from ..model.remediation import Remediation, RemediationId, State
 from ..model.target import Target
-from ..model.usage import Usage
+from ..model.usage import Charge, Usage
 from ..model.verdict import Verdict
+from ..telemetry import Metrics
 from . import episodes, inbox, past, people, remediations, views
 from .tables import episode as episode_table
 from .tables import outbox as outbox_table
@@ -41,8 +43,9 @@ POOL = 4
 class SqlJournal:
     """The journal at a SQLAlchemy URL; `sqlite://` is in memory."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, metrics: Metrics | None = None) -> None:
         self.url = url
+        self._metrics = metrics or Metrics()
         self.sqlite = url.startswith("sqlite")
         self._engine = self._make_engine(url)
         self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
@@ -79,8 +82,12 @@ class SqlJournal:
 
     async def open(self, now: datetime) -> None:
         """Locks (SQLite file), migrates where needed, and frees what a dead predecessor had claimed."""
-        self._take_lock()
-        await self._thread(self._migrate)
+        try:
+            self._take_lock()
+            await self._thread(self._migrate)
+        except BaseException:
+            await self.close()
+            raise
         if self.sqlite:  # the file's lock proves that whoever held the leases is gone
             await self._run(lambda c: c.execute(sa.update(remediation_table).values(lease_until=None)) and None)
 
@@ -122,7 +129,7 @@ class SqlJournal:
         """Waits for what runs, then lets go."""
         self._threads.shutdown(wait=True)
         self._engine.dispose()
-        if self._lock:
+        if self._lock and not self._lock.closed:
             self._lock.close()
 
     async def _thread(self, function: Callable[[], T]) -> T:
@@ -132,13 +139,25 @@ class SqlJournal:
         return await self._thread(functools.partial(self._transact, function, *arguments))
 
     def _transact(self, function: Callable[..., T], *arguments: Any) -> T:
+        started, result = time.perf_counter(), "failed"
         try:
             with self._engine.begin() as connection:
-                return function(connection, *arguments)
+                answer = function(connection, *arguments)
+            result = "ok"
+            return answer
         except (OperationalError, DBAPIError) as error:
             if isinstance(error, sa.exc.IntegrityError):
                 raise
             raise JournalUnavailable(f"cannot write the journal: {error.orig}") from error
+        finally:
+            self._metrics.count("journal_commits_total", result)
+            self._metrics.observe("journal_commit_duration_seconds", time.perf_counter() - started)
+
+    def size(self) -> int:
+        """Bytes of a SQLite file and its write-ahead log; 0 for any other."""
+        path = self._engine.url.database if self.sqlite else None
+        files = [Path(f"{path}{end}") for end in ("", "-wal")] if path and path != ":memory:" else []
+        return sum(file.stat().st_size for file in files if file.exists())
 
     async def store(self, bodies: Sequence[Body]) -> None:
         await self._run(inbox.store, bodies)
@@ -240,6 +259,12 @@ class SqlJournal:
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         return await self._run(views.counts)
+
+    async def charges(self, since: datetime) -> list[Charge]:
+        return await self._run(views.charges, since)
+
+    async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
+        return await self._run(views.resolutions, since, until)
 
     async def prune(self, before: datetime) -> int:
         return await self._run(people.prune, before)

@@ -68,6 +68,8 @@ Index(
 Index("episode_key", episode.c.source, episode.c.fingerprint, episode.c.id)
 Index("episode_due", episode.c.due_at, sqlite_where=episode.c.due_at.is_not(None), postgresql_where=episode.c.due_at.is_not(None))
 Index("episode_fingerprint", episode.c.fingerprint)
+ENDED = sa.text("NOT open")
+Index("episode_ended", episode.c.last_seen, sqlite_where=ENDED, postgresql_where=ENDED)
 
 remediation = Table(
     "remediation",

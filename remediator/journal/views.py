@@ -8,7 +8,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from .tables import attachment, attempt, entry, episode, outbox, timer
+from ..model.usage import Charge
+from .tables import attachment, attempt, charge, entry, episode, outbox, timer
 from .tables import remediation as table
 
 HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
@@ -93,3 +94,20 @@ def counts(c: Connection) -> dict[str, dict[str, int]]:
         "remediations": dict(tuple(row) for row in states),
         "messages": {"waiting": waiting or 0},
     }
+
+
+def resolutions(c: Connection, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
+    """(rule, whether it acted, seconds) of matched alerts whose end was learnt in that time."""
+    query = (
+        sa.select(table.c.rule, table.c.acted, episode.c.starts_at, episode.c.ends_at)
+        .join(attachment, attachment.c.remediation == table.c.id)
+        .join(episode, episode.c.id == attachment.c.episode)
+        .where(~episode.c.open, episode.c.last_seen > since, episode.c.last_seen <= until, table.c.undo_of == "")
+    )
+    return [(row.rule, bool(row.acted), max(0.0, (row.ends_at - row.starts_at).total_seconds())) for row in c.execute(query)]
+
+
+def charges(c: Connection, since: datetime) -> list[Charge]:
+    """What began since then."""
+    query = sa.select(charge).where(charge.c.at > since)
+    return [Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at) for r in c.execute(query)]

@@ -3,15 +3,17 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remediator.errors import JournalLocked, LeaseLost
+from remediator.errors import ConfigurationError, JournalLocked, JournalUnavailable, LeaseLost
 from remediator.journal.sql import SqlJournal
-from remediator.journal_port import Delivery, Intent, Move, Triaged, Wanted
+from remediator.journal.tables import metadata
+from remediator.journal_port import AttemptChange, Body, Delivery, Intent, Move, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.remediation import Attempt, Event, State
 from remediator.model.target import Target
@@ -218,3 +220,112 @@ async def test_a_second_daemon_on_the_same_file_is_refused(tmp_path: Path) -> No
     with pytest.raises(JournalLocked, match="another remediator holds it"):
         await second.open(NOW)
     await first.close()
+
+
+async def test_a_migrated_journal_is_the_schema(journal: SqlJournal) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with journal._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
+    first = SqlJournal(f"sqlite:///{tmp_path}/j.db")
+    await first.open(NOW)
+    await first._run(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'") and None)
+    await first.close()
+    with pytest.raises(ConfigurationError, match="a newer remediator wrote it"):
+        await SqlJournal(f"sqlite:///{tmp_path}/j.db").open(NOW)
+
+
+async def test_webhooks_are_kept_in_their_order_until_they_are_unpacked(journal: SqlJournal) -> None:
+    await journal.store([Body("s", NOW, b"1"), Body("s", NOW, b"2"), Body("t", NOW, b"3")])
+    first, second, third = await journal.inbox(10)
+    assert [body.body for body in (first, second, third)] == [b"1", b"2", b"3"]
+    await journal.receive([Delivery("s", (alert(),), NOW, first.id)])
+    await journal.unreadable(second.id, "an older version took it")
+    assert [body.id for body in await journal.inbox(10)] == [third.id]
+    with pytest.raises(JournalUnavailable, match="another daemon"):
+        await journal.receive([Delivery("s", (alert("f2"),), NOW, first.id)])
+    assert [row["fingerprint"] for row in await journal.episodes(10, None)] == ["f1"]
+
+
+async def test_an_undo_takes_the_locks_over_and_gives_them_back(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    parent, key = claim.remediation, "c/Deployment/shop/web"
+    await journal.begin(parent, intent(claim), allowing)
+    await journal.move(parent, Move(Event.APPLIED, NOW, due=NOW))
+    await journal.move(parent, Move(Event.UNDO, NOW, due=NOW + timedelta(hours=1)))
+    undo = await journal.claim(NOW, LEASE)
+    assert undo is not None
+    assert (undo.remediation.undo_of, undo.undone and undo.undone.action) == (parent.id, "restart_workload")
+    held = await journal.usage(parent, (key,), NOW, timedelta(hours=1))
+    assert held.locks == {key: undo.remediation.id}
+    began = replace(intent(undo), charged=False)
+    assert await journal.begin(undo.remediation, began, allowing) == [allow("limits")]
+    assert len((await journal.usage(parent, (key,), NOW + SECOND, timedelta(hours=1))).charges) == 1
+    await journal.move(undo.remediation, Move(Event.FAIL, NOW))
+    back = await journal.claim(NOW, LEASE)
+    assert back is not None
+    assert (back.remediation.id, back.undo and back.undo.state) == (parent.id, State.FAILED)
+    assert (await journal.usage(parent, (key,), NOW, timedelta(hours=1))).locks == {key: parent.id}
+    await journal.move(back.remediation, Move(Event.FAIL, NOW))
+    assert (await journal.usage(parent, (key,), NOW, timedelta(hours=1))).locks == {}
+
+
+async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.move(claim.remediation, Move(Event.FAIL, NOW, reason=Reason.FORBIDDEN, template="t1"))
+    (ended,) = await journal.revivals(NOW)
+    assert (ended.remediation.ended_template, len(ended.episodes)) == ("t1", 1)
+    await journal.revive_later(ended.remediation.id, "t1", NOW + SECOND)
+    assert await journal.revivals(NOW) == []
+    assert await journal.pending(NOW) == []
+    await journal.revive(ended.remediation.id, NOW)
+    (episode,) = await journal.pending(NOW)
+    await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted("web"),))], NOW)
+    assert sorted(row["state"] for row in await journal.remediations(10, None)) == ["failed", "queued"]
+    assert await journal.revivals(NOW + timedelta(hours=1)) == []
+
+
+async def test_an_ended_rule_s_remediation_is_not_born_again_by_another_rule_s(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.move(claim.remediation, Move(Event.FAIL, NOW))
+    episode = claim.episodes[0]
+    both = (wanted("web"), wanted("web", "another"))
+    await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", both)], NOW)
+    assert sorted((row["rule"], row["state"]) for row in await journal.remediations(10, None)) == [
+        ("another", "queued"),
+        ("r", "failed"),
+    ]
+
+
+async def test_the_past_of_a_target_has_its_acts_and_when_it_fired(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.begin(claim.remediation, intent(claim), allowing)
+    key = claim.remediation.target.key
+    assert (await journal.past("r", key)).acts == ()
+    change = AttemptChange(applied_at=NOW, evidence={"template_hash": "t2"})
+    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW, attempt=f"{claim.remediation.id}.1", change=change))
+    past = await journal.past("r", key)
+    assert [(act.rule, act.action, act.left) for act in past.acts] == [("r", "restart_workload", "t2")]
+    assert past.firing == ((NOW, None),)
+    assert past.retried_at is None
+
+
+async def test_how_long_alerts_lasted_is_told_once(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    end = NOW + timedelta(minutes=9)
+    await journal.receive([Delivery("s", (alert("f-web-0", AlertStatus.RESOLVED, ends=end),), end)])
+    assert await journal.resolutions(NOW, end) == [("r", False, 540.0)]
+    assert await journal.resolutions(end, end + SECOND) == []

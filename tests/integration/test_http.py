@@ -55,7 +55,7 @@ async def test_a_captured_webhook_is_stored_and_shown(http: aiohttp.ClientSessio
         (row,) = await answer.json()
     assert (row["source"], row["fingerprint"]) == ("am", "0e057280875f53d6")
     async with http.get("/metrics") as answer:
-        assert 'remediator_alerts_received_total{status="firing"} 1.0' in await answer.text()
+        assert 'remediator_alerts_received_total{severity="critical",status="firing"} 1.0' in await answer.text()
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("due_at IS NOT NULL"),
         postgresql_where=sa.text("due_at IS NOT NULL"),
     )
+    op.create_index(
+        "episode_ended",
+        "episode",
+        ["last_seen"],
+        unique=False,
+        sqlite_where=sa.text("NOT open"),
+        postgresql_where=sa.text("NOT open"),
+    )
     op.create_index("episode_fingerprint", "episode", ["fingerprint"], unique=False)
     op.create_index("episode_key", "episode", ["source", "fingerprint", "id"], unique=False)
     op.create_index(
