@@ -10,7 +10,17 @@ from pydantic import Field
 
 from ..causes.cause import CauseName
 from ..model.facts import Facts, Sight, annotations
-from ..model.plan import RESTARTED_AT, Call, Plan, Refusal, pods_before, stamp_operations, template_hash, template_of
+from ..model.plan import (
+    RESTARTED_AT,
+    Call,
+    Plan,
+    Refusal,
+    pods_before,
+    stamp_operations,
+    template_hash,
+    template_of,
+    template_state,
+)
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
 from .workload import WORKLOADS, patience, refusal, verify
@@ -40,7 +50,8 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     if not annotations(template):
         operations.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": {}})
     path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
-    operations.append({"op": "add", "path": path, "value": facts.at.isoformat(timespec="seconds")})
+    restarted_at = facts.at.isoformat(timespec="seconds")
+    operations.append({"op": "add", "path": path, "value": restarted_at})
     return Plan(
         action="restart_workload",
         target=facts.target,
@@ -50,6 +61,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         summary=f"restart {facts.target}",
         previous={"restartedAt": annotations(template).get(RESTARTED_AT)},
+        leaves={**template_state(template), "restartedAt": restarted_at},
         before=pods_before(facts),
         writes=("restartedAt",),
         converged_within=patience(obj),

@@ -16,7 +16,17 @@ from pydantic import Field, field_validator
 from ..causes.cause import CauseName
 from ..model.duration import format_duration, parse_duration
 from ..model.facts import Facts, Revision, Sight, Unknown
-from ..model.plan import Call, Plan, Refusal, bare_template, pods_before, stamp_operations, template_hash, template_of
+from ..model.plan import (
+    Call,
+    Plan,
+    Refusal,
+    bare_template,
+    pods_before,
+    stamp_operations,
+    template_hash,
+    template_of,
+    template_state,
+)
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
 from .workload import overtaken, patience, refusal, restored, verify
@@ -94,6 +104,7 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
         parameters=parameters,
         calls=(Call("patch", facts.target, tuple(operations)),),
         assumptions=assumed,
+        leaves=template_state(without_hash(revision)),
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         writes=("template",),
         converged_within=patience(obj),

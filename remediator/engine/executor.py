@@ -9,7 +9,7 @@ from ..guards import limits as limit_guards
 from ..guards import pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.facts import Facts, Sight, Unknown, annotations, meta
-from ..model.plan import STAMP, Evidence, Plan, redacted, template_hash, template_of, to_json
+from ..model.plan import STAMP, Evidence, Plan, redacted, template_hash, template_of, template_state, to_json
 from ..model.remediation import Attempt, Event, Outcome, State
 from ..model.target import Unresolved
 from ..model.usage import Usage
@@ -259,6 +259,10 @@ async def recover(
     if obj is None:
         return _failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{facts.target} is gone")
     if annotations(obj).get(STAMP) == attempt.id:
+        if template_state(obj["spec"]["template"]) != attempt.plan["leaves"]:
+            change = AttemptChange(outcome=Outcome.OVERTAKEN)
+            why = f"our call took effect, and others changed {facts.target} since"
+            return Move(Event.FAIL, now, reason=Reason.ASSUMPTION_CHANGED, why=why, attempt=attempt.id, change=change)
         log().info("call_proved", remediation_id=claim.remediation.id, action=attempt.action)
         evidence = Evidence(
             200, int(meta(obj)["generation"]), str(meta(obj)["resourceVersion"]), attempt.id, template_hash(template_of(obj))

@@ -39,7 +39,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Calls and what they assume of the target. `before` are ready pods and restarts per pod uid at planning."""
+    """Calls and what they assume of the target. `before` are ready pods and restarts per pod uid at planning;
+
+    `leaves` is what the target's template will be once the calls took effect (`template_state`), which proves that they did.
+    """
 
     action: str
     target: Target
@@ -49,6 +52,7 @@ class Plan:
     locks: tuple[str, ...]
     summary: str
     previous: Mapping[str, Any]
+    leaves: Mapping[str, Any]
     before: Mapping[str, Any]
     writes: tuple[str, ...]
     converged_within: timedelta
@@ -126,6 +130,11 @@ def template_hash(template: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def template_state(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A pod template in short: its hash as compared, and its restartedAt."""
+    return {"template": template_hash(bare_template(template)), "restartedAt": annotations(template).get(RESTARTED_AT)}
+
+
 def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The JSON Patch operations that put the call's id on the object, next to what is already there."""
     operations: list[Mapping[str, Any]] = []
@@ -175,7 +184,7 @@ def from_json(data: Mapping[str, Any]) -> Plan:
     calls = tuple(
         Call(c["verb"], Target(**c["target"]), tuple(c["body"]), timedelta(seconds=c["timeout"])) for c in data["calls"]
     )
-    plain = ("action", "parameters", "assumptions", "summary", "previous", "before")
+    plain = ("action", "parameters", "assumptions", "summary", "previous", "leaves", "before")
     rest = {key: data[key] for key in plain}
     return Plan(
         calls=calls,

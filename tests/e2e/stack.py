@@ -6,6 +6,8 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,19 @@ RULES = {
                     "match": ['alertname="KubePodCrashLooping"'],
                     "limits": {"cooldown": "0s"},
                     "steps": [{"action": "rollback_workload", "verify": {"quiet_for": "2s"}}],
+                },
+                {
+                    "name": "roll-back-when-asked",
+                    "match": ['alertname="AskFirst"'],
+                    "mode": "approve",
+                    "limits": {"cooldown": "0s"},
+                    "steps": [{"action": "rollback_workload", "verify": {"quiet_for": "2s"}}],
+                },
+                {
+                    "name": "roll-back-anything",
+                    "match": ['alertname="RolloutIsBad"'],
+                    "limits": {"cooldown": "0s"},
+                    "steps": [{"action": "rollback_workload", "if": "always"}],
                 },
                 {
                     "name": "restart",
@@ -163,6 +178,46 @@ class Stack:
         assert self.daemon is not None
         self.daemon.kill()
         self.daemon.wait()
+
+    def stop_daemon(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.daemon is not None
+        self.daemon.terminate()
+        return self.daemon.wait(30)
+
+    def delete(self, url: str) -> None:
+        request = urllib.request.Request(url, headers={"Authorization": "Bearer me-secret"}, method="DELETE")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def pause(self, namespace: str) -> None:
+        self.post(f"{self.url}/api/v1/pauses", {"scope": f"namespace:{namespace}", "reason": "a person looks"})
+
+    def resume(self, namespace: str) -> None:
+        self.delete(f"{self.url}/api/v1/pauses/namespace:{namespace}")
+
+    def fire(self, namespace: str, name: str = "KubePodCrashLooping", **labels: str) -> None:
+        """An alert that is active in the real Alertmanager for the test's time."""
+        now = datetime.now(UTC)  # noqa: TID251
+        self._tell(namespace, name, now, now + timedelta(minutes=5), labels)
+
+    def resolve(self, namespace: str, name: str = "KubePodCrashLooping", **labels: str) -> None:
+        """The same alert, ended now."""
+        now = datetime.now(UTC)  # noqa: TID251
+        self._tell(namespace, name, now - timedelta(minutes=1), now, labels)
+
+    def _tell(self, namespace: str, name: str, starts: datetime, ends: datetime, more: Mapping[str, str]) -> None:
+        labels = {"alertname": name, "namespace": namespace, "deployment": "web", "severity": "critical", **more}
+        alert = {"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}
+        self.post(f"{self.am_url}/api/v2/alerts", [alert])
+
+    def silence(self, namespace: str) -> None:
+        now = datetime.now(UTC)  # noqa: TID251
+        matchers = [{"name": "namespace", "value": namespace, "isRegex": False, "isEqual": True}]
+        times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+        self.post(f"{self.am_url}/api/v2/silences", {"matchers": matchers, **times, "createdBy": "t", "comment": "t"})
+
+    def image(self, namespace: str) -> str:
+        return str(self.plane.deployment(namespace, "web")["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def get(self, url: str, raw: bool = False) -> Any:
         request = urllib.request.Request(url, headers={"Authorization": "Bearer me-secret"})

@@ -262,6 +262,13 @@ class ControlPlane:
         if crashes:
             until(lambda: self._crashing(namespace, name), "the crash loop", 60)
 
+    def forget_revision(self, namespace: str, image: str) -> None:
+        """Forgets a revision, as revisionHistoryLimit does."""
+        path = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+        for item in self.ask("GET", path)["items"]:
+            if item["spec"]["template"]["spec"]["containers"][0]["image"] == image:
+                self.ask("DELETE", f"{path}/{item['metadata']['name']}")
+
     def _crashing(self, namespace: str, name: str) -> bool:
         pods = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}")["items"]
         return any(s.get("state", {}).get("waiting") for p in pods for s in p.get("status", {}).get("containerStatuses", []))

@@ -1,0 +1,26 @@
+"""A stack of its own for each test."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import Stack
+from tests.real.parts import ControlPlane
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"e2e-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def stack(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
+    built = Stack(control_plane, tmp_path)
+    try:
+        built.start_alertmanager()
+        built.start_daemon()
+        yield built
+    finally:
+        built.stop()
