@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..model.usage import Charge
-from .tables import attachment, attempt, charge, entry, episode, outbox, timer
+from .tables import attachment, attempt, charge, entry, episode, inbox, outbox, timer
 from .tables import remediation as table
 
 HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
@@ -85,13 +85,15 @@ def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[st
 
 
 def counts(c: Connection) -> dict[str, dict[str, int]]:
-    """How many there are, for gauges: open episodes by fate, live remediations by state, messages waiting."""
+    """How many there are: open episodes by fate, live remediations by state, webhooks to unpack, messages to deliver."""
+    packed = c.execute(sa.select(sa.func.count()).where(inbox.c.error.is_(None)).select_from(inbox)).scalar()
     fates = c.execute(sa.select(episode.c.fate, sa.func.count()).where(episode.c.open).group_by(episode.c.fate))
     states = c.execute(sa.select(table.c.state, sa.func.count()).where(table.c.live).group_by(table.c.state))
     waiting = c.execute(sa.select(sa.func.count()).where(outbox.c.delivered_at.is_(None), outbox.c.due_at.is_not(None))).scalar()
     return {
         "episodes": dict(tuple(row) for row in fates),
         "remediations": dict(tuple(row) for row in states),
+        "webhooks": {"waiting": packed or 0},
         "messages": {"waiting": waiting or 0},
     }
 

@@ -50,6 +50,7 @@ class Server:
                 web.get(f"{api}/remediations/{{id}}", self._operators(self.remediation)),
                 web.post(f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|retry}}", self._operators(self.decide)),
                 web.get(f"{api}/episodes", self._operators(self.episodes)),
+                web.get(f"{api}/counts", self._operators(self.counts)),
                 web.post(f"{api}/explain", self._operators(self.explain)),
                 web.get(f"{api}/pauses", self._operators(self.pauses)),
                 web.post(f"{api}/pauses", self._operators(self.pause)),
@@ -158,6 +159,10 @@ class Server:
     async def episodes(self, request: web.Request, _operator: str) -> web.Response:
         await self._caught_up()
         return _json(await self._doors.journal.episodes(200, request.query.get("fingerprint")))
+
+    async def counts(self, _request: web.Request, _operator: str) -> web.Response:
+        """Open episodes by fate, live remediations by state, webhooks that wait to be unpacked, messages to be delivered."""
+        return _json(await self._doors.journal.counts())
 
     async def explain(self, request: web.Request, _operator: str) -> web.Response:
         """{"fingerprint": …} of an alert that was received, or {"alert": {…}} as in a webhook."""

@@ -123,8 +123,13 @@ class Stack:
             "startup_grace": "0s",
             "limits": {"namespace": "100/1h", "all": "100/1h"},
         }
-        (folder / "remediator.yaml").write_text(yaml.safe_dump(settings))
+        self.settings: dict[str, Any] = settings
+        self.configure()
         self.daemon: subprocess.Popen[bytes] | None = None
+
+    def configure(self, **more: Any) -> None:
+        """Writes the settings file, with changes."""
+        (self.folder / "remediator.yaml").write_text(yaml.safe_dump({**self.settings, **more}))
 
     def start_alertmanager(self) -> None:
         webhook = {
@@ -229,8 +234,20 @@ class Stack:
             raise
         return text if raw else json.loads(text)
 
-    def post(self, url: str, body: Any) -> Any:
-        headers = {"Content-Type": "application/json", "Authorization": "Bearer me-secret"}
+    def status(self, url: str, body: Any = None, token: str = "me-secret") -> int:
+        """The status that a POST, or a GET without a body, is answered with."""
+        try:
+            if body is None:
+                self.get(url, raw=True)
+            else:
+                self.post(url, body, token)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+        return 200
+
+    def post(self, url: str, body: Any, token: str = "me-secret") -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")

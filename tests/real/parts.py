@@ -91,6 +91,12 @@ class Processes:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
+    def stop_one(self, name: str) -> None:
+        """The process of that name, at once."""
+        process = next(process for known, process in self._running if known == name)
+        process.kill()
+        process.wait()
+
     def stop(self) -> None:
         for _, process in reversed(self._running):
             if process.poll() is None:
