@@ -1,5 +1,6 @@
 """Alertmanager's API: is an alert still active, silenced or inhibited? Asked by fingerprint, per source."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from .model.matcher import Matcher, Operator
 
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 SETTLED = timedelta(minutes=2)
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class AlertmanagerApi:
@@ -25,7 +27,7 @@ class AlertmanagerApi:
 
     async def activity(self, source: str, alert: Alert) -> Activity:
         """What the source's Alertmanager says of the alert; UNKNOWN where it cannot be asked."""
-        found = await self._alerts(source, {"filter": str(Matcher("alertname", Operator.EQUAL, alert.name))})
+        found = await self._alerts(source, [("filter", text) for text in _exactly(alert.labels)])
         if isinstance(found, Unknown):
             return Activity.UNKNOWN
         mine = next((item for item in found if item.get("fingerprint") == alert.fingerprint), None)
@@ -40,15 +42,15 @@ class AlertmanagerApi:
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
         """The labels of all active alerts, silenced ones too: a silence does not stop an alert from being true."""
-        found = await self._alerts(source, {})
+        found = await self._alerts(source, [])
         return found if isinstance(found, Unknown) else [item.get("labels") or {} for item in found]
 
-    async def _alerts(self, source: str, query: Mapping[str, str]) -> list[dict[str, Any]] | Unknown:
+    async def _alerts(self, source: str, query: Sequence[tuple[str, str]]) -> list[dict[str, Any]] | Unknown:
         answer = await self._get(source, "/api/v2/alerts", query)
         return answer if isinstance(answer, Unknown) else list(answer)
 
     async def _is_settled(self, source: str) -> bool:
-        status = await self._get(source, "/api/v2/status", {})
+        status = await self._get(source, "/api/v2/status", [])
         if isinstance(status, Unknown):
             return False
         try:
@@ -57,14 +59,14 @@ class AlertmanagerApi:
             return False
         return self._clock() - uptime >= self._settled
 
-    async def _get(self, source: str, path: str, query: Mapping[str, str]) -> Any:
+    async def _get(self, source: str, path: str, query: Sequence[tuple[str, str]]) -> Any:
         url = self._urls.get(source)
         if not url:
             return Unknown(f"source {source} has no Alertmanager configured")
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT)
         try:
-            async with self._session.get(url.rstrip("/") + path, params=query) as answer:
+            async with self._session.get(url.rstrip("/") + path, params=list(query)) as answer:
                 if answer.status != 200:
                     return Unknown(f"Alertmanager answered {answer.status}")
                 return await answer.json()
@@ -75,6 +77,12 @@ class AlertmanagerApi:
         """Closes the connections."""
         if self._session:
             await self._session.close()
+
+
+def _exactly(labels: Mapping[str, str]) -> list[str]:
+    """Matchers that admit little more than this alert, so that a thousand others of its name are not sent along."""
+    plain = [(name, value) for name, value in sorted(labels.items()) if PLAIN_NAME.fullmatch(name) and len(value) < 200]
+    return [str(Matcher(name, Operator.EQUAL, value)) for name, value in plain[:20]]
 
 
 class SandboxAlertmanager:

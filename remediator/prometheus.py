@@ -25,8 +25,10 @@ class PrometheusApi:
     def _connect(self) -> Any:
         if self._client is None:
             from prometheus_api_client import PrometheusConnect  # imported late: it is heavy
+            from urllib3.util import Retry
 
-            self._client = PrometheusConnect(url=self._url, timeout=TIMEOUT)
+            # whoever holds for an answer asks again later; the library's own retries would keep a worker waiting
+            self._client = PrometheusConnect(url=self._url, timeout=TIMEOUT, retry=Retry(total=0))
         return self._client
 
     async def _ask(self, function: Callable[[], T]) -> T | Unknown:

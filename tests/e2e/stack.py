@@ -6,15 +6,13 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.real.parts import ControlPlane, Processes, binary, free_port, until
+from tests.real.parts import AlertmanagerServer, ControlPlane, Processes, binary, free_port, until
 from tests.real.proxy import Proxy
 
 RULES = {
@@ -105,8 +103,9 @@ class Stack:
         self.processes = Processes(folder)
         self.exporter = Exporter(plane)
         self.proxy = Proxy(plane, folder)
-        self.port, self.am_port, self.prom_port = free_port(), free_port(), free_port()
-        self.url, self.am_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.am_port}"
+        self.alertmanager = AlertmanagerServer(folder)
+        self.port, self.prom_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         (folder / "rules").mkdir()
         (folder / "rules" / "e2e.yaml").write_text(yaml.safe_dump(RULES))
         (folder / "am-token").write_text("am-secret\n")
@@ -115,7 +114,7 @@ class Stack:
             "rules": [str(folder / "rules")],
             "journal": journal or f"sqlite:///{folder}/journal.db",
             "web": {"listen": f"127.0.0.1:{self.port}"},
-            "sources": [{"name": "am", "token_file": str(folder / "am-token"), "alertmanager": self.am_url}],
+            "sources": [{"name": "am", "token_file": str(folder / "am-token"), "alertmanager": self.alertmanager.url}],
             "operators": [{"name": "me", "token_file": str(folder / "me-token")}],
             "cluster": {"kubeconfig": str(self.proxy.kubeconfig)},
             "prometheus": f"http://127.0.0.1:{self.prom_port}",
@@ -138,14 +137,7 @@ class Stack:
             "http_config": {"authorization": {"credentials": "am-secret"}},
         }
         route = {"receiver": "r", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
-        config = {"route": route, "receivers": [{"name": "r", "webhook_configs": [webhook]}]}
-        (self.folder / "am.yaml").write_text(yaml.safe_dump(config))
-        self.processes.start(
-            "alertmanager",
-            [binary("alertmanager", "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
-             f"--web.listen-address=127.0.0.1:{self.am_port}", "--cluster.listen-address="],
-        )  # fmt: skip
-        until(lambda: self.get(f"{self.am_url}/api/v2/status"), "Alertmanager", 30)
+        self.alertmanager.start({"route": route, "receivers": [{"name": "r", "webhook_configs": [webhook]}]})
 
     def start_prometheus(self) -> None:
         alerts = [
@@ -164,7 +156,7 @@ class Stack:
             "scrape_configs": [
                 {"job_name": "state", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
             ],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.am_port}"]}]}]},
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
         }
         (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
@@ -200,26 +192,12 @@ class Stack:
     def resume(self, namespace: str) -> None:
         self.delete(f"{self.url}/api/v1/pauses/namespace:{namespace}")
 
-    def fire(self, namespace: str, name: str = "KubePodCrashLooping", **labels: str) -> None:
-        """An alert that is active in the real Alertmanager for the test's time."""
-        now = datetime.now(UTC)  # noqa: TID251
-        self._tell(namespace, name, now, now + timedelta(minutes=5), labels)
-
-    def resolve(self, namespace: str, name: str = "KubePodCrashLooping", **labels: str) -> None:
-        """The same alert, ended now."""
-        now = datetime.now(UTC)  # noqa: TID251
-        self._tell(namespace, name, now - timedelta(minutes=1), now, labels)
-
-    def _tell(self, namespace: str, name: str, starts: datetime, ends: datetime, more: Mapping[str, str]) -> None:
-        labels = {"alertname": name, "namespace": namespace, "deployment": "web", "severity": "critical", **more}
-        alert = {"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}
-        self.post(f"{self.am_url}/api/v2/alerts", [alert])
+    def fire(self, namespace: str, name: str = "KubePodCrashLooping", ended: bool = False) -> None:
+        """An alert that is active in the real Alertmanager for the test's time; or the same, ended."""
+        self.alertmanager.fire({"alertname": name, "namespace": namespace, "deployment": "web", "severity": "critical"}, ended)
 
     def silence(self, namespace: str) -> None:
-        now = datetime.now(UTC)  # noqa: TID251
-        matchers = [{"name": "namespace", "value": namespace, "isRegex": False, "isEqual": True}]
-        times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
-        self.post(f"{self.am_url}/api/v2/silences", {"matchers": matchers, **times, "createdBy": "t", "comment": "t"})
+        self.alertmanager.silence({"namespace": namespace})
 
     def image(self, namespace: str) -> str:
         return str(self.plane.deployment(namespace, "web")["spec"]["template"]["spec"]["containers"][0]["image"])
@@ -271,5 +249,6 @@ class Stack:
     def stop(self) -> None:
         self.proxy.stop()
         self.processes.stop()
+        self.alertmanager.stop()
         self.exporter.server.shutdown()
         self.exporter.server.server_close()

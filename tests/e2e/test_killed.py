@@ -46,7 +46,7 @@ def go_on(stack: Stack, namespace: str, moment: str) -> None:
 def ends_well(stack: Stack, namespace: str, moment: str) -> None:
     stack.wait(namespace, "verifying", seconds=90)
     until(lambda: stack.plane.deployment(namespace, "web")["status"].get("updatedReplicas") == 3, "the rollout", 60)
-    stack.resolve(namespace, alert(moment))
+    stack.fire(namespace, alert(moment), ended=True)
     row = stack.wait(namespace, "succeeded", "failed", seconds=90)
     assert row["state"] == "succeeded"
     assert stack.image(namespace) == "web:1"

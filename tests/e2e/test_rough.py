@@ -63,7 +63,7 @@ def test_an_alertmanager_that_is_down_holds(stack: Stack, namespace: str) -> Non
     stack.pause(namespace)
     stack.fire(namespace)
     stack.wait(namespace, "held")
-    stack.processes.stop_one("alertmanager")
+    stack.alertmanager.stop()
     stack.resume(namespace)
     until(lambda: stack.wait(namespace, "held")["reason"] == "unknown_fact", "the hold", 30)
     assert stack.plane.acts(namespace, "web") == []

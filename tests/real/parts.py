@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,6 @@ class Processes:
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
-
-    def stop_one(self, name: str) -> None:
-        """The process of that name, at once."""
-        process = next(process for known, process in self._running if known == name)
-        process.kill()
-        process.wait()
 
     def stop(self) -> None:
         for _, process in reversed(self._running):
@@ -287,6 +282,47 @@ class ControlPlane:
             if line.get("userAgent", "").startswith("remediator/") and line["objectRef"].get("namespace") == namespace
             and line["objectRef"].get("name") == name and line["responseStatus"]["code"] == 200
         ]  # fmt: skip
+
+    def stop(self) -> None:
+        self.processes.stop()
+
+
+class AlertmanagerServer:
+    """An Alertmanager of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.processes = Processes(folder)
+
+    def start(self, config: Any) -> None:
+        (self.folder / "am.yaml").write_text(yaml.safe_dump(config))
+        self.processes.start(
+            "alertmanager",
+            [binary("alertmanager", "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
+             f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="],
+        )  # fmt: skip
+        until(lambda: self.ask("GET", "/api/v2/status"), "Alertmanager", 30)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def fire(self, labels: Mapping[str, str], ended: bool = False, starts: datetime | None = None) -> None:
+        """An alert that fires for five minutes, or the same, ended now."""
+        now = datetime.now(UTC)  # noqa: TID251
+        starts = starts or (now - timedelta(minutes=1) if ended else now)
+        ends = now if ended else now + timedelta(minutes=5)
+        self.ask("POST", "/api/v2/alerts", [{"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}])
+
+    def silence(self, labels: Mapping[str, str]) -> None:
+        """Silences what has these labels, for an hour."""
+        now = datetime.now(UTC)  # noqa: TID251
+        matchers = [{"name": k, "value": v, "isRegex": False, "isEqual": True} for k, v in labels.items()]
+        times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+        self.ask("POST", "/api/v2/silences", {"matchers": matchers, **times, "createdBy": "t", "comment": "t"})
 
     def stop(self) -> None:
         self.processes.stop()

@@ -1,0 +1,197 @@
+"""The Alertmanager port's contract, on the sandbox and on a real Alertmanager; and what `init` writes, held against it."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from remediator.alertmanager import AlertmanagerApi, SandboxAlertmanager
+from remediator.cli.starter import write
+from remediator.model.alert import Activity, Alert, AlertStatus
+from remediator.model.facts import Unknown
+from remediator.payload import parse
+from tests.real.parts import AlertmanagerServer, binary, until
+
+LABELS = {"alertname": "A", "namespace": "shop", "pod": 'p"1'}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251
+
+
+class Sink:
+    """A webhook receiver that remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                sink.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def alerts(self, name: str, status: str = "firing") -> list[Any]:
+        seen = [alert for body in self.bodies for alert in json.loads(body)["alerts"]]
+        return [alert for alert in seen if alert["labels"]["alertname"] == name and alert["status"] == status]
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    built = Sink()
+    yield built
+    built.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[AlertmanagerServer]:
+    built = AlertmanagerServer(tmp_path)
+    yield built
+    built.stop()
+
+
+class World:
+    """One alert that fires, seen through an adapter."""
+
+    def __init__(self, port: Any, server: AlertmanagerServer | None) -> None:
+        self.port, self.server = port, server
+        self.alert = Alert("0" * 16, AlertStatus.FIRING, LABELS, {}, now(), None)
+
+    def fire(self) -> None:
+        if self.server is None:
+            self.port.delivered("s", [self.alert])
+            return
+        self.server.fire(LABELS)
+        found = until(lambda: self.server and self.server.ask("GET", "/api/v2/alerts"), "the alert", 10)
+        self.alert = Alert(found[0]["fingerprint"], AlertStatus.FIRING, LABELS, {}, now(), None)
+
+    def silence(self) -> None:
+        if self.server is None:
+            self.port.silenced.add(self.alert.fingerprint)
+        else:
+            self.server.silence({"alertname": "A"})
+
+    def stop(self) -> None:
+        if self.server is None:
+            self.port.unreachable = True
+        else:
+            self.server.stop()
+
+
+@pytest.fixture(params=["sandbox", "alertmanager"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    if request.param == "sandbox":
+        yield World(SandboxAlertmanager(), None)
+        return
+    server = AlertmanagerServer(tmp_path)
+    server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
+    api = AlertmanagerApi({"s": server.url}, now, settled=timedelta())
+    yield World(api, server)
+    await api.close()
+    server.stop()
+
+
+async def test_what_fires_is_active_and_what_does_not_is_not_listed(world: World) -> None:
+    assert await world.port.activity("s", world.alert) is Activity.NOT_LISTED
+    world.fire()
+    assert await world.port.activity("s", world.alert) is Activity.ACTIVE
+    assert list(await world.port.firing("s")) == [LABELS]
+
+
+async def test_a_silenced_alert_is_silenced(world: World) -> None:
+    world.fire()
+    world.silence()
+    for _ in range(50):
+        if await world.port.activity("s", world.alert) is Activity.SILENCED:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the silence is not seen")
+
+
+async def test_what_cannot_be_asked_is_unknown(world: World) -> None:
+    world.fire()
+    world.stop()
+    assert await world.port.activity("s", world.alert) is Activity.UNKNOWN
+    assert isinstance(await world.port.firing("s"), Unknown)
+
+
+async def test_a_young_alertmanager_is_not_believed_when_it_lists_nothing(server: AlertmanagerServer) -> None:
+    server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
+    api = AlertmanagerApi({"s": server.url}, now)
+    alert = Alert("0" * 16, AlertStatus.FIRING, LABELS, {}, now(), None)
+    assert await api.activity("s", alert) is Activity.UNKNOWN
+    assert await api.activity("another", alert) is Activity.UNKNOWN
+    await api.close()
+
+
+async def test_an_inhibited_alert_is_inhibited(server: AlertmanagerServer) -> None:
+    inhibit = {"source_matchers": ['alertname="Cause"'], "target_matchers": ['alertname="A"']}
+    server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}], "inhibit_rules": [inhibit]})
+    api = AlertmanagerApi({"s": server.url}, now, settled=timedelta())
+    server.fire({"alertname": "Cause"})
+    server.fire(LABELS)
+    found = until(lambda: [a for a in server.ask("GET", "/api/v2/alerts") if a["status"]["inhibitedBy"]], "the inhibition", 20)
+    alert = Alert(found[0]["fingerprint"], AlertStatus.FIRING, LABELS, {}, now(), None)
+    assert await api.activity("s", alert) is Activity.INHIBITED
+    await api.close()
+
+
+def test_what_this_version_sends_is_read(server: AlertmanagerServer, sink: Sink) -> None:
+    route = {"receiver": "r", "group_wait": "0s", "group_interval": "1s", "group_by": ["..."]}
+    receiver = {"name": "r", "webhook_configs": [{"url": sink.url, "send_resolved": True}]}
+    server.start({"route": route, "receivers": [receiver]})
+    server.fire(LABELS)
+    until(lambda: sink.alerts("A"), "the firing alert", 20)
+    server.fire(LABELS, ended=True)
+    until(lambda: sink.alerts("A", "resolved"), "the resolved alert", 20)
+    kinds = {alert.status for body in sink.bodies for alert in parse(body)[0]}
+    assert kinds == set(AlertStatus)
+    assert all(dict(alert.labels) == LABELS for body in sink.bodies for alert in parse(body)[0])
+
+
+def test_amtool_accepts_the_routes_that_init_writes(tmp_path: Path) -> None:
+    write(tmp_path)
+    command = [binary("alertmanager", "amtool"), "check-config", str(tmp_path / "alertmanager.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+def test_healed_before_paged(server: AlertmanagerServer, sink: Sink, tmp_path: Path) -> None:
+    """The routes of `init`, their waits made short: what heals in time pages nobody, what does not is paged."""
+    write(tmp_path / "init")
+    text = (tmp_path / "init" / "alertmanager.yaml").read_text().replace("group_wait: 5m", "group_wait: 6s")
+    config = yaml.safe_load(text.replace("http://127.0.0.1:9099/webhook", sink.url))
+    pager = Sink()
+    config["receivers"] = [r for r in config["receivers"] if r["name"] != "pager"]
+    config["receivers"].append({"name": "pager", "webhook_configs": [{"url": pager.url}]})
+    server.start(config)
+    healed = {"alertname": "KubePodCrashLooping", "pod": "healed"}
+    server.fire(healed)
+    server.fire({"alertname": "KubePodCrashLooping", "pod": "broken"})
+    until(lambda: len(sink.alerts("KubePodCrashLooping")) == 2, "both alerts at remediator", 4)
+    server.fire(healed, ended=True)
+    until(lambda: pager.alerts("KubePodCrashLooping"), "the page", 20)
+    time.sleep(2)
+    assert {alert["labels"]["pod"] for alert in pager.alerts("KubePodCrashLooping")} == {"broken"}
+    pager.stop()
