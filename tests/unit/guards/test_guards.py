@@ -1,0 +1,178 @@
+"""Every guard by itself: what it allows, what it holds or denies and with which reason, and Unknown never passes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from remediator.guards import (
+    activity,
+    approval,
+    freshness,
+    grace,
+    inhibition,
+    mode,
+    opt_out,
+    ownership,
+    pause,
+    pipeline,
+    preconditions,
+    protection,
+    scope,
+)
+from remediator.guards.situation import Pause, ProcessLimits, RuleLimits, Situation
+from remediator.model.alert import Activity, Alert, AlertStatus, Episode, Fate
+from remediator.model.facts import Unknown
+from remediator.model.plan import Plan
+from remediator.model.target import Target
+from remediator.model.verdict import Decision, Reason, Verdict
+from tests.unit import objects
+from tests.unit.actions.test_actions import planned
+from tests.unit.objects import MINUTE, WEB, T, facts
+
+HOUR = timedelta(hours=1)
+
+
+def episode(starts: timedelta = -10 * MINUTE, confirmed: timedelta = timedelta(), open_: bool = True) -> Episode:
+    alert = Alert("f", AlertStatus.FIRING, {"alertname": "A"}, {}, T + starts, None)
+    return Episode(1, "s", alert, open_, Fate.ATTACHED, None, T + confirmed, T + confirmed, 1, "")
+
+
+def situation(**more: Any) -> Situation:
+    given: dict[str, Any] = {
+        "now": T, "remediation": "r-1", "rule": "r", "action": "restart_workload", "mode": "act", "target": WEB, "root": WEB,
+        "episodes": (episode(),), "limits": RuleLimits(), "process": ProcessLimits(), "started_at": T - HOUR,
+        "activity": Activity.ACTIVE, "facts": facts(), "plan": planned(facts()),
+    }  # fmt: skip
+    return Situation(**(given | more))
+
+
+def paused(scope_: str, until: timedelta | None = None) -> tuple[Pause, ...]:
+    return (Pause(scope_, "why", "me", T + until if until else None),)
+
+
+def annotated(what: str, **notes: str) -> dict[str, Any]:
+    notes = {f"remediator.io/{key.replace('_', '-')}": value for key, value in notes.items()}
+    if what == "namespace":
+        return {"facts": replace(facts(), namespace={"metadata": {"name": "shop", "annotations": notes}})}
+    obj = objects.workload()
+    return {"facts": facts({**obj, "metadata": {**obj["metadata"], "annotations": notes}})}
+
+
+def owned(**metadata: Any) -> dict[str, Any]:
+    obj = objects.workload()
+    return {"facts": facts({**obj, "metadata": {**obj["metadata"], **metadata}}), "plan": rolled_back()}
+
+
+def rolled_back() -> Plan:
+    return planned(facts(), "rollback_workload")
+
+
+def applied_by(manager: str, *path: str) -> list[dict[str, Any]]:
+    fields: dict[str, Any] = {}
+    for part in reversed(path):
+        fields = {f"f:{part}": fields}
+    return [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]
+
+
+CR = [{"controller": True, "kind": "Rollout", "name": "web"}]
+RS = [{"controller": True, "kind": "ReplicaSet", "name": "web"}]
+TEMPLATE = ("spec", "template", "spec")
+ALLOW = (Decision.ALLOW, None)
+Check = Callable[[Situation], Verdict]
+CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
+    ("nobody paused", pause.check, {}, *ALLOW),
+    ("all paused", pause.check, {"pauses": paused("all")}, Decision.HOLD, Reason.PAUSED),
+    ("the cluster paused", pause.check, {"pauses": paused("cluster:c")}, Decision.HOLD, Reason.PAUSED),
+    ("the namespace paused", pause.check, {"pauses": paused("namespace:shop")}, Decision.HOLD, Reason.PAUSED),
+    ("the rule paused", pause.check, {"pauses": paused("rule:r")}, Decision.HOLD, Reason.PAUSED),
+    ("another namespace paused", pause.check, {"pauses": paused("namespace:db")}, *ALLOW),
+    ("a pause that is over", pause.check, {"pauses": paused("all", -MINUTE)}, *ALLOW),
+    ("a pause that is not over", pause.check, {"pauses": paused("all", MINUTE)}, Decision.HOLD, Reason.PAUSED),
+    ("fresh", freshness.check, {}, *ALLOW),
+    ("nothing open", freshness.check, {"episodes": (episode(open_=False),)}, Decision.HOLD, Reason.NOT_ACTIVE),
+    ("stale and unknown", freshness.check, {"episodes": (episode(confirmed=-2 * HOUR),), "activity": Activity.UNKNOWN}, Decision.HOLD, Reason.NOT_ACTIVE),
+    ("stale, and Alertmanager confirms it", freshness.check, {"episodes": (episode(confirmed=-2 * HOUR),)}, *ALLOW),
+    ("too recent", freshness.check, {"pending": 15 * MINUTE}, Decision.HOLD, Reason.TOO_RECENT),
+    ("recent enough", freshness.check, {"pending": 10 * MINUTE}, *ALLOW),
+    ("active", activity.check, {}, *ALLOW),
+    ("silenced", activity.check, {"activity": Activity.SILENCED}, Decision.HOLD, Reason.SILENCED),
+    ("inhibited by Alertmanager", activity.check, {"activity": Activity.INHIBITED}, Decision.HOLD, Reason.INHIBITED),
+    ("not listed", activity.check, {"activity": Activity.NOT_LISTED}, Decision.HOLD, Reason.NOT_ACTIVE),
+    ("Alertmanager unknown", activity.check, {"activity": Activity.UNKNOWN}, Decision.HOLD, Reason.UNKNOWN_FACT),
+    ("started long ago", grace.check, {}, *ALLOW),
+    ("just started, old alert", grace.check, {"started_at": T - MINUTE}, Decision.HOLD, Reason.STARTUP_GRACE),
+    ("just started, new alert", grace.check, {"started_at": T - MINUTE, "episodes": (episode(timedelta()),)}, *ALLOW),
+    ("grace is over", grace.check, {"started_at": T - 2 * MINUTE}, *ALLOW),
+    ("in scope", scope.check, {}, *ALLOW),
+    ("out of scope", scope.check, {"in_scope": False}, Decision.DENY, Reason.OUT_OF_SCOPE),
+    ("an ordinary namespace", protection.check, {}, *ALLOW),
+    ("kube-system", protection.check, {"target": replace(WEB, namespace="kube-system")}, Decision.DENY, Reason.PROTECTED_TARGET),
+    ("a root in monitoring", protection.check, {"root": replace(WEB, namespace="monitoring")}, Decision.DENY, Reason.PROTECTED_TARGET),
+    ("our own namespace", protection.check, {"own_namespace": "shop"}, Decision.DENY, Reason.PROTECTED_TARGET),
+    ("lifted for exactly it", protection.check, {"own_namespace": "shop", "lifted": frozenset({str(WEB)})}, *ALLOW),
+    ("no annotation", opt_out.check, {}, *ALLOW),
+    ("disabled", opt_out.check, annotated("target", disabled="true"), Decision.DENY, Reason.OPTED_OUT),
+    ("disabled: false", opt_out.check, annotated("target", disabled="false"), *ALLOW),
+    ("its namespace disabled", opt_out.check, annotated("namespace", disabled="True"), Decision.DENY, Reason.OPTED_OUT),
+    ("this action denied", opt_out.check, annotated("target", deny="x, restart_workload"), Decision.DENY, Reason.OPTED_OUT),
+    ("another action denied", opt_out.check, annotated("target", deny="rollback_workload"), *ALLOW),
+    ("paused until later", opt_out.check, annotated("target", paused_until="2026-05-01T13:00:00Z"), Decision.HOLD, Reason.OPTED_OUT),
+    ("paused until before", opt_out.check, annotated("target", paused_until="2026-05-01T11:00:00Z"), *ALLOW),
+    ("paused until who knows", opt_out.check, annotated("target", paused_until="tomorrow"), Decision.HOLD, Reason.OPTED_OUT),
+    ("paused until without a zone", opt_out.check, annotated("target", paused_until="2026-05-01T11:00:00"), Decision.HOLD, Reason.OPTED_OUT),
+    ("namespace unknown", opt_out.check, {"facts": replace(facts(), namespace=Unknown("RBAC"))}, Decision.HOLD, Reason.UNKNOWN_FACT),
+    ("nobody owns it", ownership.check, {"plan": rolled_back()}, *ALLOW),
+    ("Argo CD", ownership.check, owned(annotations={"argocd.argoproj.io/tracking-id": "x"}), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("Flux", ownership.check, owned(labels={"kustomize.toolkit.fluxcd.io/name": "x"}), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("Flux by managedFields", ownership.check, owned(managedFields=applied_by("kustomize-controller", *TEMPLATE)), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("another manager", ownership.check, owned(managedFields=applied_by("kubectl", *TEMPLATE)), *ALLOW),
+    ("Argo CD, but not the template", ownership.check, owned(managedFields=applied_by("argocd-controller", "spec", "replicas")), *ALLOW),
+    ("Argo CD may be allowed", ownership.check, {**owned(annotations={"argocd.argoproj.io/tracking-id": "x"}), "owners": {"gitops": "allow"}}, *ALLOW),
+    ("a restart under Argo CD", ownership.check, {**owned(annotations={"argocd.argoproj.io/tracking-id": "x"}), "plan": planned(facts())}, *ALLOW),
+    ("Helm warns", ownership.check, owned(labels={"app.kubernetes.io/managed-by": "Helm"}), *ALLOW),
+    ("Helm refused", ownership.check, {**owned(labels={"app.kubernetes.io/managed-by": "Helm"}), "owners": {"helm": "refuse"}}, Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a custom resource", ownership.check, {**owned(ownerReferences=CR), "plan": planned(facts())}, Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a ReplicaSet", ownership.check, owned(ownerReferences=RS), *ALLOW),
+    ("no unless", inhibition.check, {}, *ALLOW),
+    ("unless fires", inhibition.check, {"inhibitor": "DatabaseDown"}, Decision.HOLD, Reason.INHIBITED),
+    ("unless unknown", inhibition.check, {"inhibitor": Unknown("down")}, Decision.HOLD, Reason.UNKNOWN_FACT),
+    ("when holds", preconditions.check, {}, *ALLOW),
+    ("when returns nothing", preconditions.check, {"unmet": (("up", None),)}, Decision.HOLD, Reason.PRECONDITION),
+    ("when unknown", preconditions.check, {"unmet": (("up", Unknown("down")),)}, Decision.HOLD, Reason.UNKNOWN_FACT),
+    ("act needs no approval", approval.check, {}, *ALLOW),
+    ("approve asks", approval.check, {"mode": "approve"}, Decision.APPROVE, Reason.APPROVAL_REQUIRED),
+    ("approved", approval.check, {"mode": "approve", "approved_digest": planned(facts()).digest}, *ALLOW),
+    ("approved another plan", approval.check, {"mode": "approve", "approved_digest": "sha256:x"}, Decision.APPROVE, Reason.APPROVAL_REQUIRED),
+    ("mode act", mode.check, {}, *ALLOW),
+    ("mode observe", mode.check, {"mode": "observe"}, Decision.DENY, Reason.OBSERVE_MODE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "check", "given", "decision", "reason"), CASES, ids=[case[0] for case in CASES])
+def test_a_guard(name: str, check: Check, given: dict[str, Any], decision: Decision, reason: Reason | None) -> None:
+    verdict = check(situation(**given))
+    assert (verdict.decision, verdict.reason) == (decision, reason)
+    assert (verdict.retry_after is not None) == (decision is Decision.HOLD)
+    assert bool(verdict.why) or decision is Decision.ALLOW
+
+
+def test_every_guard_of_the_pipeline_is_tested_here() -> None:
+    tested = {check for _, check, *_ in CASES}
+    assert {*pipeline.FIRST, *pipeline.SECOND, *pipeline.UNDO} <= tested
+
+
+def test_the_first_pass_looks_at_no_facts() -> None:
+    verdicts = pipeline.ask(pipeline.FIRST, situation(facts=None, plan=None))
+    assert {verdict.decision for verdict in verdicts} == {Decision.ALLOW}
+
+
+def test_warnings_are_said_though_allowed() -> None:
+    assert "allowed by policy" in ownership.check(situation(**owned(labels={"app.kubernetes.io/managed-by": "Helm"}))).why
+
+
+def test_a_cluster_scoped_target_is_in_no_protected_namespace() -> None:
+    node = Target("c", "Node", "", "n1", "u")
+    assert protection.check(situation(target=node, root=node)).decision is Decision.ALLOW

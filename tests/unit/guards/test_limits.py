@@ -1,0 +1,104 @@
+"""Limits: decided from what the begin transaction read; no interleaving exceeds one."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediator.guards import limits
+from remediator.guards.situation import ProcessLimits, RuleLimits
+from remediator.model.usage import Charge, Rate, Usage
+from remediator.model.verdict import Decision, Reason, strongest
+from tests.unit.guards.test_guards import situation
+from tests.unit.objects import MINUTE, WEB, T
+
+HOUR = timedelta(hours=1)
+FREE = ProcessLimits(root=(), namespace=(), everything=())
+
+
+def charge(
+    ago: timedelta,
+    remediation: str = "r-0",
+    rule: str = "r",
+    root: str = WEB.key,
+    namespace: str = "shop",
+    action: str = "restart_workload",
+) -> Charge:
+    return Charge(remediation, rule, action, namespace, root, root, T - ago)
+
+
+def usage(*charges: Charge, **more: Any) -> Usage:
+    given: dict[str, Any] = {"locks": {}, "charges": charges, "in_flight": 0, "ended": None}
+    return Usage(**(given | more))
+
+
+def reasons(used: Usage, **more: Any) -> set[Reason]:
+    return {v.reason for v in limits.decide(situation(**more), used) if v.reason}
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "more", "expected"),
+    [
+        ("nothing used", usage(), {}, set()),
+        ("a lock of another", usage(locks={WEB.key: "r-9"}), {}, {Reason.TARGET_BUSY}),
+        ("a lock of its own", usage(locks={WEB.key: "r-1"}), {}, set()),
+        ("cooldown", usage(ended=T - 5 * MINUTE), {}, {Reason.COOLDOWN}),
+        ("cooldown is over", usage(ended=T - 15 * MINUTE), {}, set()),
+        ("rungs do not cool down", usage(charge(MINUTE, "r-1"), ended=T - MINUTE), {}, set()),
+        ("attempts left", usage(charge(HOUR), charge(2 * HOUR)), {}, set()),
+        ("attempts spent", usage(*[charge(n * HOUR) for n in (1, 2, 3)]), {}, {Reason.GAVE_UP}),
+        ("attempts of long ago", usage(*[charge(n * HOUR) for n in (1, 2, 7)]), {}, set()),
+        ("another rule's attempts", usage(*[charge(n * HOUR, rule="x") for n in (1, 2, 3)]), {}, set()),
+        ("another root's attempts", usage(*[charge(n * HOUR, root="x") for n in (1, 2, 3)]), {}, set()),
+        ("the step's own attempts", usage(charge(HOUR)), {"step_attempts": (Rate(1, 2 * HOUR),)}, {Reason.GAVE_UP}),
+        ("another step's attempts", usage(charge(HOUR, action="x")), {"step_attempts": (Rate(1, 2 * HOUR),)}, set()),
+        ("the root's rate", usage(*[charge(n * MINUTE, rule="x") for n in range(8)]), {"process": ProcessLimits(namespace=())}, {Reason.RATE_LIMITED}),
+        ("the namespace's rate", usage(*[charge(n * MINUTE, rule="x", root="y") for n in range(5)]), {}, {Reason.RATE_LIMITED}),
+        ("the global rate", usage(*[charge(n * MINUTE, rule="x", root="y", namespace="z") for n in range(10)]), {}, {Reason.RATE_LIMITED}),
+        ("the action's rate", usage(charge(MINUTE, rule="x", root="y", namespace="z")), {"process": ProcessLimits(action=(Rate(1, HOUR),))}, {Reason.RATE_LIMITED}),
+        ("the rule's rate", usage(charge(MINUTE, root="y", namespace="z")), {"limits": RuleLimits(per_rule=(Rate(1, HOUR),))}, {Reason.RATE_LIMITED}),
+        ("several windows, the longer binds", usage(charge(50 * MINUTE, root="y", namespace="z")), {"limits": RuleLimits(per_rule=(Rate(2, MINUTE), Rate(1, HOUR)))}, {Reason.RATE_LIMITED}),
+        ("in flight", usage(in_flight=2), {}, {Reason.TOO_MANY_IN_FLIGHT}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_limit(name: str, used: Usage, more: dict[str, Any], expected: set[Reason]) -> None:
+    assert reasons(used, **more) == expected
+
+
+def test_gave_up_is_an_end_and_a_rate_is_a_hold_until_it_frees() -> None:
+    spent = limits.decide(situation(process=FREE), usage(*[charge(n * HOUR) for n in (1, 2, 3)]))
+    assert strongest(spent).decision is Decision.DENY
+    held = strongest(limits.decide(situation(), usage(*[charge(n * MINUTE, rule="x", root="y") for n in (10, 20, 30, 40, 50)])))
+    assert (held.decision, held.retry_after) == (Decision.HOLD, 10 * MINUTE)
+
+
+def test_a_rate_of_zero_never_frees() -> None:
+    never = strongest(limits.decide(situation(process=ProcessLimits(everything=(Rate(0, HOUR),))), usage()))
+    assert (never.decision, never.reason) == (Decision.DENY, Reason.RATE_LIMITED)
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from("abc"), st.sampled_from(["shop", "db"])), max_size=60))
+def test_no_order_of_begins_exceeds_a_limit(tries: list[tuple[int, str, str]]) -> None:
+    """Every begin that `decide` allows is charged; afterwards no window holds more than its limit."""
+    process = ProcessLimits(root=(Rate(2, HOUR),), namespace=(Rate(3, HOUR),), everything=(Rate(4, HOUR), Rate(6, 3 * HOUR)))
+    charges: list[Charge] = []
+    for number, (minute, root, namespace) in enumerate(sorted(tries)):
+        now = T + minute * MINUTE
+        target = type(WEB)("c", "Deployment", namespace, root)
+        seen = situation(now=now, remediation=f"r-{number}", target=target, root=target, process=process)
+        if strongest(limits.decide(seen, usage(*charges))).decision is Decision.ALLOW:
+            charges.append(Charge(f"r-{number}", "r", "restart_workload", namespace, target.key, target.key, now))
+    for rate, key in ((Rate(2, HOUR), "root_key"), (Rate(3, HOUR), "namespace"), (Rate(4, HOUR), ""), (Rate(6, 3 * HOUR), "")):
+        for last in charges:
+            window = [c for c in charges if last.at - rate.window < c.at <= last.at]
+            same = [c for c in window if not key or getattr(c, key) == getattr(last, key)]
+            assert len(same) <= rate.count
+
+
+def test_the_fullest_limit_of_each_scope() -> None:
+    charges = [charge(MINUTE), charge(2 * MINUTE), charge(90 * MINUTE, root="x")]
+    shown = limits.fullest(ProcessLimits(), {"r": (Rate(4, HOUR),)}, charges, T)
+    assert shown == {"target": 2 / 8, "rule": 2 / 4, "action": 0.0, "namespace": 2 / 5, "global": 2 / 10}
