@@ -67,12 +67,8 @@ async def test_a_repeat_while_the_first_is_still_running_joins_it(world: World) 
 
 
 async def test_two_rules_for_one_target_act_one_after_the_other() -> None:
-    world = await World(
-        rules(
-            RESTART.replace("attempts:", "cooldown: 0s, attempts:"), RESTART.replace("Leak", "Slow").replace("restart,", "other,")
-        )
-    ).start()
-    world.leak()
+    always = "match: ['alertname=\"{0}\"'], steps: [{{action: restart_workload, if: always}}]"
+    world = await World(rules(f"name: one, {always.format('Leak')}", f"name: two, {always.format('Slow')}")).start()
     await world.deliver("Leak")
     await world.deliver("Slow")
     await world.run(MINUTE)
