@@ -24,10 +24,10 @@ check: install  ## lint, format, types, import arrows, generated files, all test
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/remediator check rules/
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile
 
 docs: install  ## write the generated pages
-	@for page in schema actions reasons metrics states rbac; do \
+	@for page in schema actions reasons metrics states rbac settings rules; do \
 	  case $$page in schema) file=rules.schema.json;; rbac) file=rbac.yaml;; *) file=$$page.md;; esac; \
 	  .venv/bin/remediator generate $$page > docs/reference/$$file; done
 
@@ -36,4 +36,4 @@ format: install
 	.venv/bin/ruff format .
 
 bench: install  ## measure; writes docs/performance.md
-	$(PY) bench/run.py
+	$(PY) -m bench.run

@@ -1,6 +1,6 @@
 """Measures, as ratios against a named baseline in the same run, and writes docs/performance.md.
 
-Usage: python bench/run.py [SECONDS]   seconds of load per case (default 4)
+Usage: python -m bench.run [SECONDS]   seconds of load per case (default 4)
 """
 
 import asyncio
@@ -8,10 +8,12 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
+from bench import act
 from remediator import app as daemon
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
@@ -140,11 +143,35 @@ def matching(count: int) -> float:
     return (time.perf_counter() - started) / rounds
 
 
+def triaged(seconds: float) -> float:
+    """Alerts a second from the first POST until the last one is triaged, for a burst that takes so long to accept."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=serve, args=("remediator", theirs, folder))
+        process.start()
+        try:
+            url = ours.recv()
+            started = time.monotonic()
+            count = uvloop.run(load(url, 20, seconds)) * seconds
+            while True:
+                with urllib.request.urlopen(f"{url}/api/v1/counts") as answer:
+                    counts = json.load(answer)
+                if not counts["webhooks"]["waiting"] and not counts["episodes"].get("pending"):
+                    return count / (time.monotonic() - started)
+                time.sleep(0.05)
+        finally:
+            process.kill()
+            process.join()
+
+
 def start_up() -> tuple[float, float]:
-    """Seconds until ready, and idle RSS in MB, of the daemon as shipped (an empty in-memory journal, no rules)."""
+    """Seconds until ready, and idle RSS in MB, of the daemon as shipped, for a real cluster (a kubeconfig), without rules."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "c.yaml"
-        config.write_text(f"journal: sqlite:///{folder}/j.db\nweb: {{listen: '127.0.0.1:0'}}\ncluster: {{kind: sandbox}}\n")
+        cluster = kubeconfig(folder, "http://127.0.0.1:9")
+        config.write_text(
+            f"journal: sqlite:///{folder}/j.db\nweb: {{listen: '127.0.0.1:0'}}\ncluster: {{kubeconfig: {cluster}}}\n"
+        )
         started = time.perf_counter()
         command = [sys.executable, "-m", "remediator", "serve", "--config", str(config)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -154,33 +181,54 @@ def start_up() -> tuple[float, float]:
                     break
             ready = time.perf_counter() - started
             time.sleep(2)
-            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            size = rss(process.pid)
             process.terminate()
             process.stderr.read()
-        return ready, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return ready, size
+
+
+def rss(pid: int) -> float:
+    """Resident memory in MB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
     rows = []
     for per_post in (1, 20):
-        rates = {kind: accepted(kind, per_post, seconds) for kind in ("bare", "commit", "remediator")}
+        rounds = [{kind: accepted(kind, per_post, seconds) for kind in ("bare", "commit", "remediator")} for _ in range(3)]
         for name, baseline in (
             ("a bare handler that reads and decodes", "bare"),
             ("the same with one fsync'd commit per request", "commit"),
         ):
-            ratio = rates["remediator"] / rates[baseline]
-            rows.append(
-                f"| alerts/s accepted, {per_post} per POST | {rates['remediator']:.0f} | {name} | {rates[baseline]:.0f} | {ratio:.2f} |"
-            )
+            ratios = sorted(each["remediator"] / each[baseline] for each in rounds)
+            ours, theirs = (statistics.median(each[kind] for each in rounds) for kind in ("remediator", baseline))
+            shown = f"{ratios[1]:.2f} ({ratios[0]:.2f} to {ratios[2]:.2f})"
+            rows.append(f"| alerts/s accepted, {per_post} per POST | {ours:.0f} | {name} | {theirs:.0f} | {shown} |")
     few, many = matching(10), matching(10_000)
     rows.append(f"| µs to match an alert, 10 000 rules | {many * 1e6:.1f} | 10 rules | {few * 1e6:.1f} | {many / few:.2f} |")
-    ready, rss = start_up()
-    text = "# Performance\n\nWritten by `make bench`: one run, one machine, the load generator beside the server; read the ratios.\n\n"
+    acted = act.measure()
+    rows.append(
+        f"| ms from POST to the first API write, median at {act.RATE} alerts/s | {acted.median:.0f} (p95 {acted.p95:.0f}) "
+        f"| one PATCH round trip | {acted.patch:.1f} | {acted.median / acted.patch:.1f} |"
+    )
+    ready, size = start_up()
+    text = "# Performance\n\nWritten by `make bench` (three rounds of each case, medians; the load generator shares the machine's cores with "
+    text += "the server: read the ratios, not the figures).\n\n"
     text += "| what | remediator | baseline | baseline's figure | ratio |\n|---|---|---|---|---|\n" + "\n".join(rows)
-    text += f"\n\nStart-up until ready: {ready:.2f} s. Idle RSS: {rss:.0f} MB (sandbox cluster; no rules).\n"
+    text += f"\n\nA burst of 20 alerts per POST is accepted first and triaged after; both together: {triaged(seconds):.0f} alerts/s.\n\n"
+    text += f"Start-up until ready: {ready:.2f} s. RSS: {size:.0f} MB idle, {acted.rss:.0f} MB after {acted.count} acts on a real API server.\n"
+    text += "\n" + NOTES
     (ROOT / "docs" / "performance.md").write_text(text)
     print(text)
+
+
+NOTES = """\
+What a profile showed: with one row per alert, encoding alerts again was the cost of accepting, so a webhook is stored as it
+came. Then the journal's thread waited for its turn (5 ms by default in CPython) more than for the disk, so the interpreter
+switches sooner, and a crowd of webhooks shares each commit. What is left is aiohttp's own work per request, decoding, and the
+disk.
+"""
 
 
 if __name__ == "__main__":

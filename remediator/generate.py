@@ -1,18 +1,23 @@
-"""What follows from the definitions: JSON Schema, RBAC, and the reference pages of actions, reasons, metrics and states."""
+"""What follows from the definitions: JSON Schema, RBAC, and the reference pages: actions, reasons, metrics, states, keys."""
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
+from pydantic import BaseModel
 
 from .actions import ACTIONS
 from .cluster.objects import LISTED, READABLE
+from .model.duration import format_duration
 from .model.remediation import LIVE, TRANSITIONS
+from .model.usage import Rate
 from .model.verdict import REASONS
 from .rules.loader import load
 from .rules.schema import RuleFile
+from .settings import Settings
 from .telemetry import METRICS
 
 ALWAYS = [
@@ -30,9 +35,9 @@ def rbac(paths: Sequence[Path]) -> str:
     """A ClusterRole with what the rules' actions need (every action's, where no rules are given); rules that only observe need no writes."""
     used = set(ACTIONS)
     if paths:
-        rules = load(paths)
-        modes = {name: override.mode for override in rules.overrides for name in override.rules if override.mode}
-        acting = [s.rule for s in rules.sources if modes.get(s.rule.name, s.rule.mode) != "observe"]
+        loaded = load(paths)
+        modes = {name: override.mode for override in loaded.overrides for name in override.rules if override.mode}
+        acting = [s.rule for s in loaded.sources if modes.get(s.rule.name, s.rule.mode) != "observe"]
         used = {step.action for rule in acting for step in rule.steps}
     needed: dict[tuple[str, str], set[str]] = {(group, resource): set(verbs) for group, resource, verbs in ALWAYS}
     for name in sorted(used):
@@ -78,6 +83,56 @@ def metrics(_paths: Sequence[Path]) -> str:
     return "# Metrics\n\n| metric | type | labels | means |\n|---|---|---|---|\n" + "".join(rows)
 
 
+def settings(_paths: Sequence[Path]) -> str:
+    """Every process setting."""
+    return "# Settings\n\nOf the file that `serve --config` reads; `remediator init` writes one.\n\n" + _keys(Settings)
+
+
+def rules(_paths: Sequence[Path]) -> str:
+    """Every key of a rule file."""
+    return "# Rule files\n\n" + _keys(RuleFile)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return "| key | default | means |\n|---|---|---|\n" + "".join(
+        f"| `{path}` | {default} | {text} |\n" for path, default, text in _rows(model, "")
+    )
+
+
+def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
+    """(path, default, description) of a model's fields and of the models within; lists are written `key[]`."""
+    out: list[tuple[str, str, str]] = []
+    for name, field in model.model_fields.items():
+        inner = [m for m in _models(field.annotation) if m is not model]
+        many = inner and "tuple" in str(field.annotation)
+        path = f"{prefix}{field.alias or name}{'[]' if many else ''}"
+        out.append((path, _default(field, bool(inner)), (field.description or "").replace("|", "\\|")))
+        for child in inner:
+            out += _rows(child, f"{path}.")
+    return out
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _default(field: Any, nested: bool) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or (nested and not isinstance(value, str)) or value in ("", (), {}):
+        return "-"
+    if isinstance(value, timedelta):
+        return f"`{format_duration(value)}`"
+    if isinstance(value, tuple):
+        return ", ".join(
+            f"`{item.count}/{format_duration(item.window)}`" if isinstance(item, Rate) else f"`{item}`" for item in value
+        )
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
 def states(_paths: Sequence[Path]) -> str:
     """The state diagram of a remediation."""
     arrows = "".join(f"    {state} --> {after}: {event}\n" for (state, event), after in TRANSITIONS.items())
@@ -92,4 +147,6 @@ PAGES: dict[str, Callable[[Sequence[Path]], str]] = {
     "reasons": reasons,
     "metrics": metrics,
     "states": states,
+    "settings": settings,
+    "rules": rules,
 }

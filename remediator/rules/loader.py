@@ -99,7 +99,7 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
                     )
                 )
             for r, rule in enumerate(group.rules):
-                raw = merge(document.data["groups"][g].get("defaults") or {}, document.data["groups"][g]["rules"][r])
+                raw = document.data["groups"][g]["rules"][r]  # `_merge_defaults` has merged them
                 loc: Loc = ("groups", g, "rules", r)
                 found += _check_rule(rule, document, loc)
                 sources.append(Source(rule, group, raw, document.path, document.finding((*loc, "name"), "", "").line))
@@ -147,6 +147,9 @@ def _not_yet(document: Document, value: Any, loc: Loc) -> list[Finding]:
             if key in LATER and "with" not in loc:
                 message = f"`{key}` is not supported yet ({LATER[key]}); remove it, or the rule would promise what nothing keeps"
                 found.append(document.finding(place, "not-supported-yet", message, at_key=True))
+            elif key == "target" and child in ("node", "none"):
+                message = f"`target: {child}` is not supported yet: no action of this version takes one"
+                found.append(document.finding(place, "not-supported-yet", message))
             else:
                 found += _not_yet(document, child, place)
     elif isinstance(value, list):

@@ -245,3 +245,4 @@ LATER = {
     "keda": "KEDA ownership",
     "vpa": "VPA ownership",
 }
+NOT_BOUND = "time windows, blast radius, replaceability, storm, breaker, growing cooldown, timed undo"  # defaults of the format

@@ -63,7 +63,7 @@ class World:
             self.cluster.set_image("Deployment", self.namespace, "web", image)
 
     async def look(self, target: Target | None = None, climb: bool = True) -> Facts:
-        now = datetime.now(UTC)  # noqa: TID251
+        now = datetime.now(UTC)
         facts: Facts = await self.cluster.observe(target or self.target, climb, SIGHTS, now)
         return facts
 
@@ -102,7 +102,7 @@ def pods(facts: Facts) -> tuple[Any, ...]:
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     if request.param == "sandbox":
-        sandbox = SandboxCluster(lambda: datetime.now(UTC))  # noqa: TID251
+        sandbox = SandboxCluster(lambda: datetime.now(UTC))
         built = World(sandbox, namespace, None)
         built.create("Deployment", "web")
         yield built
@@ -263,7 +263,7 @@ def test_every_readable_kind_has_its_path() -> None:
 
 
 async def test_the_sandbox_says_what_it_cannot() -> None:
-    sandbox = SandboxCluster(lambda: datetime.now(UTC))  # noqa: TID251
+    sandbox = SandboxCluster(lambda: datetime.now(UTC))
     with pytest.raises(Unsupported):
         await sandbox.apply(Call("delete", Target("c", "Pod", "n", "p"), ()), "x", "1")
     with pytest.raises(Unsupported):

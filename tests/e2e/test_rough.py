@@ -70,7 +70,7 @@ def test_an_alertmanager_that_is_down_holds(stack: Stack, namespace: str) -> Non
 
 
 def webhook(first: int, count: int, namespace: str) -> dict[str, object]:
-    now = datetime.now(UTC).isoformat()  # noqa: TID251
+    now = datetime.now(UTC).isoformat()
     alerts = [
         {"status": "firing", "labels": {"alertname": "Flood", "namespace": namespace, "pod": f"p{n}"}, "annotations": {},
          "startsAt": now, "endsAt": "0001-01-01T00:00:00Z", "fingerprint": f"{n:016x}"}

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -196,3 +198,76 @@ def test_bad_settings_are_all_shown(tmp_path: Path) -> None:
 def test_secrets_are_not_printed(tmp_path: Path) -> None:
     assert "am-secret" not in repr(settings(tmp_path))
     assert settings(tmp_path).settle == timedelta(0)
+
+
+async def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert), "-days", "1",
+               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    web = {"listen": "127.0.0.1:0", "tls_cert": str(cert), "tls_key": str(key)}
+    trusting = ssl.create_default_context(cafile=str(cert))
+    async with running(settings(tmp_path, web=web)) as app, aiohttp.ClientSession() as session:
+        assert app.url.startswith("https://")
+        async with session.get(f"{app.url}/readyz", ssl=trusting) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize(("proxies", "status"), [(["127.0.0.1"], 200), (["10.0.0.1"], 401)])
+async def test_a_header_names_the_operator_only_from_a_trusted_proxy(tmp_path: Path, proxies: list[str], status: int) -> None:
+    web = {"listen": "127.0.0.1:0", "trusted_proxy_header": "X-User", "trusted_proxies": proxies}
+    async with running(settings(tmp_path, web=web)) as app, aiohttp.ClientSession(app.url) as session:
+        pause = {"scope": "all", "reason": "a look"}
+        async with session.post("/api/v1/pauses", json=pause, headers={"X-User": "ada"}) as answer:
+            assert answer.status == status
+            if status == 200:
+                assert (await answer.json())["by"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/remediations/r-nobody", None, 404),
+        ("POST", "/remediations/r-nobody/approve", {}, 409),
+        ("POST", "/remediations/r-nobody/retry", {}, 409),
+        ("POST", "/remediations/r-nobody/explode", {}, 404),
+        ("POST", "/pauses", {"scope": "all"}, 400),
+        ("POST", "/pauses", {"scope": "galaxy", "reason": "x"}, 400),
+        ("POST", "/pauses", {"scope": "all", "reason": "x", "for": "soon"}, 400),
+        ("DELETE", "/pauses/all", None, 404),
+        ("POST", "/explain", {}, 404),
+        ("POST", "/explain", {"fingerprint": "nobody"}, 404),
+        ("POST", "/explain", {"alert": {"labels": 3}}, 404),
+        ("POST", "/explain", {"alert": {"labels": {"alertname": "A"}}}, 200),
+        ("GET", "/remediations?limit=nonsense", None, 200),
+        ("GET", "/counts", None, 200),
+    ],
+)
+async def test_the_api_answers_in_words(http: aiohttp.ClientSession, method: str, path: str, body: object, status: int) -> None:
+    async with http.request(method, f"/api/v1{path}", json=body, headers=ME) as answer:
+        assert answer.status == status
+        if status >= 400 and status != 404:
+            assert (await answer.json())["error"]
+
+
+async def test_the_same_alert_twice_in_one_webhook_is_one_episode(http: aiohttp.ClientSession) -> None:
+    body = json.loads(FIRING)
+    body["alerts"] *= 3
+    async with http.post("/webhook", json=body, headers=AM) as answer:
+        assert await answer.json() == {"stored": 3}
+    async with http.get("/api/v1/episodes", headers=ME) as answer:
+        (row,) = await answer.json()
+    assert row["deliveries"] == 3
+
+
+async def test_no_secret_reaches_the_api_the_metrics_or_the_journal(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as app, aiohttp.ClientSession(app.url) as session:
+        await (await session.post("/webhook", data=FIRING, headers=AM)).read()
+        shown = ""
+        for path in ("/api/v1/episodes", "/api/v1/remediations", "/api/v1/rules", "/metrics"):
+            async with session.get(path, headers=ME) as answer:
+                shown += await answer.text()
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("j.db*"))
+    for secret in ("am-secret", "me-secret"):
+        assert secret not in shown
+        assert secret.encode() not in stored

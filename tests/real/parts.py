@@ -312,14 +312,14 @@ class AlertmanagerServer:
 
     def fire(self, labels: Mapping[str, str], ended: bool = False, starts: datetime | None = None) -> None:
         """An alert that fires for five minutes, or the same, ended now."""
-        now = datetime.now(UTC)  # noqa: TID251
+        now = datetime.now(UTC)
         starts = starts or (now - timedelta(minutes=1) if ended else now)
         ends = now if ended else now + timedelta(minutes=5)
         self.ask("POST", "/api/v2/alerts", [{"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}])
 
     def silence(self, labels: Mapping[str, str]) -> None:
         """Silences what has these labels, for an hour."""
-        now = datetime.now(UTC)  # noqa: TID251
+        now = datetime.now(UTC)
         matchers = [{"name": k, "value": v, "isRegex": False, "isEqual": True} for k, v in labels.items()]
         times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
         self.ask("POST", "/api/v2/silences", {"matchers": matchers, **times, "createdBy": "t", "comment": "t"})

@@ -1,0 +1,198 @@
+"""From an alert's POST to the first write at a real API server, under a steady load of other alerts.
+
+Times of writes are the API server's own, from its audit log.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+from tests.real.parts import ControlPlane, free_port, until
+
+RATE = 100
+SECONDS = 12
+TARGETS = 36
+NAMESPACE = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """Milliseconds from POST to write, of one PATCH round trip, and the daemon's memory in MB after it."""
+
+    median: float
+    p95: float
+    patch: float
+    count: int
+    rss: float
+
+
+class FakeAlertmanager:
+    """Lists every alert as active: what the daemon asks before it acts."""
+
+    def __init__(self) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                filters = parse_qs(urlsplit(self.path).query).get("filter", [])
+                labels = {text.split("=")[0]: text.split("=", 1)[1].strip('"') for text in filters}
+                listed = [
+                    {"fingerprint": fingerprint(labels.get("deployment", "")), "status": {"state": "active"}, "labels": labels}
+                ]
+                body = json.dumps(listed).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def fingerprint(name: str) -> str:
+    return f"f-{name}"
+
+
+def settings(folder: Path, plane: ControlPlane, alertmanager: str, port: int) -> Path:
+    rules = {
+        "version": 1,
+        "groups": [
+            {
+                "name": "bench",
+                "scope": {"namespaces": [NAMESPACE]},
+                "defaults": {"mode": "act", "escalate": {"to": ["log"]}},
+                "rules": [
+                    {
+                        "name": "restart",
+                        "match": ['alertname="Bench"'],
+                        "limits": {"in_flight": 1000, "per_rule": "1000/1h"},
+                        "steps": [{"action": "restart_workload", "if": "always"}],
+                    }
+                ],
+            }
+        ],
+    }
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
+    (folder / "token").write_text("t\n")
+    config = {
+        "rules": [str(folder / "rules.yaml")],
+        "journal": f"sqlite:///{folder}/j.db",
+        "web": {"listen": f"127.0.0.1:{port}"},
+        "sources": [{"name": "am", "token_file": str(folder / "token"), "alertmanager": alertmanager}],
+        "cluster": {"kubeconfig": str(plane.kubeconfig), "qps": 500},
+        "settle": "0s",
+        "startup_grace": "0s",
+        "limits": {"namespace": "1000/1h", "all": "1000/1h"},
+    }
+    (folder / "c.yaml").write_text(yaml.safe_dump(config))
+    return folder / "c.yaml"
+
+
+def post(url: str, name: str, deployment: str) -> None:
+    alert = {
+        "status": "firing", "labels": {"alertname": name, "namespace": NAMESPACE, "deployment": deployment}, "annotations": {},
+        "startsAt": datetime.now(UTC).isoformat(), "endsAt": "0001-01-01T00:00:00Z", "fingerprint": fingerprint(deployment),
+    }  # fmt: skip
+    body = json.dumps({"version": "4", "status": "firing", "alerts": [alert]}).encode()
+    request = urllib.request.Request(f"{url}/webhook", body, {"Authorization": "Bearer t"})
+    with urllib.request.urlopen(request) as answer:
+        answer.read()
+
+
+def offer(url: str) -> dict[str, float]:
+    """RATE alerts a second, of which some match; when each of those was posted."""
+    posted: dict[str, float] = {}
+    every = RATE * SECONDS // TARGETS
+    started = time.time()
+
+    def lane(first: int) -> None:
+        for number in range(first, RATE * SECONDS, LANES):
+            time.sleep(max(0.0, started + number / RATE - time.time()))
+            matching, index = number % every == 0, number // every
+            if matching and index < TARGETS:
+                posted[f"web{index}"] = time.time()
+                post(url, "Bench", f"web{index}")
+            else:
+                post(url, "Other", f"other{number}")
+
+    threads = [threading.Thread(target=lane, args=(first,)) for first in range(LANES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return posted
+
+
+LANES = 8
+
+
+def written(plane: ControlPlane, names: set[str]) -> dict[str, float]:
+    """When the API server received the daemon's write of each Deployment."""
+    seen: dict[str, float] = {}
+    for line in plane.audit.read_text().splitlines():
+        if '"patch"' not in line:
+            continue
+        entry = json.loads(line)
+        if entry.get("userAgent", "").startswith("remediator/") and entry["objectRef"].get("name") in names:
+            at = datetime.fromisoformat(entry["requestReceivedTimestamp"].replace("Z", "+00:00"))
+            seen.setdefault(entry["objectRef"]["name"], at.timestamp())
+    return seen
+
+
+def patch_round_trip(plane: ControlPlane) -> float:
+    """Milliseconds of one PATCH, median of thirty."""
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/web0"
+    took = []
+    for number in range(30):
+        started = time.perf_counter()
+        plane.ask("PATCH", path, {"metadata": {"annotations": {"n": str(number)}}}, kind="application/merge-patch+json")
+        took.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(took)
+
+
+def measure() -> Acted:
+    """Starts a control plane and a daemon, offers the load, and reads the audit log."""
+    from bench.run import rss
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        plane, alertmanager = ControlPlane(folder), FakeAlertmanager()
+        daemon: subprocess.Popen[bytes] | None = None
+        try:
+            plane.start()
+            for number in range(TARGETS):
+                plane.deploy(NAMESPACE, f"web{number}", "web:1", replicas=2)
+            patch = patch_round_trip(plane)
+            config, url = settings(folder, plane, alertmanager.url, port), f"http://127.0.0.1:{port}"
+            command = [sys.executable, "-m", "remediator", "serve", "--config", str(config), "--log-level", "error"]
+            daemon = subprocess.Popen(command)
+            until(lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30)
+            posted = offer(url)
+            writes = until(lambda: len(w := written(plane, set(posted))) == len(posted) and w, "all writes", 60)
+            took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)
+            return Acted(statistics.median(took), took[int(len(took) * 0.95)], patch, len(took), rss(daemon.pid))
+        finally:
+            if daemon is not None:
+                daemon.terminate()
+                daemon.wait()
+            plane.stop()
+            alertmanager.server.shutdown()
+            alertmanager.server.server_close()

@@ -1,0 +1,169 @@
+"""The command line as a person uses it, against a running daemon on the sandbox cluster."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from click.testing import CliRunner, Result
+
+from remediator.__main__ import main as entry
+from remediator.app import App, running
+from remediator.cli import main
+from remediator.cluster.sandbox import SandboxCluster
+from remediator.settings import Settings
+
+RULES = """\
+version: 1
+groups:
+  - name: g
+    scope: {namespaces: [shop]}
+    defaults: {mode: approve, escalate: {to: [log]}}
+    rules:
+      - {name: restart, match: ['alertname="Leak"'], steps: [{action: restart_workload, if: always}]}
+"""
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    (tmp_path / "me").write_text("me-secret\n")
+    (tmp_path / "rules.yaml").write_text(RULES)
+    data = {
+        "rules": [str(tmp_path / "rules.yaml")],
+        "journal": f"sqlite:///{tmp_path}/j.db",
+        "web": {"listen": "127.0.0.1:0"},
+        "operators": [{"name": "me", "token_file": str(tmp_path / "me")}],
+        "cluster": {"kind": "sandbox"},
+        "settle": "0s",
+        "startup_grace": "0s",
+    }
+    async with running(Settings.model_validate(data)) as started:
+        cluster = started.doors.clusters["default"]
+        assert isinstance(cluster, SandboxCluster)
+        cluster.create_workload("Deployment", "shop", "web", "web:1")
+        yield started
+
+
+@pytest.fixture
+def run(app: App, tmp_path: Path) -> Run:
+    async def invoke(*words: str, code: int = 0) -> str:
+        env = {"REMEDIATOR_URL": app.url, "REMEDIATOR_TOKEN_FILE": str(tmp_path / "me")}
+        result: Result = await asyncio.to_thread(CliRunner().invoke, main, list(words), env=env)
+        assert result.exit_code == code or (code and result.exception), result.output + str(result.exception)
+        return result.output + (str(result.exception) if result.exception else "")
+
+    return invoke
+
+
+async def leak(app: App) -> None:
+    now = datetime.now(UTC).isoformat()
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "Leak", "namespace": "shop", "deployment": "web"},
+        "startsAt": now,
+        "fingerprint": "f1",
+    }
+    async with aiohttp.ClientSession(app.url) as http, http.post("/webhook", json={"version": "4", "alerts": [alert]}) as answer:
+        assert answer.status == 200
+
+
+async def waiting(run: Run, state: str) -> str:
+    """The id of the remediation, once it is in that state."""
+    for _ in range(100):
+        rows = json.loads(await run("list", "--json"))
+        if rows and rows[0]["state"] == state:
+            return str(rows[0]["id"])
+        await asyncio.sleep(0.1)
+    raise AssertionError(rows)
+
+
+async def test_from_list_to_approve(app: App, run: Run) -> None:
+    assert "no remediations yet" in await run("list")
+    await leak(app)
+    ident = await waiting(run, "awaiting_approval")
+    assert ident in await run("list", "--state", "awaiting_approval")
+    shown = await run("show", ident)
+    for part in (
+        "plan     restart Deployment/shop/web",
+        "guard    approval: approve approval_required",
+        "call     PATCH Deployment/shop/web",
+    ):
+        assert part in shown
+    digest = json.loads(await run("show", ident, "--json"))["look"]["digest"]
+    assert "the plan changed" in await run("approve", ident, "--digest", "sha256:other", code=1)
+    assert f"approve: {ident} (by me)" in await run("approve", ident, "--digest", digest)
+    await waiting(run, "verifying")
+    assert "under way" in await run("show", ident)
+    assert "is verifying; it waits for no approval" in await run("deny", ident, code=1)
+    assert "cancel" in await run("cancel", ident)
+    await waiting(run, "cancelled")
+    assert "retry" in await run("retry", ident)
+
+
+async def test_explain_tells_of_a_received_and_of_a_given_alert(app: App, run: Run, tmp_path: Path) -> None:
+    await leak(app)
+    text = await run("explain", "f1")
+    assert "+ restart: matches, target Deployment/shop/web" in text
+    assert "fate     attached" in text
+    file = tmp_path / "alert.json"
+    file.write_text(json.dumps({"labels": {"alertname": "Other"}}))
+    assert 'alertname="Leak" does not hold: the alert has alertname="Other"' in await run("explain", str(file))
+    assert json.loads(await run("explain", "f1", "--json"))["rules"][0]["matched"]
+    assert "no alert with fingerprint nobody was received" in await run("explain", "nobody", code=1)
+
+
+async def test_pause_and_resume(run: Run) -> None:
+    assert "paused namespace:shop (by me) until" in await run("pause", "namespace:shop", "--reason", "a look", "--for", "2h")
+    assert "resumed namespace:shop (by me)" in await run("resume", "namespace:shop")
+    assert "namespace:shop is not paused" in await run("resume", "namespace:shop", code=1)
+
+
+async def test_a_daemon_that_is_not_there_is_said_so() -> None:
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["list", "--url", "http://127.0.0.1:9"])
+    assert "cannot reach remediator at http://127.0.0.1:9" in str(result.exception)
+    assert "is it serving? set --url or REMEDIATOR_URL" in str(result.exception)
+
+
+def test_check_and_generate(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RULES)
+    good = CliRunner().invoke(main, ["check", str(tmp_path)])
+    assert "1 files, 1 rules (0 observe, 1 approve, 0 act), 0 overrides: no mistakes" in good.output
+    assert "not bound yet by this version: time windows" in good.output
+    assert '"$defs"' in CliRunner().invoke(main, ["generate", "schema"]).output
+    role = CliRunner().invoke(main, ["generate", "rbac", "--rules", str(tmp_path)]).output
+    assert "patch" in role
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["check", "nowhere.yaml"], 2, "cannot read the file"),
+        (["serve", "--config", "nowhere.yaml"], 2, "cannot read the settings"),
+        (["list", "--url", "http://127.0.0.1:9"], 1, "cannot reach remediator"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_errors_are_words_and_exit_codes(
+    words: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["remediator", *words])
+    with pytest.raises(SystemExit) as ended:
+        entry()
+    assert ended.value.code == code
+    captured = capsys.readouterr()
+    assert text in captured.err + captured.out
+    assert "Traceback" not in captured.err
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    first = CliRunner().invoke(main, ["init", str(tmp_path)])
+    assert "next: remediator check" in first.output
+    assert (tmp_path / "secrets" / "me").stat().st_mode & 0o077 == 0
+    assert CliRunner().invoke(main, ["check", str(tmp_path / "rules")]).exit_code == 0
+    again = CliRunner().invoke(main, ["init", str(tmp_path)])
+    assert "is there already; nothing was changed" in str(again.exception)
