@@ -26,7 +26,7 @@ from bench import act
 from remediator import app as daemon
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
-from remediator.payload import parse
+from remediator.payload import decode
 from remediator.rules.loader import build
 from remediator.settings import ClusterSettings, Settings, Web
 
@@ -59,12 +59,12 @@ def serve(kind: str, pipe: Any, folder: str) -> None:
     """The server of one case, in a process of its own."""
 
     async def bare(request: web.Request) -> web.Response:
-        parse(await request.read())
+        decode(await request.read())
         return web.json_response({})
 
     async def committing(request: web.Request) -> web.Response:
         data = await request.read()
-        parse(data)
+        decode(data)
         connection.execute("INSERT INTO body VALUES (?)", (data,))
         connection.commit()
         return web.json_response({})
@@ -158,7 +158,7 @@ def triaged(seconds: float) -> float:
                     counts = json.load(answer)
                 if not counts["webhooks"]["waiting"] and not counts["episodes"].get("pending"):
                     return count / (time.monotonic() - started)
-                time.sleep(0.05)
+                time.sleep(0.5)
         finally:
             process.kill()
             process.join()

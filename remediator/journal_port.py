@@ -152,8 +152,8 @@ class Journal(Protocol):
     async def unreadable(self, body: int, error: str) -> None:
         """Puts a stored webhook aside that cannot be unpacked; it is kept."""
 
-    async def receive(self, deliveries: Sequence[Delivery]) -> Mapping[str, int]:
-        """Makes episodes of every alert of every delivery, and forgets their bodies; counts by `Change`."""
+    async def receive(self, deliveries: Sequence[Delivery]) -> list[Episode]:
+        """Makes episodes of every alert of every delivery, and forgets their bodies; those that are new and open."""
 
     async def pending(self, now: datetime, limit: int = 500) -> list[Episode]: ...
 

@@ -12,7 +12,9 @@ Short = Annotated[str, Field(max_length=256)]
 Text = Annotated[str, Field(max_length=65_536)]
 
 
-class _Alert(BaseModel):
+class Item(BaseModel):
+    """One of its alerts, as it was sent."""
+
     model_config = ConfigDict(extra="ignore")
 
     status: Literal["firing", "resolved"]
@@ -24,32 +26,38 @@ class _Alert(BaseModel):
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-zA-Z_-]{1,64}$")]
 
 
-class _Payload(BaseModel):
+class Webhook(BaseModel):
+    """A decoded body."""
+
     model_config = ConfigDict(extra="ignore")
 
     version: Literal["4"]
-    alerts: Annotated[list[_Alert], Field(max_length=MOST_ALERTS)]
-    truncatedAlerts: int = 0
+    alerts: Annotated[list[Item], Field(max_length=MOST_ALERTS)]
+    truncatedAlerts: Annotated[int, Field(ge=0)] = 0
 
 
 class BadPayload(ValueError):
     """The body is no webhook of Alertmanager's; the message says where."""
 
 
-def parse(body: bytes) -> tuple[tuple[Alert, ...], int]:
-    """The alerts, and how many were truncated. Raises: BadPayload, in words short enough for Alertmanager's log."""
+def decode(body: bytes) -> Webhook:
+    """The body, decoded and checked. Raises: BadPayload, in words short enough for Alertmanager's log."""
     try:
-        payload = _Payload.model_validate_json(body)
+        return Webhook.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])[:120]
         raise BadPayload(f"{place or 'body'}: {first['msg']}"[:300]) from None
     except ValueError as error:
         raise BadPayload(f"body: {type(error).__name__}") from None
-    return tuple(_alert(item) for item in payload.alerts), max(0, payload.truncatedAlerts)
 
 
-def _alert(item: _Alert) -> Alert:
+def alerts_of(webhook: Webhook) -> tuple[Alert, ...]:
+    """Its alerts as values."""
+    return tuple(_alert(item) for item in webhook.alerts)
+
+
+def _alert(item: Item) -> Alert:
     resolved = item.status == "resolved"
     ends_at: datetime | None = (item.endsAt or item.startsAt) if resolved else None
     return Alert(

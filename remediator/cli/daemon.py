@@ -15,8 +15,8 @@ def serve(config: Path | None, log_level: str) -> None:
 
     from .. import app, settings, telemetry
 
-    telemetry.configure_log(log_level)
     loaded = settings.load(config)
+    telemetry.configure_log(log_level)
     uvloop.run(app.serve(loaded))
 
 

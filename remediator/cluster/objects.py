@@ -1,8 +1,10 @@
 """Objects to facts: the climb to the owner, pods and revisions, over whatever can get and list raw objects."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..errors import ClusterError
 from ..model.facts import Facts, Revision, Sight, Unknown, annotations, meta, timestamp
@@ -10,6 +12,7 @@ from ..model.plan import bare_template
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 
+T = TypeVar("T")
 Object = Mapping[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
 READABLE = {
@@ -24,6 +27,7 @@ READABLE = {
     "CronJob": ("batch", "v1", "cronjobs"),
     "Service": ("", "v1", "services"),
 }
+SELECTING = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
 LISTED = ("Pod", "ReplicaSet")
 EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}  # app.kubernetes.io/name
 
@@ -57,10 +61,12 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
     """One look: the target, its root, and what the sights ask for. What cannot be read is Unknown."""
     if target.kind not in READABLE:
         return Facts(now, target, target, Unknown(f"{target.kind} is a kind that cannot be read yet"))
-    try:
-        obj = await objects.get(target.kind, target.namespace, target.name)
-    except ClusterError as error:
-        return Facts(now, target, target, Unknown(str(error)))
+    obj, namespace = await asyncio.gather(
+        _or_unknown(objects.get(target.kind, target.namespace, target.name)),
+        _or_unknown(objects.get("Namespace", "", target.namespace) if target.namespace else _nothing(None)),
+    )
+    if isinstance(obj, Unknown):
+        return Facts(now, target, target, obj)
     if obj is None or (target.uid and str(meta(obj).get("uid")) != target.uid):
         return Facts(now, target, target, None)
     try:
@@ -81,7 +87,7 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
         target, obj = readable[-1][0], readable[-1][1] or obj
     else:
         target = target.seen(str(meta(obj).get("uid")))
-    return await _look(objects, target, root, obj, sights, now)
+    return replace(await _look(objects, target, root, obj, sights, now), namespace=namespace)
 
 
 def _is_exporter(obj: Object | None) -> bool:
@@ -124,43 +130,46 @@ async def _climb(objects: Objects, target: Target, obj: Object) -> list[tuple[Ta
 
 
 async def _look(objects: Objects, target: Target, root: Target, obj: Object, sights: frozenset[Sight], now: datetime) -> Facts:
-    namespace: Object | Unknown | None = None
+    """What the sights ask for, read at once."""
+    selected = target.kind in SELECTING and bool(sights & {Sight.PODS, Sight.REVISIONS})
+    replica_sets, found = await asyncio.gather(
+        _or_unknown(_selected(objects, "ReplicaSet", target, obj) if selected and target.kind == "Deployment" else _nothing([])),
+        _or_unknown(_selected(objects, "Pod", target, obj) if selected and Sight.PODS in sights else _nothing([])),
+    )
     pods: tuple[Object, ...] | Unknown = Unknown("not asked for")
     revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
-    if target.namespace:
-        try:
-            namespace = await objects.get("Namespace", "", target.namespace)
-        except ClusterError as error:
-            namespace = Unknown(str(error))
-    replica_sets: list[Object] = []
-    if target.kind == "Deployment" and sights & {Sight.PODS, Sight.REVISIONS}:
-        try:
-            selector = selector_text(obj["spec"]["selector"])
-            replica_sets = [r for r in await objects.list_objects("ReplicaSet", target.namespace, selector) if _owned(r, target)]
-            revisions = _revisions(obj, replica_sets)
-        except ClusterError as error:
-            revisions = pods = Unknown(str(error))
-    if Sight.PODS in sights and not (isinstance(pods, Unknown) and pods.why != "not asked for"):
-        try:
-            pods = await _pods(objects, target, obj, replica_sets)
-        except ClusterError as error:
-            pods = Unknown(str(error))
-    return Facts(now, target, root, obj, namespace, pods, revisions)
+    if isinstance(replica_sets, Unknown):
+        return Facts(now, target, root, obj, None, replica_sets, replica_sets)
+    mine = [item for item in replica_sets if _owned(item, {target.uid})]
+    if selected and target.kind == "Deployment":
+        revisions = _revisions(obj, mine)
+    if isinstance(found, Unknown):
+        pods = found
+    elif Sight.PODS in sights:
+        owners = {target.uid, *(str(meta(item).get("uid")) for item in mine)}
+        pods = (obj,) if target.kind == "Pod" else tuple(pod for pod in found if _owned(pod, owners))
+    return Facts(now, target, root, obj, None, pods, revisions)
 
 
-def _owned(obj: Object, target: Target) -> bool:
+async def _nothing(value: T) -> T:
+    return value
+
+
+async def _or_unknown(reading: Awaitable[T]) -> T | Unknown:
+    try:
+        return await reading
+    except ClusterError as error:
+        return Unknown(str(error))
+
+
+async def _selected(objects: Objects, kind: str, target: Target, obj: Object) -> list[Object]:
+    """What the workload's selector selects."""
+    return await objects.list_objects(kind, target.namespace, selector_text(obj["spec"]["selector"]))
+
+
+def _owned(obj: Object, owners: set[str]) -> bool:
     owner = controller(obj)
-    return owner is not None and str(owner.get("uid")) == target.uid
-
-
-async def _pods(objects: Objects, target: Target, obj: Object, replica_sets: list[Object]) -> tuple[Object, ...]:
-    if target.kind == "Pod":
-        return (obj,)
-    if target.kind not in {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}:
-        return ()
-    owners = {target.uid, *(str(meta(r).get("uid")) for r in replica_sets)}
-    found = await objects.list_objects("Pod", target.namespace, selector_text(obj["spec"]["selector"]))
-    return tuple(pod for pod in found if (owner := controller(pod)) is not None and str(owner.get("uid")) in owners)
+    return owner is not None and str(owner.get("uid")) in owners
 
 
 def _revisions(deployment: Object, replica_sets: list[Object]) -> tuple[Revision, ...]:

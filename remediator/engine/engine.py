@@ -26,10 +26,13 @@ class Engine:
         self._receivers = receivers
         self._keep = keep
         self._looked_at = self._pruned_at = doors.clock.now()
+        self._triaged_at = self._looked_at - timedelta(seconds=IDLE)  # what a predecessor left is looked at first
 
     async def run_due(self) -> datetime | None:
         """Everything that is due now, one after the other; when the next thing is. For virtual time."""
-        await triage.run(self.doors, self.doors.clock.now())
+        now = self.doors.clock.now()
+        await triage.unpack(self.doors, now)
+        await triage.pending(self.doors, now)
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
         await self._people()
@@ -61,8 +64,11 @@ class Engine:
                     await news.wait()
 
     async def _triage(self) -> float:
-        if await triage.run(self.doors, self.doors.clock.now()):
-            self.doors.wake.set()
+        now = self.doors.clock.now()
+        await triage.unpack(self.doors, now)
+        if (now - self._triaged_at).total_seconds() >= IDLE:
+            await triage.pending(self.doors, now)
+            self._triaged_at = now
         return LULL.total_seconds() if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now()) else IDLE
 
     async def _work(self) -> float:

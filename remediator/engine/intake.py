@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..errors import JournalUnavailable
 from ..journal_port import Body
-from ..model.alert import Alert
+from ..payload import Webhook
 from ..telemetry import severity_of
 from .doors import Doors
 
@@ -29,8 +29,8 @@ class Intake:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_waiting)
         self._open = True
 
-    async def receive(self, source: str, body: bytes, alerts: tuple[Alert, ...], truncated: int) -> None:
-        """Returns once the body, which holds these alerts, is durable. Raises: JournalUnavailable."""
+    async def receive(self, source: str, body: bytes, webhook: Webhook) -> None:
+        """Returns once the body, which was decoded to this webhook, is durable. Raises: JournalUnavailable."""
         if not self._open:
             raise JournalUnavailable("shutting down; deliver again")
         now = self._doors.clock.now()
@@ -40,7 +40,7 @@ class Intake:
         except asyncio.QueueFull:
             raise JournalUnavailable("too many deliveries are waiting; deliver again") from None
         await waiting.stored
-        self._count(alerts, truncated, now)
+        self._count(webhook, now)
 
     async def run(self) -> None:
         """Commits what waits, together, until cancelled; what waits then is told to come again."""
@@ -81,11 +81,11 @@ class Intake:
         if not waiting.stored.done():
             waiting.stored.set_exception(error)
 
-    def _count(self, alerts: tuple[Alert, ...], truncated: int, now: datetime) -> None:
+    def _count(self, webhook: Webhook, now: datetime) -> None:
         metrics = self._doors.metrics
-        for (status, severity), count in Counter((alert.status, severity_of(alert.labels)) for alert in alerts).items():
+        for (status, severity), count in Counter((item.status, severity_of(item.labels)) for item in webhook.alerts).items():
             metrics.count("alerts_received_total", status, severity, by=count)
-        if truncated:
-            metrics.count("alerts_truncated_total", by=truncated)
-        if any(alert.name == self._doors.watchdog for alert in alerts):
+        if webhook.truncatedAlerts:
+            metrics.count("alerts_truncated_total", by=webhook.truncatedAlerts)
+        if any(item.labels.get("alertname") == self._doors.watchdog for item in webhook.alerts):
             metrics.set("watchdog_last_seen_timestamp_seconds", now.timestamp())

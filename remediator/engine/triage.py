@@ -3,12 +3,13 @@
 It knows only labels, and asks Alertmanager of what came late.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Activity, Episode, Fate
 from ..model.verdict import Reason
-from ..payload import BadPayload, parse
+from ..payload import BadPayload, alerts_of, decode
 from ..rules.ruleset import Match
 from ..telemetry import log, severity_of
 from .doors import Doors
@@ -18,17 +19,16 @@ BODIES = 100
 ASK_AGAIN = timedelta(seconds=30)
 
 
-async def unpack(doors: Doors) -> None:
-    """Makes episodes of the stored webhooks, some at a time, in their order."""
+async def unpack(doors: Doors, now: datetime) -> int:
+    """Makes episodes of the stored webhooks, some at a time, in their order, and decides those at once; how many."""
+    total = 0
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         bodies = await doors.journal.inbox(BODIES)
-        if not bodies:
-            return
         deliveries: list[Delivery] = []
         count = 0
         for body in bodies:
             try:
-                alerts, _ = parse(body.body)
+                alerts = alerts_of(decode(body.body))
             except BadPayload as error:  # an older version took it
                 await doors.journal.unreadable(body.id, str(error))
                 log().error("webhook_unreadable", source=body.source, body=body.id, why=str(error))
@@ -37,36 +37,43 @@ async def unpack(doors: Doors) -> None:
             count += len(alerts)
             if count >= BATCH:
                 break
-        if deliveries:
-            await doors.journal.receive(deliveries)
+        if not bodies:
+            break
+        total += await _decide(doors, await doors.journal.receive(deliveries), now)
+    return total
 
 
-async def run(doors: Doors, now: datetime) -> int:
-    """Decides every pending episode that is due; how many."""
-    await unpack(doors)
+async def pending(doors: Doors, now: datetime) -> int:
+    """Decides the episodes that are due again: asked of Alertmanager before, revived, or left by a predecessor; how many."""
     total = 0
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         batch = await doors.journal.pending(now, BATCH)
         if not batch:
-            return total
-        decided = [await decide(doors, episode, now) for episode in batch]
-        await doors.journal.triaged(decided, now)
-        for item in decided:
-            alert = item.episode.alert
-            doors.metrics.count("episodes_total", item.fate, severity_of(alert.labels))
-            if item.episode.fate is Fate.PENDING and item.episode.deliveries == 1:
-                delay = (item.episode.confirmed_at - alert.starts_at).total_seconds()
-                doors.metrics.observe("alert_delivery_delay_seconds", max(0.0, delay))
-            reason = item.reason or ("matched" if item.wanted else "")
-            log().info(
-                "alert_triaged",
-                alertname=alert.name,
-                fingerprint=item.episode.fingerprint,
-                fate=item.fate,
-                reason=reason,
-            )
-        total += len(batch)
+            break
+        total += await _decide(doors, batch, now)
     return total
+
+
+async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> int:
+    """Decides some episodes and stores what was decided, together."""
+    decided = [await decide(doors, episode, now) for episode in batch]
+    if decided:
+        await doors.journal.triaged(decided, now)
+    for item in decided:
+        _tell(doors, item)
+    if any(item.wanted for item in decided):
+        doors.wake.set()
+    return len(decided)
+
+
+def _tell(doors: Doors, item: Triaged) -> None:
+    """The metrics and the log line of one episode."""
+    alert, metrics = item.episode.alert, doors.metrics
+    metrics.count("episodes_total", item.fate, severity_of(alert.labels))
+    if item.episode.deliveries == 1:
+        metrics.observe("alert_delivery_delay_seconds", max(0.0, (item.episode.confirmed_at - alert.starts_at).total_seconds()))
+    reason = item.reason or ("matched" if item.wanted else "")
+    log().info("alert_triaged", alertname=alert.name, fingerprint=item.episode.fingerprint, fate=item.fate, reason=reason)
 
 
 async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:

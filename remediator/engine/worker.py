@@ -123,7 +123,8 @@ async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: date
     if verdict is not None:
         await _follow(doors, claim, verdict, {"verdicts": as_json([verdict])}, source, now)
         return
-    if not await doors.journal.retarget(remediation, facts.target, facts.root.key, now):
+    moved = (facts.target, facts.root.key) != (remediation.target, remediation.root_key)
+    if moved and not await doors.journal.retarget(remediation, facts.target, facts.root.key, now):
         return
     seen = await looking.look(doors, remediation, claim.episodes, source, facts, now)
     if await _resolved_unseen(doors, claim, seen, now):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -22,25 +23,21 @@ CHUNK = 400
 BY_RELOAD = frozenset({State.OBSERVED, State.BLOCKED})  # what these come to changes only with the rules
 
 
-def receive(c: Connection, deliveries: Sequence[Delivery]) -> Mapping[str, int]:
-    """Makes episodes of all alerts of all deliveries; counts what they did."""
+def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
+    """Makes episodes of all alerts of all deliveries; those that are new and open."""
     bodies = [delivery.body for delivery in deliveries if delivery.body]
     if bodies and not inbox.forget(c, bodies):
         raise JournalUnavailable("another daemon has unpacked these webhooks; looking again")
     keys = {(d.source, alert.fingerprint) for d in deliveries for alert in d.alerts}
     known = _known(c, keys)
-    counts: dict[str, int] = {}
     batch = _Batch()
     for delivery in deliveries:
         batch.now = delivery.received_at
         for alert in delivery.alerts:
             key = (delivery.source, alert.fingerprint)
             state = known.setdefault(key, {"known": Known(), "row": None})
-            change = decide(alert, state["known"])
-            counts[change] = counts.get(change, 0) + 1
-            batch.take(change, alert, delivery.source, state)
-    batch.write(c)
-    return counts
+            batch.take(decide(alert, state["known"]), alert, delivery.source, state)
+    return batch.write(c)
 
 
 def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -115,8 +112,8 @@ class _Batch:
         if fate_resolved:
             update.update(b_open=False, b_ends=values["ends_at"])
 
-    def write(self, c: Connection) -> None:
-        """All of it, closes before inserts, since one open episode per key is a constraint."""
+    def write(self, c: Connection) -> list[Episode]:
+        """All of it, closes before inserts, since one open episode per key is a constraint; the new and open ones."""
         bind = sa.bindparam
         seen = {
             "deliveries": table.c.deliveries + bind("b_count"),
@@ -146,8 +143,14 @@ class _Batch:
         for row in (r for r in self.inserts if not r["open"]):
             c.execute(sa.insert(table), row)
         still_open = [row for row in self.inserts if row["open"]]
-        if still_open:
-            c.execute(sa.insert(table), still_open)
+        if not still_open:
+            return []
+        ids = c.execute(sa.insert(table).returning(table.c.id, sort_by_parameter_order=True), still_open).scalars()
+        return [_born(row, number) for row, number in zip(still_open, ids, strict=True)]
+
+
+def _born(row: Mapping[str, Any], number: int) -> Episode:
+    return from_row(SimpleNamespace(id=number, **row))
 
 
 def _row(alert: Alert, source: str, now: datetime, open_: bool, reopened: bool = False) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The journal on SQLAlchemy Core: every operation is one transaction on a thread of its own.
 
-SQLite: one connection, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, and a lock beside the file against a second daemon.
+SQLite: one connection that writes, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, one that reads, and a lock beside the file
+against a second daemon.
 In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small pool.
 """
 
@@ -49,9 +50,12 @@ class SqlJournal:
         self.sqlite = url.startswith("sqlite")
         self._engine = self._make_engine(url)
         self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
+        file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
+        self._reading = self._make_engine(url, "BEGIN") if file else self._engine
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
         self._lock: IO[str] | None = None
 
-    def _make_engine(self, url: str) -> Engine:
+    def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE") -> Engine:
         try:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError:
@@ -76,7 +80,7 @@ class SqlJournal:
 
         @sa.event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(begins)
 
         return engine
 
@@ -84,7 +88,7 @@ class SqlJournal:
         """Locks (SQLite file), migrates where needed, and frees what a dead predecessor had claimed."""
         try:
             self._take_lock()
-            await self._thread(self._migrate)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._migrate)
         except BaseException:
             await self.close()
             raise
@@ -127,21 +131,27 @@ class SqlJournal:
 
     async def close(self) -> None:
         """Waits for what runs, then lets go."""
-        self._threads.shutdown(wait=True)
-        self._engine.dispose()
+        for threads in (self._readers, self._threads):
+            threads.shutdown(wait=True)
+        for engine in (self._reading, self._engine):
+            engine.dispose()
         if self._lock and not self._lock.closed:
             self._lock.close()
 
-    async def _thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-
     async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await self._thread(functools.partial(self._transact, function, *arguments))
+        """One transaction that may write."""
+        work = functools.partial(self._transact, self._engine, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _transact(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def _read(self, function: Callable[..., T], *arguments: Any) -> T:
+        """One transaction that only reads: on a SQLite file it does not wait for the one that writes."""
+        work = functools.partial(self._transact, self._reading, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    def _transact(self, engine: Engine, function: Callable[..., T], *arguments: Any) -> T:
         started, result = time.perf_counter(), "failed"
         try:
-            with self._engine.begin() as connection:
+            with engine.begin() as connection:
                 answer = function(connection, *arguments)
             result = "ok"
             return answer
@@ -163,16 +173,16 @@ class SqlJournal:
         await self._run(inbox.store, bodies)
 
     async def inbox(self, limit: int) -> list[Body]:
-        return await self._run(inbox.oldest, limit)
+        return await self._read(inbox.oldest, limit)
 
     async def unreadable(self, body: int, error: str) -> None:
         await self._run(inbox.unreadable, body, error)
 
-    async def receive(self, deliveries: Sequence[Delivery]) -> Mapping[str, int]:
+    async def receive(self, deliveries: Sequence[Delivery]) -> list[Episode]:
         return await self._run(episodes.receive, deliveries)
 
     async def pending(self, now: datetime, limit: int = 500) -> list[Episode]:
-        return await self._run(episodes.pending, now, limit)
+        return await self._read(episodes.pending, now, limit)
 
     async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None:
         await self._run(episodes.triaged, decided, now)
@@ -187,7 +197,7 @@ class SqlJournal:
         return await self._run(remediations.begin, remediation, intent, decide)
 
     async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
-        return await self._run(remediations.usage, remediation, locks, now, longest)
+        return await self._read(remediations.usage, remediation, locks, now, longest)
 
     async def move(self, remediation: Remediation, move: Move) -> State:
         return await self._run(remediations.move, remediation, move)
@@ -196,10 +206,10 @@ class SqlJournal:
         await self._run(episodes.close, episode, now)
 
     async def next_due(self) -> datetime | None:
-        return await self._run(_next_due)
+        return await self._read(_next_due)
 
     async def escalations(self, now: datetime) -> list[Remediation]:
-        return await self._run(people.escalations, now)
+        return await self._read(people.escalations, now)
 
     async def escalated(
         self, remediation: RemediationId, messages: tuple[Message, ...], again_at: datetime | None, now: datetime
@@ -207,7 +217,7 @@ class SqlJournal:
         await self._run(people.escalated, remediation, messages, again_at, now)
 
     async def outbox(self, now: datetime, limit: int = 50) -> list[Row]:
-        return list(await self._run(people.due_messages, now, limit))
+        return list(await self._read(people.due_messages, now, limit))
 
     async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None:
         await self._run(people.delivered, message, now, error, again_at)
@@ -219,10 +229,10 @@ class SqlJournal:
         await self._run(episodes.reloaded, rules_digest, now)
 
     async def past(self, rule: str, target_key: str) -> Past:
-        return await self._run(past.past, rule, target_key)
+        return await self._read(past.past, rule, target_key)
 
     async def revivals(self, now: datetime) -> list[Claim]:
-        return await self._run(past.revivals, now)
+        return await self._read(past.revivals, now)
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
         await self._run(episodes.revive, [remediation], now)
@@ -231,7 +241,7 @@ class SqlJournal:
         await self._run(past.revive_later, remediation, template, again_at)
 
     async def pauses(self) -> list[Row]:
-        return list(await self._run(people.pauses))
+        return list(await self._read(people.pauses))
 
     async def pause(self, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None:
         await self._run(people.pause, scope, reason, author, until, now)
@@ -249,22 +259,22 @@ class SqlJournal:
         return await self._run(people.retry, remediation, operator, now)
 
     async def remediations(self, limit: int, state: str | None) -> list[Row]:
-        return list(await self._run(views.remediations, limit, state))
+        return list(await self._read(views.remediations, limit, state))
 
     async def show(self, remediation: str) -> Row | None:
-        return await self._run(views.show, remediation)
+        return await self._read(views.show, remediation)
 
     async def episodes(self, limit: int, fingerprint: str | None) -> list[Row]:
-        return list(await self._run(views.episodes, limit, fingerprint))
+        return list(await self._read(views.episodes, limit, fingerprint))
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
-        return await self._run(views.counts)
+        return await self._read(views.counts)
 
     async def charges(self, since: datetime) -> list[Charge]:
-        return await self._run(views.charges, since)
+        return await self._read(views.charges, since)
 
     async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
-        return await self._run(views.resolutions, since, until)
+        return await self._read(views.resolutions, since, until)
 
     async def prune(self, before: datetime) -> int:
         return await self._run(people.prune, before)

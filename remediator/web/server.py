@@ -16,7 +16,7 @@ from ..engine.intake import Intake
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
-from ..payload import BadPayload, parse
+from ..payload import BadPayload, alerts_of, decode
 from ..settings import Settings
 from ..telemetry import log
 from .access import Access
@@ -92,18 +92,18 @@ class Server:
         except web.HTTPRequestEntityTooLarge:
             return _error(413, f"the body is larger than {self._settings.web.max_body_bytes} bytes")
         try:
-            alerts, truncated = parse(body)
+            webhook = decode(body)
         except BadPayload as error:
             log().warning("webhook_refused", source=source, why=str(error))
             return _error(400, str(error))
         try:
-            await self._intake.receive(source, body, alerts, truncated)
+            await self._intake.receive(source, body, webhook)
         except JournalUnavailable as error:
             log().error("webhook_not_stored", source=source, why=str(error))
             return _error(503, "cannot store the alerts now; deliver again")
         if self._delivered:
-            self._delivered(source, alerts)
-        return _json({"stored": len(alerts)})
+            self._delivered(source, alerts_of(webhook))
+        return _json({"stored": len(webhook.alerts)})
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process answers."""
@@ -150,10 +150,11 @@ class Server:
         return _error(409, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
 
     async def _caught_up(self) -> None:
-        """Waits a moment for what was just accepted to be unpacked, so that who posts and then asks is answered."""
+        """Waits a moment for what was just accepted to be triaged, so that who posts and then asks is answered."""
+        journal, now = self._doors.journal, self._doors.clock.now()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP):
-                while await self._doors.journal.inbox(1):
+                while await journal.inbox(1) or await journal.pending(now, 1):
                     await asyncio.sleep(0.02)
 
     async def episodes(self, request: web.Request, _operator: str) -> web.Response:

@@ -17,7 +17,7 @@ from remediator.alertmanager import AlertmanagerApi, SandboxAlertmanager
 from remediator.cli.starter import write
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
-from remediator.payload import parse
+from remediator.payload import alerts_of, decode
 from tests.real.parts import AlertmanagerServer, binary, until
 
 LABELS = {"alertname": "A", "namespace": "shop", "pod": 'p"1'}
@@ -164,9 +164,9 @@ def test_what_this_version_sends_is_read(server: AlertmanagerServer, sink: Sink)
     until(lambda: sink.alerts("A"), "the firing alert", 20)
     server.fire(LABELS, ended=True)
     until(lambda: sink.alerts("A", "resolved"), "the resolved alert", 20)
-    kinds = {alert.status for body in sink.bodies for alert in parse(body)[0]}
+    kinds = {alert.status for body in sink.bodies for alert in alerts_of(decode(body))}
     assert kinds == set(AlertStatus)
-    assert all(dict(alert.labels) == LABELS for body in sink.bodies for alert in parse(body)[0])
+    assert all(dict(alert.labels) == LABELS for body in sink.bodies for alert in alerts_of(decode(body)))
 
 
 def test_amtool_accepts_the_routes_that_init_writes(tmp_path: Path) -> None:

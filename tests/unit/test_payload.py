@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from remediator.model.alert import AlertStatus
-from remediator.payload import BadPayload, parse
+from remediator.payload import BadPayload, alerts_of, decode
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "alertmanager").glob("*.json"))
 GOOD = json.loads(next(p for p in FIXTURES if p.name == "firing-0.33.json").read_text())
@@ -14,21 +14,20 @@ GOOD = json.loads(next(p for p in FIXTURES if p.name == "firing-0.33.json").read
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_captured_bodies_are_read(path: Path) -> None:
-    alerts, _ = parse(path.read_bytes())
+    alerts = alerts_of(decode(path.read_bytes()))
     assert alerts
     assert all((alert.ends_at is None) is (alert.status is AlertStatus.FIRING) for alert in alerts)
 
 
 def test_each_alert_has_its_own_status_and_truncation_is_counted() -> None:
     body = next(p for p in FIXTURES if p.name.startswith("mixed")).read_bytes()
-    alerts, truncated = parse(body)
-    assert [alert.status for alert in alerts] == ["resolved", "firing"]
-    assert truncated == 1
+    webhook = decode(body)
+    assert [alert.status for alert in alerts_of(webhook)] == ["resolved", "firing"]
+    assert webhook.truncatedAlerts == 1
 
 
 def test_two_thousand_alerts_are_all_read() -> None:
-    alerts, _ = parse(json.dumps({**GOOD, "alerts": GOOD["alerts"] * 2000}).encode())
-    assert len(alerts) == 2000
+    assert len(alerts_of(decode(json.dumps({**GOOD, "alerts": GOOD["alerts"] * 2000}).encode()))) == 2000
 
 
 @pytest.mark.parametrize(
@@ -52,10 +51,9 @@ def test_two_thousand_alerts_are_all_read() -> None:
 )
 def test_what_is_no_webhook_is_refused_in_few_words(body: bytes) -> None:
     with pytest.raises(BadPayload) as error:
-        parse(body)
+        decode(body)
     assert len(str(error.value)) <= 300
 
 
 def test_unknown_fields_are_ignored() -> None:
-    alerts, _ = parse(json.dumps({**GOOD, "routeLabels": {}, "notification_reason": "x", "new": [1]}).encode())
-    assert len(alerts) == 1
+    assert len(decode(json.dumps({**GOOD, "routeLabels": {}, "notification_reason": "x", "new": [1]}).encode()).alerts) == 1
