@@ -169,6 +169,9 @@ class Journal(Protocol):
 
     async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage: ...
 
+    async def send_again(self, remediation: Remediation, attempt: str, sent_by: datetime) -> None:
+        """Makes durable until when a call of the attempt may be sent once more."""
+
     async def move(self, remediation: Remediation, move: Move) -> State: ...
 
     async def close_episode(self, episode: Episode, now: datetime) -> None: ...

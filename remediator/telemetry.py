@@ -3,7 +3,6 @@
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -63,9 +62,9 @@ BUCKETS = dict.fromkeys(
 )
 
 
-def severity_of(labels: Mapping[str, str]) -> str:
-    """The `severity` label as a metric label: a closed list, since whoever writes labels could write anything."""
-    given = labels.get("severity", "none").lower()
+def severity_of(label: str | None) -> str:
+    """A `severity` label as a metric label: a closed list, since whoever writes labels could write anything."""
+    given = (label or "none").lower()
     return given if given in SEVERITIES else "other"
 
 

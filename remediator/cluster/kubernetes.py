@@ -136,11 +136,11 @@ class KubernetesCluster:
         content_type: str = "application/json",
         timeout: float = READ_TIMEOUT,
     ) -> Any:
-        await self._bucket.take()
         verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
         headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout):  # the wait for our turn included: nothing is sent after it
+                await self._bucket.take()
                 answer = await self._api.call_api(
                     path,
                     method,

@@ -13,7 +13,7 @@ from ..model.plan import STAMP, Evidence, Plan, redacted, template_hash, templat
 from ..model.remediation import Attempt, Event, Outcome, State
 from ..model.target import Unresolved
 from ..model.usage import Usage
-from ..model.verdict import Decision, Reason, Verdict, strongest
+from ..model.verdict import Decision, Reason, Verdict, hold, strongest
 from ..rules.lookback import resolved_within
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -24,6 +24,7 @@ from .look import Look
 
 CONFLICTS = 3
 MARGIN = timedelta(seconds=1)
+SEND_WITHIN = timedelta(seconds=5)
 REASON_OF: dict[type[ClusterError], Reason] = {
     Forbidden: Reason.FORBIDDEN,
     Rejected: Reason.REJECTED,
@@ -33,11 +34,12 @@ REASON_OF: dict[type[ClusterError], Reason] = {
 }
 
 
-async def begin(doors: Doors, claim: Claim, source: Source, seen: Look, now: datetime) -> Verdict | None:
+async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdict | None:
     """Begins the attempt and executes it; the verdict that kept it from beginning, else None."""
     plan = seen.planned.plan
     assert plan is not None
-    attempt = new_attempt(claim, plan, seen.planned.step, await _times(doors, claim, source, seen), seen.facts, now)
+    times = await _times(doors, claim, source, seen)
+    attempt = new_attempt(claim, plan, seen.planned.step, times, seen.facts, doors.clock.now())
     causes = tuple(redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)}) for c in seen.planned.causes)
     intent = Intent(
         replace(attempt, causes=causes),
@@ -64,6 +66,7 @@ def new_attempt(claim: Claim, plan: Plan, step: int, times: Mapping[str, float],
         digest=plan.digest,
         causes=(),
         begun_at=now,
+        sent_by=now + SEND_WITHIN,
         intended_generation=_generation(facts),
     )
 
@@ -117,6 +120,8 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, now: d
             return _give_back(attempt, now, held)
         assert isinstance(facts.object, dict)
         started = doors.clock.now()
+        if started > attempt.sent_by:
+            return _give_back(attempt, now, hold("executor", Reason.UNREACHABLE, "what precedes the write took too long"))
         try:
             evidence = await cluster.apply(call, attempt.id, str(meta(facts.object)["resourceVersion"]))
         except Conflict:
@@ -124,7 +129,7 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, now: d
             continue
         except Unreachable as error:
             _count_call(doors, plan, started, Reason.UNREACHABLE)
-            due = doors.clock.now() + call.timeout + MARGIN
+            due = attempt.sent_by + call.timeout + MARGIN
             return Move(None, now, due=due, reason=Reason.UNREACHABLE, why=f"{error}; looking at what became of it")
         except ClusterError as error:
             reason = REASON_OF.get(type(error), Reason.REJECTED)
@@ -243,7 +248,7 @@ async def recover(
     `again` makes the plan anew; the call is sent only where that is the very plan that was begun.
     """
     attempt = claim.attempts[-1]
-    settled = attempt.begun_at + timedelta(seconds=attempt.plan["calls"][0]["timeout"]) + MARGIN
+    settled = attempt.sent_by + timedelta(seconds=attempt.plan["calls"][0]["timeout"]) + MARGIN
     if now < settled:
         return Move(
             None, now, due=settled, reason=claim.remediation.reason, why="waiting until a call in flight can no longer land"
@@ -278,4 +283,6 @@ async def recover(
     if plan is None or plan.digest != attempt.digest:
         return _give_back(attempt, now, Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, "the plan is another one now"))
     log().info("call_sent_again", remediation_id=claim.remediation.id, action=attempt.action)
-    return await execute(doors, claim, source, plan, now)
+    attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
+    await doors.journal.send_again(claim.remediation, attempt.id, attempt.sent_by)
+    return await execute(doors, replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, now)

@@ -83,8 +83,8 @@ class Intake:
 
     def _count(self, webhook: Webhook, now: datetime) -> None:
         metrics = self._doors.metrics
-        for (status, severity), count in Counter((item.status, severity_of(item.labels)) for item in webhook.alerts).items():
-            metrics.count("alerts_received_total", status, severity, by=count)
+        for (status, severity), count in Counter((item.status, item.labels.get("severity")) for item in webhook.alerts).items():
+            metrics.count("alerts_received_total", status, severity_of(severity), by=count)
         if webhook.truncatedAlerts:
             metrics.count("alerts_truncated_total", by=webhook.truncatedAlerts)
         if any(item.labels.get("alertname") == self._doors.watchdog for item in webhook.alerts):

@@ -69,7 +69,7 @@ async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> int:
 def _tell(doors: Doors, item: Triaged) -> None:
     """The metrics and the log line of one episode."""
     alert, metrics = item.episode.alert, doors.metrics
-    metrics.count("episodes_total", item.fate, severity_of(alert.labels))
+    metrics.count("episodes_total", item.fate, severity_of(alert.labels.get("severity")))
     if item.episode.deliveries == 1:
         metrics.observe("alert_delivery_delay_seconds", max(0.0, (item.episode.confirmed_at - alert.starts_at).total_seconds()))
     reason = item.reason or ("matched" if item.wanted else "")

@@ -87,7 +87,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         verdict = hold("plan", answer.reason, answer.why) if again else Verdict("plan", Decision.DENY, answer.reason, answer.why)
     elif verdict.decision is Decision.ALLOW:
         times = {"converged_within": answer.converged_within.total_seconds(), "resolved_within": 0.0, "quiet_for": 0.0}
-        attempt = executor.new_attempt(claim, answer, undone.step, times, facts, now)
+        attempt = executor.new_attempt(claim, answer, undone.step, times, facts, doors.clock.now())
         look = {"plan": attempt.plan, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": [], "causes": []}
         intent = Intent(
             attempt, answer.locks, source.rule.name, facts.root.key, answer.target, timedelta(hours=1), look, charged=False

@@ -132,7 +132,7 @@ async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: date
         return
     strongest = doors.count_verdicts(rule.name, seen.verdicts)
     if strongest.decision is Decision.ALLOW and seen.planned.plan is not None:
-        denied = await executor.begin(doors, claim, source, seen, now)
+        denied = await executor.begin(doors, claim, source, seen)
         if denied is None:
             return
         strongest = denied

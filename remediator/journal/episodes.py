@@ -41,29 +41,21 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
 
 
 def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The open episode and the last closed end of each key. Looked up by fingerprint, few columns, in chunks."""
+    """The open episode and the last closed end of each key. Looked up by fingerprint, in chunks."""
     out: dict[tuple[str, str], dict[str, Any]] = {}
     fingerprints = sorted({fingerprint for _, fingerprint in keys})
-    columns = (
-        table.c.id,
-        table.c.source,
-        table.c.fingerprint,
-        table.c.open,
-        table.c.starts_at,
-        table.c.ends_at,
-        table.c.last_seen,
+    now_open = sa.select(table.c.id, table.c.source, table.c.fingerprint, table.c.starts_at, table.c.last_seen).where(
+        table.c.open
     )
+    ended = sa.select(table.c.source, table.c.fingerprint, sa.func.max(table.c.ends_at).label("ends_at")).where(~table.c.open)
     for at in range(0, len(fingerprints), CHUNK):
-        query = sa.select(*columns).where(table.c.fingerprint.in_(fingerprints[at : at + CHUNK])).order_by(table.c.id)
-        for row in c.execute(query):
-            state = out.setdefault((row.source, row.fingerprint), {"known": Known(), "row": None})
-            known = state["known"]
-            if row.open:
-                state["known"] = Known(row.starts_at, row.last_seen, known.closed_end)
-                state["row"] = {"id": row.id, "starts_at": row.starts_at, "deliveries": 0}
-            else:
-                end = max(filter(None, (row.ends_at, known.closed_end)), default=None)
-                state["known"] = Known(known.open_start, known.last_seen, end)
+        mine = table.c.fingerprint.in_(fingerprints[at : at + CHUNK])
+        for last in c.execute(ended.where(mine).group_by(table.c.source, table.c.fingerprint)):
+            out[last.source, last.fingerprint] = {"known": Known(closed_end=last.ends_at), "row": None}
+        for row in c.execute(now_open.where(mine)):
+            closed_end = out[row.source, row.fingerprint]["known"].closed_end if (row.source, row.fingerprint) in out else None
+            stored = {"id": row.id, "starts_at": row.starts_at, "deliveries": 0}
+            out[row.source, row.fingerprint] = {"known": Known(row.starts_at, row.last_seen, closed_end), "row": stored}
     return out
 
 

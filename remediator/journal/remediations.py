@@ -67,6 +67,7 @@ def attempt_from_row(row: Any) -> Attempt:
         digest=row.digest,
         causes=tuple(orjson.loads(row.causes)),
         begun_at=row.begun_at,
+        sent_by=row.sent_by,
         intended_generation=row.intended_generation,
         applied_at=row.applied_at,
         evidence=orjson.loads(row.evidence) if row.evidence else None,
@@ -212,7 +213,7 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     c.execute(
         sa.insert(attempt).values(
             id=made.id, remediation=remediation.id, number=made.number, step=made.step, action=made.action,
-            plan=dumps(made.plan), digest=made.digest, causes=dumps(list(made.causes)), begun_at=now,
+            plan=dumps(made.plan), digest=made.digest, causes=dumps(list(made.causes)), begun_at=now, sent_by=made.sent_by,
             intended_generation=made.intended_generation,
         )
     )  # fmt: skip
@@ -229,6 +230,12 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     entries.write(c, now, remediation.id, "begin", None, str(made.plan.get("summary", made.action)))
     return verdicts
+
+
+def send_again(c: Connection, remediation: Remediation, attempt_id: str, sent_by: datetime) -> None:
+    """Promises anew until when a call of the attempt may be sent, where the lease is still ours."""
+    fence(c, remediation)
+    c.execute(sa.update(attempt).where(attempt.c.id == attempt_id).values(sent_by=sent_by))
 
 
 def move(c: Connection, remediation: Remediation, change: Move) -> State:

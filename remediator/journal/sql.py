@@ -199,6 +199,9 @@ class SqlJournal:
     async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
         return await self._read(remediations.usage, remediation, locks, now, longest)
 
+    async def send_again(self, remediation: Remediation, attempt: str, sent_by: datetime) -> None:
+        await self._run(remediations.send_again, remediation, attempt, sent_by)
+
     async def move(self, remediation: Remediation, move: Move) -> State:
         return await self._run(remediations.move, remediation, move)
 

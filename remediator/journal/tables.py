@@ -65,9 +65,8 @@ Index(
     sqlite_where=episode.c.open,
     postgresql_where=episode.c.open,
 )
-Index("episode_key", episode.c.source, episode.c.fingerprint, episode.c.id)
 Index("episode_due", episode.c.due_at, sqlite_where=episode.c.due_at.is_not(None), postgresql_where=episode.c.due_at.is_not(None))
-Index("episode_fingerprint", episode.c.fingerprint)
+Index("episode_fingerprint", episode.c.fingerprint, episode.c.source, episode.c.open, episode.c.ends_at)
 ENDED = sa.text("NOT open")
 Index("episode_ended", episode.c.last_seen, sqlite_where=ENDED, postgresql_where=ENDED)
 
@@ -139,6 +138,7 @@ attempt = Table(
     Column("digest", String(80), nullable=False),
     Column("causes", Text, nullable=False),
     Column("begun_at", Instant, nullable=False),
+    Column("sent_by", Instant, nullable=False),
     Column("intended_generation", BigInteger, nullable=False),
     Column("applied_at", Instant),
     Column("evidence", Text),

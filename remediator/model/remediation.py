@@ -147,7 +147,10 @@ class Remediation:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One rung tried. `plan` and `causes` as JSON; `intended_generation` is the object's before the call."""
+    """One rung tried. `plan` and `causes` as JSON; `intended_generation` is the object's before the call.
+
+    `sent_by` is promised: no call of the attempt is sent later, so that recovery knows when none can land any more.
+    """
 
     id: str
     remediation: RemediationId
@@ -158,6 +161,7 @@ class Attempt:
     digest: str
     causes: tuple[Mapping[str, Any], ...]
     begun_at: datetime
+    sent_by: datetime
     intended_generation: int
     applied_at: datetime | None = None
     evidence: Mapping[str, Any] | None = None

@@ -58,7 +58,17 @@ async def born(journal: SqlJournal, *names: str) -> None:
 def intent(claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), number: int = 1) -> Intent:
     plan = {"summary": "restart", "calls": [{"timeout": 10}]}
     attempt = Attempt(
-        f"{claim.remediation.id}.{number}", claim.remediation.id, number, 0, "restart_workload", plan, "sha256:x", (), NOW, 1
+        f"{claim.remediation.id}.{number}",
+        claim.remediation.id,
+        number,
+        0,
+        "restart_workload",
+        plan,
+        "sha256:x",
+        (),
+        NOW,
+        NOW + SECOND,
+        1,
     )
     return Intent(attempt, locks, "r", locks[0], claim.remediation.target, timedelta(hours=6))
 

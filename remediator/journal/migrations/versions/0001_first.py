@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=80), nullable=False),
         sa.Column("causes", sa.Text(), nullable=False),
         sa.Column("begun_at", Instant(), nullable=False),
+        sa.Column("sent_by", Instant(), nullable=False),
         sa.Column("intended_generation", sa.BigInteger(), nullable=False),
         sa.Column("applied_at", Instant(), nullable=True),
         sa.Column("evidence", sa.Text(), nullable=True),
@@ -97,8 +98,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("NOT open"),
         postgresql_where=sa.text("NOT open"),
     )
-    op.create_index("episode_fingerprint", "episode", ["fingerprint"], unique=False)
-    op.create_index("episode_key", "episode", ["source", "fingerprint", "id"], unique=False)
+    op.create_index("episode_fingerprint", "episode", ["fingerprint", "source", "open", "ends_at"], unique=False)
     op.create_index(
         "episode_open",
         "episode",
