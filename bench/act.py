@@ -4,6 +4,7 @@ Times of writes are the API server's own, from its audit log.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -168,10 +169,13 @@ def patch_round_trip(plane: ControlPlane) -> float:
     return statistics.median(took)
 
 
+def rss(pid: int) -> float:
+    """Resident memory in MB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def measure() -> Acted:
     """Starts a control plane and a daemon, offers the load, and reads the audit log."""
-    from bench.run import rss
-
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         plane, alertmanager = ControlPlane(folder), FakeAlertmanager()

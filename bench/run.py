@@ -6,7 +6,6 @@ Usage: python -m bench.run [SECONDS]   seconds of load per case (default 4)
 import asyncio
 import json
 import multiprocessing
-import os
 import sqlite3
 import statistics
 import subprocess
@@ -181,15 +180,10 @@ def start_up() -> tuple[float, float]:
                     break
             ready = time.perf_counter() - started
             time.sleep(2)
-            size = rss(process.pid)
+            size = act.rss(process.pid)
             process.terminate()
             process.stderr.read()
         return ready, size
-
-
-def rss(pid: int) -> float:
-    """Resident memory in MB."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:

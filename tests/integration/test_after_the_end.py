@@ -1,6 +1,5 @@
 """An alert fires on after its remediation ended: what sends it back to triage, and what never does."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,17 +10,6 @@ from tests.integration.world import RESTART, ROLL_BACK, World, rules
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 STEP = timedelta(seconds=5)
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    built = await World().start()
-    yield built
-    await built.journal.close()
-
-
-async def states(world: World) -> list[tuple[str, str | None]]:
-    return [(row["state"], row["reason"]) for row in await world.rows()]
 
 
 async def failed(world: World) -> Any:
@@ -40,11 +28,11 @@ async def test_an_expired_one_comes_back_when_its_reason_clears_and_not_before(w
     world.leak()
     await world.deliver("Leak")
     await world.run(5 * HOUR, 10 * STEP)
-    assert await states(world) == [("expired", "silenced")]
+    assert await world.states() == [("expired", "silenced")]
     world.alertmanager.silenced.clear()
     await world.run(2 * MINUTE)
     assert len(world.cluster.calls) == 1
-    assert [state for state, _ in await states(world)] == ["expired", "verifying"]
+    assert [state for state, _ in await world.states()] == ["expired", "verifying"]
 
 
 async def test_people_who_did_not_answer_are_not_asked_again_and_again() -> None:
@@ -52,7 +40,7 @@ async def test_people_who_did_not_answer_are_not_asked_again_and_again() -> None
     world.leak()
     await world.deliver("Leak")
     await world.run(6 * HOUR, 10 * STEP)
-    assert await states(world) == [("expired", "approval_expired")]
+    assert await world.states() == [("expired", "approval_expired")]
     await world.journal.close()
 
 
@@ -61,7 +49,7 @@ async def test_a_failed_one_does_not_come_back_by_time_nor_by_a_reload(world: Wo
     await world.run(3 * HOUR, MINUTE)
     await world.engine.reload(rules(ROLL_BACK, RESTART.replace("2/6h", "3/6h")))
     await world.run(HOUR, MINUTE)
-    assert await states(world) == [("failed", "forbidden")]
+    assert await world.states() == [("failed", "forbidden")]
 
 
 async def test_a_failed_one_comes_back_when_somebody_else_changes_the_template(world: World) -> None:
@@ -69,8 +57,8 @@ async def test_a_failed_one_comes_back_when_somebody_else_changes_the_template(w
     await world.run(20 * MINUTE, STEP)
     world.cluster.set_image("Deployment", "shop", "web", "web:3")
     await world.run(10 * MINUTE, STEP)
-    assert [state for state, _ in await states(world)] == ["failed", "held"]
-    assert (await states(world))[1][1] == "no_cause"  # the new pods have not leaked yet
+    assert [state for state, _ in await world.states()] == ["failed", "held"]
+    assert (await world.states())[1][1] == "no_cause"  # the new pods have not leaked yet
     world.leak()
     await world.run(2 * MINUTE)
     assert len(world.cluster.calls) == 1
@@ -108,7 +96,7 @@ async def test_what_did_not_help_is_not_repeated_until_the_alert_was_quiet(
     await world.deliver("Leak")
     await world.run(HOUR, STEP)
     await refire(world, quiet)
-    assert (await states(world))[1][1] == reason
+    assert (await world.states())[1][1] == reason
     assert len(world.cluster.calls) == (1 if reason else 2)
 
 
@@ -131,7 +119,7 @@ async def test_a_release_that_others_bring_back_is_not_rolled_back_again(world: 
     world.cluster.set_image("Deployment", "shop", "web", "web:2")
     await world.deliver("Crash")
     await world.run(2 * MINUTE)
-    assert await states(world) == [("succeeded", None), ("blocked", "already_done")]
+    assert await world.states() == [("succeeded", None), ("blocked", "already_done")]
     assert len(world.cluster.calls) == 1
 
 
@@ -143,7 +131,7 @@ async def test_each_rule_s_end_is_its_own() -> None:
     world.leak()
     await world.deliver("Leak")
     await world.run(2 * HOUR, 10 * STEP)
-    assert sorted(await states(world)) == [("expired", "paused"), ("failed", "forbidden")]
+    assert sorted(await world.states()) == [("expired", "paused"), ("failed", "forbidden")]
     await world.journal.resume("rule:back", "me", world.clock.now())
     await world.run(3 * MINUTE, STEP)
     assert sorted(row["rule"] for row in await world.rows()) == ["back", "back", "restart"]
@@ -157,10 +145,10 @@ async def test_a_blocked_one_comes_back_only_with_other_rules(world: World) -> N
     await world.run(2 * MINUTE)
     await world.engine.reload(rules(ROLL_BACK, RESTART))
     await world.run(2 * MINUTE)
-    assert len(await states(world)) == 1
+    assert len(await world.states()) == 1
     await world.engine.reload(rules(ROLL_BACK, RESTART.replace("2/6h", "3/6h")))
     await world.run(2 * MINUTE)
-    assert await states(world) == [("blocked", "opted_out"), ("blocked", "opted_out")]
+    assert await world.states() == [("blocked", "opted_out"), ("blocked", "opted_out")]
 
 
 async def test_a_silence_made_while_it_verifies_ends_it_unknown_and_never_ineffective(world: World) -> None:
@@ -169,7 +157,7 @@ async def test_a_silence_made_while_it_verifies_ends_it_unknown_and_never_ineffe
     await world.run(MINUTE)
     world.alertmanager.silenced.add("Leak-web")
     await world.run(2 * HOUR, 10 * STEP)
-    assert await states(world) == [("unknown", "unknown_fact")]
+    assert await world.states() == [("unknown", "unknown_fact")]
     assert world.told.messages[-1]["state"] == "unknown"
 
 
@@ -179,11 +167,11 @@ async def test_an_alertmanager_that_cannot_be_asked_delays_the_proof(world: Worl
     await world.run(MINUTE)
     world.alertmanager.unreachable = True
     await world.run(10 * MINUTE, STEP)
-    assert (await states(world))[0][0] == "verifying"
+    assert (await world.states())[0][0] == "verifying"
     world.alertmanager.unreachable = False
     await world.deliver("Leak", firing=False)
     await world.run(6 * MINUTE, STEP)
-    assert (await states(world))[0][0] == "succeeded"
+    assert (await world.states())[0][0] == "succeeded"
 
 
 async def test_a_silenced_alert_that_resolves_is_asked_of_alertmanager(world: World) -> None:
@@ -193,6 +181,6 @@ async def test_a_silenced_alert_that_resolves_is_asked_of_alertmanager(world: Wo
     await world.run(MINUTE)
     world.alertmanager._active.clear()
     await world.run(6 * MINUTE, STEP)
-    assert (await states(world))[0][0] == "succeeded"
+    assert (await world.states())[0][0] == "succeeded"
     (episode,) = await world.journal.episodes(10, "Leak-web")
     assert not episode["open"]

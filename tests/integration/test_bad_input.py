@@ -1,6 +1,5 @@
 """What bad luck and bad labels come to: one history for pods under new names, re-sends, injections, changed plans."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,17 +12,6 @@ MINUTE = timedelta(minutes=1)
 STEP = timedelta(seconds=5)
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    built = await World().start()
-    yield built
-    await built.journal.close()
-
-
-async def states(world: World) -> list[tuple[str, str | None]]:
-    return [(row["state"], row["reason"]) for row in await world.rows()]
-
-
 async def test_a_pod_that_comes_back_under_new_names_has_one_history(world: World) -> None:
     for number in range(3):
         world.leak()
@@ -32,7 +20,7 @@ async def test_a_pod_that_comes_back_under_new_names_has_one_history(world: Worl
         await world.run(MINUTE)
         await world.deliver("Leak", firing=False, deployment="", pod=pod, fingerprint=f"f{number}")
         await world.run(30 * MINUTE, STEP)
-    assert await states(world) == [("succeeded", None), ("succeeded", None), ("blocked", "gave_up")]
+    assert await world.states() == [("succeeded", None), ("succeeded", None), ("blocked", "gave_up")]
     assert len(world.cluster.calls) == 2
 
 
@@ -46,7 +34,7 @@ async def test_a_re_send_of_everything_after_a_reload_changes_nothing(world: Wor
         for app in ("web", "api"):
             await world.deliver("Leak", app)
         await world.run(MINUTE)
-    assert [state for state, _ in await states(world)] == ["verifying", "verifying"]
+    assert [state for state, _ in await world.states()] == ["verifying", "verifying"]
     assert len(world.cluster.calls) == 2
 
 
@@ -72,7 +60,7 @@ async def test_two_rules_for_one_target_act_one_after_the_other() -> None:
     await world.deliver("Leak")
     await world.deliver("Slow")
     await world.run(MINUTE)
-    assert sorted(await states(world)) == [("held", "target_busy"), ("verifying", None)]
+    assert sorted(await world.states()) == [("held", "target_busy"), ("verifying", None)]
     assert len(world.cluster.calls) == 1
     await world.journal.close()
 
@@ -122,7 +110,7 @@ async def test_a_prometheus_that_is_down_holds() -> None:
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
-    assert await states(world) == [("held", "unknown_fact")]
+    assert await world.states() == [("held", "unknown_fact")]
     await world.journal.close()
 
 
@@ -175,7 +163,7 @@ async def test_a_pause_between_the_last_look_and_the_write_holds(world: World) -
     world.journal.begin = begin  # type: ignore[method-assign, assignment]
     await world.run(MINUTE)
     assert world.cluster.calls == []
-    assert await states(world) == [("held", "paused")]
+    assert await world.states() == [("held", "paused")]
 
 
 async def test_withdrawing_the_rule_while_it_verifies_lets_it_end_and_climbs_no_further() -> None:
@@ -186,7 +174,7 @@ async def test_withdrawing_the_rule_while_it_verifies_lets_it_end_and_climbs_no_
     await world.run(MINUTE)
     await world.engine.reload(rules(ROLL_BACK))
     await world.run(40 * MINUTE, STEP)
-    assert await states(world) == [("ineffective", "deadline")]
+    assert await world.states() == [("ineffective", "deadline")]
     assert len(world.cluster.calls) == 1
     await world.journal.close()
 
@@ -200,7 +188,7 @@ async def test_the_ladder_climbs_when_a_step_did_not_help() -> None:
     assert len(world.cluster.calls) == 2
     await world.deliver("Leak", firing=False)
     await world.run(6 * MINUTE, STEP)
-    assert await states(world) == [("succeeded", None)]
+    assert await world.states() == [("succeeded", None)]
     await world.journal.close()
 
 
@@ -217,7 +205,7 @@ async def test_a_service_in_front_of_nothing_is_ambiguous(world: World) -> None:
     world.cluster.create_service("shop", "front", {"app": "nobody"})
     await world.deliver("Leak", deployment="", service="front", fingerprint="f")
     await world.run(MINUTE)
-    assert await states(world) == [("blocked", "ambiguous_target")]
+    assert await world.states() == [("blocked", "ambiguous_target")]
 
 
 async def test_in_flight_and_the_namespace_s_rate_hold_a_storm_of_targets() -> None:
@@ -228,7 +216,7 @@ async def test_in_flight_and_the_namespace_s_rate_hold_a_storm_of_targets() -> N
         await world.deliver("Leak", f"app{number}")
     await world.run(2 * MINUTE)
     assert len(world.cluster.calls) == 2
-    assert {reason for state, reason in await states(world) if state == "held"} == {"too_many_in_flight"}
+    assert {reason for state, reason in await world.states() if state == "held"} == {"too_many_in_flight"}
     for number in range(8):
         await world.deliver("Leak", f"app{number}", firing=False)
     await world.run(30 * MINUTE, STEP)

@@ -1,6 +1,5 @@
 """What becomes of alerts: the whole engine on virtual time, good ends and every named refusal."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,13 +8,6 @@ from remediator.errors import Conflict, Forbidden, Rejected, Unreachable
 from tests.integration.world import RESTART, ROLL_BACK, World, rules
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    built = await World().start()
-    yield built
-    await built.journal.close()
 
 
 async def ended_well(world: World, name: str, app: str = "web") -> None:

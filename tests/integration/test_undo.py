@@ -1,10 +1,7 @@
 """An act that made things worse is taken back by a remediation of its own, which has its parent's locks and no charge."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-
-import pytest
 
 from remediator.model.remediation import RemediationId
 from tests.integration.world import RESTART, ROLL_BACK, World, rules
@@ -12,13 +9,6 @@ from tests.integration.world import RESTART, ROLL_BACK, World, rules
 MINUTE = timedelta(minutes=1)
 STEP = timedelta(seconds=3)
 LADDER = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}, {action: restart_workload, if: any}]"
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    built = await World().start()
-    yield built
-    await built.journal.close()
 
 
 async def made_worse(world: World) -> None:

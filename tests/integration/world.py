@@ -107,6 +107,10 @@ class World:
     async def rows(self) -> list[Any]:
         return list(reversed(await self.journal.remediations(100, None)))
 
+    async def states(self) -> list[tuple[str, str | None]]:
+        """(state, reason) of every remediation, the oldest first."""
+        return [(row["state"], row["reason"]) for row in await self.rows()]
+
     async def only(self) -> Any:
         (row,) = await self.rows()
         return row
