@@ -53,6 +53,20 @@ def rbac(paths: Sequence[Path]) -> str:
     return str(yaml.safe_dump(role, sort_keys=False))
 
 
+def binding(service_account: str) -> str:
+    """A ServiceAccount, `namespace/name`, that is given the ClusterRole."""
+    namespace, _, name = service_account.rpartition("/")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace or "default"}}
+    bound = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "remediator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "remediator"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace or "default"}],
+    }
+    return "---\n" + str(yaml.safe_dump_all([account, bound], sort_keys=False))
+
+
 def actions(_paths: Sequence[Path]) -> str:
     """The actions' manual pages."""
     out = ["# Actions\n"]

@@ -197,7 +197,7 @@ class Journal(Protocol):
     async def past(self, rule: str, target_key: str) -> Past:
         """Every act on the target, and the history of the rule's alerts of it."""
 
-    async def revivals(self, now: datetime) -> list[Claim]:
+    async def revivals(self, now: datetime, limit: int) -> list[Claim]:
         """Ended remediations whose alerts fire on and that are to be looked at; nothing is leased."""
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:

@@ -10,6 +10,7 @@ from .model.facts import Unknown
 from .telemetry import Metrics
 
 TIMEOUT = 10.0
+REMEMBERED = 30.0
 T = TypeVar("T")
 
 
@@ -20,6 +21,7 @@ class PrometheusApi:
         self._url = url
         self._metrics = metrics or Metrics()
         self._client: Any = None
+        self._read: tuple[float, list[Mapping[str, Any]]] = (0.0, [])
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="prometheus")
 
     def _connect(self) -> Any:
@@ -63,10 +65,15 @@ class PrometheusApi:
         return None if found is None else {**found, "recorded": recorded}
 
     def _rules(self) -> list[Mapping[str, Any]]:
+        """All groups of rules, remembered for a while: they are asked for at every attempt, and change seldom."""
+        read_at, groups = self._read
+        if groups and time.monotonic() - read_at < REMEMBERED:
+            return groups
         client = self._connect()
         answer = client._session.get(f"{self._url}/api/v1/rules", timeout=TIMEOUT)  # the library has no call for it
         answer.raise_for_status()
-        groups: list[Mapping[str, Any]] = answer.json()["data"]["groups"]
+        groups = list(answer.json()["data"]["groups"])
+        self._read = (time.monotonic(), groups)
         return groups
 
     def close(self) -> None:

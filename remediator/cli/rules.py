@@ -30,11 +30,14 @@ def check(paths: tuple[Path, ...]) -> None:
     type=click.Path(path_type=Path),
     help="Rule files for which RBAC is needed; default: every action.",
 )
-def generate(what: str, paths: tuple[Path, ...]) -> None:
+@click.option("--service-account", help="NAMESPACE/NAME: `rbac` prints this ServiceAccount and its binding too.")
+def generate(what: str, paths: tuple[Path, ...], service_account: str | None) -> None:
     """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""
-    from ..generate import PAGES
+    from ..generate import PAGES, binding
 
     click.echo(PAGES[what](paths), nl=False)
+    if what == "rbac" and service_account:
+        click.echo(binding(service_account), nl=False)
 
 
 COMMANDS = [check, generate]

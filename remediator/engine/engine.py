@@ -19,7 +19,7 @@ PRUNE_EVERY = timedelta(hours=1)
 
 
 class Engine:
-    """Triage, workers and people, each a task of its own; they share nothing but the journal."""
+    """Triage, workers, escalation, notification and revival, each a task of its own: none waits for another's slowness."""
 
     def __init__(self, doors: Doors, receivers: Mapping[str, Notifier], keep: timedelta = timedelta(days=90)) -> None:
         self.doors = doors
@@ -35,7 +35,8 @@ class Engine:
         await triage.pending(self.doors, now)
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
-        await self._people()
+        for body in (self._escalate, self._revive, self._notify):
+            await body()
         return await self.doors.journal.next_due()
 
     async def run(self, workers: int) -> None:
@@ -44,7 +45,8 @@ class Engine:
             group.create_task(self._loop("triage", self._triage, self.doors.arrivals))
             for number in range(workers):
                 group.create_task(self._loop(f"worker-{number}", self._work, self.doors.wake.subscribe()))
-            group.create_task(self._loop("people", self._people, asyncio.Event()))
+            for name, body in (("escalation", self._escalate), ("notify", self._notify), ("revival", self._revive)):
+                group.create_task(self._loop(name, body, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
     async def _loop(self, name: str, body: Callable[[], Awaitable[float]], news: asyncio.Event) -> None:
@@ -78,11 +80,16 @@ class Engine:
         left = (due - self.doors.clock.now()).total_seconds() if due else IDLE
         return min(IDLE, max(SHORTEST, left))
 
-    async def _people(self) -> float:
-        now = self.doors.clock.now()
-        await people.escalate(self.doors, now)
-        await revival.run(self.doors, now)
-        await people.deliver(self.doors, self._receivers, now)
+    async def _escalate(self) -> float:
+        await people.escalate(self.doors, self.doors.clock.now())
+        return IDLE
+
+    async def _notify(self) -> float:
+        await people.deliver(self.doors, self._receivers, self.doors.clock.now())
+        return IDLE
+
+    async def _revive(self) -> float:
+        await revival.run(self.doors, self.doors.clock.now())
         return IDLE
 
     async def _keep_house(self) -> float:

@@ -1,5 +1,6 @@
 """One look at one remediation: facts, causes, plan and verdicts; nothing is changed. `explain` and dry runs use it too."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -154,7 +155,7 @@ def longest_window(rule: Rule, doors: Doors) -> timedelta:
 
 async def activity(doors: Doors, episodes: tuple[Episode, ...]) -> Activity:
     """ACTIVE where any open episode is active and none is muted; the most doubtful otherwise."""
-    found = [await doors.alertmanager.activity(e.source, e.alert) for e in episodes if e.open]
+    found = await asyncio.gather(*(doors.alertmanager.activity(e.source, e.alert) for e in episodes if e.open))
     for answer in (Activity.SILENCED, Activity.INHIBITED, Activity.UNKNOWN, Activity.ACTIVE):
         if answer in found:
             return answer

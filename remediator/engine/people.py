@@ -1,13 +1,13 @@
 """What people are told: messages of an end, of a plan that waits, and the escalation timer."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 
-from ..journal_port import Message
-from ..model.duration import parse_duration
+from ..journal_port import Message, Row
 from ..model.remediation import Remediation, State
 from ..ports import Notifier
 from ..telemetry import log
@@ -15,6 +15,8 @@ from .doors import Doors
 
 TOLD_AT_END = {State.INEFFECTIVE, State.FAILED, State.BLOCKED, State.EXPIRED, State.UNKNOWN}
 GIVE_UP_AFTER = 12
+LONGEST_PAUSE = timedelta(minutes=10)
+AT_ONCE = 20
 
 
 def message(remediation: Remediation, state: str, reason: str, why: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -60,23 +62,27 @@ def _within_verification(shown: Mapping[str, Any], now: datetime) -> datetime | 
 
 
 async def deliver(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
-    """Delivers what the outbox holds; a failure is tried again with growing pauses, then given up and logged."""
-    for row in await doors.journal.outbox(now):
-        receiver = receivers.get(row["receiver"])
-        if receiver is None:
-            await doors.journal.delivered(row["id"], now, f"no receiver {row['receiver']} is configured", None)
-            log().error("message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"])
-            continue
-        error: str | None = None
-        again: datetime | None = None
-        try:
-            await receiver.notify(row["body"])
-        except (aiohttp.ClientError, OSError, TimeoutError) as failure:
-            error = f"{type(failure).__name__}: {failure}"[:300]
-            last = row["tries"] + 1 >= GIVE_UP_AFTER
-            again = None if last else now + min(parse_duration("10m"), timedelta(seconds=5 * 2 ** row["tries"]))
-        outcome = "delivered" if error is None else "retrying" if again else "given_up"
-        doors.metrics.count("notifications_total", receiver.kind, outcome)
-        if error:
-            log().warning("notification_failed", receiver=row["receiver"], outcome=outcome, error=error)
-        await doors.journal.delivered(row["id"], now, error, again)
+    """Delivers what the outbox holds, so that one slow receiver keeps no other waiting."""
+    await asyncio.gather(*(_deliver(doors, receivers, row, now) for row in await doors.journal.outbox(now, AT_ONCE)))
+
+
+async def _deliver(doors: Doors, receivers: Mapping[str, Notifier], row: Row, now: datetime) -> None:
+    """One message; a failure is tried again with growing pauses, then given up and logged."""
+    receiver = receivers.get(row["receiver"])
+    if receiver is None:
+        await doors.journal.delivered(row["id"], now, f"no receiver {row['receiver']} is configured", None)
+        log().error("message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"])
+        return
+    error: str | None = None
+    again: datetime | None = None
+    try:
+        await receiver.notify(row["body"])
+    except (aiohttp.ClientError, OSError, TimeoutError) as failure:
+        error = f"{type(failure).__name__}: {failure}"[:300]
+        last = row["tries"] + 1 >= GIVE_UP_AFTER
+        again = None if last else now + min(LONGEST_PAUSE, timedelta(seconds=5 * 2 ** row["tries"]))
+    outcome = "delivered" if error is None else "retrying" if again else "given_up"
+    doors.metrics.count("notifications_total", receiver.kind, outcome)
+    if error:
+        log().warning("notification_failed", receiver=row["receiver"], outcome=outcome, error=error)
+    await doors.journal.delivered(row["id"], now, error, again)

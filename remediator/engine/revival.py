@@ -17,13 +17,14 @@ from . import look as looking
 from . import slices
 from .doors import Doors
 
-EVERY = timedelta(minutes=1)
+SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=5)
+AT_ONCE = 20
 NEVER_CLEARS = {Reason.APPROVAL_EXPIRED, Reason.DEADLINE, Reason.OPERATOR}
 
 
 async def run(doors: Doors, now: datetime) -> None:
-    """Looks at every ended remediation whose alerts fire on and whose time has come."""
-    for ended in await doors.journal.revivals(now):
+    """Looks at ended remediations whose alerts fire on and whose time has come, the most overdue first, some at a time."""
+    for ended in await doors.journal.revivals(now, AT_ONCE):
         remediation = ended.remediation
         if not any(episode.open for episode in ended.episodes):
             await doors.journal.revive_later(remediation.id, remediation.ended_template, None)
@@ -35,14 +36,15 @@ async def run(doors: Doors, now: datetime) -> None:
             await doors.journal.revive(remediation.id, now)
             doors.wake.set()
         else:
-            await doors.journal.revive_later(remediation.id, template, now + EVERY)
+            age = now - (remediation.ended_at or now)
+            await doors.journal.revive_later(remediation.id, template, now + min(LATEST, max(SOONEST, age / 10)))
 
 
 async def _changed(doors: Doors, ended: Claim, source: Source | None, now: datetime) -> tuple[str, str]:
     """Why its alerts are to be triaged again, or nothing; and the target's template as it is now."""
     remediation = ended.remediation
     expired = remediation.state is State.EXPIRED and remediation.reason not in NEVER_CLEARS
-    if source is None or source.digest != remediation.rule_digest:
+    if source is None or (expired and source.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
     facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset({Sight.TARGET}))
     if isinstance(facts.object, Unknown):

@@ -45,10 +45,14 @@ def _past_act(row: Any) -> PastAct:
     return PastAct(row.rule, made.action, causes, made.outcome, made.begun_at, before, left)
 
 
-def revivals(c: Connection, now: datetime) -> list[Claim]:
+def revivals(c: Connection, now: datetime, limit: int) -> list[Claim]:
     """Ended remediations whose revival timer is due."""
     query = (
-        sa.select(table).join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "revive")).where(timer.c.due_at <= now)
+        sa.select(table)
+        .join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "revive"))
+        .where(timer.c.due_at <= now)
+        .order_by(timer.c.due_at)
+        .limit(limit)
     )
     return [remediations.claim_of(c, row, row.token) for row in c.execute(query).all()]
 

@@ -39,9 +39,10 @@ def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
 
 
 def pull_forward(c: Connection, now: datetime) -> None:
-    """Makes every held and waiting remediation due."""
+    """Makes every held and waiting remediation due, and every revival."""
     refs = sa.select(table.c.id).where(table.c.state.in_([State.HELD, State.AWAITING_APPROVAL]))
-    c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))
+    mine = sa.or_(timer.c.kind == "revive", sa.and_(timer.c.kind == "work", timer.c.ref.in_(refs)))
+    c.execute(sa.update(timer).where(mine, timer.c.due_at > now).values(due_at=now))
 
 
 def decide(c: Connection, remediation_id: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:

@@ -234,8 +234,8 @@ class SqlJournal:
     async def past(self, rule: str, target_key: str) -> Past:
         return await self._read(past.past, rule, target_key)
 
-    async def revivals(self, now: datetime) -> list[Claim]:
-        return await self._read(past.revivals, now)
+    async def revivals(self, now: datetime, limit: int) -> list[Claim]:
+        return await self._read(past.revivals, now, limit)
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
         await self._run(episodes.revive, [remediation], now)

@@ -292,16 +292,16 @@ async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJ
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.move(claim.remediation, Move(Event.FAIL, NOW, reason=Reason.FORBIDDEN, template="t1"))
-    (ended,) = await journal.revivals(NOW)
+    (ended,) = await journal.revivals(NOW, 9)
     assert (ended.remediation.ended_template, len(ended.episodes)) == ("t1", 1)
     await journal.revive_later(ended.remediation.id, "t1", NOW + SECOND)
-    assert await journal.revivals(NOW) == []
+    assert await journal.revivals(NOW, 9) == []
     assert await journal.pending(NOW) == []
     await journal.revive(ended.remediation.id, NOW)
     (episode,) = await journal.pending(NOW)
     await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted("web"),))], NOW)
     assert sorted(row["state"] for row in await journal.remediations(10, None)) == ["failed", "queued"]
-    assert await journal.revivals(NOW + timedelta(hours=1)) == []
+    assert await journal.revivals(NOW + timedelta(hours=1), 9) == []
 
 
 async def test_an_ended_rule_s_remediation_is_not_born_again_by_another_rule_s(journal: SqlJournal) -> None:

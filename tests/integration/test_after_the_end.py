@@ -30,7 +30,7 @@ async def test_an_expired_one_comes_back_when_its_reason_clears_and_not_before(w
     await world.run(5 * HOUR, 10 * STEP)
     assert await world.states() == [("expired", "silenced")]
     world.alertmanager.silenced.clear()
-    await world.run(2 * MINUTE)
+    await world.run(6 * MINUTE)
     assert len(world.cluster.calls) == 1
     assert [state for state, _ in await world.states()] == ["expired", "verifying"]
 
