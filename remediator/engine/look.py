@@ -93,7 +93,7 @@ async def look(
     doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, facts: Facts, now: datetime
 ) -> Look:
     """Plans the next rung and asks every guard, the limits included (they are asked again inside begin)."""
-    rule = source.rule
+    rule, remediation = source.rule, replace(remediation, target=facts.target)
     situation = await situation_of(doors, remediation, episodes, source, now)
     facts = replace(facts, past=await doors.journal.past(rule.name, facts.target.key))
     tried = facts.past.ineffective(rule.name, template_now(facts), ineffective_window(rule), now)

@@ -32,8 +32,8 @@ async def observe(
 async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     """The one place where a slice ends: transition, messages, metrics, log and the Event on the target."""
     remediation = claim.remediation
-    texts = doors.rules.find(remediation.rule)
-    receivers = list(texts.rule.escalate.to) if texts else list((claim.rule_text.get("escalate") or {}).get("to") or [])
+    loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
+    receivers = list(loaded.rule.escalate.to) if loaded else list((claim.rule_text.get("escalate") or {}).get("to") or [])
     if move.event is not None:
         after = next_state(remediation.state, move.event)
         if after in people.TOLD_AT_END:

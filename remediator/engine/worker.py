@@ -1,5 +1,6 @@
 """The worker: claims a due remediation, does one slice of work, sets the next timer, lets go."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -126,6 +127,8 @@ async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: date
     moved = (facts.target, facts.root.key) != (remediation.target, remediation.root_key)
     if moved and not await doors.journal.retarget(remediation, facts.target, facts.root.key, now):
         return
+    remediation = replace(remediation, target=facts.target, root_key=facts.root.key)  # what limits and locks go by
+    claim = replace(claim, remediation=remediation)
     seen = await looking.look(doors, remediation, claim.episodes, source, facts, now)
     if await _resolved_unseen(doors, claim, seen, now):
         await finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="Alertmanager no longer lists the alert"))

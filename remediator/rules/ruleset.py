@@ -97,6 +97,7 @@ class RuleSet:
     sources: tuple[Source, ...]
     overrides: tuple[Override, ...] = ()
     digest: str = ""
+    _index: dict[str, int] = field(default_factory=dict)
     _by_name: dict[str, list[int]] = field(default_factory=dict)
     _any: list[int] = field(default_factory=list)
     _patterns: dict[str, Any] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class RuleSet:
         parts = [s.digest for s in self.sources] + [o.model_dump_json(by_alias=True) for o in self.overrides]
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         for index, source in enumerate(self.sources):
+            self._index[source.rule.name] = index
             names = alertnames(source.rule)
             if names is None:
                 self._any.append(index)
@@ -141,10 +143,10 @@ class RuleSet:
 
     def find(self, name: str, alert: Alert | None = None) -> Source | None:
         """The rule of that name, with the overrides that apply to the alert."""
-        for index, source in enumerate(self.sources):
-            if source.rule.name == name:
-                return self._overridden(index, alert, None) if alert else source
-        return None
+        index = self._index.get(name)
+        if index is None:
+            return None
+        return self._overridden(index, alert, None) if alert else self.sources[index]
 
     def in_scope(self, source: Source, target: Target) -> bool:
         """Whether the group may act on the target."""

@@ -24,6 +24,19 @@ async def test_a_pod_that_comes_back_under_new_names_has_one_history(world: Worl
     assert len(world.cluster.calls) == 2
 
 
+async def test_the_cooldown_is_the_workload_s_whichever_pod_an_alert_names(world: World) -> None:
+    for number in range(2):
+        world.leak()
+        pod = world.cluster.pods("shop", "web")[0]["metadata"]["name"]
+        await world.deliver("Leak", deployment="", pod=pod, fingerprint=f"f{number}")
+        await world.run(MINUTE)
+        if number == 0:
+            await world.deliver("Leak", firing=False, deployment="", pod=pod, fingerprint="f0")
+            await world.run(6 * MINUTE, STEP)
+    assert await world.states() == [("succeeded", None), ("held", "cooldown")]
+    assert len(world.cluster.calls) == 1
+
+
 async def test_a_re_send_of_everything_after_a_reload_changes_nothing(world: World) -> None:
     for app in ("web", "api"):
         world.leak(app)

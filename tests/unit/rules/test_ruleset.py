@@ -78,3 +78,13 @@ def test_overrides_apply_in_order_and_only_where_they_say() -> None:
     found = rules(rule("one", 'alertname="A"'), tail=tail)
     assert found.match(alert(), "c")[0][0].rule.mode == "act"
     assert found.match(alert(severity="low"), "c")[0][0].rule.mode == "approve"
+
+
+def test_a_rule_is_found_by_name_with_the_overrides_for_an_alert() -> None:
+    tail = "overrides:\n  - {rules: [one], match: ['severity=\"low\"'], escalate: {to: [chat]}}\n"
+    found = rules(rule("one", 'alertname="A"'), tail=tail)
+    plain, low = found.find("one"), found.find("one", alert(severity="low"))
+    assert plain is not None
+    assert low is not None
+    assert (plain.rule.escalate.to, low.rule.escalate.to) == (("log",), ("chat",))
+    assert found.find("nobody") is None
