@@ -115,7 +115,7 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, now: d
         changed = _assumption_changed(facts, plan)
         if changed is not None:
             return _give_back(attempt, now, changed)
-        held = await _guards_again(doors, claim, source, facts)
+        held = await _guards_again(doors, claim, source, plan, facts)
         if held is not None:
             return _give_back(attempt, now, held)
         assert isinstance(facts.object, dict)
@@ -148,22 +148,28 @@ def _count_call(doors: Doors, plan: Plan, started: datetime, answer: str) -> Non
     doors.metrics.observe("call_duration_seconds", (doors.clock.now() - started).total_seconds(), verb)
 
 
-async def _guards_again(doors: Doors, claim: Claim, source: Source, facts: Facts) -> Verdict | None:
-    """Just before the write: a pause, a silence or a withdrawn scope that came meanwhile still holds."""
-    now = doors.clock.now()
-    if doors.rules.find(source.rule.name) is None:
-        return Verdict("rule", Decision.HOLD, Reason.RULE_CHANGED, "the rule was withdrawn")
-    situation = await looking.situation_of(doors, claim.remediation, claim.episodes, source, now)
+async def _guards_again(doors: Doors, claim: Claim, source: Source, plan: Plan, facts: Facts) -> Verdict | None:
+    """Just before the write, by the rule as it is loaded now: what came meanwhile still holds."""
+    now, remediation, episodes = doors.clock.now(), claim.remediation, claim.episodes
+    current = doors.rules.find(source.rule.name, episodes[0].alert if episodes else None)
+    if current is None:
+        return hold("rule", Reason.RULE_CHANGED, "the rule was withdrawn")
+    situation = await looking.situation_of(doors, remediation, episodes, current, now)
+    in_scope = doors.rules.in_scope(current, facts.target)
+    situation = replace(situation, target=facts.target, root=facts.root, action=plan.action, facts=facts, in_scope=in_scope)
+    if remediation.undo_of:
+        verdict = strongest(pipeline.ask(pipeline.UNDO, situation))
+        return None if verdict.decision is Decision.ALLOW else verdict
+    steps = current.rule.steps
     situation = replace(
         situation,
-        target=facts.target,
-        root=facts.root,
-        facts=facts,
-        mode="act",
-        activity=await looking.activity(doors, claim.episodes),
-        in_scope=doors.rules.in_scope(source, facts.target),
+        plan=plan,
+        mode=looking.strictest(current.rule.mode, steps[min(claim.attempts[-1].step, len(steps) - 1)].mode),
+        activity=await looking.activity(doors, episodes),
+        inhibitor=await looking.inhibitor(doors, current.rule, episodes),
+        unmet=await looking.unmet(doors, current.rule.when, episodes, facts),
     )
-    verdict = strongest(pipeline.ask(pipeline.UNDO if claim.remediation.undo_of else pipeline.SECOND, situation))
+    verdict = strongest(pipeline.ask(pipeline.SECOND, situation))
     return None if verdict.decision is Decision.ALLOW else verdict
 
 

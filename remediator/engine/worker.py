@@ -111,10 +111,11 @@ def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> 
 
 
 def after_attempts(claim: Claim, otherwise: Event) -> Event:
-    """A ladder that cannot go on ends as its last attempt did."""
-    if not claim.attempts:
+    """A ladder that cannot go on ends as its last attempt did; one that was given back before its call does not count."""
+    tried = [attempt for attempt in claim.attempts if attempt.outcome is not Outcome.CANCELLED]
+    if not tried:
         return otherwise
-    return Event.UNPROVED if claim.attempts[-1].outcome is Outcome.INEFFECTIVE else Event.FAIL
+    return Event.UNPROVED if tried[-1].outcome is Outcome.INEFFECTIVE else Event.FAIL
 
 
 async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: datetime) -> None:

@@ -1,6 +1,8 @@
 """What bad luck and bad labels come to: one history for pods under new names, re-sends, injections, changed plans."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -163,20 +165,36 @@ async def test_a_change_between_the_last_look_and_the_write_is_not_overwritten(w
     assert "changed since it was planned" in str(shown["history"])
 
 
-async def test_a_pause_between_the_last_look_and_the_write_holds(world: World) -> None:
+MEANWHILE: list[tuple[str, Callable[[World], Any], list[tuple[str, str | None]]]] = [
+    ("a pause", lambda w: w.journal.pause("all", "stop", "me", None, w.clock.now()), [("held", "paused")]),
+    ("a silence", lambda w: w.alertmanager.silenced.add("Leak-web"), [("held", "silenced")]),
+    ("an opt-out", lambda w: w.cluster.annotate("Deployment", "shop", "web", "remediator.io/deny", "restart_workload"), [("blocked", "opted_out")]),
+    ("the rule withdrawn", lambda w: w.engine.reload(rules(ROLL_BACK)), [("superseded", "rule_changed")]),
+    ("the rule made to observe", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: observe, limits:"))), [("superseded", "rule_changed"), ("observed", "observe_mode")]),
+    ("the rule made to ask", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: approve, limits:"))), [("superseded", "rule_changed"), ("held", "cooldown")]),
+    ("the scope narrowed", lambda w: w.engine.reload(rules(RESTART, scope="db")), [("superseded", "rule_changed")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "happens", "expected"), MEANWHILE, ids=[case[0] for case in MEANWHILE])
+async def test_what_comes_between_the_last_look_and_the_write_still_holds(
+    world: World, name: str, happens: Callable[[World], Any], expected: list[tuple[str, str | None]]
+) -> None:
     world.leak()
     await world.deliver("Leak")
     real = world.journal.begin
 
     async def begin(*arguments: object) -> object:
         answer = await real(*arguments)  # type: ignore[arg-type]
-        await world.journal.pause("all", "stop", "me", None, world.clock.now())
+        came = happens(world)
+        if came is not None:
+            await came
         return answer
 
     world.journal.begin = begin  # type: ignore[method-assign, assignment]
     await world.run(MINUTE)
     assert world.cluster.calls == []
-    assert await world.states() == [("held", "paused")]
+    assert await world.states() == expected
 
 
 async def test_withdrawing_the_rule_while_it_verifies_lets_it_end_and_climbs_no_further() -> None:

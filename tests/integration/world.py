@@ -45,8 +45,8 @@ class Told:
         self.messages.append(message)
 
 
-def rules(*rule: str) -> RuleSet:
-    head = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {mode: act, escalate: {to: [log]}}\n    rules:\n"
+def rules(*rule: str, scope: str = "shop") -> RuleSet:
+    head = f"version: 1\ngroups:\n  - name: g\n    scope: {{namespaces: [{scope}]}}\n    defaults: {{mode: act, escalate: {{to: [log]}}}}\n    rules:\n"
     return build([load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), "rules.yaml")])
 
 
