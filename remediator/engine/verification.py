@@ -28,8 +28,8 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
     if remediation.cancel_by:
         change = AttemptChange(outcome=Outcome.CANCELLED)
         return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by, attempt=attempt.id, change=change)
-    rule = source.rule if source else Rule.model_validate(claim.rule_text)
-    step = rule.steps[attempt.step] if attempt.step < len(rule.steps) else rule.steps[-1]
+    rule = Rule.model_validate(claim.rule_text)  # as it was when the attempt began: a reload does not change the proof
+    step = rule.steps[attempt.step]
     cluster = doors.clusters.get(remediation.target.cluster)
     action = ACTIONS[attempt.action]
     facts = Facts(now, remediation.target, remediation.target, Unknown("no such cluster is configured"))
