@@ -253,3 +253,38 @@ async def test_in_flight_and_the_namespace_s_rate_hold_a_storm_of_targets() -> N
     await world.run(30 * MINUTE, STEP)
     assert len(world.cluster.calls) == 2  # what had not begun was cancelled when its alert resolved
     await world.journal.close()
+
+
+async def test_an_alert_that_comes_back_with_its_old_start_is_new_trouble_where_alertmanager_lists_it(world: World) -> None:
+    """Prometheus had lost its Alertmanager for a while: the alert timed out there, and fires again with the same startsAt."""
+    began = world.clock.now()
+    await world.deliver("Other")
+    await world.run(MINUTE)
+    await world.deliver("Other", firing=False, since=began)
+    await world.run(MINUTE)
+    await world.engine.reload(rules(RESTART.replace("Leak", "Other")))
+    world.leak()
+    world.alertmanager.unreachable = True
+    await world.deliver("Other", since=began)
+    await world.run(MINUTE)
+    newest = (await world.journal.episodes(10, "Other-web"))[0]
+    assert (newest["fate"], newest["reason"], await world.states()) == ("pending", "unknown_fact", [])
+    world.alertmanager.unreachable = False
+    await world.run(MINUTE)
+    assert len(world.cluster.calls) == 1
+
+
+async def test_starts_at_that_moves_earlier_is_the_same_episode(world: World) -> None:
+    await world.deliver("Other")
+    await world.run(MINUTE)
+    await world.deliver("Other", since=world.clock.now() - 30 * MINUTE)
+    (episode,) = await world.journal.episodes(10, "Other-web")
+    assert (episode["deliveries"], episode["starts_at"]) == (2, (world.clock.now() - 30 * MINUTE).isoformat())
+
+
+async def test_a_later_start_while_it_is_open_is_a_new_episode(world: World) -> None:
+    await world.deliver("Other")
+    await world.run(10 * MINUTE)
+    await world.deliver("Other")
+    newest, oldest = await world.journal.episodes(10, "Other-web")
+    assert (bool(newest["open"]), bool(oldest["open"]), oldest["fate"]) == (True, False, "unmatched")

@@ -271,3 +271,14 @@ async def test_no_secret_reaches_the_api_the_metrics_or_the_journal(tmp_path: Pa
     for secret in ("am-secret", "me-secret"):
         assert secret not in shown
         assert secret.encode() not in stored
+
+
+async def test_the_watchdog_s_heartbeat_is_a_metric(http: aiohttp.ClientSession) -> None:
+    body = json.loads(FIRING)
+    body["alerts"][0]["labels"]["alertname"] = "Watchdog"
+    async with http.get("/metrics") as answer:
+        assert "remediator_watchdog_last_seen_timestamp_seconds 0.0" in await answer.text()
+    await (await http.post("/webhook", json=body, headers=AM)).read()
+    async with http.get("/metrics") as answer:
+        line = next(line for line in (await answer.text()).splitlines() if line.startswith("remediator_watchdog_last_seen"))
+    assert float(line.split()[1]) > 1.7e9

@@ -89,11 +89,20 @@ class World:
             self.clock.time = min(ends, max(due or ends, self.clock.time + step))
         await self.engine.run_due()
 
-    async def deliver(self, name: str, app: str = "web", firing: bool = True, fingerprint: str = "", **labels: str) -> None:
+    async def deliver(
+        self,
+        name: str,
+        app: str = "web",
+        firing: bool = True,
+        fingerprint: str = "",
+        since: datetime | None = None,
+        **labels: str,
+    ) -> None:
+        """An alert as Alertmanager delivers it, and lists it from then on; it fires since now, or since then."""
         now = self.clock.now()
         status = AlertStatus.FIRING if firing else AlertStatus.RESOLVED
         given = {"alertname": name, "namespace": "shop", "deployment": app, **labels}
-        alert = Alert(fingerprint or f"{name}-{app}", status, given, {}, now, None if firing else now)
+        alert = Alert(fingerprint or f"{name}-{app}", status, given, {}, since or now, None if firing else now)
         await self.journal.receive([Delivery("s", (alert,), now)])
         self.alertmanager.delivered("s", [alert])
 
