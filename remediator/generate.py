@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from .actions import ACTIONS
 from .cluster.objects import LISTED, READABLE
+from .guards.opt_out import ANNOTATIONS
 from .model.duration import format_duration
 from .model.remediation import LIVE, TRANSITIONS
 from .model.usage import Rate
@@ -97,6 +98,14 @@ def metrics(_paths: Sequence[Path]) -> str:
     return "# Metrics\n\n| metric | type | labels | means |\n|---|---|---|---|\n" + "".join(rows)
 
 
+def annotations(_paths: Sequence[Path]) -> str:
+    """What annotations on a target or its namespace do."""
+    head = "# Annotations\n\nOn a workload, or on its namespace for all that is in it. They only tighten.\n\n"
+    return (
+        head + "| annotation | means |\n|---|---|\n" + "".join(f"| `{name}` | {text} |\n" for name, text in ANNOTATIONS.items())
+    )
+
+
 def settings(_paths: Sequence[Path]) -> str:
     """Every process setting."""
     return "# Settings\n\nOf the file that `serve --config` reads; `remediator init` writes one.\n\n" + _keys(Settings)
@@ -161,6 +170,7 @@ PAGES: dict[str, Callable[[Sequence[Path]], str]] = {
     "reasons": reasons,
     "metrics": metrics,
     "states": states,
+    "annotations": annotations,
     "settings": settings,
     "rules": rules,
 }

@@ -1,4 +1,7 @@
-"""The body of an Alertmanager webhook, version 4 (0.25 to 0.34): unknown fields are ignored, missing ones refused."""
+"""The body of an Alertmanager webhook, version 4 (0.25 to 0.34): unknown fields are ignored, missing ones refused.
+
+Texts may be of any length, since what is refused is lost: the body's size alone is capped, before it is read.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,8 +11,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from .model.alert import Alert, AlertStatus
 
 MOST_ALERTS = 10_000
-Short = Annotated[str, Field(max_length=256)]
-Text = Annotated[str, Field(max_length=65_536)]
 
 
 class Item(BaseModel):
@@ -18,11 +19,11 @@ class Item(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     status: Literal["firing", "resolved"]
-    labels: dict[Short, Text]
-    annotations: dict[Short, Text] = {}
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
     startsAt: AwareDatetime
     endsAt: AwareDatetime | None = None
-    generatorURL: Text = ""
+    generatorURL: str = ""
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-zA-Z_-]{1,64}$")]
 
 

@@ -22,7 +22,9 @@ def check(paths: tuple[Path, ...]) -> None:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["schema", "rbac", "actions", "reasons", "metrics", "states", "settings", "rules"]))
+@click.argument(
+    "what", type=click.Choice(["schema", "rbac", "actions", "reasons", "metrics", "states", "annotations", "settings", "rules"])
+)
 @click.option(
     "--rules",
     "paths",

@@ -75,32 +75,43 @@ async def run(port: int, leave: bool) -> int:
             startup_grace=timedelta(0),
         )
         async with running(settings) as app:
-            wrong = await _play(app)
-            if wrong or leave:
-                return 1 if wrong else 0
+            if not await _play(app):
+                return 1
+            if leave:
+                return 0
             _farewell(app.url)
             await asyncio.Event().wait()
     return 0
 
 
-async def _play(app: App) -> int:
+async def _play(app: App) -> bool:
+    """Whether every incident came to what was expected; the first that does not ends it."""
     cluster = app.doors.clusters["default"]
     assert isinstance(cluster, SandboxCluster)
     prepare(cluster)
     print(f"remediator serves at {app.url}, on an in-memory cluster: Deployments api, cart, payments, web in namespace shop.\n")
-    wrong = 0
     async with aiohttp.ClientSession(app.url) as session:
         for number, incident in enumerate(INCIDENTS, 1):
             print(f"{number}. {incident.title}")
-            break_something(cluster, incident)
-            await post(session, incident, firing=True)
-            row = await _until_expected(session, cluster, incident)
-            print("   " + (show.remediation(row).replace("\n", "\n   ") if row else "no remediation was born"))
-            came = (row["state"], row["reason"] or "") if row else ("nothing", "")
-            right = came[0] == incident.expected[0] and (not incident.expected[1] or came[1] == incident.expected[1])
-            wrong += not right
-            print(f"   => {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n")
-    return wrong
+            if not await _plays_out(session, cluster, incident):
+                return False
+    return True
+
+
+async def _plays_out(session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident) -> bool:
+    """Breaks something, delivers its alert, and tells what came of it and whether that is as expected."""
+    break_something(cluster, incident)
+    try:
+        await post(session, incident, firing=True)
+        row = await _until_expected(session, cluster, incident)
+    except (aiohttp.ClientError, ValueError) as error:
+        print(f"   => NOT as expected: remediator's API answered {error}\n")
+        return False
+    print("   " + (show.remediation(row).replace("\n", "\n   ") if row else "no remediation was born"))
+    came = (row["state"], row["reason"] or "") if row else ("nothing", "")
+    right = came[0] == incident.expected[0] and (not incident.expected[1] or came[1] == incident.expected[1])
+    print(f"   => {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n")
+    return right
 
 
 def prepare(cluster: SandboxCluster) -> None:
@@ -160,11 +171,13 @@ async def _until_expected(session: aiohttp.ClientSession, cluster: SandboxCluste
 
 async def _remediation_of(session: aiohttp.ClientSession, fingerprint: str) -> Any:
     async with session.get("/api/v1/episodes", params={"fingerprint": fingerprint}) as answer:
+        answer.raise_for_status()
         episodes = await answer.json()
     ids = episodes[0]["remediations"] if episodes else []
     if not ids:
         return None
     async with session.get(f"/api/v1/remediations/{ids[-1]}") as answer:
+        answer.raise_for_status()
         return await answer.json()
 
 

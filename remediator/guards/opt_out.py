@@ -1,7 +1,4 @@
-"""opt_out: annotations on the target, its root or its namespace that say no.
-
-`remediator.io/disabled: "true"`, `remediator.io/paused-until: <RFC 3339>`, `remediator.io/deny: action,action`.
-"""
+"""opt_out: annotations on the target or its namespace that say no. They only tighten; `ANNOTATIONS` is their documentation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +7,13 @@ from ..model.facts import Unknown, annotations, timestamp
 from ..model.plan import PREFIX
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .situation import Situation
+
+ANNOTATIONS = {
+    f"{PREFIX}/disabled": '`"true"`: nothing is done to it',
+    f"{PREFIX}/paused-until": "a time (RFC 3339): nothing is done to it before; a time that cannot be read holds",
+    f"{PREFIX}/deny": "actions, separated by commas: these are not done to it",
+    f"{PREFIX}/allow": "actions, separated by commas: no others are done to it",
+}
 
 
 def check(situation: Situation) -> Verdict:
@@ -34,6 +38,9 @@ def _check(obj: Mapping[str, Any], what: str, situation: Situation) -> Verdict |
     denied = {word.strip() for word in notes.get(f"{PREFIX}/deny", "").split(",")}
     if situation.action in denied:
         return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/deny: {situation.action}")
+    allowed = notes.get(f"{PREFIX}/allow")
+    if allowed is not None and situation.action not in {word.strip() for word in allowed.split(",")}:
+        return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/allow: {allowed}")
     until = notes.get(f"{PREFIX}/paused-until")
     if until is None:
         return None

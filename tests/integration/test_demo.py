@@ -1,9 +1,20 @@
-"""The demo plays to its end; with a part broken it exits non-zero."""
+"""The demo plays to its end; with any part broken it exits non-zero and says what did not come."""
+
+from typing import Any
 
 import pytest
 
-from remediator import demo
+from remediator import causes, demo
+from remediator.alertmanager import SandboxAlertmanager
+from remediator.causes.cause import CauseName
 from remediator.cluster.sandbox import SandboxCluster
+from remediator.engine import triage, verification
+from remediator.engine.intake import Intake
+from remediator.guards import approval, limits, pipeline
+from remediator.journal.sql import SqlJournal
+from remediator.model.alert import Activity
+from remediator.model.verdict import allow
+from remediator.web.server import Server
 
 
 async def test_the_demo_comes_to_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,11 +26,35 @@ async def test_the_demo_comes_to_what_it_promises(capsys: pytest.CaptureFixture[
     assert "awaiting_approval" in shown
 
 
-@pytest.mark.parametrize("broken", ["apply", "observe"])
-async def test_a_broken_part_fails_the_demo(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("broken for the test")
+async def fails(*_: object, **__: object) -> None:
+    raise RuntimeError("broken for the test")
 
-    monkeypatch.setattr(demo, "PATIENCE", 3.0)
-    monkeypatch.setattr(SandboxCluster, broken, fails)
+
+async def unknown(*_: object) -> Activity:
+    return Activity.UNKNOWN
+
+
+BROKEN: list[tuple[str, Any, str, Any]] = [
+    ("the webhook", Intake, "receive", fails),
+    ("the inbox", SqlJournal, "inbox", fails),
+    ("triage", triage, "decide", fails),
+    ("the journal's begin", SqlJournal, "begin", fails),
+    ("observe", SandboxCluster, "observe", fails),
+    ("apply", SandboxCluster, "apply", fails),
+    ("causes", causes, "FINDERS", {CauseName.CRASH_LOOP: lambda *_: None}),
+    ("Alertmanager", SandboxAlertmanager, "activity", unknown),
+    ("the attempts limit", limits, "attempts", lambda *_: allow("attempts")),
+    ("the approval guard", pipeline, "SECOND", [guard for guard in pipeline.SECOND if guard is not approval.check]),
+    ("verification", verification, "check", fails),
+    ("the API", Server, "remediation", fails),
+]
+
+
+@pytest.mark.parametrize(("name", "where", "what", "instead"), BROKEN, ids=[case[0] for case in BROKEN])
+async def test_a_broken_part_fails_the_demo(
+    name: str, where: Any, what: str, instead: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "PATIENCE", 9.0)
+    monkeypatch.setattr(where, what, instead)
     assert await demo.run(0, leave=True) == 1
+    assert "NOT as expected" in capsys.readouterr().out

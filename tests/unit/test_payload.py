@@ -57,3 +57,9 @@ def test_what_is_no_webhook_is_refused_in_few_words(body: bytes) -> None:
 
 def test_unknown_fields_are_ignored() -> None:
     assert len(decode(json.dumps({**GOOD, "routeLabels": {}, "notification_reason": "x", "new": [1]}).encode()).alerts) == 1
+
+
+def test_a_long_annotation_is_no_reason_to_lose_an_alert() -> None:
+    alert = {**GOOD["alerts"][0], "annotations": {"description": "x" * 1_000_000}}
+    (read,) = alerts_of(decode(json.dumps({**GOOD, "alerts": [alert]}).encode()))
+    assert len(read.annotations["description"]) == 1_000_000
