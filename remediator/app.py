@@ -177,7 +177,7 @@ def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
         check_receivers(settings, rules)
     except ConfigurationError as error:
         findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
-        log().error("rules_not_reloaded", why=str(error), mistakes=findings)
+        log().error("rules_not_reloaded", why=f"{error}; the previous rules stay active", mistakes=findings)
         engine.doors.metrics.set("config_last_reload_successful", 0)
         return None
     return rules

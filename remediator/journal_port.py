@@ -176,7 +176,11 @@ class Journal(Protocol):
 
     async def close_episode(self, episode: Episode, now: datetime) -> None: ...
 
-    async def next_due(self) -> datetime | None: ...
+    async def next_due(self) -> datetime | None:
+        """When anything is due next."""
+
+    async def next_work(self) -> datetime | None:
+        """When a remediation is due next that nobody works on."""
 
     async def escalations(self, now: datetime) -> list[Remediation]: ...
 

@@ -43,6 +43,8 @@ def look(seen: Row, indent: str = "  ") -> list[str]:
 def remediation(row: Row) -> str:
     """One remediation, whole."""
     lines = [f"{row['id']}  {row['state']}  rule {row['rule']}  target {row['target']}", f"  why      {_why(row) or '-'}"]
+    if row.get("undo_of"):
+        lines.append(f"  undoes   what {row['undo_of']} did")
     for episode in row["episodes"]:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(episode["labels"].items()))
         status = "firing" if episode["open"] else "resolved"

@@ -76,7 +76,7 @@ class Engine:
     async def _work(self) -> float:
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
-        due = await self.doors.journal.next_due()
+        due = await self.doors.journal.next_work()
         left = (due - self.doors.clock.now()).total_seconds() if due else IDLE
         return min(IDLE, max(SHORTEST, left))
 

@@ -96,6 +96,14 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
     return claim_of(c, row, token)
 
 
+def next_work(c: Connection) -> datetime | None:
+    """When a remediation is due next that nobody works on."""
+    free = sa.and_(timer.c.kind == "work", table.c.lease_until.is_(None))
+    query = sa.select(sa.func.min(timer.c.due_at)).join(table, table.c.id == timer.c.ref).where(free)
+    found: datetime | None = c.execute(query).scalar()
+    return found
+
+
 def claim_of(c: Connection, row: Any, token: int) -> Claim:
     """The row with all that is needed to work on it."""
     undone = _attempts(c, row.undo_of)[-1] if row.undo_of else None

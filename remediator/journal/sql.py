@@ -211,6 +211,9 @@ class SqlJournal:
     async def next_due(self) -> datetime | None:
         return await self._read(_next_due)
 
+    async def next_work(self) -> datetime | None:
+        return await self._read(remediations.next_work)
+
     async def escalations(self, now: datetime) -> list[Remediation]:
         return await self._read(people.escalations, now)
 

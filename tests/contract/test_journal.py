@@ -339,3 +339,13 @@ async def test_how_long_alerts_lasted_is_told_once(journal: SqlJournal) -> None:
     await journal.receive([Delivery("s", (alert("f-web-0", AlertStatus.RESOLVED, ends=end),), end)])
     assert await journal.resolutions(NOW, end) == [("r", False, 540.0)]
     assert await journal.resolutions(end, end + SECOND) == []
+
+
+async def test_work_that_somebody_has_claimed_is_not_due(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    assert await journal.next_work() == NOW
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    assert await journal.next_work() is None
+    await journal.move(claim.remediation, Move(Event.HOLD, NOW, due=NOW + SECOND))
+    assert await journal.next_work() == NOW + SECOND
