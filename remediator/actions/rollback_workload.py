@@ -64,7 +64,8 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         facts,
         chosen,
         parameters={"changed_within": format_duration(params.changed_within)},
-        summary=f"roll {facts.target} back to revision {chosen.number}" + (", last seen healthy" if chosen.seen_healthy else ""),
+        summary=f"roll {facts.target} back to revision {chosen.number}"
+        + (", last seen healthy" if healthy(chosen, facts) else ""),
         previous={"revision": current.number, "uid": current.uid},
         before=pods_before(facts),
     )
@@ -132,7 +133,12 @@ def choose(facts: Facts, params: Params) -> Revision | Refusal:
     older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != running]
     if not older:
         return Refusal(Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs")
-    return max(older, key=lambda revision: (revision.seen_healthy, revision.number))
+    return max(older, key=lambda revision: (healthy(revision, facts), revision.number))
+
+
+def healthy(revision: Revision, facts: Facts) -> bool:
+    """Whether the revision was seen healthy: now, by its ReplicaSet, or before, by the journal."""
+    return revision.seen_healthy or template_hash(bare_template(revision.template)) in facts.past.proved
 
 
 def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]

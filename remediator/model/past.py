@@ -37,6 +37,11 @@ class Past:
         """The templates that acts of ours took away: where one is back, somebody else wants it."""
         return frozenset(act.before for act in self.acts if act.left != act.before)
 
+    @property
+    def proved(self) -> frozenset[str]:
+        """The templates on which an act of ours was proved to help: they ran whole, and no alert fired."""
+        return frozenset(act.left for act in self.acts if act.outcome is Outcome.SUCCEEDED)
+
     def ineffective(self, rule: str, template: str, window: timedelta, now: datetime) -> frozenset[tuple[str, str]]:
         """(action, cause) pairs of the rule that did not help and are not to be repeated.
 

@@ -15,6 +15,7 @@ from remediator.causes.cause import CauseName
 from remediator.model.facts import Facts, Sight, Unknown
 from remediator.model.past import Past, PastAct
 from remediator.model.plan import CALL_ID, STAMP, Plan, Refusal, Verification, from_json, template_state, to_json
+from remediator.model.remediation import Outcome
 from remediator.model.target import Unresolved
 from remediator.model.verdict import Reason
 from remediator.rules.schema import Step
@@ -163,6 +164,9 @@ def test_the_newest_that_was_seen_healthy_is_preferred() -> None:
         revision(1, "web:0", healthy=True), revision(2, "web:1", healthy=True), revision(3, "web:1b"), revision(4, "web:2", current=True)
     )  # fmt: skip
     assert "revision 2" in planned(facts(revisions=revisions), "rollback_workload").summary
+    proved = Past((PastAct("r", "restart_workload", (), Outcome.SUCCEEDED, T, hash_of("web:0"), hash_of("web:0")),))
+    unseen = tuple(replace(item, seen_healthy=False) for item in revisions)
+    assert "revision 1, last seen healthy" in planned(facts(revisions=unseen, past=proved), "rollback_workload").summary
     none_healthy = tuple(replace(item, seen_healthy=False) for item in revisions)
     assert "revision 3" in planned(facts(revisions=none_healthy), "rollback_workload").summary
 
