@@ -24,7 +24,7 @@ check: install  ## lint, format, types, import arrows, generated files, all test
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/remediator check rules/
-	.venv/bin/pytest -n 2 --dist loadfile
+	.venv/bin/pytest -n 2 --dist loadfile --durations 40
 
 docs: install  ## write the generated pages
 	@for page in schema actions reasons metrics states rbac annotations settings rules; do \

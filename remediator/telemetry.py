@@ -130,7 +130,7 @@ def configure_log(level: str = "info") -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # the stderr of now, not of the configuration
         cache_logger_on_first_use=False,
     )
 
