@@ -3,6 +3,9 @@
 Texts may be of any length, since what is refused is lost: the body's size alone is capped, before it is read.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -51,6 +54,24 @@ def decode(body: bytes) -> Webhook:
         raise BadPayload(f"{place or 'body'}: {first['msg']}"[:300]) from None
     except ValueError as error:
         raise BadPayload(f"body: {type(error).__name__}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is counted of a webhook: alerts by (status, severity label), those truncated, and the names among them.
+
+    It is kept while the webhook waits to be stored; the decoded webhook itself would keep the garbage collector busy.
+    """
+
+    alerts: Mapping[tuple[str, str | None], int]
+    truncated: int
+    names: frozenset[str]
+
+
+def tally(webhook: Webhook) -> Tally:
+    """Counts a webhook."""
+    counted: Counter[tuple[str, str | None]] = Counter((item.status, item.labels.get("severity")) for item in webhook.alerts)
+    return Tally(counted, webhook.truncatedAlerts, frozenset(item.labels.get("alertname", "") for item in webhook.alerts))
 
 
 def alerts_of(webhook: Webhook) -> tuple[Alert, ...]:

@@ -1,13 +1,12 @@
 """Intake: a webhook is durable, as it came, before it is answered; waiting requests share one commit."""
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import JournalUnavailable
 from ..journal_port import Body
-from ..payload import Webhook
+from ..payload import Tally
 from ..telemetry import severity_of
 from .doors import Doors
 
@@ -29,8 +28,8 @@ class Intake:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_waiting)
         self._open = True
 
-    async def receive(self, source: str, body: bytes, webhook: Webhook) -> None:
-        """Returns once the body, which was decoded to this webhook, is durable. Raises: JournalUnavailable."""
+    async def receive(self, source: str, body: bytes, counted: Tally) -> None:
+        """Returns once the body, of which this was counted, is durable. Raises: JournalUnavailable."""
         if not self._open:
             raise JournalUnavailable("shutting down; deliver again")
         now = self._doors.clock.now()
@@ -40,7 +39,7 @@ class Intake:
         except asyncio.QueueFull:
             raise JournalUnavailable("too many deliveries are waiting; deliver again") from None
         await waiting.stored
-        self._count(webhook, now)
+        self._count(counted, now)
 
     async def run(self) -> None:
         """Commits what waits, together, until cancelled; what waits then is told to come again."""
@@ -81,11 +80,11 @@ class Intake:
         if not waiting.stored.done():
             waiting.stored.set_exception(error)
 
-    def _count(self, webhook: Webhook, now: datetime) -> None:
+    def _count(self, counted: Tally, now: datetime) -> None:
         metrics = self._doors.metrics
-        for (status, severity), count in Counter((item.status, item.labels.get("severity")) for item in webhook.alerts).items():
+        for (status, severity), count in counted.alerts.items():
             metrics.count("alerts_received_total", status, severity_of(severity), by=count)
-        if webhook.truncatedAlerts:
-            metrics.count("alerts_truncated_total", by=webhook.truncatedAlerts)
-        if any(item.labels.get("alertname") == self._doors.watchdog for item in webhook.alerts):
+        if counted.truncated:
+            metrics.count("alerts_truncated_total", by=counted.truncated)
+        if self._doors.watchdog in counted.names:
             metrics.set("watchdog_last_seen_timestamp_seconds", now.timestamp())

@@ -1,18 +1,28 @@
 """The inbox: webhooks as they came, one row each, so that accepting costs one short commit whatever they hold."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Dialect
 
 from ..journal_port import Body
+from .tables import EPOCH, MICROSECOND
 from .tables import inbox as table
 
 
 def store(c: Connection, bodies: Sequence[Body]) -> None:
-    """Adds webhooks."""
-    rows = [{"source": b.source, "received_at": b.received_at, "body": b.body} for b in bodies]
-    c.execute(sa.insert(table), rows)
+    """Adds webhooks. Compiled once and sent as it is: this runs while webhooks wait for it."""
+    rows = [{"source": b.source, "received_at": (b.received_at - EPOCH) // MICROSECOND, "body": b.body} for b in bodies]
+    statement, names = _insert(c.dialect)
+    c.exec_driver_sql(statement, rows if names is None else [tuple(row[name] for name in names) for row in rows])
+
+
+@lru_cache
+def _insert(dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
+    """The INSERT in the database's own words, and the order of its values where they go by position."""
+    compiled = sa.insert(table).inline().compile(dialect=dialect, column_keys=["source", "received_at", "body"])
+    return str(compiled), tuple(compiled.positiontup) if compiled.positiontup else None
 
 
 def oldest(c: Connection, limit: int) -> list[Body]:

@@ -16,7 +16,7 @@ from ..engine.intake import Intake
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
-from ..payload import BadPayload, alerts_of, decode
+from ..payload import BadPayload, alerts_of, decode, tally
 from ..settings import Settings
 from ..telemetry import log
 from .access import Access
@@ -96,14 +96,16 @@ class Server:
         except BadPayload as error:
             log().warning("webhook_refused", source=source, why=str(error))
             return _error(400, str(error))
+        counted, alerts = tally(webhook), alerts_of(webhook) if self._delivered else ()
+        del webhook
         try:
-            await self._intake.receive(source, body, webhook)
+            await self._intake.receive(source, body, counted)
         except JournalUnavailable as error:
             log().error("webhook_not_stored", source=source, why=str(error))
             return _error(503, "cannot store the alerts now; deliver again")
         if self._delivered:
-            self._delivered(source, alerts_of(webhook))
-        return _json({"stored": len(webhook.alerts)})
+            self._delivered(source, alerts)
+        return _json({"stored": sum(counted.alerts.values())})
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process answers."""
