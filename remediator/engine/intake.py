@@ -46,9 +46,9 @@ class Intake:
         crowded = False
         try:
             while True:
-                batch = [await self._queue.get()]
                 if crowded:
                     await asyncio.sleep(LINGER)
+                batch = [await self._queue.get()]
                 while not self._queue.empty() and len(batch) < MOST_AT_ONCE:
                     batch.append(self._queue.get_nowait())
                 await self._commit(batch)
