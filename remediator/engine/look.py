@@ -130,6 +130,8 @@ def unseen(facts: Facts) -> Verdict | None:
             return hold("facts", Reason.UNKNOWN_FACT, why, LOOK_AGAIN)
         case Unresolved(reason, why):
             return deny("facts", reason, why)
+        case None:  # a pod that was replaced, say: its alert resolves soon, or the object comes back
+            return hold("facts", Reason.TARGET_GONE, f"{facts.target} does not exist, or another has its name now", LOOK_AGAIN)
     return None
 
 

@@ -4,11 +4,12 @@ An expired remediation's alerts go back when its last reason has cleared; those 
 changed the target's template (or a person says retry, or, where it observed or was blocked, the rules change).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..journal_port import Claim
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import Facts, Sight
 from ..model.remediation import State
 from ..model.verdict import Decision, Reason
 from ..rules.ruleset import Source
@@ -47,7 +48,7 @@ async def _changed(doors: Doors, ended: Claim, source: Source | None, now: datet
     if source is None or (expired and source.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
     facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset({Sight.TARGET}))
-    if isinstance(facts.object, Unknown):
+    if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = looking.template_now(facts)
     before = remediation.ended_template

@@ -184,3 +184,11 @@ async def test_a_silenced_alert_that_resolves_is_asked_of_alertmanager(world: Wo
     assert (await world.states())[0][0] == "succeeded"
     (episode,) = await world.journal.episodes(10, "Leak-web")
     assert not episode["open"]
+
+
+async def test_a_target_that_is_deleted_after_an_end_revives_nothing(world: World) -> None:
+    await failed(world)
+    await world.run(10 * MINUTE, STEP)
+    del world.cluster._objects["Deployment", "shop", "web"]
+    await world.run(2 * HOUR, MINUTE)
+    assert await world.states() == [("failed", "forbidden")]

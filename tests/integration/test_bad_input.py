@@ -288,3 +288,13 @@ async def test_a_later_start_while_it_is_open_is_a_new_episode(world: World) -> 
     await world.deliver("Other")
     newest, oldest = await world.journal.episodes(10, "Other-web")
     assert (bool(newest["open"]), bool(oldest["open"]), oldest["fate"]) == (True, False, "unmatched")
+
+
+async def test_a_target_that_does_not_exist_is_said_so_and_looked_for_again(world: World) -> None:
+    await world.deliver("Leak", "later")
+    await world.run(MINUTE)
+    assert await world.states() == [("held", "target_gone")]
+    world.cluster.create_workload("Deployment", "shop", "later", "later:1")
+    world.leak("later")
+    await world.run(MINUTE)
+    assert len(world.cluster.calls) == 1
