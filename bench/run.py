@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,16 +114,23 @@ async def load(url: str, per_post: int, seconds: float) -> float:
     return accepted / seconds
 
 
-def accepted(kind: str, per_post: int, seconds: float) -> float:
+@contextmanager
+def serving(kind: str) -> Iterator[str]:
+    """The URL of one case's server."""
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(target=serve, args=(kind, theirs, folder))
         process.start()
         try:
-            return uvloop.run(load(ours.recv(), per_post, seconds))
+            yield ours.recv()
         finally:
             process.kill()
             process.join()
+
+
+def accepted(kind: str, per_post: int, seconds: float) -> float:
+    with serving(kind) as url:
+        return uvloop.run(load(url, per_post, seconds))
 
 
 def matching(count: int) -> float:
@@ -144,23 +153,15 @@ def matching(count: int) -> float:
 
 def triaged(seconds: float) -> float:
     """Alerts a second from the first POST until the last one is triaged, for a burst that takes so long to accept."""
-    with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=serve, args=("remediator", theirs, folder))
-        process.start()
-        try:
-            url = ours.recv()
-            started = time.monotonic()
-            count = uvloop.run(load(url, 20, seconds)) * seconds
-            while True:
-                with urllib.request.urlopen(f"{url}/api/v1/counts") as answer:
-                    counts = json.load(answer)
-                if not counts["webhooks"]["waiting"] and not counts["episodes"].get("pending"):
-                    return count / (time.monotonic() - started)
-                time.sleep(0.5)
-        finally:
-            process.kill()
-            process.join()
+    with serving("remediator") as url:
+        started = time.monotonic()
+        count = uvloop.run(load(url, 20, seconds)) * seconds
+        while True:
+            with urllib.request.urlopen(f"{url}/api/v1/counts") as answer:
+                counts = json.load(answer)
+            if not counts["webhooks"]["waiting"] and not counts["episodes"].get("pending"):
+                return count / (time.monotonic() - started)
+            time.sleep(0.5)
 
 
 def start_up() -> tuple[float, float]:

@@ -17,6 +17,7 @@ from watchfiles import awatch
 
 from .alertmanager import AlertmanagerApi, SandboxAlertmanager
 from .cluster.sandbox import SandboxCluster
+from .engine import gauges
 from .engine.doors import Doors
 from .engine.engine import Engine
 from .engine.intake import Intake
@@ -133,7 +134,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             watchdog=settings.watchdog,
         )
         engine = Engine(doors, _receivers(settings.receivers), settings.journal_keep)
-        engine.announce_rules()
+        gauges.announce(engine.doors)
         intake = Intake(doors, settings.web.max_waiting)
         server = Server(settings, doors, intake, delivered)
         async with asyncio.TaskGroup() as group:
@@ -204,7 +205,7 @@ async def _watch(settings: Settings, engine: Engine) -> None:
                 await engine.reload(rules)
                 log().info("rules_reloaded", rules=len(rules.sources), digest=rules.digest)
             elif rules is not None:
-                engine.announce_rules()
+                gauges.announce(engine.doors)
 
 
 async def serve(settings: Settings) -> None:

@@ -192,9 +192,6 @@ class Journal(Protocol):
 
     async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None: ...
 
-    async def pull_forward(self, now: datetime) -> None:
-        """Makes every held and waiting remediation due: something changed for all."""
-
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
         """Sends back to triage what a reload may match differently."""
 

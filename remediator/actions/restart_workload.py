@@ -11,14 +11,11 @@ from pydantic import Field
 from ..causes.cause import CauseName
 from ..model.facts import Facts, Sight, annotations
 from ..model.plan import (
-    RESTARTED_AT,
     Call,
     Plan,
     Refusal,
     pods_before,
     stamp_operations,
-    template_hash,
-    template_of,
     template_state,
 )
 from ..model.verdict import Reason
@@ -50,18 +47,18 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     if not annotations(template):
         operations.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": {}})
     path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
-    restarted_at = facts.at.isoformat(timespec="seconds")
+    restarted_at, state = facts.at.isoformat(timespec="seconds"), template_state(template)
     operations.append({"op": "add", "path": path, "value": restarted_at})
     return Plan(
         action="restart_workload",
         target=facts.target,
         parameters=params.model_dump(mode="json"),
         calls=(Call("patch", facts.target, tuple(operations)),),
-        assumptions={"template": template_hash(template_of(obj)), "replicas": obj["spec"].get("replicas")},
+        assumptions={"template": state["template"], "replicas": obj["spec"].get("replicas")},
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         summary=f"restart {facts.target}",
-        previous={"restartedAt": annotations(template).get(RESTARTED_AT)},
-        leaves={**template_state(template), "restartedAt": restarted_at},
+        previous={"restartedAt": state["restartedAt"]},
+        leaves={**state, "restartedAt": restarted_at},
         before=pods_before(facts),
         writes=("restartedAt",),
         converged_within=patience(obj),

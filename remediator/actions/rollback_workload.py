@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from ..causes.cause import CauseName
 from ..model.duration import format_duration, parse_duration
-from ..model.facts import Facts, Revision, Sight, Unknown
+from ..model.facts import Facts, Revision, Sight, Unknown, current_revision
 from ..model.plan import (
     Call,
     Plan,
@@ -50,22 +50,21 @@ class Params(Parameters):
 
 def plan(facts: Facts, params: Params) -> Plan | Refusal:
     """One JSON Patch that replaces the pod template by the chosen revision's."""
-    refused = refusal(facts, TARGETS, WAIVES)
-    if refused or not isinstance(facts.object, dict):
-        return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
-    if isinstance(facts.revisions, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
-    chosen = choose(facts, params)
+    refused = _unseen(facts)
+    if refused:
+        return refused
+    current = current_revision(facts)
+    if current is None:
+        return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision yet")
+    chosen = choose(facts, current, params)
     if isinstance(chosen, Refusal):
         return chosen
-    current = next((r for r in facts.revisions if r.current), None)
-    assert current is not None
+    seen = ", last seen healthy" if healthy(chosen, facts) else ""
     return _replace(
         facts,
         chosen,
         parameters={"changed_within": format_duration(params.changed_within)},
-        summary=f"roll {facts.target} back to revision {chosen.number}"
-        + (", last seen healthy" if healthy(chosen, facts) else ""),
+        summary=f"roll {facts.target} back to revision {chosen.number}{seen}",
         previous={"revision": current.number, "uid": current.uid},
         before=pods_before(facts),
     )
@@ -73,11 +72,11 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
 
 def undo(done: Plan, evidence: Mapping[str, Any], facts: Facts) -> Plan | Refusal:
     """Puts back the template that the rollback replaced, where the one that it left is still there."""
-    refused = refusal(facts, TARGETS, WAIVES)
-    if refused or not isinstance(facts.object, dict):
-        return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
-    if isinstance(facts.revisions, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
+    refused = _unseen(facts)
+    if refused:
+        return refused
+    assert isinstance(facts.object, dict)
+    assert isinstance(facts.revisions, tuple)
     if overtaken(evidence, facts.object):
         return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed {facts.target} after us; it is theirs now")
     before = next((r for r in facts.revisions if r.uid == done.previous.get("uid")), None)
@@ -93,11 +92,20 @@ def undo(done: Plan, evidence: Mapping[str, Any], facts: Facts) -> Plan | Refusa
     )
 
 
+def _unseen(facts: Facts) -> Refusal | None:
+    """Why nothing can be put in place of what runs: a default refusal, or revisions that are not known."""
+    refused = refusal(facts, TARGETS, WAIVES)
+    if refused is None and isinstance(facts.revisions, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
+    return refused
+
+
 def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **more: Any) -> Plan:
     """One JSON Patch that makes the revision's template the Deployment's."""
     assert isinstance(facts.object, dict)
     obj = facts.object
-    operations = [*stamp_operations(obj), {"op": "replace", "path": "/spec/template", "value": without_hash(revision)}]
+    template = without_hash(revision)
+    operations = [*stamp_operations(obj), {"op": "replace", "path": "/spec/template", "value": template}]
     assumed = {"template": template_hash(template_of(obj)), "revision": revision.uid, "replicas": obj["spec"].get("replicas")}
     return Plan(
         action="rollback_workload",
@@ -105,7 +113,7 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
         parameters=parameters,
         calls=(Call("patch", facts.target, tuple(operations)),),
         assumptions=assumed,
-        leaves=template_state(without_hash(revision)),
+        leaves=template_state(template),
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         writes=("template",),
         converged_within=patience(obj),
@@ -113,12 +121,9 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
     )
 
 
-def choose(facts: Facts, params: Params) -> Revision | Refusal:
+def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusal:
     """The newest older revision that differs and was seen healthy, else the newest that differs."""
     assert isinstance(facts.revisions, tuple)
-    current = next((revision for revision in facts.revisions if revision.current), None)
-    if current is None:
-        return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision yet")
     running = bare_template(current.template)
     if template_hash(running) in facts.past.chosen:
         return Refusal(Reason.NO_REVISION, f"{facts.target} already runs a template that an act of ours chose")

@@ -8,17 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from ..model.duration import format_duration
-from ..model.facts import Facts
+from ..model.facts import Facts, current_revision
 from ..model.plan import bare_template, template_hash
 from .cause import Cause, CauseName
 
 
 def find(facts: Facts, changed_within: timedelta) -> Cause | None:
     """The change, where the template that runs now first appeared within `changed_within`."""
-    if not isinstance(facts.revisions, tuple) or not facts.revisions:
-        return None
-    current = next((revision for revision in facts.revisions if revision.current), None)
-    if current is None:
+    current = current_revision(facts)
+    if current is None or not isinstance(facts.revisions, tuple):
         return None
     wanted = bare_template(current.template)
     if template_hash(wanted) in facts.past.chosen:

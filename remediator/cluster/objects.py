@@ -87,7 +87,7 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
         target, obj = readable[-1][0], readable[-1][1] or obj
     else:
         target = target.seen(str(meta(obj).get("uid")))
-    return replace(await _look(objects, target, root, obj, sights, now), namespace=namespace)
+    return await _look(objects, Facts(now, target, root, obj, namespace), obj, sights)
 
 
 def _is_exporter(obj: Object | None) -> bool:
@@ -129,26 +129,25 @@ async def _climb(objects: Objects, target: Target, obj: Object) -> list[tuple[Ta
     return chain
 
 
-async def _look(objects: Objects, target: Target, root: Target, obj: Object, sights: frozenset[Sight], now: datetime) -> Facts:
-    """What the sights ask for, read at once."""
+async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Sight]) -> Facts:
+    """The facts with what the sights ask for, read at once."""
+    target = bare.target
     selected = target.kind in SELECTING and bool(sights & {Sight.PODS, Sight.REVISIONS})
     replica_sets, found = await asyncio.gather(
         _or_unknown(_selected(objects, "ReplicaSet", target, obj) if selected and target.kind == "Deployment" else _nothing([])),
         _or_unknown(_selected(objects, "Pod", target, obj) if selected and Sight.PODS in sights else _nothing([])),
     )
-    pods: tuple[Object, ...] | Unknown = Unknown("not asked for")
-    revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
     if isinstance(replica_sets, Unknown):
-        return Facts(now, target, root, obj, None, replica_sets, replica_sets)
+        return replace(bare, pods=replica_sets, revisions=replica_sets)
     mine = [item for item in replica_sets if _owned(item, {target.uid})]
     if selected and target.kind == "Deployment":
-        revisions = _revisions(obj, mine)
+        bare = replace(bare, revisions=_revisions(obj, mine))
     if isinstance(found, Unknown):
-        pods = found
-    elif Sight.PODS in sights:
-        owners = {target.uid, *(str(meta(item).get("uid")) for item in mine)}
-        pods = (obj,) if target.kind == "Pod" else tuple(pod for pod in found if _owned(pod, owners))
-    return Facts(now, target, root, obj, None, pods, revisions)
+        return replace(bare, pods=found)
+    if Sight.PODS not in sights:
+        return bare
+    owners = {target.uid, *(str(meta(item).get("uid")) for item in mine)}
+    return replace(bare, pods=(obj,) if target.kind == "Pod" else tuple(pod for pod in found if _owned(pod, owners)))
 
 
 async def _nothing(value: T) -> T:

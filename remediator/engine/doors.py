@@ -36,9 +36,10 @@ class Wake:
 
 @dataclass(slots=True)
 class Crowd:
-    """Whether webhooks come faster than one commit each. Unpacking them waits then, but no longer than the settle time,
+    """Whether webhooks come faster than one commit each.
 
-    within which nothing would be done for them anyway: so a burst is accepted first.
+    Unpacking them waits then, but no longer than the settle time, within which nothing would be done for them anyway: so a
+    burst is accepted first.
     """
 
     since: datetime | None = None

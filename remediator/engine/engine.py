@@ -104,10 +104,6 @@ class Engine:
     async def reload(self, rules: RuleSet) -> None:
         """Swaps the rules; what had not begun under the old ones looks again."""
         self.doors.rules = rules
-        self.announce_rules()
+        gauges.announce(self.doors)
         await self.doors.journal.reloaded(rules.digest, self.doors.clock.now())
         self.doors.wake.set()
-
-    def announce_rules(self) -> None:
-        """Sets the metrics of what is loaded."""
-        gauges.announce(self.doors)

@@ -270,14 +270,13 @@ async def recover(
     if obj is None:
         return _failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{facts.target} is gone")
     if annotations(obj).get(STAMP) == attempt.id:
-        if template_state(obj["spec"]["template"]) != attempt.plan["leaves"]:
+        left = template_state(obj["spec"]["template"])
+        if left != attempt.plan["leaves"]:
             change = AttemptChange(outcome=Outcome.OVERTAKEN)
             why = f"our call took effect, and others changed {facts.target} since"
             return Move(Event.FAIL, now, reason=Reason.ASSUMPTION_CHANGED, why=why, attempt=attempt.id, change=change)
         log().info("call_proved", remediation_id=claim.remediation.id, action=attempt.action)
-        evidence = Evidence(
-            200, int(meta(obj)["generation"]), str(meta(obj)["resourceVersion"]), attempt.id, template_hash(template_of(obj))
-        )
+        evidence = Evidence(200, int(meta(obj)["generation"]), str(meta(obj)["resourceVersion"]), attempt.id, left["template"])
         return _applied(attempt, evidence, now, f"{attempt.plan['summary']} (found done after an interruption)")
     if claim.remediation.cancel_by:
         change = AttemptChange(outcome=Outcome.CANCELLED)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from ..journal_port import Claim
 from ..model.facts import Facts, Sight
-from ..model.remediation import State
+from ..model.remediation import Remediation, State
 from ..model.verdict import Decision, Reason
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -52,17 +52,20 @@ async def _changed(doors: Doors, ended: Claim, source: Source | None, now: datet
         return "", remediation.ended_template
     template = looking.template_now(facts)
     before = remediation.ended_template
-    own = {act.left for act in (await doors.journal.past(remediation.rule, remediation.target.key)).acts}
-    if before and template != before and template not in own:
+    if before and template != before and template not in await _left(doors, remediation):
         return "somebody else changed the target", template
     if expired and not await _still(doors, ended, source, facts, now):
         return f"{remediation.reason} has cleared", template
     return "", before or template
 
 
+async def _left(doors: Doors, remediation: Remediation) -> set[str]:
+    """The templates that acts of ours left on the target."""
+    return {act.left for act in (await doors.journal.past(remediation.rule, remediation.target.key)).acts}
+
+
 async def _still(doors: Doors, ended: Claim, source: Source, facts: Facts, now: datetime) -> bool:
     """Whether the reason that it expired with still stands."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
     seen = await looking.look(doors, fresh, ended.episodes, source, facts, now)
-    standing = [*seen.verdicts, *await looking.first_pass(doors, ended, source, now)]
-    return any(verdict.reason == ended.remediation.reason and verdict.decision is not Decision.ALLOW for verdict in standing)
+    return any(v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW for v in seen.verdicts)

@@ -1,44 +1,47 @@
 """What every slice of work shares: one look at the target, and the one place where a slice ends."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..errors import ClusterError
 from ..journal_port import Claim, Move
 from ..model.facts import Facts, Sight, Unknown
 from ..model.remediation import LIVE, Remediation, State, next_state
+from ..model.target import Target
 from ..rules import planner
 from ..rules.ruleset import Source
 from ..telemetry import log
 from . import people
 from .doors import Doors
 
+SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
 EVENTS = {State.SUCCEEDED: "Remediated", State.INEFFECTIVE: "RemediationIneffective", State.FAILED: "RemediationFailed"}
 
 
 async def observe(
     doors: Doors, remediation: Remediation, source: Source, now: datetime, sights: frozenset[Sight] | None = None
 ) -> Facts:
-    """One look at the target, with the sights given, else with all that the rule must see."""
-    cluster = doors.clusters.get(remediation.target.cluster)
+    """One look at the target as the rule names it, with the sights given, else with all that the rule must see."""
+    return await see(doors, remediation.target, source.rule.target != "object", sights or planner.sights(source.rule), now)
+
+
+async def see(doors: Doors, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    """One look at an object of any cluster; Unknown where that cluster is not configured."""
+    cluster = doors.clusters.get(target.cluster)
     if cluster is None:
-        return Facts(
-            now, remediation.target, remediation.target, Unknown(f"no cluster {remediation.target.cluster} is configured")
-        )
-    climb = source.rule.target != "object"
-    return await cluster.observe(remediation.target, climb, sights or planner.sights(source.rule), now)
+        return Facts(now, target, target, Unknown(f"no cluster {target.cluster} is configured"))
+    return await cluster.observe(target, climb, sights, now)
 
 
 async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     """The one place where a slice ends: transition, messages, metrics, log and the Event on the target."""
     remediation = claim.remediation
-    loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
-    receivers = list(loaded.rule.escalate.to) if loaded else list((claim.rule_text.get("escalate") or {}).get("to") or [])
-    if move.event is not None:
-        after = next_state(remediation.state, move.event)
-        if after in people.TOLD_AT_END:
-            body = people.message(remediation, after, move.reason or "", move.why)
-            move = replace(move, messages=(*move.messages, *people.to_all(receivers, body)))
+    after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
+    if after in people.TOLD_AT_END:
+        loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
+        receivers = list(loaded.rule.escalate.to) if loaded else list((claim.rule_text.get("escalate") or {}).get("to") or [])
+        body = people.message(remediation, after, move.reason or "", move.why)
+        move = replace(move, messages=(*move.messages, *people.to_all(receivers, body)))
     state = await doors.journal.move(remediation, move)
     _count(doors, claim, move, state)
     unchanged = state is remediation.state and move.reason == remediation.reason

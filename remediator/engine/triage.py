@@ -19,11 +19,12 @@ BODIES = 100
 ASK_AGAIN = timedelta(seconds=30)
 
 
-async def unpack(doors: Doors, now: datetime) -> int:
-    """Makes episodes of the stored webhooks, some at a time, in their order, and decides those at once; how many."""
-    total = 0
+async def unpack(doors: Doors, now: datetime) -> None:
+    """Makes episodes of the stored webhooks, some at a time, in their order, and decides those at once."""
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         bodies = await doors.journal.inbox(BODIES)
+        if not bodies:
+            return
         deliveries: list[Delivery] = []
         count = 0
         for body in bodies:
@@ -37,24 +38,19 @@ async def unpack(doors: Doors, now: datetime) -> int:
             count += len(alerts)
             if count >= BATCH:
                 break
-        if not bodies:
-            break
-        total += await _decide(doors, await doors.journal.receive(deliveries), now)
-    return total
+        await _decide(doors, await doors.journal.receive(deliveries), now)
 
 
-async def pending(doors: Doors, now: datetime) -> int:
-    """Decides the episodes that are due again: asked of Alertmanager before, revived, or left by a predecessor; how many."""
-    total = 0
+async def pending(doors: Doors, now: datetime) -> None:
+    """Decides the episodes that are due again: asked of Alertmanager before, revived, or left by a predecessor."""
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         batch = await doors.journal.pending(now, BATCH)
         if not batch:
-            break
-        total += await _decide(doors, batch, now)
-    return total
+            return
+        await _decide(doors, batch, now)
 
 
-async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> int:
+async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> None:
     """Decides some episodes and stores what was decided, together."""
     decided = [await decide(doors, episode, now) for episode in batch]
     if decided:
@@ -63,7 +59,6 @@ async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> int:
         _tell(doors, item)
     if any(item.wanted for item in decided):
         doors.wake.set()
-    return len(decided)
 
 
 def _tell(doors: Doors, item: Triaged) -> None:

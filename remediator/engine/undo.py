@@ -19,9 +19,7 @@ from ..rules.ruleset import Source
 from . import executor, slices
 from . import look as looking
 from .doors import Doors, as_json
-
-SOON = timedelta(seconds=3)
-LATER = timedelta(seconds=15)
+from .slices import LATER, SOON
 
 
 async def work(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
@@ -105,7 +103,7 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     attempt, remediation = claim.attempts[-1], claim.remediation
     action = ACTIONS[attempt.action]
     assert action.restored is not None
-    facts = await doors.clusters[remediation.target.cluster].observe(remediation.target, False, action.sights, now)
+    facts = await slices.see(doors, remediation.target, False, action.sights, now)
     seen = action.restored(from_json(attempt.plan), attempt.evidence or {}, facts)
     within = timedelta(seconds=attempt.plan["converged_within"])
     if seen is Verification.CONVERGED:

@@ -13,12 +13,10 @@ from ..model.remediation import Attempt, Event, Outcome
 from ..model.verdict import Reason
 from ..rules.ruleset import Source
 from ..rules.schema import Rule, Step
-from . import executor
+from . import executor, slices
 from . import look as looking
 from .doors import Doors
-
-SOON = timedelta(seconds=3)
-LATER = timedelta(seconds=15)
+from .slices import LATER, SOON
 
 
 async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Move:
@@ -30,11 +28,8 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
         return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by, attempt=attempt.id, change=change)
     rule = Rule.model_validate(claim.rule_text)  # as it was when the attempt began: a reload does not change the proof
     step = rule.steps[attempt.step]
-    cluster = doors.clusters.get(remediation.target.cluster)
     action = ACTIONS[attempt.action]
-    facts = Facts(now, remediation.target, remediation.target, Unknown("no such cluster is configured"))
-    if cluster is not None:
-        facts = await cluster.observe(remediation.target, False, action.sights, now)
+    facts = await slices.see(doors, remediation.target, False, action.sights, now)
     seen = action.verify(from_json(attempt.plan), attempt.evidence or {}, facts)
     match seen:
         case Verification.OVERTAKEN:

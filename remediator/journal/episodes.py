@@ -1,6 +1,7 @@
 """Episodes: what was delivered, what triage decided, and what sends them back to triage."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.identity import Change, Known, decide
 from ..model.remediation import WAITING, State
 from ..model.verdict import Reason
-from . import entries, inbox
+from . import entries, inbox, timers
 from .tables import attachment, remediation, timer
 from .tables import episode as table
 
@@ -50,12 +51,12 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
     ended = sa.select(table.c.source, table.c.fingerprint, sa.func.max(table.c.ends_at).label("ends_at")).where(~table.c.open)
     for at in range(0, len(fingerprints), CHUNK):
         mine = table.c.fingerprint.in_(fingerprints[at : at + CHUNK])
-        for last in c.execute(ended.where(mine).group_by(table.c.source, table.c.fingerprint)):
-            out[last.source, last.fingerprint] = {"known": Known(closed_end=last.ends_at), "row": None}
-        for row in c.execute(now_open.where(mine)):
-            closed_end = out[row.source, row.fingerprint]["known"].closed_end if (row.source, row.fingerprint) in out else None
-            stored = {"id": row.id, "starts_at": row.starts_at, "deliveries": 0}
-            out[row.source, row.fingerprint] = {"known": Known(row.starts_at, row.last_seen, closed_end), "row": stored}
+        for row in c.execute(ended.where(mine).group_by(table.c.source, table.c.fingerprint)).mappings():
+            out[row["source"], row["fingerprint"]] = {"known": Known(closed_end=row["ends_at"]), "row": None}
+        for row in c.execute(now_open.where(mine)).mappings():
+            state = out.setdefault((row["source"], row["fingerprint"]), {"known": Known()})
+            state["known"] = replace(state["known"], open_start=row["starts_at"], last_seen=row["last_seen"])
+            state["row"] = {"id": row["id"], "starts_at": row["starts_at"], "deliveries": 0}
     return out
 
 
@@ -269,8 +270,8 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "changed_at": now,
     }
     c.execute(sa.insert(table_).values(**row))
-    c.execute(sa.insert(timer).values(kind="work", ref=born, due_at=wanted.settled_at))
-    c.execute(sa.insert(timer).values(kind="escalate", ref=born, due_at=now + wanted.escalate_after))
+    timers.put(c, "work", born, wanted.settled_at)
+    timers.put(c, "escalate", born, now + wanted.escalate_after)
     entries.write(c, now, born, "born", None, f"rule {wanted.rule} for {target}")
     return born
 
@@ -279,7 +280,7 @@ def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
     """Makes the live remediations of these episodes due: something changed for them."""
     for at in range(0, len(episode_ids), CHUNK):
         refs = sa.select(attachment.c.remediation).where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]))
-        c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))
+        timers.pull(c, timers.work_of(refs), now)
 
 
 def close(c: Connection, item: Episode, now: datetime) -> None:
@@ -299,7 +300,7 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
     c.execute(sa.update(attachment).where(attachment.c.remediation == remediation_id).values(ended=True))
     firing = c.execute(sa.select(table.c.id).where(table.c.id.in_(mine), table.c.open).limit(1)).first()
     if firing and state not in BY_RELOAD:
-        c.execute(sa.insert(timer).values(kind="revive", ref=remediation_id, due_at=now))
+        timers.put(c, "revive", remediation_id, now)
 
 
 def revive(c: Connection, remediation_ids: Sequence[str], now: datetime) -> int:
@@ -323,4 +324,4 @@ def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
     )
     revive(c, list(c.execute(ended).scalars()), now)
     refs = sa.select(remediation.c.id).where(remediation.c.state.in_(sorted(WAITING)))
-    c.execute(sa.update(timer).where(timer.c.kind == "work", timer.c.ref.in_(refs), timer.c.due_at > now).values(due_at=now))
+    timers.pull(c, timers.work_of(refs), now)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ..journal_port import Claim
 from ..model.past import Past, PastAct
-from . import remediations
+from . import remediations, timers
 from .tables import attachment, attempt, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -63,4 +63,4 @@ def revive_later(c: Connection, remediation_id: str, template: str, again_at: da
     if again_at is None:
         c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref == remediation_id))
     else:
-        remediations.set_timer(c, "revive", remediation_id, again_at)
+        timers.put(c, "revive", remediation_id, again_at)

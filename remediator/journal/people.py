@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ..journal_port import Message
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from . import entries, episodes, remediations
+from . import entries, episodes, remediations, timers
 from .tables import attachment, attempt, charge, entry, episode, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -41,8 +41,7 @@ def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
 def pull_forward(c: Connection, now: datetime) -> None:
     """Makes every held and waiting remediation due, and every revival."""
     refs = sa.select(table.c.id).where(table.c.state.in_([State.HELD, State.AWAITING_APPROVAL]))
-    mine = sa.or_(timer.c.kind == "revive", sa.and_(timer.c.kind == "work", timer.c.ref.in_(refs)))
-    c.execute(sa.update(timer).where(mine, timer.c.due_at > now).values(due_at=now))
+    timers.pull(c, sa.or_(timer.c.kind == "revive", timers.work_of(refs)), now)
 
 
 def decide(c: Connection, remediation_id: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
@@ -61,7 +60,7 @@ def decide(c: Connection, remediation_id: str, digest: str, operator: str, appro
     if not approve:
         return cancel(c, remediation_id, operator, now, "denied")
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=operator))
-    remediations.set_timer(c, "work", remediation_id, now)
+    timers.put(c, "work", remediation_id, now)
     entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, f"{operator} approved {shown}")
     return None
 
@@ -74,7 +73,7 @@ def cancel(c: Connection, remediation_id: str, operator: str, now: datetime, wor
     if State(row.state) not in LIVE:
         return f"{remediation_id} has ended already: {row.state}"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=f"{operator} {word} it"))
-    remediations.set_timer(c, "work", remediation_id, now)
+    timers.put(c, "work", remediation_id, now)
     entries.write(c, now, remediation_id, word, Reason.OPERATOR, f"{operator} {word} it")
     return None
 
@@ -104,7 +103,7 @@ def escalations(c: Connection, now: datetime) -> list[Remediation]:
 def escalated(c: Connection, remediation_id: str, messages: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
     """People were told (or will be, later)."""
     if again_at is not None:
-        remediations.set_timer(c, "escalate", remediation_id, again_at)
+        timers.put(c, "escalate", remediation_id, again_at)
         return
     done = c.execute(sa.delete(timer).where(timer.c.kind == "escalate", timer.c.ref == remediation_id))
     if not done.rowcount:

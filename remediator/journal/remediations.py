@@ -15,7 +15,7 @@ from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, 
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
-from . import entries, episodes, views
+from . import entries, episodes, timers, views
 from .tables import attachment, attempt, charge, outbox, target_lock, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -292,7 +292,7 @@ def _start_undo(c: Connection, parent: Any, now: datetime) -> None:
     row |= {"id": born, "undo_of": parent.id, "state": State.QUEUED, "live": True, "born_at": now, "changed_at": now}
     c.execute(sa.insert(table).values(**row))
     c.execute(sa.update(target_lock).where(target_lock.c.remediation == parent.id).values(remediation=born))
-    set_timer(c, "work", born, now)
+    timers.put(c, "work", born, now)
     entries.write(c, now, born, "born", Reason.WORSE, f"takes back what {parent.id} did")
 
 
@@ -302,7 +302,7 @@ def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
     mine = target_lock.c.remediation == undo.id
     if waiting:
         c.execute(sa.update(target_lock).where(mine).values(remediation=undo.undo_of))
-        set_timer(c, "work", undo.undo_of, now)
+        timers.put(c, "work", undo.undo_of, now)
     else:
         c.execute(sa.delete(target_lock).where(mine))
 
@@ -333,11 +333,4 @@ def _set_timers(c: Connection, remediation_id: str, after: State, change: Move) 
     if after not in LIVE:
         c.execute(sa.delete(timer).where(timer.c.ref == remediation_id))
         return
-    set_timer(c, "work", remediation_id, change.due or change.now)
-
-
-def set_timer(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
-    """Makes or moves a timer."""
-    done = c.execute(sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at))
-    if done.rowcount == 0:
-        c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
+    timers.put(c, "work", remediation_id, change.due or change.now)

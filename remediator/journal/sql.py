@@ -69,13 +69,7 @@ class SqlJournal:
         @sa.event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
             connection.isolation_level = None
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                "busy_timeout=5000",
-                "wal_autocheckpoint=8000",
-            ):
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @sa.event.listens_for(engine, "begin")
@@ -107,7 +101,6 @@ class SqlJournal:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
             raise JournalLocked(
                 f"cannot open the journal {path}: another remediator holds it; stop that one, or use a PostgreSQL journal"
             ) from None
@@ -135,7 +128,7 @@ class SqlJournal:
             threads.shutdown(wait=True)
         for engine in (self._reading, self._engine):
             engine.dispose()
-        if self._lock and not self._lock.closed:
+        if self._lock:
             self._lock.close()
 
     async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -227,9 +220,6 @@ class SqlJournal:
 
     async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None:
         await self._run(people.delivered, message, now, error, again_at)
-
-    async def pull_forward(self, now: datetime) -> None:
-        await self._run(people.pull_forward, now)
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
         await self._run(episodes.reloaded, rules_digest, now)

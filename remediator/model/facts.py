@@ -47,8 +47,7 @@ class Facts:
 
     `target` is what the rule names after the climb, `root` its top controller (or itself); `owner_chain` the objects
     climbed through. `object` is Unknown when it could not be read, Unresolved where there is no one object to act on, and
-    None when it does not exist. `past` is what
-    remediator did to the target before, by its journal.
+    None when it does not exist. `past` is what remediator did to the target before, by its journal.
     """
 
     at: datetime
@@ -60,6 +59,12 @@ class Facts:
     revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
     autoscaler: Mapping[str, Any] | Unknown | None = Unknown("not asked for")
     past: Past = field(default_factory=Past)
+
+
+def current_revision(facts: Facts) -> Revision | None:
+    """The revision that runs now, where the revisions are known."""
+    revisions = facts.revisions if isinstance(facts.revisions, tuple) else ()
+    return next((revision for revision in revisions if revision.current), None)
 
 
 def meta(obj: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -39,9 +39,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Calls and what they assume of the target. `before` are ready pods and restarts per pod uid at planning;
+    """Calls and what they assume of the target.
 
-    `leaves` is what the target's template will be once the calls took effect (`template_state`), which proves that they did.
+    `before` are ready pods and restarts per pod uid at planning; `leaves` is what the target's template will be once the calls took effect (`template_state`), which proves that they did.
     """
 
     action: str

@@ -39,11 +39,10 @@ class World:
         self.target = Target("c", "Deployment", namespace, "web")
 
     def create(self, kind: str, name: str, **labels: str) -> Target:
-        given = {key.replace("io_", "io/"): value for key, value in labels.items()}
         if self.plane:
-            self.plane.create(kind, self.namespace, name, f"{name}:1", labels=given)
+            self.plane.create(kind, self.namespace, name, f"{name}:1", labels=labels)
         else:
-            self.cluster.create_workload(kind, self.namespace, name, f"{name}:1", labels=given)
+            self.cluster.create_workload(kind, self.namespace, name, f"{name}:1", labels=labels)
         return Target("c", kind, self.namespace, name)
 
     def service(self, name: str, **selector: str) -> Target:
@@ -149,7 +148,7 @@ async def test_a_service_in_front_of_two_workloads_or_none_is_ambiguous(world: W
 
 
 async def test_an_exporter_s_pod_is_never_the_target(world: World) -> None:
-    workload = world.create("Deployment", "metrics", **{"app.kubernetes.io_name": "kube-state-metrics"})
+    workload = world.create("Deployment", "metrics", **{"app.kubernetes.io/name": "kube-state-metrics"})
     pod = pods(await world.look(workload))[0]
     seen = (await world.look(Target("c", "Pod", world.namespace, meta(pod)["name"]))).object
     assert isinstance(seen, Unresolved)
@@ -270,18 +269,26 @@ async def test_the_sandbox_says_what_it_cannot() -> None:
         sandbox.create_workload("CronJob", "n", "x", "x:1")
 
 
+@pytest.fixture
+async def proxied(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[tuple[World, Proxy]]:
+    """The real API server behind a way that can fail."""
+    proxy = Proxy(control_plane, tmp_path)
+    namespace = f"ns-{uuid.uuid4().hex[:8]}"
+    control_plane.deploy(namespace, "web", "web:1")
+    cluster = await connect(str(proxy.kubeconfig), "", 50)
+    yield World(cluster, namespace, control_plane), proxy
+    await cluster.close()
+    proxy.stop()
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [(403, Forbidden), (409, Conflict), (422, Rejected), (429, Unreachable), (500, Unreachable), (503, Unreachable)],
 )
 async def test_what_the_api_server_answers_is_an_error_of_ours(
-    control_plane: ControlPlane, tmp_path: Path, status: int, error: type[ClusterError]
+    proxied: tuple[World, Proxy], status: int, error: type[ClusterError]
 ) -> None:
-    proxy = Proxy(control_plane, tmp_path)
-    namespace = f"ns-{uuid.uuid4().hex[:8]}"
-    control_plane.deploy(namespace, "web", "web:1")
-    cluster = await connect(str(proxy.kubeconfig), "", 50)
-    world = World(cluster, namespace, control_plane)
+    world, proxy = proxied
     facts = await world.look()
     proxy.answers = [status]
     with pytest.raises(error) as raised:
@@ -289,17 +296,11 @@ async def test_what_the_api_server_answers_is_an_error_of_ours(
     assert str(raised.value).startswith("cannot patch deployments")
     proxy.cut = True
     assert isinstance((await world.look()).object, Unknown)
-    assert "not to be reached" in str(await cluster.ready())
-    await cluster.close()
-    proxy.stop()
+    assert "not to be reached" in str(await world.cluster.ready())
 
 
-async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(control_plane: ControlPlane, tmp_path: Path) -> None:
-    proxy = Proxy(control_plane, tmp_path)
-    namespace = f"ns-{uuid.uuid4().hex[:8]}"
-    control_plane.deploy(namespace, "web", "web:1")
-    cluster = await connect(str(proxy.kubeconfig), "", 50)
-    world = World(cluster, namespace, control_plane)
+async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(proxied: tuple[World, Proxy]) -> None:
+    world, proxy = proxied
     facts = await world.look()
     slow = planned(facts)
     proxy.delay = 2
@@ -307,8 +308,6 @@ async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(control
     with pytest.raises(Unreachable, match="no answer"):
         await world.apply(facts, slow, "r-1.1")
     proxy.delay = 0
-    await cluster.close()
-    proxy.stop()
 
 
 async def test_an_admission_policy_s_refusal_is_rejected_with_its_message(control_plane: ControlPlane) -> None:

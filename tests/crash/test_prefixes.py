@@ -23,7 +23,7 @@ class Crash(BaseException):
     """The process is gone."""
 
 
-IDLE = {"claim", "revive_later", "pull_forward"}  # what these leave changes nothing that a second look would not
+IDLE = {"claim", "revive_later"}  # what these leave changes nothing that a second look would not
 
 
 def matters(arguments: tuple[Any, ...]) -> bool:

@@ -14,11 +14,17 @@ MINUTE = timedelta(minutes=1)
 STEP = timedelta(seconds=5)
 
 
+async def pod_leaks(world: World, number: int) -> str:
+    """An alert that names one of the pods, and no workload; the pod's name."""
+    pod = str(world.cluster.pods("shop", "web")[0]["metadata"]["name"])
+    await world.deliver("Leak", deployment="", pod=pod, fingerprint=f"f{number}")
+    return pod
+
+
 async def test_a_pod_that_comes_back_under_new_names_has_one_history(world: World) -> None:
     for number in range(3):
         world.leak()
-        pod = world.cluster.pods("shop", "web")[0]["metadata"]["name"]
-        await world.deliver("Leak", deployment="", pod=pod, fingerprint=f"f{number}")
+        pod = await pod_leaks(world, number)
         await world.run(MINUTE)
         await world.deliver("Leak", firing=False, deployment="", pod=pod, fingerprint=f"f{number}")
         await world.run(30 * MINUTE, STEP)
@@ -29,8 +35,7 @@ async def test_a_pod_that_comes_back_under_new_names_has_one_history(world: Worl
 async def test_the_cooldown_is_the_workload_s_whichever_pod_an_alert_names(world: World) -> None:
     for number in range(2):
         world.leak()
-        pod = world.cluster.pods("shop", "web")[0]["metadata"]["name"]
-        await world.deliver("Leak", deployment="", pod=pod, fingerprint=f"f{number}")
+        pod = await pod_leaks(world, number)
         await world.run(MINUTE)
         if number == 0:
             await world.deliver("Leak", firing=False, deployment="", pod=pod, fingerprint="f0")

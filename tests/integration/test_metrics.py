@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 async def text() -> AsyncIterator[str]:
     world = await World().start()
-    world.engine.announce_rules()
+    gauges.announce(world.doors)
     world.crash()
     await world.deliver("Crash", severity="critical")
     await world.run()

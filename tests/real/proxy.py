@@ -14,9 +14,10 @@ from tests.real.parts import TOKEN, ControlPlane
 
 
 class Proxy:
-    """`hold` a PATCH "before" or "after" it took effect; `answers` are statuses that the next PATCHes get instead of
+    """What happens on the way: as the attributes say.
 
-    being forwarded; `delay` seconds before every answer; `cut` = every connection is dropped.
+    `hold` a PATCH "before" or "after" it took effect; `answers` are statuses that the next PATCHes get instead of being
+    forwarded; `delay` seconds before every answer; `cut` = every connection is dropped.
     """
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:

@@ -1,0 +1,26 @@
+"""Timers: when something is looked at next. One row for each kind and what it refers to."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from .tables import timer
+
+
+def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
+    """Makes or moves a timer."""
+    done = c.execute(sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at))
+    if done.rowcount == 0:
+        c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
+
+
+def work_of(remediations: Any) -> sa.ColumnElement[bool]:
+    """The work timers of a query's remediations."""
+    return sa.and_(timer.c.kind == "work", timer.c.ref.in_(remediations))
+
+
+def pull(c: Connection, which: sa.ColumnElement[bool], now: datetime) -> None:
+    """Makes timers due that are not yet."""
+    c.execute(sa.update(timer).where(which, timer.c.due_at > now).values(due_at=now))
