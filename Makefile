@@ -2,7 +2,7 @@
 
 PY := .venv/bin/python
 
-demo: install  ## play four incidents on an in-memory cluster and keep serving
+demo: install  ## play six incidents on an in-memory cluster and keep serving
 	@.venv/bin/remediator demo
 
 test: tools check  ## set up what the tests need, then run everything

@@ -10,9 +10,10 @@ import yaml
 from pydantic import BaseModel
 
 from .actions import ACTIONS
-from .cluster.objects import LISTED, READABLE
+from .cluster.objects import ALWAYS_READ, READABLE, SEEN_BY
 from .guards.opt_out import ANNOTATIONS
 from .model.duration import format_duration
+from .model.facts import Sight
 from .model.remediation import LIVE, TRANSITIONS
 from .model.usage import Rate
 from .model.verdict import REASONS
@@ -21,8 +22,11 @@ from .rules.schema import RuleFile
 from .settings import Settings
 from .telemetry import METRICS
 
+Need = tuple[str, str, tuple[str, ...]]
+LISTED = {*SEEN_BY[Sight.PODS], *SEEN_BY[Sight.REVISIONS]}  # what every rule must see
 ALWAYS = [
-    *((group, plural, ("get", "list") if kind in LISTED else ("get",)) for kind, (group, _, plural) in READABLE.items()),
+    *((READABLE[kind][0], READABLE[kind][2], ("get",)) for kind in ALWAYS_READ),
+    *((READABLE[kind][0], READABLE[kind][2], ("list",)) for kind in sorted(LISTED)),
     ("", "events", ("create",)),
 ]
 
@@ -34,16 +38,16 @@ def schema(_paths: Sequence[Path]) -> str:
 
 def rbac(paths: Sequence[Path]) -> str:
     """A ClusterRole with what the rules' actions need (every action's, where no rules are given); rules that only observe need no writes."""
-    used = set(ACTIONS)
+    used = seen = set(ACTIONS)
     if paths:
         loaded = load(paths)
         modes = {name: override.mode for override in loaded.overrides for name in override.rules if override.mode}
         acting = [s.rule for s in loaded.sources if modes.get(s.rule.name, s.rule.mode) != "observe"]
         used = {step.action for rule in acting for step in rule.steps}
-    needed: dict[tuple[str, str], set[str]] = {(group, resource): set(verbs) for group, resource, verbs in ALWAYS}
-    for name in sorted(used):
-        for permission in ACTIONS[name].permissions:
-            needed.setdefault((permission.group, permission.resource), set()).update(permission.verbs)
+        seen = {step.action for source in loaded.sources for step in source.rule.steps}
+    needed: dict[tuple[str, str], set[str]] = {}
+    for group, resource, verbs in [*ALWAYS, *_sights(used | seen), *_acts(used)]:
+        needed.setdefault((group, resource), set()).update(verbs)
     rules_ = [{"apiGroups": [g], "resources": [r], "verbs": sorted(verbs)} for (g, r), verbs in sorted(needed.items())]
     role: dict[str, Any] = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -52,6 +56,20 @@ def rbac(paths: Sequence[Path]) -> str:
         "rules": rules_,
     }
     return str(yaml.safe_dump(role, sort_keys=False))
+
+
+def _sights(names: set[str]) -> list[Need]:
+    """What the actions must see, whether they act or only observe."""
+    kinds = {kind for name in names for sight in ACTIONS[name].sights for kind in SEEN_BY.get(sight, ())}
+    out: list[Need] = [(READABLE[kind][0], READABLE[kind][2], ("list",)) for kind in sorted(kinds)]
+    if any(Sight.ISOLATION in ACTIONS[name].sights for name in names):
+        out.append((READABLE["NetworkPolicy"][0], READABLE["NetworkPolicy"][2], ("get",)))
+    return out
+
+
+def _acts(names: set[str]) -> list[Need]:
+    """What the actions' calls need."""
+    return [(p.group, p.resource, p.verbs) for name in sorted(names) for p in ACTIONS[name].permissions]
 
 
 def binding(service_account: str) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from .model.alert import Alert, Episode, Fate
+from .model.call import Evidence
 from .model.past import Past
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
 from .model.target import Target
@@ -82,6 +83,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Owed:
+    """An attempt whose effect is to be taken back once all is quiet."""
+
+    remediation: Remediation
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """Something to tell one receiver, delivered at least once."""
 
@@ -94,10 +103,11 @@ class AttemptChange:
     """What changed of the attempt in progress."""
 
     applied_at: datetime | None = None
-    evidence: Mapping[str, Any] | None = None
+    evidence: tuple[Evidence, ...] = ()
     converged_at: datetime | None = None
     proved_since: datetime | None = None
     clear_proof: bool = False
+    plan: Mapping[str, Any] | None = None
     outcome: Outcome | None = None
 
 
@@ -169,8 +179,11 @@ class Journal(Protocol):
 
     async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage: ...
 
-    async def send_again(self, remediation: Remediation, attempt: str, sent_by: datetime) -> None:
-        """Makes durable until when a call of the attempt may be sent once more."""
+    async def send(self, remediation: Remediation, attempt: Attempt) -> None:
+        """Makes durable what the attempt's calls were answered, and until when the next may be sent."""
+
+    async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
+        """Makes further calls of an attempt durable, before the first of them is sent."""
 
     async def move(self, remediation: Remediation, move: Move) -> State: ...
 
@@ -206,6 +219,15 @@ class Journal(Protocol):
 
     async def revive_later(self, remediation: RemediationId, template: str, again_at: datetime | None) -> None:
         """Remembers the target's template at the end, and looks again at a time, or never."""
+
+    async def restorations(self, now: datetime, limit: int) -> list[Owed]:
+        """What is to be taken back, and is due."""
+
+    async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
+        """Looks again at a time, or never."""
+
+    async def undo(self, remediation: str, attempt: str, why: str, now: datetime) -> str | None:
+        """Gives birth to an undo of an attempt of a remediation that has ended; None where it did, else why not."""
 
     async def pauses(self) -> list[Row]: ...
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from .model.alert import Activity, Alert
+from .model.call import Call, Evidence
 from .model.facts import Facts, Sight, Unknown
-from .model.plan import Call, Evidence
 from .model.target import Target
 
 

@@ -59,8 +59,33 @@ def remediation(row: Row) -> str:
         lines.append(
             f"  told     {message['receiver']}: {'delivered' if message['delivered_at'] else message['error'] or 'waiting'}"
         )
+    if row.get("taken_back_from"):
+        lines.append(f"  taken back once all was quiet, not before {row['taken_back_from'][:16].replace('T', ' ')} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
+    return "\n".join(lines)
+
+
+def replay(report: Row) -> str:
+    """A timeline, how each remediation ended, and a summary."""
+    lines, day = [], ""
+    for line in report["timeline"]:
+        if line["at"][:10] != day:
+            day = line["at"][:10]
+            lines.append(day)
+        reason = f" {line['reason']}" if line["reason"] else ""
+        what, about = f"{line['what']}{reason}", line["remediation"] or "alert"
+        lines.append(f"  {_time(line['at'])}  {about:<12}  {what:<28}  {line['target']}  {line['text']}".rstrip())
+    lines += ["", table(report["remediations"])] if report["remediations"] else []
+    found = report["summary"]
+    ends = ", ".join(f"{count} {state}" for state, count in sorted(found["remediations"].items())) or "none"
+    lost = f", {found['truncated']} truncated (set max_alerts: 0)" if found["truncated"] else ""
+    lines += [
+        "",
+        f"{found['webhooks']} webhooks, {found['alerts']} alerts{lost}, {found['episodes']} episodes, {found['unmatched']} unmatched",
+        f"remediations: {ends}",
+        f"{found['calls']} calls would have been sent, people would have been told {found['told']} times; nothing was sent",
+    ]
     return "\n".join(lines)
 
 

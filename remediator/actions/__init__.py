@@ -1,6 +1,7 @@
 """What can be done: one file per action, each exporting ACTION; the registry is this list."""
 
-from . import restart_workload, rollback_workload
+from . import quarantine_pod, restart_workload, rollback_workload, scale_workload
 from .spec import ActionSpec
 
-ACTIONS: dict[str, ActionSpec] = {action.name: action for action in (restart_workload.ACTION, rollback_workload.ACTION)}
+MODULES = (quarantine_pod, restart_workload, rollback_workload, scale_workload)
+ACTIONS: dict[str, ActionSpec] = {module.ACTION.name: module.ACTION for module in MODULES}

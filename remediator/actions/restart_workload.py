@@ -9,19 +9,15 @@ What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the
 from pydantic import Field
 
 from ..causes.cause import CauseName
-from ..model.facts import Facts, Sight, annotations
-from ..model.plan import (
-    Call,
-    Plan,
-    Refusal,
-    pods_before,
-    stamp_operations,
-    template_state,
-)
+from ..model.call import template_state
+from ..model.facts import Facts, Sight
+from ..model.plan import Plan, Refusal, pods_before, stamp_operations
+from ..model.raw import annotations
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
-from .workload import WORKLOADS, patience, refusal, verify
+from .workload import WORKLOADS, interrupts, patience, refusal, template_call, verify
 
+NAME = "restart_workload"
 WAIVES: frozenset[Reason] = frozenset()
 
 
@@ -33,7 +29,7 @@ class Params(Parameters):
 
 def plan(facts: Facts, params: Params) -> Plan | Refusal:
     """One JSON Patch that sets restartedAt in the pod template."""
-    refused = refusal(facts, WORKLOADS, WAIVES)
+    refused = refusal(facts, NAME, WORKLOADS, WAIVES)
     if refused or not isinstance(facts.object, dict):
         return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     obj = facts.object
@@ -49,45 +45,24 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
     restarted_at, state = facts.at.isoformat(timespec="seconds"), template_state(template)
     operations.append({"op": "add", "path": path, "value": restarted_at})
+    call = template_call(facts, operations, {**state, "restartedAt": restarted_at})
     return Plan(
-        action="restart_workload",
+        action=NAME,
         target=facts.target,
         parameters=params.model_dump(mode="json"),
-        calls=(Call("patch", facts.target, tuple(operations)),),
-        assumptions={"template": state["template"], "replicas": obj["spec"].get("replicas")},
+        calls=(call,),
+        assumptions=call.assumes,
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         summary=f"restart {facts.target}",
         previous={"restartedAt": state["restartedAt"]},
-        leaves={**state, "restartedAt": restarted_at},
         before=pods_before(facts),
         writes=("restartedAt",),
         converged_within=patience(obj),
     )
 
 
-def interrupts(obj: dict) -> str | None:  # type: ignore[type-arg]
-    """How a restart would interrupt the service or come to nothing, or None."""
-    spec, kind = obj["spec"], obj["kind"]
-    if kind == "Deployment":
-        strategy = spec.get("strategy") or {}
-        if strategy.get("type") == "Recreate":
-            return "stops all pods before new ones start (strategy Recreate)"
-        surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
-        if spec.get("replicas", 1) == 1 and str(surge) in {"0", "0%"}:
-            return "stops its only pod before a new one starts (one replica, no surge)"
-        return None
-    update = spec.get("updateStrategy") or {}
-    if update.get("type") == "OnDelete":
-        return "does nothing until its pods are deleted (OnDelete)"
-    if (update.get("rollingUpdate") or {}).get("partition"):
-        return "reaches only some of its pods (partition)"
-    if kind == "StatefulSet" and spec.get("replicas", 1) == 1:
-        return "stops its only pod before a new one starts (one replica)"
-    return None
-
-
 ACTION = ActionSpec(
-    name="restart_workload",
+    name=NAME,
     summary="Restart a Deployment, StatefulSet or DaemonSet, a few pods at a time.",
     manual=__doc__,
     params=Params,

@@ -1,9 +1,10 @@
-"""Roll a Deployment back to its last revision that truly differs, preferring one that was seen healthy.
+"""Roll a workload back to its last revision that truly differs, preferring one that was seen healthy.
 
 Use when: a new release crashes or never becomes ready.
 Do not use when: the release ran migrations that the older one cannot live with (annotate it with a deny).
 How it verifies: the rollout completes on the chosen revision's template, and the alert resolves.
-What it leaves behind: a new revision with the older template; the broken revision stays in the history.
+What it leaves behind: a new revision with the older template; the broken revision stays in the history. A StatefulSet's
+pods that are stuck on the broken revision are deleted, as nothing else would replace them (kubernetes#67250).
 Where it made things worse (fewer ready pods once the rollout gave up), the template that it replaced is put back.
 """
 
@@ -14,24 +15,17 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from ..causes.cause import CauseName
+from ..model.call import Call, bare_template, template_hash, template_state
 from ..model.duration import format_duration, parse_duration
 from ..model.facts import Facts, Revision, Sight, Unknown, current_revision
-from ..model.plan import (
-    Call,
-    Plan,
-    Refusal,
-    bare_template,
-    pods_before,
-    stamp_operations,
-    template_hash,
-    template_of,
-    template_state,
-)
+from ..model.plan import Plan, Refusal, pods_before, stamp_operations
+from ..model.raw import labels, meta, ready
+from ..model.target import Target
 from ..model.verdict import Reason
-from .spec import ActionSpec, Parameters, Permission
-from .workload import overtaken, patience, refusal, restored, verify
+from .spec import ActionSpec, Parameters, Permission, Sent
+from .workload import WORKLOADS, halfway, observed, overtaken, patience, refusal, restored, template_call, verify
 
-TARGETS = frozenset({"Deployment"})
+NAME = "rollback_workload"
 WAIVES = frozenset({Reason.ROLLOUT_RUNNING})
 
 
@@ -53,6 +47,10 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     refused = _unseen(facts)
     if refused:
         return refused
+    assert isinstance(facts.object, Mapping)
+    stopped = halfway(facts.object)
+    if stopped:
+        return Refusal(Reason.WOULD_INTERRUPT, f"rolling {facts.target} back {stopped}")
     current = current_revision(facts)
     if current is None:
         return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision yet")
@@ -70,14 +68,14 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     )
 
 
-def undo(done: Plan, evidence: Mapping[str, Any], facts: Facts) -> Plan | Refusal:
+def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """Puts back the template that the rollback replaced, where the one that it left is still there."""
     refused = _unseen(facts)
     if refused:
         return refused
     assert isinstance(facts.object, dict)
     assert isinstance(facts.revisions, tuple)
-    if overtaken(evidence, facts.object):
+    if overtaken(sent, facts.object):
         return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed {facts.target} after us; it is theirs now")
     before = next((r for r in facts.revisions if r.uid == done.previous.get("uid")), None)
     if before is None:
@@ -94,31 +92,47 @@ def undo(done: Plan, evidence: Mapping[str, Any], facts: Facts) -> Plan | Refusa
 
 def _unseen(facts: Facts) -> Refusal | None:
     """Why nothing can be put in place of what runs: a default refusal, or revisions that are not known."""
-    refused = refusal(facts, TARGETS, WAIVES)
+    refused = refusal(facts, NAME, WORKLOADS, WAIVES)
     if refused is None and isinstance(facts.revisions, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
     return refused
 
 
 def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **more: Any) -> Plan:
-    """One JSON Patch that makes the revision's template the Deployment's."""
-    assert isinstance(facts.object, dict)
-    obj = facts.object
+    """One JSON Patch that makes the revision's template the workload's."""
+    assert isinstance(facts.object, Mapping)
     template = without_hash(revision)
-    operations = [*stamp_operations(obj), {"op": "replace", "path": "/spec/template", "value": template}]
-    assumed = {"template": template_hash(template_of(obj)), "revision": revision.uid, "replicas": obj["spec"].get("replicas")}
+    operations = [*stamp_operations(facts.object), {"op": "replace", "path": "/spec/template", "value": template}]
+    call = template_call(facts, operations, template_state(template))
     return Plan(
-        action="rollback_workload",
+        action=NAME,
         target=facts.target,
         parameters=parameters,
-        calls=(Call("patch", facts.target, tuple(operations)),),
-        assumptions=assumed,
-        leaves=template_state(template),
+        calls=(call,),
+        assumptions={**call.assumes, "revision": revision.uid},
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         writes=("template",),
-        converged_within=patience(obj),
+        converged_within=patience(facts.object),
+        bounds={"delete Pod": 2 * facts.object["spec"]["replicas"]} if facts.target.kind == "StatefulSet" else {},
         **more,
     )
+
+
+def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
+    """Deletes a StatefulSet's pods that are stuck: unready, and not of the revision that is rolled out now."""
+    obj = facts.object
+    if facts.target.kind != "StatefulSet" or not isinstance(obj, Mapping) or not isinstance(facts.pods, tuple):
+        return ()
+    wanted = (obj.get("status") or {}).get("updateRevision")
+    if not observed(obj) or not wanted:
+        return ()
+    stuck = [
+        pod for pod in facts.pods
+        if not ready(pod) and not meta(pod).get("deletionTimestamp") and labels(pod).get("controller-revision-hash") != wanted
+    ]  # fmt: skip
+    there = facts.target
+    targets = [Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"])) for pod in stuck]
+    return tuple(Call("delete", target, assumes={"ready": False}) for target in targets)
 
 
 def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusal:
@@ -147,24 +161,30 @@ def healthy(revision: Revision, facts: Facts) -> bool:
 
 
 def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]
-    """The ReplicaSet's template as the Deployment had it: without the label that its controller adds."""
+    """The revision's template as the workload had it: without the label that a ReplicaSet's controller adds."""
     metadata = dict(revision.template.get("metadata") or {})
     metadata["labels"] = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"}
     return {**revision.template, "metadata": metadata}
 
 
 ACTION = ActionSpec(
-    name="rollback_workload",
-    summary="Roll a Deployment back to its last revision that truly differs.",
+    name=NAME,
+    summary="Roll a Deployment, StatefulSet or DaemonSet back to its last revision that truly differs.",
     manual=__doc__,
     params=Params,
-    targets=TARGETS,
-    permissions=(Permission("apps", "deployments", ("get", "patch")), Permission("apps", "replicasets", ("get", "list"))),
-    disruption="each pod once, within the Deployment's own maxUnavailable",
+    targets=WORKLOADS,
+    permissions=(
+        *(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
+        Permission("apps", "replicasets", ("get", "list")),
+        Permission("apps", "controllerrevisions", ("list",)),
+        Permission("", "pods", ("delete", "get")),
+    ),
+    disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
     causes=frozenset({CauseName.ROLLOUT_CHANGED}),
     sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}),
     waives=WAIVES,
     plan=plan,
+    next=unblock,
     verify=verify,
     undo=undo,
     restored=restored,

@@ -1,12 +1,14 @@
 """What an action is: one frozen value from which registry, schema, docs and RBAC follow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from ..causes.cause import CauseName
+from ..model.call import Call, Evidence
 from ..model.facts import Facts, Sight
 from ..model.plan import Plan, Refusal, Verification
 from ..model.verdict import Reason
@@ -27,12 +29,16 @@ class Permission:
     verbs: tuple[str, ...]
 
 
+Sent = tuple[Evidence, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """A kind of intervention. `plan`, `verify` and `undo` are pure; `proof` is the default of a step's `verify.until`.
+    """A kind of intervention. `plan`, `next`, `verify` and `undo` are pure; `proof` is the default of a step's `verify.until`.
 
-    `undo` plans how to take back what the plan did, by comparing and restoring, and `restored` verifies that; None where
-    that cannot be.
+    `next` gives the calls that depend on what the first ones brought, within the plan's bounds. `undo` plans how to take
+    back what was done, by comparing and restoring, and `restored` verifies that; None where that cannot be. `ending` is
+    what a timed undo does instead. `restore_after` is the default of a step's `restore.after`: quiet since resolved.
     """
 
     name: str
@@ -46,8 +52,11 @@ class ActionSpec:
     sights: frozenset[Sight]
     waives: frozenset[Reason]
     plan: Callable[[Facts, Any], Plan | Refusal]
-    verify: Callable[[Plan, Mapping[str, Any], Facts], Verification]
+    verify: Callable[[Plan, Sent, Facts], Verification]
     example: str
     proof: str = "resolved"
-    undo: Callable[[Plan, Mapping[str, Any], Facts], Plan | Refusal] | None = None
-    restored: Callable[[Plan, Mapping[str, Any], Facts], Verification] | None = None
+    next: Callable[[Plan, Sent, Facts], tuple[Call, ...]] | None = None
+    undo: Callable[[Plan, Sent, Facts], Plan | Refusal] | None = None
+    restored: Callable[[Plan, Sent, Facts], Verification] | None = None
+    ending: Callable[[Plan, Sent, Facts], Plan | Refusal] | None = None
+    restore_after: timedelta | None = None

@@ -1,4 +1,4 @@
-"""What restarting and rolling back share: default refusals, and whether a workload's rollout has converged.
+"""What acts on workloads share: default refusals, and whether a workload's rollout has converged.
 
 Source: kubectl rollout status (polymorphichelpers/rollout_status.go).
 """
@@ -7,16 +7,26 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..model.facts import Facts, Unknown, annotations, meta
-from ..model.plan import STAMP, Plan, Refusal, Verification, pods_before, restarts, template_hash, template_of
+from ..model.call import STAMP, Call, template_hash, template_of, version_of
+from ..model.facts import Facts, Unknown
+from ..model.owner import NATIVE, by_hand
+from ..model.plan import Plan, Refusal, Verification, pods_before
+from ..model.raw import annotations, meta, restarts
 from ..model.target import Unresolved
 from ..model.verdict import Reason
+from .spec import Sent
 
 GIVING_UP = timedelta(minutes=2)
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 
-def refusal(facts: Facts, targets: frozenset[str], waives: frozenset[Reason]) -> Refusal | None:
+def owned(action: str, facts: Facts, what: str) -> Refusal:
+    """The refusal where a custom resource owns what is to be changed."""
+    command = by_hand(action, facts.root)
+    return Refusal(Reason.OWNED_ELSEWHERE, f"{facts.root} owns {what} and would change it back; by hand: `{command}`")
+
+
+def refusal(facts: Facts, action: str, targets: frozenset[str], waives: frozenset[Reason]) -> Refusal | None:
     """The refusals that every workload action has by default, less what it waives."""
     obj = facts.object
     if isinstance(obj, Unknown):
@@ -25,6 +35,8 @@ def refusal(facts: Facts, targets: frozenset[str], waives: frozenset[Reason]) ->
         return Refusal(obj.reason, obj.why)
     if obj is None:
         return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist")
+    if facts.target.kind not in targets and facts.root.kind not in NATIVE:
+        return owned(action, facts, str(facts.target))
     if facts.target.kind not in targets:
         return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {' or '.join(sorted(targets))}")
     if meta(obj).get("deletionTimestamp"):
@@ -38,6 +50,40 @@ def refusal(facts: Facts, targets: frozenset[str], waives: frozenset[Reason]) ->
         return Refusal(Reason.SCALED_TO_ZERO, f"{facts.target} is scaled to zero")
     if Reason.ROLLOUT_RUNNING not in waives and rollout_running(obj):
         return Refusal(Reason.ROLLOUT_RUNNING, f"a rollout of {facts.target} is in progress")
+    return None
+
+
+def template_call(facts: Facts, operations: list[Mapping[str, Any]], leaves: Mapping[str, Any]) -> Call:
+    """The JSON Patch of a workload's template, on the template and the replicas that were seen."""
+    assert isinstance(facts.object, Mapping)
+    obj = facts.object
+    assumes = {"template": template_hash(template_of(obj)), "replicas": (obj.get("spec") or {}).get("replicas")}
+    return Call("patch", facts.target, tuple(operations), assumes=assumes, leaves=leaves, seen=version_of(obj))
+
+
+def interrupts(obj: Mapping[str, Any]) -> str | None:
+    """How a rollout would interrupt the service or come to nothing, or None."""
+    spec, kind = obj["spec"], obj["kind"]
+    if kind == "Deployment":
+        strategy = spec.get("strategy") or {}
+        if strategy.get("type") == "Recreate":
+            return "stops all pods before new ones start (strategy Recreate)"
+        surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
+        if spec.get("replicas", 1) == 1 and str(surge) in {"0", "0%"}:
+            return "stops its only pod before a new one starts (one replica, no surge)"
+        return None
+    if kind == "StatefulSet" and spec.get("replicas", 1) == 1:
+        return "stops its only pod before a new one starts (one replica)"
+    return halfway(obj)
+
+
+def halfway(obj: Mapping[str, Any]) -> str | None:
+    """How a StatefulSet's or DaemonSet's own strategy keeps a rollout from reaching its pods, or None."""
+    update = obj["spec"].get("updateStrategy") or {}
+    if update.get("type") == "OnDelete":
+        return "does nothing until its pods are deleted (OnDelete)"
+    if (update.get("rollingUpdate") or {}).get("partition"):
+        return "reaches only some of its pods (partition)"
     return None
 
 
@@ -87,9 +133,9 @@ def patience(obj: Mapping[str, Any]) -> timedelta:
     return timedelta(seconds=int((obj.get("spec") or {}).get("progressDeadlineSeconds") or 600)) + GIVING_UP
 
 
-def restored(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verification:
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
     """Whether an undo is done: our template stands, and as many pods are ready as before the act that it takes back."""
-    seen = verify(plan, evidence, facts)
+    seen = verify(plan, sent, facts)
     if seen in (Verification.CONVERGED, Verification.OVERTAKEN, Verification.UNKNOWN):
         return seen
     seen_by_controller = isinstance(facts.object, Mapping) and observed(facts.object)
@@ -97,14 +143,14 @@ def restored(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verificat
     return Verification.CONVERGED if as_before else Verification.WAITING
 
 
-def verify(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verification:
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
     """Whether the workload converged on what the plan wrote."""
     obj = facts.object
     if isinstance(obj, Unknown | Unresolved) or isinstance(facts.pods, Unknown):
         return Verification.UNKNOWN
     if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
         return Verification.OVERTAKEN
-    if overtaken(evidence, obj):
+    if overtaken(sent, obj):
         return Verification.OVERTAKEN
     if converged(obj):
         return Verification.CONVERGED
@@ -113,11 +159,11 @@ def verify(plan: Plan, evidence: Mapping[str, Any], facts: Facts) -> Verificatio
     return Verification.WAITING
 
 
-def overtaken(evidence: Mapping[str, Any], obj: Mapping[str, Any]) -> bool:
+def overtaken(sent: Sent, obj: Mapping[str, Any]) -> bool:
     """Whether somebody changed the template after us: our stamp or the template that we left is gone."""
-    if annotations(obj).get(STAMP) != evidence.get("stamp"):
+    if not sent or annotations(obj).get(STAMP) != sent[0].stamp:
         return True
-    return template_hash(template_of(obj)) != evidence.get("template_hash")
+    return template_hash(template_of(obj)) != sent[0].left.get("template")
 
 
 def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:

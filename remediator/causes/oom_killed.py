@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from ..model.facts import Facts, meta
+from ..model.facts import Facts
+from ..model.raw import meta
 from .cause import Cause, CauseName
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from ..model.call import bare_template, template_hash
 from ..model.duration import format_duration
 from ..model.facts import Facts, current_revision
-from ..model.plan import bare_template, template_hash
 from .cause import Cause, CauseName
 
 

@@ -35,7 +35,7 @@ def init(folder: Path) -> None:
 @click.option("--port", default=9099, show_default=True, help="Port on loopback; 0 = any free one.")
 @click.option("--exit", "leave", is_flag=True, help="End after the incidents instead of serving on.")
 def demo(port: int, leave: bool) -> None:
-    """Play four incidents on an in-memory cluster, show what happened and why, and keep serving."""
+    """Play six incidents on an in-memory cluster, show what happened and why, and keep serving."""
     from ..demo import run
 
     raise SystemExit(asyncio.run(run(port, leave)))

@@ -1,4 +1,4 @@
-"""What operators ask of a running daemon: explain, list, show, approve, deny, pause, resume, cancel, retry."""
+"""What operators ask of a running daemon: explain, list, show, approve, deny, pause, resume, cancel, undo, retry."""
 
 import json
 import urllib.error
@@ -129,6 +129,7 @@ COMMANDS = [
     _deciding("approve", "Approve the plan that a remediation waits with."),
     _deciding("deny", "Refuse the plan that a remediation waits with; it ends."),
     _deciding("cancel", "End a remediation; what was called already stays."),
+    _deciding("undo", "Take back what an ended remediation did, where nobody changed it since."),
     _deciding("retry", "Send the still firing alerts of an ended remediation back to the rules."),
     pause,
     resume,

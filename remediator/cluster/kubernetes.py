@@ -16,16 +16,17 @@ import orjson
 from kubernetes_asyncio import client, config
 
 from .. import __version__
-from ..errors import ClusterError, ConfigurationError, Conflict, Forbidden, Rejected, TargetGone, Unreachable
-from ..model.facts import Facts, Sight, meta
-from ..model.plan import CALL_ID, Call, Evidence, template_hash, template_of
+from ..errors import ClusterError, ConfigurationError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
+from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
+from ..model.facts import Facts, Sight
+from ..model.raw import meta
 from ..model.target import Target
 from ..telemetry import Metrics
-from .objects import READABLE, Object, observe
+from .objects import READABLE, Object, observe, scrubbed, with_id
 
 READ_TIMEOUT = 10.0
 PAGE = 500
-FIELD_MANAGER = "remediator"
+MERGED = "application/json-patch+json"
 
 
 async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | None = None) -> "KubernetesCluster":
@@ -63,10 +64,10 @@ class KubernetesCluster:
         except TargetGone:
             return None
 
-    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
         """All pages."""
         out: list[Object] = []
-        query = {"labelSelector": selector, "limit": str(PAGE)}
+        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
         while True:
             page = await self._ask("GET", _path(kind, namespace), f"list {READABLE[kind][2]}", query=query)
             out += page.get("items") or []
@@ -76,27 +77,69 @@ class KubernetesCluster:
             query = {**query, "continue": token}
 
     async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
-        path = _path(call.target.kind, call.target.namespace, call.target.name)
-        body = [{"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}]
-        body += [{**op, "value": call_id} if op.get("value") == CALL_ID else dict(op) for op in call.body]
+        target, body = call.target, with_id(call.body, call_id)
+        resource = READABLE[target.kind][2]
+        if call.verb == "collect":
+            return Evidence(200, call_id, await self._collect(target, body))
+        path = _path(target.kind, target.namespace, "" if call.verb == "create" else target.name)
+        path += f"/{call.subresource}" if call.subresource else ""
+        what = f"{call.verb} {resource}" + (f"/{call.subresource}" if call.subresource else "")
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        what = f"patch {READABLE[call.target.kind][2]}"
+        seconds = call.timeout.total_seconds()
         try:
-            obj = await self._ask("PATCH", path, what, query, body, "application/json-patch+json", call.timeout.total_seconds())
+            match call.verb:
+                case "patch":
+                    body = [{"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}, *body]
+                    obj = await self._ask("PATCH", path, what, query, body, MERGED, seconds)
+                case "create":
+                    obj = await self._ask("POST", path, what, query, body, timeout=seconds)
+                case "delete":
+                    body = {"preconditions": {"uid": target.uid}, **({"dryRun": ["All"]} if dry_run else {})}
+                    return Evidence(await self._delete(target, path, what, body, seconds), call_id)
+                case _:
+                    raise Unsupported(f"cannot {what}: no such verb")
         except Rejected as error:
-            there = await self.get(call.target.kind, call.target.namespace, call.target.name)
-            if there is None or str(meta(there).get("uid")) != call.target.uid:
-                raise TargetGone(f"cannot {what} {call.target}: it is gone, or another has its name") from error
+            there = await self.get(target.kind, target.namespace, target.name)
+            if call.verb != "create" and (there is None or str(meta(there).get("uid")) != target.uid):
+                raise TargetGone(f"cannot {what} {target}: it is gone, or another has its name") from error
             raise
-        if str(meta(obj).get("uid")) != call.target.uid:
-            raise TargetGone(f"cannot {what} {call.target}: another object has its name now")
-        return Evidence(
-            200,
-            int(meta(obj).get("generation", 0)),
-            str(meta(obj).get("resourceVersion")),
-            call_id,
-            template_hash(template_of(obj)),
-        )
+        if call.verb == "patch" and str(meta(obj).get("uid")) != target.uid:
+            raise TargetGone(f"cannot {what} {target}: another object has its name now")
+        return evidence_of(call, call_id, obj)
+
+    async def _delete(self, target: Target, path: str, what: str, body: Any, seconds: float) -> int:
+        """200, or 404 where it was gone already. Raises: ClusterError."""
+        try:
+            await self._ask("DELETE", path, what, body=body, timeout=seconds)
+        except TargetGone:
+            return 404
+        except Conflict:  # the uid is another's
+            there = await self.get(target.kind, target.namespace, target.name)
+            if there is None or str(meta(there).get("uid")) != target.uid:
+                return 404
+            raise
+        return 200
+
+    async def _collect(self, pod: Target, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The pod's events and the ends of its containers' logs; what cannot be read is said in its place."""
+        path, lines = _path("Pod", pod.namespace, pod.name), int(wanted["log_lines"])
+        obj = await self._ask("GET", path, "get pods")
+        out: dict[str, Any] = {"phase": (obj.get("status") or {}).get("phase"), "node": obj["spec"].get("nodeName")}
+        try:
+            found = await self.list_objects("Event", pod.namespace, "", f"involvedObject.uid={pod.uid}")
+            out["events"] = [f"{e.get('type')} {e.get('reason')}: {e.get('message')}" for e in found][-50:]
+        except ClusterError as error:
+            out["events"] = [str(error)]
+        for container in obj["spec"]["containers"] if lines else []:
+            for name, previous in ((container["name"], "false"), (f"{container['name']} (previous)", "true")):
+                query = {"container": container["name"], "tailLines": str(lines), "previous": previous, "limitBytes": "65536"}
+                try:
+                    text = await self._ask("GET", f"{path}/log", "get pods/log", query, raw=True)
+                    out.setdefault("logs", {})[name] = scrubbed(text.decode(errors="replace"))
+                except ClusterError as error:
+                    if previous == "false":
+                        out.setdefault("logs", {})[name] = str(error)
+        return out
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         """Creates a Kubernetes Event on the target. Raises: ClusterError."""
@@ -135,6 +178,7 @@ class KubernetesCluster:
         body: Any = None,
         content_type: str = "application/json",
         timeout: float = READ_TIMEOUT,
+        raw: bool = False,
     ) -> Any:
         verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
         headers = {"Accept": "application/json", "Content-Type": content_type}
@@ -144,7 +188,7 @@ class KubernetesCluster:
                 answer = await self._api.call_api(
                     path,
                     method,
-                    query_params=list((query or {}).items()),
+                    query_params=[(key, value) for key, value in (query or {}).items() if value],
                     header_params=headers,
                     body=body,
                     auth_settings=["BearerToken"],
@@ -160,7 +204,7 @@ class KubernetesCluster:
         finally:
             self._metrics.count("kubernetes_requests_total", verb, code)
             self._metrics.observe("kubernetes_request_duration_seconds", time.perf_counter() - started, verb)
-        return _translated(what, answer.status, text)
+        return text if raw and answer.status == 200 else _translated(what, answer.status, text)
 
 
 def _translated(what: str, status: int, text: bytes) -> Any:

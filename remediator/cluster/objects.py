@@ -1,16 +1,20 @@
 """Objects to facts: the climb to the owner, pods and revisions, over whatever can get and list raw objects."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from ..actions.quarantine_pod import LABEL, policy_name
 from ..errors import ClusterError
-from ..model.facts import Facts, Revision, Sight, Unknown, annotations, meta, timestamp
-from ..model.plan import bare_template
+from ..model.call import CALL_ID, bare_template
+from ..model.facts import Facts, Isolation, Revision, Sight, Unknown
+from ..model.raw import annotations, labels, meta, ready, timestamp
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
+from .selectors import selector_text
 
 T = TypeVar("T")
 Object = Mapping[str, Any]
@@ -26,9 +30,21 @@ READABLE = {
     "Job": ("batch", "v1", "jobs"),
     "CronJob": ("batch", "v1", "cronjobs"),
     "Service": ("", "v1", "services"),
+    "HorizontalPodAutoscaler": ("autoscaling", "v2", "horizontalpodautoscalers"),
+    "ControllerRevision": ("apps", "v1", "controllerrevisions"),
+    "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
+    "EndpointSlice": ("discovery.k8s.io", "v1", "endpointslices"),
+    "Event": ("", "v1", "events"),
+}
+ALWAYS_READ = ("Pod", "Namespace", "Node", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service")
+SEEN_BY = {  # what a sight lists
+    Sight.PODS: ("Pod", "ReplicaSet"),
+    Sight.REVISIONS: ("ReplicaSet", "ControllerRevision"),
+    Sight.AUTOSCALER: ("HorizontalPodAutoscaler",),
+    Sight.ISOLATION: ("EndpointSlice", "Pod"),
 }
 SELECTING = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
-LISTED = ("Pod", "ReplicaSet")
+SECRET = re.compile(r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)(\W{1,3}(?:bearer\s+|basic\s+)?)\S+")
 EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}  # app.kubernetes.io/name
 
 
@@ -40,21 +56,23 @@ class Objects(Protocol):
     async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]: ...
 
 
+def scrubbed(text: str) -> str:
+    """A log without what follows words that announce a secret."""
+    return SECRET.sub(r"\1\2(redacted)", text)
+
+
+def with_id(body: Any, call_id: str) -> Any:
+    """A call's body with the call's id where it stands for it."""
+    if isinstance(body, Mapping):
+        return {key: with_id(value, call_id) for key, value in body.items()}
+    if isinstance(body, list | tuple):
+        return [with_id(value, call_id) for value in body]
+    return call_id if body == CALL_ID else body
+
+
 def controller(obj: Object) -> Mapping[str, Any] | None:
     """The owner reference that controls the object."""
     return next((o for o in meta(obj).get("ownerReferences") or [] if o.get("controller")), None)
-
-
-def selector_text(selector: Mapping[str, Any]) -> str:
-    """A LabelSelector as the API's query parameter; an empty one selects nothing, and is an error here."""
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or []:
-        key, values = expression["key"], ",".join(expression.get("values") or [])
-        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
-        parts.append(forms[expression["operator"]])
-    if not parts:
-        raise ClusterError("the workload's selector is empty; it selects nothing")
-    return ",".join(parts)
 
 
 async def observe(objects: Objects, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
@@ -69,6 +87,11 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
         return Facts(now, target, target, obj)
     if obj is None or (target.uid and str(meta(obj).get("uid")) != target.uid):
         return Facts(now, target, target, None)
+    if climb and target.kind == "HorizontalPodAutoscaler":
+        scaled = obj["spec"]["scaleTargetRef"]
+        return await observe(
+            objects, Target(target.cluster, scaled["kind"], target.namespace, scaled["name"]), climb, sights, now
+        )
     try:
         if climb and target.kind == "Service":
             found = await _behind(objects, target, obj)
@@ -87,7 +110,8 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
         target, obj = readable[-1][0], readable[-1][1] or obj
     else:
         target = target.seen(str(meta(obj).get("uid")))
-    return await _look(objects, Facts(now, target, root, obj, namespace), obj, sights)
+    above = chain[-1][1] if root != target else None
+    return await _look(objects, Facts(now, target, root, obj, namespace, beside=above), obj, sights)
 
 
 def _is_exporter(obj: Object | None) -> bool:
@@ -133,21 +157,50 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     """The facts with what the sights ask for, read at once."""
     target = bare.target
     selected = target.kind in SELECTING and bool(sights & {Sight.PODS, Sight.REVISIONS})
-    replica_sets, found = await asyncio.gather(
-        _or_unknown(_selected(objects, "ReplicaSet", target, obj) if selected and target.kind == "Deployment" else _nothing([])),
-        _or_unknown(_selected(objects, "Pod", target, obj) if selected and Sight.PODS in sights else _nothing([])),
+    kind = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "DaemonSet": "ControllerRevision"}.get(target.kind)
+    wanted = kind is not None and selected and (kind == "ReplicaSet" or Sight.REVISIONS in sights)
+    versions, pods, autoscaler, isolation = await asyncio.gather(
+        _or_unknown(_selected(objects, kind, target, obj) if kind and wanted else _nothing([])),
+        _or_unknown(_selected(objects, "Pod", target, obj) if selected else _nothing([])),
+        _or_unknown(_autoscaler(objects, target)) if Sight.AUTOSCALER in sights else _nothing(bare.autoscaler),
+        _or_unknown(_isolation(objects, target)) if Sight.ISOLATION in sights else _nothing(bare.isolation),
     )
-    if isinstance(replica_sets, Unknown):
-        return replace(bare, pods=replica_sets, revisions=replica_sets)
-    mine = [item for item in replica_sets if _owned(item, {target.uid})]
-    if selected and target.kind == "Deployment":
-        bare = replace(bare, revisions=_revisions(obj, mine))
-    if isinstance(found, Unknown):
-        return replace(bare, pods=found)
-    if Sight.PODS not in sights:
-        return bare
+    bare = replace(bare, autoscaler=autoscaler, isolation=isolation)
+    if isinstance(versions, Unknown):
+        return replace(bare, pods=versions, revisions=versions)
+    if isinstance(pods, Unknown):
+        return replace(bare, pods=pods, revisions=pods)
+    mine = [item for item in versions if _owned(item, {target.uid})]
     owners = {target.uid, *(str(meta(item).get("uid")) for item in mine)}
-    return replace(bare, pods=(obj,) if target.kind == "Pod" else tuple(pod for pod in found if _owned(pod, owners)))
+    own = (obj,) if target.kind == "Pod" else tuple(pod for pod in pods if _owned(pod, owners))
+    if wanted:
+        bare = replace(bare, revisions=_revisions(obj, mine) if kind == "ReplicaSet" else _controller_revisions(obj, mine, own))
+    return replace(bare, pods=own) if Sight.PODS in sights else bare
+
+
+async def _autoscaler(objects: Objects, target: Target) -> Object | None:
+    """The HPA that scales the target."""
+    for item in await objects.list_objects("HorizontalPodAutoscaler", target.namespace, ""):
+        scaled = item["spec"]["scaleTargetRef"]
+        if (scaled["kind"], scaled["name"]) == (target.kind, target.name):
+            return item
+    return None
+
+
+async def _isolation(objects: Objects, pod: Target) -> Isolation:
+    slices, quarantined, policy = await asyncio.gather(
+        objects.list_objects("EndpointSlice", pod.namespace, ""),
+        objects.list_objects("Pod", pod.namespace, LABEL),
+        objects.get("NetworkPolicy", pod.namespace, policy_name(pod)),
+    )
+    listing = {
+        labels(item).get("kubernetes.io/service-name", str(meta(item)["name"]))
+        for item in slices
+        for endpoint in item.get("endpoints") or []
+        if str((endpoint.get("targetRef") or {}).get("uid")) == pod.uid
+    }
+    names = sorted(str(meta(item)["name"]) for item in quarantined)
+    return Isolation(tuple(sorted(listing)), tuple(names), policy)
 
 
 async def _nothing(value: T) -> T:
@@ -186,3 +239,26 @@ def _revisions(deployment: Object, replica_sets: list[Object]) -> tuple[Revision
         name, uid = str(meta(item).get("name")), str(meta(item).get("uid"))
         out.append(Revision(number, name, uid, created, item["spec"]["template"], replicas, ready, item is current, healthy))
     return tuple(out)
+
+
+def _controller_revisions(workload: Object, found: list[Object], pods: tuple[Object, ...]) -> tuple[Revision, ...]:
+    """A StatefulSet's or DaemonSet's revisions; the current one is what its controller rolls out."""
+    numbered = sorted(found, key=lambda item: int(item.get("revision") or 0))
+    wanted = bare_template(workload["spec"]["template"])
+    matching = [item for item in numbered if bare_template(_template(item)) == wanted]
+    out = []
+    for item in numbered:
+        hashed = {str(meta(item)["name"]), labels(item).get("controller-revision-hash", "")}
+        mine = [pod for pod in pods if labels(pod).get("controller-revision-hash", "-") in hashed]
+        healthy = bool(mine) and all(map(ready, mine))
+        created = timestamp(meta(item).get("creationTimestamp"))
+        assert created is not None
+        name, uid, count = str(meta(item)["name"]), str(meta(item)["uid"]), sum(map(ready, mine))
+        current = bool(matching) and item is matching[-1]
+        out.append(Revision(int(item["revision"]), name, uid, created, _template(item), len(mine), count, current, healthy))
+    return tuple(out)
+
+
+def _template(revision: Object) -> Mapping[str, Any]:
+    """The template in a ControllerRevision: a patch of the workload, of which `$patch` is no part."""
+    return {key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"}

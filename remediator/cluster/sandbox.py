@@ -5,7 +5,6 @@ from its image: one whose tag is in `crashing` never becomes ready; pods named i
 """
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,27 +12,30 @@ from typing import Any
 import jsonpatch
 
 from ..errors import ClusterError, Conflict, Rejected, TargetGone, Unsupported
-from ..model.facts import Facts, Sight, meta, timestamp
-from ..model.plan import CALL_ID, Call, Evidence, template_hash, template_of
+from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
+from ..model.facts import Facts, Sight
+from ..model.raw import labels, meta
 from ..model.target import Target
-from .objects import REVISION, Object, observe
+from .controllers import START, WORKLOADS, Controllers, Store
+from .objects import Object, observe, with_id
+from .selectors import selects
 
-START = timedelta(seconds=2)
-BACK_OFF = timedelta(seconds=10)
-WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
+PATCHABLE = {*WORKLOADS, "HorizontalPodAutoscaler", "Pod"}
+CREATABLE = {"NetworkPolicy"}
+DELETABLE = {"Pod", "NetworkPolicy"}
 
 
 class SandboxCluster:
-    """The cluster port in memory. `clock` gives the time; `calls` lists every write that took effect."""
+    """The cluster port in memory. `clock` gives the time; `calls` lists every write that took effect; `objects` is what there is."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self._version = 100
         self._ticked = clock()
-        self._progressed: dict[str, tuple[Any, datetime]] = {}
-        self.crashing: set[str] = set()
-        self.leaking: set[str] = set()
+        self._store = Store(clock)
+        self.objects = self._store.objects
+        self._controllers = Controllers(self._store)
+        self.crashing, self.leaking = self._controllers.crashing, self._controllers.leaking
+        self.unschedulable = self._controllers.unschedulable
         self.calls: list[tuple[str, str]] = []
         self.events: list[tuple[str, str, str]] = []
         self.failures: list[ClusterError] = []
@@ -42,78 +44,123 @@ class SandboxCluster:
         """Adds a workload with its pods running and ready; `more` goes into its spec, `labels` onto all of it."""
         if kind not in WORKLOADS:
             raise Unsupported(f"the sandbox has no {kind}")
-        labels = {"app": name}
+        mine = {"app": name}
         extra = more.pop("labels", {})
-        template = {"metadata": {"labels": labels | extra}, "spec": {"containers": [{"name": "app", "image": image}]}}
-        spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **more}
+        template = {"metadata": {"labels": mine | extra}, "spec": {"containers": [{"name": "app", "image": image}]}}
+        spec = {"replicas": replicas, "selector": {"matchLabels": mine}, "template": template, **more}
         if kind == "DaemonSet":
             spec.pop("replicas")
-        self._store(kind, namespace, name, {"spec": spec, "status": {}, "replicas": replicas}, labels=labels | extra)
-        if ("Namespace", "", namespace) not in self._objects:
-            self._store("Namespace", "", namespace, {})
-        self._step(self._clock() - START)
-        self._step(self._clock())
+        owners: dict[str, Any] = {"ownerReferences": [more["owner"]]} if (more.get("owner") and spec.pop("owner")) else {}
+        body = {"spec": spec, "status": {}, "nodes": replicas}
+        self._store.put(kind, namespace, name, body, labels=mine | extra, **owners)
+        if ("Namespace", "", namespace) not in self.objects:
+            self._store.put("Namespace", "", namespace, {})
+        self._controllers.step(self._clock() - START)
+        self._controllers.step(self._clock())
 
     def create_service(self, namespace: str, name: str, selector: Mapping[str, str]) -> None:
         """Adds a Service."""
-        self._store("Service", namespace, name, {"spec": {"selector": dict(selector)}})
+        self._store.put("Service", namespace, name, {"spec": {"selector": dict(selector)}})
+
+    def create_autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int, **metadata: Any) -> None:
+        """Adds an HPA of the workload of the same name."""
+        scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
+        spec = {"scaleTargetRef": scaled, "minReplicas": least, "maxReplicas": most}
+        self._store.put("HorizontalPodAutoscaler", namespace, name, {"spec": spec}, **metadata)
+        del self.objects["HorizontalPodAutoscaler", namespace, name]["metadata"]["generation"]
 
     def set_image(self, kind: str, namespace: str, name: str, image: str) -> None:
         """What a person's new release does."""
-        obj = copy.deepcopy(self._objects[kind, namespace, name])
-        obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
-        self._replace(kind, namespace, name, obj)
+        self.edit(kind, namespace, name, lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image))
 
     def annotate(self, kind: str, namespace: str, name: str, key: str, value: str) -> None:
         """What `kubectl annotate` does."""
-        obj = copy.deepcopy(self._objects[kind, namespace, name])
-        obj["metadata"].setdefault("annotations", {})[key] = value
+        self.edit(kind, namespace, name, lambda obj: obj["metadata"].setdefault("annotations", {}).update({key: value}))
+
+    def edit(self, kind: str, namespace: str, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """What `kubectl edit` does; what a person sets is no longer ours."""
+        obj = copy.deepcopy(self.objects[kind, namespace, name])
+        change(obj)
+        if obj.get("spec") != self.objects[kind, namespace, name].get("spec"):
+            obj["metadata"].pop("managedFields", None)
         self._replace(kind, namespace, name, obj)
+
+    def remove(self, kind: str, namespace: str, name: str) -> None:
+        """What `kubectl delete` does."""
+        del self.objects[kind, namespace, name]
 
     async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
         return await observe(self, target, climb, sights, now)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         self._advance()
-        return copy.deepcopy(self._objects.get((kind, namespace, name)))
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
     async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
-        """By equality of labels only."""
         self._advance()
-        wanted = dict(part.split("=", 1) for part in selector.split(","))
-        return [
-            copy.deepcopy(obj)
-            for (k, n, _), obj in sorted(self._objects.items())
-            if k == kind and n == namespace and wanted.items() <= (meta(obj).get("labels") or {}).items()
-        ]
+        if kind == "EndpointSlice":
+            return self._slices(namespace)
+        found = [o for (k, n, _), o in sorted(self.objects.items()) if (k, n) == (kind, namespace)]
+        return copy.deepcopy([o for o in found if selects(selector, labels(o))])
+
+    def _slices(self, namespace: str) -> list[Object]:
+        """What the endpoint controller would list: pods by the Services' selectors."""
+        pods = [o for (k, n, _), o in self.objects.items() if k == "Pod" and n == namespace]
+        out: list[Object] = []
+        for (kind, n, name), service in self.objects.items():
+            if (kind, n) == ("Service", namespace):
+                chosen = [pod for pod in pods if service["spec"]["selector"].items() <= labels(pod).items()]
+                endpoints = [{"targetRef": {"kind": "Pod", "uid": meta(pod)["uid"]}} for pod in chosen]
+                out.append({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}}, "endpoints": endpoints})
+        return out
 
     async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
         self._advance()
         if self.failures:
             raise self.failures.pop(0)
-        target = call.target
-        if call.verb != "patch" or target.kind not in WORKLOADS:
-            raise Unsupported(f"the sandbox cannot {call.verb} a {target.kind}")
-        obj = self._objects.get((target.kind, target.namespace, target.name))
-        if obj is None or meta(obj)["uid"] != target.uid:
-            raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
-        if meta(obj)["resourceVersion"] != resource_version:
-            raise Conflict(f"cannot patch {target}: it changed meanwhile")
-        body = [{**op, "value": call_id} if op.get("value") == CALL_ID else dict(op) for op in call.body]
-        try:
-            patched = jsonpatch.apply_patch(obj, body)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-            raise Rejected(f"cannot patch {target}: {error}") from None
+        target, body = call.target, with_id(call.body, call_id)
+        obj = self.objects.get((target.kind, target.namespace, target.name))
+        here = obj is not None and meta(obj)["uid"] == target.uid
+        match call.verb:
+            case "create" if target.kind in CREATABLE:
+                if obj is not None:
+                    raise Conflict(f"cannot create {target}: it exists")
+                done: dict[str, Any] = body
+                if not dry_run:
+                    rest = {key: value for key, value in body["metadata"].items() if key not in ("name", "namespace")}
+                    done = self._store.put(target.kind, target.namespace, target.name, {"spec": body["spec"]}, **rest)
+            case "delete" if target.kind in DELETABLE:
+                if not here:
+                    return Evidence(404, call_id)
+                if not dry_run:
+                    self.calls.append((call_id, call.describe()))
+                    self.remove(target.kind, target.namespace, target.name)
+                return Evidence(200, call_id)
+            case "collect" if target.kind == "Pod":
+                if obj is None or not here:
+                    raise TargetGone(f"cannot collect from {target}: it is gone")
+                return Evidence(200, call_id, {"phase": obj["status"].get("phase"), "events": [], "logs": {"app": "..."}})
+            case "patch" if target.kind in PATCHABLE and (call.subresource in ("", "scale")):
+                if obj is None or not here:
+                    raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
+                if meta(obj)["resourceVersion"] != resource_version:
+                    raise Conflict(f"cannot patch {target}: it changed meanwhile")
+                done = self._patched(obj, body, call, dry_run)
+            case _:
+                raise Unsupported(f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}")
         if not dry_run:
             self.calls.append((call_id, call.describe()))
-            patched = self._replace(target.kind, target.namespace, target.name, patched)
-        return Evidence(
-            200,
-            int(meta(patched)["generation"]),
-            str(meta(patched)["resourceVersion"]),
-            call_id,
-            template_hash(template_of(patched)),
-        )
+        return evidence_of(call, call_id, done)
+
+    def _patched(self, obj: dict[str, Any], body: Any, call: Call, dry_run: bool) -> dict[str, Any]:
+        try:
+            patched: dict[str, Any] = jsonpatch.apply_patch(obj, body)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+            raise Rejected(f"cannot patch {call.target}: {error}") from None
+        if call.subresource == "scale":
+            owned: Any = {"f:spec": {"f:replicas": {}}}
+            patched["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "subresource": "scale", "fieldsV1": owned}]
+        return patched if dry_run else self._replace(call.target.kind, call.target.namespace, call.target.name, patched)
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))
@@ -124,158 +171,17 @@ class SandboxCluster:
     def pods(self, namespace: str, name: str) -> list[dict[str, Any]]:
         """The pods of a workload, for tests and the demo."""
         self._advance()
-        return self._pods(namespace, name)
-
-    def _pods(self, namespace: str, name: str) -> list[dict[str, Any]]:
-        return [
-            o
-            for (k, n, _), o in self._objects.items()
-            if k == "Pod" and n == namespace and o["metadata"]["labels"]["app"] == name
-        ]
-
-    def _store(
-        self, kind: str, namespace: str, name: str, body: dict[str, Any], at: datetime | None = None, **metadata: Any
-    ) -> dict[str, Any]:
-        self._version += 1
-        base = {
-            "name": name, "namespace": namespace, "uid": f"uid-{self._version}", "generation": 1,
-            "resourceVersion": str(self._version), "creationTimestamp": (at or self._clock()).isoformat(),
-        }  # fmt: skip
-        self._objects[kind, namespace, name] = {"kind": kind, "metadata": base | metadata, **body}
-        return self._objects[kind, namespace, name]
+        return self._store.pods(namespace, name)
 
     def _replace(self, kind: str, namespace: str, name: str, obj: dict[str, Any]) -> dict[str, Any]:
-        old = self._objects[kind, namespace, name]
-        self._version += 1
-        metadata = obj["metadata"] | {"resourceVersion": str(self._version)}
-        if obj.get("spec") != old.get("spec"):
-            metadata["generation"] = old["metadata"]["generation"] + 1
-        self._objects[kind, namespace, name] = {**obj, "metadata": metadata}
-        self._step(self._clock())
-        return self._objects[kind, namespace, name]
+        self._store.replace(kind, namespace, name, obj)
+        self._controllers.step(self._clock())
+        return self.objects[kind, namespace, name]
 
     def _advance(self) -> None:
         """Lets time pass in steps of a second, up to ten minutes at once."""
         now = self._clock()
         steps = min(600, int((now - self._ticked).total_seconds()))
         for index in range(steps, -1, -1):
-            self._step(now - timedelta(seconds=index))
+            self._controllers.step(now - timedelta(seconds=index))
         self._ticked = now
-
-    def _step(self, now: datetime) -> None:
-        for (kind, namespace, name), obj in list(self._objects.items()):
-            if kind in WORKLOADS:
-                self._roll(kind, namespace, name, obj, now)
-
-    def _roll(self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime) -> None:
-        """One step of a workload's controller: pods of the wanted template come, old ones go, within its bounds."""
-        wanted = obj["spec"].get("replicas", obj["replicas"])
-        owner, digest = self._owner(kind, namespace, name, obj, now)
-        deployment = kind == "Deployment"
-        most = wanted + math.ceil(wanted / 4) if deployment else wanted
-        least = wanted - (wanted // 4 if deployment else 1)
-        self._live_pods(namespace, name, now)
-        pods = self._pods(namespace, name)
-        fresh = [p for p in pods if p["metadata"]["labels"]["hash"] == digest]
-        old = sorted((p for p in pods if p["metadata"]["labels"]["hash"] != digest), key=lambda p: not p["lively"])
-        ready = sum(p["lively"] for p in pods)
-        for pod in sorted(old, key=lambda p: bool(p["lively"])):
-            if ready - bool(pod["lively"]) >= least or not pod["lively"]:
-                ready -= bool(pod["lively"])
-                pods.remove(pod)
-                del self._objects["Pod", namespace, pod["metadata"]["name"]]
-        while len(fresh) < wanted and len(pods) < most:
-            pod = self._new_pod(namespace, name, obj, owner, digest, now)
-            fresh.append(pod)
-            pods.append(pod)
-        self._status(kind, namespace, name, obj, pods, fresh, digest, now)
-
-    def _owner(self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime) -> tuple[Mapping[str, Any], str]:
-        digest = template_hash(obj["spec"]["template"])[:8]
-        if kind != "Deployment":
-            return obj, digest
-        key = ("ReplicaSet", namespace, f"{name}-{digest}")
-        sets = [
-            o
-            for (k, n, _), o in self._objects.items()
-            if k == "ReplicaSet" and n == namespace and o["metadata"]["labels"]["app"] == name
-        ]
-        newest = max((int(s["metadata"]["annotations"][REVISION]) for s in sets), default=0)
-        if key not in self._objects:
-            template = copy.deepcopy(obj["spec"]["template"])
-            reference = {"kind": kind, "name": name, "uid": meta(obj)["uid"], "controller": True}
-            metadata: dict[str, Any] = {
-                "labels": {"app": name},
-                "annotations": {REVISION: str(newest + 1)},
-                "ownerReferences": [reference],
-            }
-            self._store(*key, {"spec": {"template": template, "replicas": 0}, "status": {}}, at=now, **metadata)
-        current = self._objects[key]
-        if int(current["metadata"]["annotations"][REVISION]) < newest:
-            current["metadata"]["annotations"][REVISION] = str(newest + 1)
-        return current, digest
-
-    def _new_pod(
-        self, namespace: str, name: str, obj: dict[str, Any], owner: Mapping[str, Any], digest: str, now: datetime
-    ) -> dict[str, Any]:
-        reference = {"kind": owner["kind"], "name": meta(owner)["name"], "uid": meta(owner)["uid"], "controller": True}
-        pod_name = f"{name}-{digest}-{self._version}"
-        metadata = {"labels": {"app": name, "hash": digest}, "ownerReferences": [reference]}
-        body = {"spec": copy.deepcopy(obj["spec"]["template"]["spec"]), "status": {}, "lively": False}
-        return self._store("Pod", namespace, pod_name, body, at=now, **metadata)
-
-    def _live_pods(self, namespace: str, name: str, now: datetime) -> None:
-        for pod in self._pods(namespace, name):
-            created = timestamp(pod["metadata"]["creationTimestamp"])
-            assert created is not None
-            age = now - created
-            container = pod["spec"]["containers"][0]
-            status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}, "lastState": {}}
-            lively = age >= START
-            if container["image"] in self.crashing:
-                lively, status["restartCount"] = False, 1 + int(age / BACK_OFF)
-                status["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
-                status["lastState"] = {"terminated": {"reason": "Error", "exitCode": 1}}
-            if pod["metadata"]["name"] in self.leaking:
-                status["restartCount"] = 2
-                status["lastState"] = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
-            pod["lively"] = lively
-            condition = {"type": "Ready", "status": "True" if lively else "False"}
-            pod["status"] = {"phase": "Running", "conditions": [condition], "containerStatuses": [status]}
-
-    def _progress(self, obj: dict[str, Any], step: tuple[Any, ...], complete: bool, now: datetime) -> dict[str, str]:
-        """The Progressing condition: given up where nothing has moved for progressDeadlineSeconds."""
-        uid = obj["metadata"]["uid"]
-        if self._progressed.get(uid, (None, now))[0] != step:
-            self._progressed[uid] = (step, now)
-        waited = now - self._progressed[uid][1]
-        given_up = not complete and waited > timedelta(seconds=obj["spec"].get("progressDeadlineSeconds", 600))
-        reason = "ProgressDeadlineExceeded" if given_up else "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated"
-        return {"type": "Progressing", "status": "False" if given_up else "True", "reason": reason}
-
-    def _status(
-        self, kind: str, namespace: str, name: str, obj: dict[str, Any], pods: Any, fresh: Any, digest: str, now: datetime
-    ) -> None:
-        wanted = obj["spec"].get("replicas", obj["replicas"])
-        ready, whole = sum(p["lively"] for p in pods), len(fresh) == wanted == len(pods)
-        status: dict[str, Any] = {"observedGeneration": obj["metadata"]["generation"]}
-        if kind == "DaemonSet":
-            status |= {
-                "desiredNumberScheduled": wanted,
-                "updatedNumberScheduled": len(fresh),
-                "numberAvailable": ready,
-                "numberReady": ready,
-            }
-        else:
-            status |= {"replicas": len(pods), "updatedReplicas": len(fresh), "availableReplicas": ready, "readyReplicas": ready}
-        if kind == "StatefulSet":
-            previous = obj["status"].get("currentRevision", digest)
-            status |= {"updateRevision": digest, "currentRevision": digest if whole and ready == wanted else previous}
-        if kind == "Deployment":
-            status["conditions"] = [self._progress(obj, (digest, len(fresh), ready), whole and ready == wanted, now)]
-        obj["status"] = status
-        for (k, n, _), item in self._objects.items():
-            if k == "ReplicaSet" and n == namespace and item["metadata"]["labels"]["app"] == name:
-                mine = [p for p in pods if p["metadata"]["ownerReferences"][0]["uid"] == item["metadata"]["uid"]]
-                item["spec"]["replicas"] = len(mine)
-                item["status"] = {"replicas": len(mine), "readyReplicas": sum(p["lively"] for p in mine)}

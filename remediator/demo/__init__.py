@@ -1,4 +1,4 @@
-"""Four incidents against the daemon itself, through its own webhook, on the in-memory cluster.
+"""Six incidents against the daemon itself, through its own webhook, on the in-memory cluster.
 
 What is shown comes from `/api/v1`. Every incident has an expected end; another one makes the exit code 1.
 """
@@ -7,7 +7,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..settings import ClusterSettings, Settings, Web
 
 RULES = Path(__file__).parent / "rules.yaml"
 PATIENCE = 25.0
+REPLICAS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,18 @@ INCIDENTS = [
         "d0000000000000a3",
         {"alertname": "PodOOMKilled", "namespace": "shop", "deployment": "cart", "severity": "warning", "again": "yes"},
         ("blocked", "gave_up"),
+    ),
+    Incident(
+        "shop/web is slow. Expected: two more replicas for an hour, verified.",
+        "d0000000000000a5",
+        {"alertname": "HighLatency", "namespace": "shop", "deployment": "web", "severity": "warning"},
+        ("succeeded", ""),
+    ),
+    Incident(
+        "A pod of shop/api runs what it should not. Expected: isolated and kept running, replaced, verified.",
+        "d0000000000000a6",
+        {"alertname": "SuspectedCompromise", "namespace": "shop", "pod": "", "severity": "critical"},
+        ("succeeded", ""),
     ),
     Incident(
         "shop/payments leaks; its rule asks a person first. Expected: waiting for you.",
@@ -101,6 +114,9 @@ async def _play(app: App) -> bool:
 async def _plays_out(session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident) -> bool:
     """Breaks something, delivers its alert, and tells what came of it and whether that is as expected."""
     break_something(cluster, incident)
+    if "pod" in incident.labels:
+        pod = cluster.pods("shop", "api")[0]["metadata"]["name"]
+        incident = replace(incident, labels={**incident.labels, "pod": pod})
     try:
         await post(session, incident, firing=True)
         row = await _until_expected(session, cluster, incident)
@@ -117,22 +133,29 @@ async def _plays_out(session: aiohttp.ClientSession, cluster: SandboxCluster, in
 def prepare(cluster: SandboxCluster) -> None:
     """The cluster before anything breaks."""
     for name in ("api", "cart", "payments", "web"):
-        cluster.create_workload("Deployment", "shop", name, f"{name}:1.0")
+        cluster.create_workload("Deployment", "shop", name, f"{name}:1.0", REPLICAS)
+    cluster.create_service("shop", "api", {"app": "api"})
 
 
 def break_something(cluster: SandboxCluster, incident: Incident) -> None:
     """What goes wrong before the alert."""
-    name = incident.labels["deployment"]
-    if name == "api":
-        cluster.crashing.add("api:1.1")
-        cluster.set_image("Deployment", "shop", "api", "api:1.1")
-    else:
-        cluster.leaking.update(pod["metadata"]["name"] for pod in cluster.pods("shop", name))
+    name = incident.labels.get("deployment", "")
+    match incident.labels["alertname"]:
+        case "KubePodCrashLooping":
+            cluster.crashing.add("api:1.1")
+            cluster.set_image("Deployment", "shop", "api", "api:1.1")
+        case "PodOOMKilled" | "PodOOMKilledInPayments":
+            cluster.leaking.update(pod["metadata"]["name"] for pod in cluster.pods("shop", name))
 
 
 def healed(cluster: SandboxCluster, incident: Incident) -> bool:
-    """What the demo's monitoring sees: no pod of the workload crashes or was killed."""
-    pods = cluster.pods("shop", incident.labels["deployment"])
+    """What the demo's monitoring sees: enough pods, and none of the workload crashes or was killed."""
+    name = incident.labels.get("deployment", "")
+    if incident.labels["alertname"] == "HighLatency":
+        return len(cluster.pods("shop", name)) > REPLICAS
+    if not name:
+        return True
+    pods = cluster.pods("shop", name)
     return bool(pods) and all(pod["lively"] and pod["metadata"]["name"] not in cluster.leaking for pod in pods)
 
 
@@ -186,6 +209,7 @@ def _farewell(url: str) -> None:
     print(f"Still serving at {url}. In another terminal, from this folder:\n")
     print(f"  .venv/bin/remediator list --url {url}")
     print(f"  .venv/bin/remediator approve --url {url} ID          # the ID that awaits approval")
+    print(f"  .venv/bin/remediator undo --url {url} ID             # the ID that scaled web, or isolated the pod")
     print(f"  curl -s {url}/webhook -d '{body}'")
     print(f"  .venv/bin/remediator explain --url {url} c0ffee0000000001\n")
     print("Ctrl-C ends it.", flush=True)

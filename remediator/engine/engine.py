@@ -9,7 +9,7 @@ from ..errors import JournalError
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import gauges, people, revival, triage, worker
+from . import gauges, people, restoration, revival, triage, worker
 from .doors import LULL, Doors
 
 IDLE = 1.0
@@ -90,6 +90,7 @@ class Engine:
 
     async def _revive(self) -> float:
         await revival.run(self.doors, self.doors.clock.now())
+        await restoration.run(self.doors, self.doors.clock.now())
         return IDLE
 
     async def _keep_house(self) -> float:

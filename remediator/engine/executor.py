@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from ..actions import ACTIONS
 from ..errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Unreachable
 from ..guards import limits as limit_guards
 from ..guards import pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
-from ..model.facts import Facts, Sight, Unknown, annotations, meta
-from ..model.plan import STAMP, Evidence, Plan, redacted, template_hash, template_of, template_state, to_json
+from ..model.call import Call, Effect, Evidence, effect, version_of, view
+from ..model.facts import Facts, Sight, Unknown
+from ..model.plan import Plan, call_to_json, from_json, redacted, to_json
+from ..model.raw import meta
 from ..model.remediation import Attempt, Event, Outcome, State
 from ..model.target import Unresolved
 from ..model.usage import Usage
@@ -39,7 +43,7 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
     plan = seen.planned.plan
     assert plan is not None
     times = await _times(doors, claim, source, seen)
-    attempt = new_attempt(claim, plan, seen.planned.step, times, seen.facts, doors.clock.now())
+    attempt = new_attempt(claim, plan, seen.planned.step, times, doors.clock.now())
     causes = tuple(redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)}) for c in seen.planned.causes)
     intent = Intent(
         replace(attempt, causes=causes),
@@ -53,7 +57,7 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
     return await start(doors, claim, source, plan, intent, lambda usage: limit_guards.decide(seen.situation, usage))
 
 
-def new_attempt(claim: Claim, plan: Plan, step: int, times: Mapping[str, float], facts: Facts, now: datetime) -> Attempt:
+def new_attempt(claim: Claim, plan: Plan, step: int, times: Mapping[str, float], now: datetime) -> Attempt:
     """The attempt that a plan is for, with how long its verification may take (seconds)."""
     number = len(claim.attempts) + 1
     return Attempt(
@@ -67,7 +71,6 @@ def new_attempt(claim: Claim, plan: Plan, step: int, times: Mapping[str, float],
         causes=(),
         begun_at=now,
         sent_by=now + SEND_WITHIN,
-        intended_generation=_generation(facts),
     )
 
 
@@ -91,7 +94,8 @@ async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> dict
     """How long verification may take, fixed when the attempt begins."""
     plan = seen.planned.plan
     assert plan is not None
-    verify = source.rule.steps[seen.planned.step].verify
+    step = source.rule.steps[seen.planned.step]
+    verify = step.verify
     within = verify.resolved_within
     if within is None:
         alert = claim.episodes[0].alert
@@ -99,53 +103,83 @@ async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> dict
         within = resolved_within(None if isinstance(found, Unknown) else found, alert.generator_url)
     converged = verify.converged_within or plan.converged_within
     quiet = doors.quiet_for if doors.quiet_for is not None else verify.quiet_for
+    restore = step.restore.after if step.restore.after is not None else ACTIONS[plan.action].restore_after
     return {
         "resolved_within": within.total_seconds(),
         "converged_within": converged.total_seconds(),
         "quiet_for": quiet.total_seconds(),
+        "restore_after": restore.total_seconds() if restore else 0.0,
     }
 
 
 async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, now: datetime) -> Move:
-    """Applies the plan's one call; up to three conflicts are read and judged again."""
-    attempt, cluster = claim.attempts[-1], doors.clusters[claim.remediation.target.cluster]
-    call = plan.calls[0]
+    """Applies the plan's calls that were not answered yet, one after the other; each is durable before the next is sent."""
+    attempt = claim.attempts[-1]
+    for number in range(len(attempt.evidence), len(plan.calls)):
+        if number > len(claim.attempts[-1].evidence):
+            attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
+            await doors.journal.send(claim.remediation, attempt)
+        answer = await _apply(doors, replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, number, now)
+        if isinstance(answer, Move):
+            return answer
+        attempt = replace(attempt, evidence=(*attempt.evidence, answer))
+    doors.metrics.set("last_act_timestamp_seconds", now.timestamp(), plan.action)
+    await slices.announce(doors, claim.remediation, "RemediationApplied", plan.summary)
+    return _applied(attempt, doors.clock.now(), plan.summary)
+
+
+async def _apply(doors: Doors, claim: Claim, source: Source, plan: Plan, number: int, now: datetime) -> Evidence | Move:
+    """Applies one call; up to three conflicts are read and judged again."""
+    attempt, call = claim.attempts[-1], plan.calls[number]
+    cluster = doors.clusters[claim.remediation.target.cluster]
     for _ in range(CONFLICTS):
-        facts = await slices.observe(doors, claim.remediation, source, doors.clock.now(), frozenset({Sight.TARGET}))
-        changed = _assumption_changed(facts, plan)
-        if changed is not None:
-            return _give_back(attempt, now, changed)
-        held = await _guards_again(doors, claim, source, plan, facts)
+        sights = ACTIONS[plan.action].sights & {Sight.TARGET, Sight.AUTOSCALER}
+        facts = await slices.observe(doors, claim.remediation, source, doors.clock.now(), sights)
+        obj = await _object_of(doors, call, facts)
+        if call.verb == "delete" and not isinstance(obj, Unknown) and effect(call, "", obj) is Effect.PROVED:
+            return Evidence(404, call_id(attempt, number))
+        held = _assumption_changed(call, obj) or await _guards_again(doors, claim, source, plan, facts)
         if held is not None:
             return _give_back(attempt, now, held)
-        assert isinstance(facts.object, dict)
         started = doors.clock.now()
         if started > attempt.sent_by:
             return _give_back(attempt, now, hold("executor", Reason.UNREACHABLE, "what precedes the write took too long"))
+        version = str(meta(obj).get("resourceVersion", "")) if isinstance(obj, Mapping) else ""
         try:
-            evidence = await cluster.apply(call, attempt.id, str(meta(facts.object)["resourceVersion"]))
+            evidence = await cluster.apply(call, call_id(attempt, number), version)
         except Conflict:
-            _count_call(doors, plan, started, Reason.CONFLICT)
+            _count_call(doors, plan, call, started, Reason.CONFLICT)
             continue
         except Unreachable as error:
-            _count_call(doors, plan, started, Reason.UNREACHABLE)
+            _count_call(doors, plan, call, started, Reason.UNREACHABLE)
             due = attempt.sent_by + call.timeout + MARGIN
-            return Move(None, now, due=due, reason=Reason.UNREACHABLE, why=f"{error}; looking at what became of it")
+            why, change = f"{error}; looking at what became of it", AttemptChange(evidence=attempt.evidence)
+            return Move(None, now, due=due, reason=Reason.UNREACHABLE, why=why, attempt=attempt.id, change=change)
         except ClusterError as error:
             reason = REASON_OF.get(type(error), Reason.REJECTED)
-            _count_call(doors, plan, started, reason)
+            _count_call(doors, plan, call, started, reason)
             return _failed(claim, source, attempt, now, reason, str(error))
-        _count_call(doors, plan, started, "ok")
-        doors.metrics.set("last_act_timestamp_seconds", now.timestamp(), plan.action)
-        await slices.announce(doors, claim.remediation, "RemediationApplied", plan.summary)
-        return _applied(attempt, evidence, doors.clock.now(), plan.summary)
-    return _failed(claim, source, attempt, now, Reason.CONFLICT, f"{plan.target} kept changing while it was written")
+        _count_call(doors, plan, call, started, "ok")
+        return evidence
+    return _failed(claim, source, attempt, now, Reason.CONFLICT, f"{call.target} kept changing while it was written")
 
 
-def _count_call(doors: Doors, plan: Plan, started: datetime, answer: str) -> None:
-    verb = plan.calls[0].verb
-    doors.metrics.count("calls_total", plan.action, verb, answer)
-    doors.metrics.observe("call_duration_seconds", (doors.clock.now() - started).total_seconds(), verb)
+def call_id(attempt: Attempt, number: int) -> str:
+    """The id of an attempt's call: what stamps carry."""
+    return f"{attempt.id}.{number}" if number else attempt.id
+
+
+async def _object_of(doors: Doors, call: Call, facts: Facts) -> Mapping[str, Any] | Unknown | None:
+    """The object that a call is about, as it is now."""
+    obj = facts.object
+    if call.target.key != facts.target.key:
+        obj = (await slices.see(doors, call.target, False, frozenset({Sight.TARGET}), doors.clock.now())).object
+    return Unknown(obj.why) if isinstance(obj, Unresolved) else obj
+
+
+def _count_call(doors: Doors, plan: Plan, call: Call, started: datetime, answer: str) -> None:
+    doors.metrics.count("calls_total", plan.action, call.verb, answer)
+    doors.metrics.observe("call_duration_seconds", (doors.clock.now() - started).total_seconds(), call.verb)
 
 
 async def _guards_again(doors: Doors, claim: Claim, source: Source, plan: Plan, facts: Facts) -> Verdict | None:
@@ -174,7 +208,12 @@ async def _guards_again(doors: Doors, claim: Claim, source: Source, plan: Plan, 
 
 
 def _give_back(attempt: Attempt, now: datetime, verdict: Verdict) -> Move:
-    """Nothing was written: the rung is looked at again from the start (the charge stays)."""
+    """Nothing was written: the rung is looked at again from the start (the charge stays); further calls, at the next check."""
+    if attempt.applied_at is not None:
+        shorter = {**attempt.plan, "calls": attempt.plan["calls"][: len(attempt.evidence)]}
+        change = AttemptChange(plan=shorter, evidence=attempt.evidence)
+        due = now + (verdict.retry_after or looking.LOOK_AGAIN)
+        return Move(Event.APPLIED, now, due=due, reason=verdict.reason, why=verdict.why, attempt=attempt.id, change=change)
     change = AttemptChange(outcome=Outcome.CANCELLED)
     return Move(
         Event.CLIMB,
@@ -188,14 +227,8 @@ def _give_back(attempt: Attempt, now: datetime, verdict: Verdict) -> Move:
     )
 
 
-def _applied(attempt: Attempt, evidence: Evidence, now: datetime, summary: str) -> Move:
-    data = {
-        "stamp": evidence.stamp,
-        "generation": evidence.generation,
-        "template_hash": evidence.template_hash,
-        "status": evidence.status,
-    }
-    change = AttemptChange(applied_at=now, evidence=data)
+def _applied(attempt: Attempt, now: datetime, summary: str) -> Move:
+    change = AttemptChange(applied_at=attempt.applied_at or now, evidence=attempt.evidence)
     return Move(Event.APPLIED, now, due=now + MARGIN, why=f"done: {summary}; verifying", attempt=attempt.id, change=change)
 
 
@@ -226,24 +259,36 @@ def next_rung(
     return Move(event, now, reason=reason, why=why, attempt=attempt.id, change=change)
 
 
-def _assumption_changed(facts: Facts, plan: Plan) -> Verdict | None:
-    """Whether the object is still as the plan assumed."""
-    obj = facts.object
-    if isinstance(obj, Unknown | Unresolved):
-        return looking.unseen(facts)
-    if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
-        return Verdict("facts", Decision.HOLD, Reason.TARGET_GONE, f"{plan.target} is gone, or another has its name")
-    seen = {"template": template_hash(template_of(obj)), "replicas": obj["spec"].get("replicas")}
-    for name, value in seen.items():
-        if plan.assumptions.get(name) != value:
-            return Verdict(
-                "facts", Decision.HOLD, Reason.ASSUMPTION_CHANGED, f"the {name} of {plan.target} changed since it was planned"
-            )
+def _assumption_changed(call: Call, obj: Mapping[str, Any] | Unknown | None) -> Verdict | None:
+    """Whether the call's object is still as the plan assumed."""
+    target = call.target
+    if isinstance(obj, Unknown):
+        return hold("facts", Reason.UNKNOWN_FACT, obj.why, looking.LOOK_AGAIN)
+    if call.verb == "create":
+        return None if obj is None else hold("facts", Reason.ASSUMPTION_CHANGED, f"{target} exists already")
+    if obj is None or str(meta(obj).get("uid")) != target.uid:
+        return hold("facts", Reason.TARGET_GONE, f"{target} is gone, or another has its name")
+    for name, value in view(obj, call.assumes).items():
+        if call.assumes[name] != value:
+            return hold("facts", Reason.ASSUMPTION_CHANGED, f"the {name} of {target} changed since it was planned")
     return None
 
 
-def _generation(facts: Facts) -> int:
-    return int(meta(facts.object).get("generation", 0)) if isinstance(facts.object, dict) else 0
+async def extend(doors: Doors, claim: Claim, source: Source, calls: tuple[Call, ...], now: datetime) -> tuple[Claim, Move]:
+    """Applies calls that depend on what the first ones brought: durable before they are sent, and within the plan's bounds."""
+    attempt = claim.attempts[-1]
+    plan = from_json(attempt.plan)
+    longer = replace(plan, calls=(*plan.calls, *calls))
+    for kind, most in plan.bounds.items():
+        if sum(f"{call.verb} {call.target.kind}" == kind for call in longer.calls) > most:
+            why = f"more than {most} times {kind} would be needed"
+            return claim, next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.AT_CEILING, why)
+    stored = {**attempt.plan, "calls": [call_to_json(call) for call in longer.calls]}
+    attempt = replace(attempt, plan=stored, sent_by=doors.clock.now() + SEND_WITHIN)
+    await doors.journal.extend(claim.remediation, attempt, now)
+    acting = replace(claim.remediation, state=State.EXECUTING)
+    begun = replace(claim, remediation=acting, attempts=(*claim.attempts[:-1], attempt))
+    return begun, await execute(doors, begun, source, longer, now)
 
 
 async def recover(
@@ -254,40 +299,69 @@ async def recover(
     `again` makes the plan anew; the call is sent only where that is the very plan that was begun.
     """
     attempt = claim.attempts[-1]
-    settled = attempt.sent_by + timedelta(seconds=attempt.plan["calls"][0]["timeout"]) + MARGIN
+    stored = from_json(attempt.plan)
+    number = len(attempt.evidence)
+    call, sent = stored.calls[number], call_id(attempt, number)
+    settled = attempt.sent_by + call.timeout + MARGIN
     if now < settled:
-        return Move(
-            None, now, due=settled, reason=claim.remediation.reason, why="waiting until a call in flight can no longer land"
-        )
+        why = "waiting until a call in flight can no longer land"
+        return Move(None, now, due=settled, reason=claim.remediation.reason, why=why)
     if source is None:
-        return next_rung(
-            claim, None, attempt, now, Outcome.UNKNOWN, Reason.RULE_CHANGED, "the rule was withdrawn while a call was in flight"
-        )
+        why = "the rule was withdrawn while a call was in flight"
+        return next_rung(claim, None, attempt, now, Outcome.UNKNOWN, Reason.RULE_CHANGED, why)
     facts = await slices.observe(doors, claim.remediation, source, now)
-    obj = facts.object
-    if isinstance(obj, Unknown | Unresolved):
+    obj = await _object_of(doors, call, facts)
+    if isinstance(obj, Unknown):
         return Move(None, now, due=now + looking.LOOK_AGAIN, reason=Reason.UNKNOWN_FACT, why=obj.why)
-    if obj is None:
-        return _failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{facts.target} is gone")
-    if annotations(obj).get(STAMP) == attempt.id:
-        left = template_state(obj["spec"]["template"])
-        if left != attempt.plan["leaves"]:
+    match effect(call, sent, obj):
+        case Effect.OVERTAKEN:
             change = AttemptChange(outcome=Outcome.OVERTAKEN)
-            why = f"our call took effect, and others changed {facts.target} since"
+            why = f"our call took effect, and others changed {call.target} since"
             return Move(Event.FAIL, now, reason=Reason.ASSUMPTION_CHANGED, why=why, attempt=attempt.id, change=change)
-        log().info("call_proved", remediation_id=claim.remediation.id, action=attempt.action)
-        evidence = Evidence(200, int(meta(obj)["generation"]), str(meta(obj)["resourceVersion"]), attempt.id, left["template"])
-        return _applied(attempt, evidence, now, f"{attempt.plan['summary']} (found done after an interruption)")
+        case Effect.PROVED:
+            log().info("call_proved", remediation_id=claim.remediation.id, action=attempt.action)
+            left = view(obj, call.leaves) if isinstance(obj, Mapping) else {}
+            attempt = replace(attempt, evidence=(*attempt.evidence, Evidence(200, sent, left)))
+            if len(attempt.evidence) == len(stored.calls):
+                return _applied(attempt, now, f"{stored.summary} (found done after an interruption)")
+        case Effect.ABSENT:
+            lost = _lost(claim, attempt, call, obj, now)
+            if lost is not None:
+                return lost
+    return await _send_again(doors, claim, source, attempt, facts, now, again)
+
+
+def _lost(claim: Claim, attempt: Attempt, call: Call, obj: Mapping[str, Any] | None, now: datetime) -> Move | None:
+    """Why a call that did not take effect is not sent again, or None."""
+    if obj is None and call.verb not in ("create", "delete"):
+        return _failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{call.target} is gone")
     if claim.remediation.cancel_by:
         change = AttemptChange(outcome=Outcome.CANCELLED)
         return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=claim.remediation.cancel_by, attempt=attempt.id, change=change)
-    if int(meta(obj).get("generation", 0)) != attempt.intended_generation:
-        why = f"{facts.target} was changed by others while a call was in flight"
+    if call.verb == "patch" and obj is not None and version_of(obj) != call.seen:
+        why = f"{call.target} was changed by others while a call was in flight"
         return _failed(claim, None, attempt, now, Reason.ASSUMPTION_CHANGED, why)
-    plan = again(facts)
-    if plan is None or plan.digest != attempt.digest:
-        return _give_back(attempt, now, Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, "the plan is another one now"))
+    return None
+
+
+async def _send_again(
+    doors: Doors,
+    claim: Claim,
+    source: Source,
+    attempt: Attempt,
+    facts: Facts,
+    now: datetime,
+    again: Callable[[Facts], Plan | None],
+) -> Move:
+    """Goes on with the calls that are left. The first one is planned anew: what the journal keeps of it may lack secrets."""
+    plan: Plan | None = from_json(attempt.plan)
+    if not attempt.evidence:
+        plan = again(facts)
+        if plan is None or plan.digest != attempt.digest:
+            why = "the plan is another one now"
+            return _give_back(attempt, now, Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, why))
+    assert plan is not None
     log().info("call_sent_again", remediation_id=claim.remediation.id, action=attempt.action)
     attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
-    await doors.journal.send_again(claim.remediation, attempt.id, attempt.sent_by)
+    await doors.journal.send(claim.remediation, attempt)
     return await execute(doors, replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, now)

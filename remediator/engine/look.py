@@ -11,8 +11,9 @@ from ..guards import pipeline
 from ..guards.situation import Pause, RuleLimits, Situation
 from ..journal_port import Claim
 from ..model.alert import Activity, Episode
+from ..model.call import template_hash, template_of
 from ..model.facts import Facts, Unknown
-from ..model.plan import template_hash, template_of, to_json
+from ..model.plan import to_json
 from ..model.remediation import Remediation
 from ..model.target import Unresolved
 from ..model.verdict import Reason, Verdict, deny, hold

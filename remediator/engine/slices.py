@@ -8,6 +8,7 @@ from ..journal_port import Claim, Move
 from ..model.facts import Facts, Sight, Unknown
 from ..model.remediation import LIVE, Remediation, State, next_state
 from ..model.target import Target
+from ..model.verdict import Reason
 from ..rules import planner
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -37,7 +38,8 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     """The one place where a slice ends: transition, messages, metrics, log and the Event on the target."""
     remediation = claim.remediation
     after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
-    if after in people.TOLD_AT_END:
+    theirs = remediation.undo_why == "timed" and move.reason in (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
+    if after in people.TOLD_AT_END and not theirs:
         loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
         receivers = list(loaded.rule.escalate.to) if loaded else list((claim.rule_text.get("escalate") or {}).get("to") or [])
         body = people.message(remediation, after, move.reason or "", move.why)

@@ -1,7 +1,8 @@
-"""Undo: a remediation of its own that takes back what an attempt made worse.
+"""Undo: a remediation of its own that takes back what an attempt did: it made things worse, its time is over, or somebody asks.
 
-It has its parent's locks, is planned afresh by comparing and restoring, passes the pause, scope and protection guards but
-no rate, and is verified by the cluster's state alone. Its parent waits for it and then goes on.
+It is planned afresh by comparing and restoring, passes the pause, scope and protection guards but no rate, and is
+verified by the cluster's state alone. It has the locks of a parent that waits for it and then goes on; where the parent
+has ended it takes its own.
 """
 
 from dataclasses import replace
@@ -16,6 +17,7 @@ from ..model.plan import Plan, Refusal, Verification, from_json
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
 from ..rules.ruleset import Source
+from ..telemetry import log
 from . import executor, slices
 from . import look as looking
 from .doors import Doors, as_json
@@ -28,7 +30,7 @@ async def work(doors: Doors, claim: Claim, source: Source | None, now: datetime)
         case State.EXECUTING:
 
             def again(facts: Facts) -> Plan | None:
-                answer = _plan(_undone(claim), facts)
+                answer = _plan(claim, facts)
                 return answer if isinstance(answer, Plan) else None
 
             await slices.finish(doors, claim, await executor.recover(doors, claim, source, now, again))
@@ -56,10 +58,27 @@ def _undone(claim: Claim) -> Attempt:
     return claim.undone
 
 
-def _plan(undone: Attempt, facts: Facts) -> Plan | Refusal:
-    planned = ACTIONS[undone.action].undo
+def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
+    undone, action = _undone(claim), ACTIONS[_undone(claim).action]
+    planned = (action.ending if claim.remediation.undo_why == "timed" else None) or action.undo
     assert planned is not None
-    return planned(from_json(undone.plan), undone.evidence or {}, facts)
+    return planned(from_json(undone.plan), undone.evidence, facts)
+
+
+async def ask(doors: Doors, remediation: str, operator: str, now: datetime) -> str | None:
+    """Takes back the last act of a remediation that has ended; None where that begins, else why not."""
+    row = await doors.journal.show(remediation)
+    if row is None:
+        return f"there is no remediation {remediation}"
+    done = [made for made in row["attempts"] if made["applied_at"] and made["outcome"] != Outcome.WORSE]
+    if not done:
+        return f"{remediation} has done nothing that could be taken back"
+    if ACTIONS[done[-1]["action"]].undo is None:
+        return f"{done[-1]['action']} cannot be taken back"
+    refused = await doors.journal.undo(remediation, done[-1]["id"], "asked", now)
+    if refused is None:
+        log().info("undo_born", remediation_id=remediation, operator=operator)
+    return refused
 
 
 async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
@@ -75,7 +94,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         await slices.finish(doors, claim, Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why))
         return
     facts = await slices.observe(doors, remediation, source, now, ACTIONS[undone.action].sights)
-    answer = _plan(undone, facts)
+    answer = _plan(claim, facts)
     situation = await looking.situation_of(doors, remediation, claim.episodes, source, now)
     situation = replace(situation, root=facts.root, facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
     verdicts = pipeline.ask(pipeline.UNDO, situation)
@@ -85,7 +104,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         verdict = hold("plan", answer.reason, answer.why) if again else Verdict("plan", Decision.DENY, answer.reason, answer.why)
     elif verdict.decision is Decision.ALLOW:
         times = {"converged_within": answer.converged_within.total_seconds(), "resolved_within": 0.0, "quiet_for": 0.0}
-        attempt = executor.new_attempt(claim, answer, undone.step, times, facts, doors.clock.now())
+        attempt = executor.new_attempt(claim, answer, undone.step, times, doors.clock.now())
         look = {"plan": attempt.plan, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": [], "causes": []}
         intent = Intent(
             attempt, answer.locks, source.rule.name, facts.root.key, answer.target, timedelta(hours=1), look, charged=False
@@ -104,7 +123,7 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     action = ACTIONS[attempt.action]
     assert action.restored is not None
     facts = await slices.see(doors, remediation.target, False, action.sights, now)
-    seen = action.restored(from_json(attempt.plan), attempt.evidence or {}, facts)
+    seen = action.restored(from_json(attempt.plan), attempt.evidence, facts)
     within = timedelta(seconds=attempt.plan["converged_within"])
     if seen is Verification.CONVERGED:
         change = AttemptChange(converged_at=now, outcome=Outcome.SUCCEEDED)

@@ -7,9 +7,10 @@ from ..actions import ACTIONS
 from ..journal_port import AttemptChange, Claim, Move
 from ..model.alert import Activity
 from ..model.duration import format_duration
-from ..model.facts import Facts, Unknown
-from ..model.plan import Verification, from_json
+from ..model.facts import Facts, Sight, Unknown
+from ..model.plan import Verification, from_json, pods_before
 from ..model.remediation import Attempt, Event, Outcome
+from ..model.target import Unresolved
 from ..model.verdict import Reason
 from ..rules.ruleset import Source
 from ..rules.schema import Rule, Step
@@ -19,8 +20,24 @@ from .doors import Doors
 from .slices import LATER, SOON
 
 
-async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Move:
-    """One look at what became of the last attempt."""
+async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> tuple[Claim, Move]:
+    """One look at what became of the last attempt; its further calls, where it needs some, are applied."""
+    attempt, action = claim.attempts[-1], ACTIONS[claim.attempts[-1].action]
+    plan = from_json(attempt.plan)
+    facts = await slices.see(doors, claim.remediation.target, False, action.sights, now)
+    if plan.beside is not None:
+        beside = (await slices.see(doors, plan.beside, False, frozenset({Sight.TARGET}), now)).object
+        facts = replace(facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside)
+    seen = action.verify(plan, attempt.evidence, facts)
+    if action.next is not None and seen is Verification.WAITING and source is not None and not claim.remediation.cancel_by:
+        calls = action.next(plan, attempt.evidence, facts)
+        if calls:
+            return await executor.extend(doors, claim, source, calls, now)
+    return claim, await _judge(doors, claim, source, facts, seen, now)
+
+
+async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts, seen: Verification, now: datetime) -> Move:
+    """What follows from what was seen."""
     attempt = claim.attempts[-1]
     remediation = claim.remediation
     if remediation.cancel_by:
@@ -29,8 +46,6 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
     rule = Rule.model_validate(claim.rule_text)  # as it was when the attempt began: a reload does not change the proof
     step = rule.steps[attempt.step]
     action = ACTIONS[attempt.action]
-    facts = await slices.see(doors, remediation.target, False, action.sights, now)
-    seen = action.verify(from_json(attempt.plan), attempt.evidence or {}, facts)
     match seen:
         case Verification.OVERTAKEN:
             why = f"others changed {remediation.target} after us; nothing is undone"
@@ -44,18 +59,21 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
         case Verification.UNKNOWN:
             return _lost_sight(claim, attempt, rule, now)
         case Verification.WAITING:
-            return _not_converged(claim, source, attempt, now)
+            return _not_converged(claim, source, attempt, facts, now)
     return await _converged(doors, claim, source, rule, step, attempt, now)
 
 
-def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, now: datetime) -> Move:
+def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts: Facts, now: datetime) -> Move:
     since = attempt.applied_at or attempt.begun_at
     within = timedelta(seconds=attempt.plan["converged_within"])
     if now - since > within:
         why = f"not converged within {format_duration(within)}"
+        if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan["before"].get("ready", 0):
+            why = f"{why}, with fewer ready pods than before; taking it back"
+            return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=why)
         return executor.next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     change = AttemptChange(clear_proof=True) if attempt.proved_since else None
-    return Move(None, now, due=now + SOON, why="waiting for the rollout to complete", attempt=attempt.id, change=change)
+    return Move(None, now, due=now + SOON, why="waiting until it is complete", attempt=attempt.id, change=change)
 
 
 def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Move:

@@ -46,7 +46,7 @@ async def work(doors: Doors, claim: Claim) -> None:
         await undo.work(doors, claim, source, now)
         return
     if remediation.state not in WAITING:
-        await finish(doors, claim, await _acting(doors, claim, source, now))
+        await finish(doors, *await _acting(doors, claim, source, now))
         return
     ended = _ended_before_acting(claim, source, now)
     if ended is not None:
@@ -61,7 +61,7 @@ async def work(doors: Doors, claim: Claim) -> None:
     await _observe_and_act(doors, claim, source, now)
 
 
-async def _acting(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Move:
+async def _acting(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> tuple[Claim, Move]:
     """The next look of a remediation that has begun."""
     match claim.remediation.state:
         case State.EXECUTING:
@@ -69,9 +69,9 @@ async def _acting(doors: Doors, claim: Claim, source: Source | None, now: dateti
             def again(facts: Facts) -> Plan | None:
                 return planner.plan(source.rule, facts, claim.attempts[-1].step).plan if source else None
 
-            return await executor.recover(doors, claim, source, now, again)
+            return claim, await executor.recover(doors, claim, source, now, again)
         case State.UNDOING:
-            return undo.wait(claim, source, now)
+            return claim, undo.wait(claim, source, now)
     return await verification.check(doors, claim, source, now)
 
 

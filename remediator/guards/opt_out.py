@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.facts import Unknown, annotations, timestamp
-from ..model.plan import PREFIX
+from ..model.call import MAX_REPLICAS, PREFIX
+from ..model.facts import Unknown
+from ..model.raw import annotations, timestamp
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .situation import Situation
 
@@ -13,6 +14,7 @@ ANNOTATIONS = {
     f"{PREFIX}/paused-until": "a time (RFC 3339): nothing is done to it before; a time that cannot be read holds",
     f"{PREFIX}/deny": "actions, separated by commas: these are not done to it",
     f"{PREFIX}/allow": "actions, separated by commas: no others are done to it",
+    MAX_REPLICAS: "a number: scale_workload gives it no more replicas",
 }
 
 

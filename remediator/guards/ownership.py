@@ -1,22 +1,27 @@
-"""ownership: GitOps, Helm or an operator owns what the plan would write.
+"""ownership: GitOps, Helm, an operator or an autoscaler owns what the plan would write.
 
-Judged per field: GitOps and Helm own the fields that their manager applied (managedFields), and where they own the
-object by label or annotation and managedFields are silent, the template. A controller that is a custom resource owns
-the whole object.
+Judged per field: GitOps and Helm own the fields that their manager applied (managedFields); where they own the object by
+label or annotation and managedFields are silent, the template, and the replicas that were last applied. A controller
+that is a custom resource owns the whole object, an HPA the replicas, KEDA's ScaledObject the HPA.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.facts import annotations, meta
+from ..model.facts import Facts
+from ..model.owner import NATIVE, by_hand
+from ..model.raw import annotations, meta
+from ..model.target import Target
 from ..model.verdict import Reason, Verdict, allow, deny
 from .situation import Situation
 
 GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id",)
 GITOPS_LABELS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name", "argocd.argoproj.io/instance")
 MANAGERS = {"gitops": ("argocd", "kustomize-controller", "helm-controller"), "helm": ("helm",)}
-DEFAULTS = {"gitops": "refuse", "operator": "refuse", "helm": "warn"}
-NATIVE = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Node", "ReplicationController"}
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+FIELDS = {"template": ("f:template", "f:spec"), "replicas": ("f:replicas",)}  # of what is written, below f:spec
+DEFAULTS = {"gitops": "refuse", "operator": "refuse", "helm": "warn", "hpa": "refuse", "keda": "refuse"}
 
 
 def check(situation: Situation) -> Verdict:
@@ -24,38 +29,65 @@ def check(situation: Situation) -> Verdict:
     facts, plan = situation.facts, situation.plan
     if facts is None or plan is None or not isinstance(facts.object, Mapping):
         return allow("ownership")
-    for owner, who in owners(facts.object, plan.writes):
+    warned = ""
+    for owner, who in [*_controllers(facts, plan.writes, plan.action), *_appliers(facts.object, plan.writes)]:
         policy = situation.owners.get(owner, DEFAULTS[owner])
         why = f"{who} owns what the plan would write on {facts.target}"
         if policy == "refuse":
             return deny("ownership", Reason.OWNED_ELSEWHERE, why)
         if policy == "warn":
-            return Verdict("ownership", allow("ownership").decision, None, f"{why}; allowed by policy")
-    return allow("ownership")
+            warned = f"{why}; allowed by policy"
+    return Verdict("ownership", allow("ownership").decision, None, warned)
 
 
-def owners(obj: Mapping[str, Any], writes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Which policies apply: (policy key, who)."""
+def _controllers(facts: Facts, writes: tuple[str, ...], action: str) -> list[tuple[str, str]]:
+    """Custom resources and autoscalers that write the same: (policy key, who, and how a person does it through them)."""
     found: list[tuple[str, str]] = []
-    for reference in meta(obj).get("ownerReferences") or []:
-        if reference.get("controller") and reference.get("kind") not in NATIVE:
-            found.append(("operator", f"{reference.get('kind')} {reference.get('name')}"))
-    if "template" not in writes:
-        return found
-    labels, notes = meta(obj).get("labels") or {}, annotations(obj)
-    by_label = any(key in notes for key in GITOPS_ANNOTATIONS) or any(key in labels for key in GITOPS_LABELS)
-    by_helm = labels.get("app.kubernetes.io/managed-by") == "Helm"
-    for owner, marked in (("gitops", by_label), ("helm", by_helm)):
-        if marked or _applied_template(obj, MANAGERS[owner]):
-            found.append((owner, "GitOps" if owner == "gitops" else "Helm"))
+    autoscaler = facts.autoscaler if isinstance(facts.autoscaler, Mapping) else {}
+    for obj, only in ((facts.object, None), (autoscaler, "minReplicas")):
+        if only is not None and only not in writes:
+            continue
+        assert isinstance(obj, Mapping)
+        for reference in meta(obj).get("ownerReferences") or []:
+            if reference.get("controller") and reference.get("kind") not in NATIVE:
+                owner = Target(facts.target.cluster, str(reference["kind"]), facts.target.namespace, str(reference["name"]))
+                policy = "keda" if owner.kind == "ScaledObject" else "operator"
+                found.append((policy, f"{owner} (by hand: `{by_hand(action, owner)}`)"))
+    if autoscaler and "replicas" in writes:
+        found.append(("hpa", f"HorizontalPodAutoscaler {meta(autoscaler).get('name')}"))
     return found
 
 
-def _applied_template(obj: Mapping[str, Any], managers: tuple[str, ...]) -> bool:
-    """Whether one of the managers owns fields of the pod template's spec."""
-    for entry in meta(obj).get("managedFields") or []:
-        if any(str(entry.get("manager", "")).startswith(name) for name in managers):
-            fields = ((entry.get("fieldsV1") or {}).get("f:spec") or {}).get("f:template") or {}
-            if "f:spec" in fields:
-                return True
-    return False
+def _appliers(obj: Mapping[str, Any], writes: tuple[str, ...]) -> list[tuple[str, str]]:
+    """GitOps and Helm, where they applied a field that is to be written."""
+    names, notes = meta(obj).get("labels") or {}, annotations(obj)
+    marks = {
+        "gitops": any(key in notes for key in GITOPS_ANNOTATIONS) or any(key in names for key in GITOPS_LABELS),
+        "helm": names.get("app.kubernetes.io/managed-by") == "Helm",
+    }
+    shown = {"gitops": "GitOps", "helm": "Helm"}
+    return [
+        (owner, shown[owner])
+        for owner, marked in marks.items()
+        if any(field in writes and _applied(obj, field, MANAGERS[owner], marked) for field in FIELDS)
+    ]
+
+
+def _applied(obj: Mapping[str, Any], field: str, managers: tuple[str, ...], marked: bool) -> bool:
+    """Whether one of the managers applied the field; where none is named, what was last applied tells, or the mark."""
+    entries = [
+        entry for entry in meta(obj).get("managedFields") or []
+        if any(str(entry.get("manager", "")).startswith(name) for name in managers)
+    ]  # fmt: skip
+    for entry in entries:
+        below: Any = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+        for part in FIELDS[field]:
+            below = below.get(part) if isinstance(below, Mapping) else None
+        if below is not None:
+            return True
+    if entries or not marked:
+        return marked and field == "template"
+    try:
+        return field == "template" or field in (json.loads(annotations(obj).get(APPLIED, "{}")).get("spec") or {})
+    except (ValueError, AttributeError):
+        return True

@@ -132,7 +132,8 @@ def delivered(c: Connection, message: int, now: datetime, error: str | None, aga
 def prune(c: Connection, before: datetime) -> int:
     """Forgets closed episodes and ended remediations older than `before`; charges only when no limit can count them."""
     waiting = sa.select(timer.c.ref)  # an alert of it fires on
-    forgotten = sa.and_(~table.c.live, table.c.ended_at < before, table.c.id.not_in(waiting))
+    owing = sa.select(attempt.c.remediation).join(timer, timer.c.ref == attempt.c.id)
+    forgotten = sa.and_(~table.c.live, table.c.ended_at < before, table.c.id.not_in(waiting), table.c.id.not_in(owing))
     old = sa.select(table.c.id).where(forgotten)
     gone = 0
     c.execute(sa.delete(attempt).where(attempt.c.remediation.in_(old)))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from ..errors import LeaseLost
 from ..journal_port import Claim, Intent, Move
+from ..model.call import evidence_from_json, evidence_to_json
 from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, RemediationId, State, next_state
 from ..model.target import Target
 from ..model.usage import Usage
@@ -51,6 +52,8 @@ def from_row(row: Any) -> Remediation:
         cancel_by=row.cancel_by,
         token=row.token,
         undo_of=row.undo_of,
+        undoes=row.undoes,
+        undo_why=row.undo_why,
         ended_template=row.ended_template,
     )
 
@@ -68,9 +71,8 @@ def attempt_from_row(row: Any) -> Attempt:
         causes=tuple(orjson.loads(row.causes)),
         begun_at=row.begun_at,
         sent_by=row.sent_by,
-        intended_generation=row.intended_generation,
         applied_at=row.applied_at,
-        evidence=orjson.loads(row.evidence) if row.evidence else None,
+        evidence=evidence_from_json(orjson.loads(row.evidence or "[]")),
         converged_at=row.converged_at,
         proved_since=row.proved_since,
         outcome=Outcome(row.outcome) if row.outcome else None,
@@ -106,7 +108,7 @@ def next_work(c: Connection) -> datetime | None:
 
 def claim_of(c: Connection, row: Any, token: int) -> Claim:
     """The row with all that is needed to work on it."""
-    undone = _attempts(c, row.undo_of)[-1] if row.undo_of else None
+    undone = next((made for made in _attempts(c, row.undo_of) if made.id == row.undoes), None) if row.undo_of else None
     undo: Remediation | None = None
     if row.state == State.UNDOING:
         newest = sa.select(table).where(table.c.undo_of == row.id).order_by(table.c.born_at.desc()).limit(1)
@@ -222,7 +224,6 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
         sa.insert(attempt).values(
             id=made.id, remediation=remediation.id, number=made.number, step=made.step, action=made.action,
             plan=dumps(made.plan), digest=made.digest, causes=dumps(list(made.causes)), begun_at=now, sent_by=made.sent_by,
-            intended_generation=made.intended_generation,
         )
     )  # fmt: skip
     state = next_state(State(row.state), Event.BEGIN)
@@ -240,10 +241,20 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     return verdicts
 
 
-def send_again(c: Connection, remediation: Remediation, attempt_id: str, sent_by: datetime) -> None:
-    """Promises anew until when a call of the attempt may be sent, where the lease is still ours."""
+def send(c: Connection, remediation: Remediation, made: Attempt) -> None:
+    """Promises until when the attempt's next call may be sent, and keeps what its earlier ones were answered, where the lease is ours."""
     fence(c, remediation)
-    c.execute(sa.update(attempt).where(attempt.c.id == attempt_id).values(sent_by=sent_by))
+    values = {"sent_by": made.sent_by, "evidence": dumps(evidence_to_json(made.evidence)) if made.evidence else None}
+    c.execute(sa.update(attempt).where(attempt.c.id == made.id).values(**values))
+
+
+def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime) -> None:
+    """Further calls of an attempt: durable before the first of them is sent."""
+    row = fence(c, remediation)
+    state = next_state(State(row.state), Event.EXTEND)
+    c.execute(sa.update(attempt).where(attempt.c.id == made.id).values(plan=dumps(made.plan), sent_by=made.sent_by))
+    c.execute(sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now))
+    entries.write(c, now, remediation.id, state, None, "further calls")
 
 
 def move(c: Connection, remediation: Remediation, change: Move) -> State:
@@ -269,7 +280,7 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     _change_attempt(c, change)
     if after is State.UNDOING and state is not after:
-        _start_undo(c, row, change.now)
+        _take_over(c, row, change.now)
     elif row.undo_of and after not in LIVE:
         _give_locks_back(c, row, change.now)
     elif state in ACTING and after not in ACTING and not row.undo_of:
@@ -279,21 +290,33 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
         entries.write(c, change.now, remediation.id, after, change.reason, change.why)
     if after not in LIVE:
         episodes.release(c, remediation.id, after, change.now)
+        if not row.undo_of:
+            _owe(c, remediation.id, change.now)
     for message in change.messages:
         insert_message(c, remediation.id, message.receiver, message.body, change.now)
     return after
 
 
-def _start_undo(c: Connection, parent: Any, now: datetime) -> None:
-    """A remediation of its own, which takes over its parent's locks."""
+def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datetime) -> str:
+    """A remediation of its own that takes an attempt back; its id."""
     born = entries.new_id("u")
     same = ("rule", "rule_digest", "rule_text", "mode", "cluster", "kind", "namespace", "name", "uid", "target_key", "root_key")
     row = {key: getattr(parent, key) for key in same}
-    row |= {"id": born, "undo_of": parent.id, "state": State.QUEUED, "live": True, "born_at": now, "changed_at": now}
+    row |= {"id": born, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
+    row |= {"state": State.QUEUED, "live": True, "born_at": now, "changed_at": now}
     c.execute(sa.insert(table).values(**row))
-    c.execute(sa.update(target_lock).where(target_lock.c.remediation == parent.id).values(remediation=born))
     timers.put(c, "work", born, now)
-    entries.write(c, now, born, "born", Reason.WORSE, f"takes back what {parent.id} did")
+    c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
+    reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
+    entries.write(c, now, born, "born", reason, f"takes back what {parent.id} did")
+    return born
+
+
+def _take_over(c: Connection, parent: Any, now: datetime) -> None:
+    """An undo of the last attempt, with its parent's locks."""
+    last = _attempts(c, parent.id)[-1]
+    born = start_undo(c, parent, last.id, "worse", now)
+    c.execute(sa.update(target_lock).where(target_lock.c.remediation == parent.id).values(remediation=born))
 
 
 def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
@@ -305,6 +328,14 @@ def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
         timers.put(c, "work", undo.undo_of, now)
     else:
         c.execute(sa.delete(target_lock).where(mine))
+
+
+def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
+    """Sets the timers of the undos that are to come once all is quiet: what failed halfway is put back too."""
+    for made in _attempts(c, remediation_id):
+        after = made.plan.get("restore_after")
+        if after and made.applied_at and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN, Outcome.CANCELLED):
+            timers.put(c, "restore", made.id, now + timedelta(seconds=after))
 
 
 def insert_message(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
@@ -321,8 +352,10 @@ def _change_attempt(c: Connection, change: Move) -> None:
         for key in ("applied_at", "converged_at", "proved_since", "outcome")
         if (value := getattr(wanted, key)) is not None
     }
-    if wanted.evidence is not None:
-        values["evidence"] = dumps(wanted.evidence)
+    if wanted.plan is not None:
+        values["plan"] = dumps(wanted.plan)
+    if wanted.evidence:
+        values["evidence"] = dumps(evidence_to_json(wanted.evidence))
     if wanted.clear_proof:
         values["proved_since"] = None
     if values:

@@ -22,10 +22,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
-from ..journal_port import Body, Claim, Delivery, Intent, Message, Move, Row, Triaged
+from ..journal_port import Body, Claim, Delivery, Intent, Message, Move, Owed, Row, Triaged
 from ..model.alert import Episode
 from ..model.past import Past
-from ..model.remediation import Remediation, RemediationId, State
+from ..model.remediation import Attempt, Remediation, RemediationId, State
 from ..model.target import Target
 from ..model.usage import Charge, Usage
 from ..model.verdict import Verdict
@@ -192,8 +192,11 @@ class SqlJournal:
     async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
         return await self._read(remediations.usage, remediation, locks, now, longest)
 
-    async def send_again(self, remediation: Remediation, attempt: str, sent_by: datetime) -> None:
-        await self._run(remediations.send_again, remediation, attempt, sent_by)
+    async def send(self, remediation: Remediation, attempt: Attempt) -> None:
+        await self._run(remediations.send, remediation, attempt)
+
+    async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
+        await self._run(remediations.extend, remediation, attempt, now)
 
     async def move(self, remediation: Remediation, move: Move) -> State:
         return await self._run(remediations.move, remediation, move)
@@ -235,6 +238,15 @@ class SqlJournal:
 
     async def revive_later(self, remediation: RemediationId, template: str, again_at: datetime | None) -> None:
         await self._run(past.revive_later, remediation, template, again_at)
+
+    async def restorations(self, now: datetime, limit: int) -> list[Owed]:
+        return await self._read(past.restorations, now, limit)
+
+    async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
+        await self._run(past.restore_later, attempt, again_at)
+
+    async def undo(self, remediation: str, attempt: str, why: str, now: datetime) -> str | None:
+        return await self._run(past.undo, remediation, attempt, why, now)
 
     async def pauses(self) -> list[Row]:
         return list(await self._read(people.pauses))

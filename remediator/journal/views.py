@@ -59,6 +59,9 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     shown["messages"] = [_plain({k: v for k, v in m._asdict().items() if k != "body"}) for m in c.execute(told)]
     due = c.execute(sa.select(timer.c.due_at).where(timer.c.kind == "work", timer.c.ref == remediation_id)).scalar()
     shown["next_look"] = due.isoformat() if due else None
+    owed = sa.select(sa.func.min(timer.c.due_at)).where(timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts]))
+    restore = c.execute(owed).scalar()
+    shown["taken_back_from"] = restore.isoformat() if restore else None
     return shown
 
 

@@ -24,6 +24,7 @@ class Sight(StrEnum):
     PODS = "pods"
     REVISIONS = "revisions"
     AUTOSCALER = "autoscaler"
+    ISOLATION = "isolation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,22 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Isolation:
+    """Where a pod stands in its namespace: Services that list it as an endpoint, pods in quarantine, its own policy."""
+
+    services: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    policy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One look at one target. Objects are raw dicts as the API server sends them.
 
     `target` is what the rule names after the climb, `root` its top controller (or itself); `owner_chain` the objects
     climbed through. `object` is Unknown when it could not be read, Unresolved where there is no one object to act on, and
-    None when it does not exist. `past` is what remediator did to the target before, by its journal.
+    None when it does not exist. `autoscaler` is the HPA that scales the target, None where there is none; `beside` an
+    object that a plan asked to see too. `past` is what remediator did to the target before, by its journal.
     """
 
     at: datetime
@@ -58,6 +69,8 @@ class Facts:
     pods: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
     revisions: tuple[Revision, ...] | Unknown = Unknown("not asked for")
     autoscaler: Mapping[str, Any] | Unknown | None = Unknown("not asked for")
+    isolation: Isolation | Unknown = Unknown("not asked for")
+    beside: Mapping[str, Any] | Unknown | None = None
     past: Past = field(default_factory=Past)
 
 
@@ -65,18 +78,3 @@ def current_revision(facts: Facts) -> Revision | None:
     """The revision that runs now, where the revisions are known."""
     revisions = facts.revisions if isinstance(facts.revisions, tuple) else ()
     return next((revision for revision in revisions if revision.current), None)
-
-
-def meta(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object's metadata, empty where it has none."""
-    return obj.get("metadata") or {}
-
-
-def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
-    """The object's annotations, empty where it has none."""
-    return meta(obj).get("annotations") or {}
-
-
-def timestamp(text: str | None) -> datetime | None:
-    """A Kubernetes time as an aware datetime."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

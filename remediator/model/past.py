@@ -1,14 +1,19 @@
 """What was done to a target before: our own acts are no news, and what did not help is not repeated."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from .remediation import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class PastAct:
-    """One attempt that wrote to the target. `before` and `left` are hashes of its template as compared."""
+    """One attempt that wrote to the target. `before` and `left` are hashes of its template as compared.
+
+    `view` are the fields that it left, `previous` what an undo puts back, `owed` whether one is to come.
+    """
 
     rule: str
     action: str
@@ -17,6 +22,9 @@ class PastAct:
     begun_at: datetime
     before: str
     left: str
+    view: Mapping[str, Any] = field(default_factory=dict)
+    previous: Mapping[str, Any] = field(default_factory=dict)
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+from .call import Evidence
 from .target import Target
 from .verdict import Reason
 
@@ -53,6 +54,7 @@ class Event(StrEnum):
     UNPROVED = "unproved"
     FAIL = "fail"
     LOSE_SIGHT = "lose_sight"
+    EXTEND = "extend"
     EXPIRE = "expire"
     CANCEL = "cancel"
     SUPERSEDE = "supersede"
@@ -83,6 +85,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.EXECUTING, Event.LOSE_SIGHT): State.UNKNOWN,
     (State.EXECUTING, Event.CANCEL): State.CANCELLED,
     (State.VERIFYING, Event.PROVED): State.SUCCEEDED,
+    (State.VERIFYING, Event.EXTEND): State.EXECUTING,
     (State.VERIFYING, Event.UNDO): State.UNDOING,
     (State.VERIFYING, Event.CLIMB): State.QUEUED,
     (State.VERIFYING, Event.UNPROVED): State.INEFFECTIVE,
@@ -119,8 +122,9 @@ class Outcome(StrEnum):
 class Remediation:
     """rule × target, as the journal keeps it. `rung` is the first step not tried yet; `token` fences the lease.
 
-    `undo_of` names the remediation whose last attempt this one takes back; `ended_template` is the target's template
-    at the end, which somebody else's change is told by.
+    `undo_of` names the remediation whose attempt `undoes` this one takes back, because it made things worse, or its time
+    is over, or somebody asked (`undo_why`); `ended_template` is the target's template at the end, which somebody else's
+    change is told by.
     """
 
     id: RemediationId
@@ -142,12 +146,14 @@ class Remediation:
     cancel_by: str
     token: int
     undo_of: str = ""
+    undoes: str = ""
+    undo_why: str = ""
     ended_template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One rung tried. `plan` and `causes` as JSON; `intended_generation` is the object's before the call.
+    """One rung tried. `plan` and `causes` as JSON; `evidence` of every call that was answered.
 
     `sent_by` is promised: no call of the attempt is sent later, so that recovery knows when none can land any more.
     """
@@ -162,9 +168,8 @@ class Attempt:
     causes: tuple[Mapping[str, Any], ...]
     begun_at: datetime
     sent_by: datetime
-    intended_generation: int
     applied_at: datetime | None = None
-    evidence: Mapping[str, Any] | None = None
+    evidence: tuple[Evidence, ...] = ()
     converged_at: datetime | None = None
     proved_since: datetime | None = None
     outcome: Outcome | None = None

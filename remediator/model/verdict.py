@@ -61,6 +61,9 @@ class Reason(StrEnum):
     PAUSED_ROLLOUT = "paused_rollout"
     NO_REVISION = "no_revision"
     SCALED_TO_ZERO = "scaled_to_zero"
+    AT_CEILING = "at_ceiling"
+    NO_HEADROOM = "no_headroom"
+    NOT_REPLACEABLE = "not_replaceable"
     TERMINATING = "terminating"
     ALREADY_DONE = "already_done"
     TARGET_GONE = "target_gone"
@@ -116,8 +119,11 @@ REASONS: dict[Reason, str] = {
     Reason.PAUSED_ROLLOUT: "the target's rollout is paused",
     Reason.NO_REVISION: "there is no older revision that truly differs",
     Reason.SCALED_TO_ZERO: "the target is scaled to zero on purpose",
+    Reason.AT_CEILING: "a cap is reached: the rule's, an annotation's, or the HPA's",
+    Reason.NO_HEADROOM: "pods that were asked for already do not come: no node takes them, or a quota refuses them",
+    Reason.NOT_REPLACEABLE: "nothing would take the place of what the act removes",
     Reason.TERMINATING: "the target is being deleted",
-    Reason.ALREADY_DONE: "an act of ours did this before and others took it back: it is theirs to decide",
+    Reason.ALREADY_DONE: "it is so already, or an act of ours did this before and others took it back: it is theirs to decide",
     Reason.TARGET_GONE: "the target does not exist, or another object has its name now",
     Reason.CONFLICT: "the target kept changing while it was being written",
     Reason.FORBIDDEN: "RBAC does not allow the call; the message names the verb and the resource",

@@ -20,6 +20,7 @@ from .schema import (
     Limits,
     Override,
     Owners,
+    Restore,
     Rule,
     RuleFile,
     Scope,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "limits": Limits,
     "steps": Step,
     "verify": Verify,
+    "restore": Restore,
     "escalate": Escalate,
     "owners": Owners,
     "approval": Approval,
@@ -215,6 +217,12 @@ def _check_rule(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
         if step.label in labels:
             found.append(document.finding(place, "duplicate-step", f"two steps are called `{step.label}`; give one a `name`"))
         labels.add(step.label)
+        action = ACTIONS.get(step.action)
+        if action and not action.causes and step.if_ is None:
+            message = f"`{step.action}` is for no cause of its own; say which with `if`, or `if: always`"
+            found.append(document.finding(place, "no-cause-named", message))
+        if action and step.restore.after and action.undo is None:
+            found.append(document.finding((*place, "restore"), "cannot-restore", f"`{step.action}` cannot be taken back"))
         for q, query in enumerate(step.when):
             found += [document.finding((*place, "when", q), "bad-template", m) for m in templates.mistakes(query, promql=True)]
     for q, query in enumerate(rule.when):

@@ -125,6 +125,8 @@ class Owners(Section):
     gitops: Policy = Field(default="refuse", description="Argo CD and Flux.")
     operator: Policy = Field(default="refuse", description="A controller that is a custom resource.")
     helm: Policy = Field(default="warn", description="Helm.")
+    hpa: Policy = Field(default="refuse", description="A HorizontalPodAutoscaler; acts through it are not refused.")
+    keda: Policy = Field(default="refuse", description="KEDA's ScaledObject, which writes the HPA.")
 
 
 class Approval(Section):
@@ -156,6 +158,14 @@ class Verify(Section):
     quiet_for: Duration = Field(default=timedelta(minutes=5), description="The proof must hold this long.")
 
 
+class Restore(Section):
+    """When what a step did is taken back."""
+
+    after: Duration | None = Field(
+        default=None, description="Once the alert has been quiet for so long; `0s` = never. Default: the action's own."
+    )
+
+
 class Step(Section):
     """One rung of the ladder."""
 
@@ -172,6 +182,7 @@ class Step(Section):
         default="verify", description="`next` goes on as soon as it converged; the last step always verifies."
     )
     verify: Verify = Field(default=Verify(), description="What proves that it helped.")
+    restore: Restore = Field(default=Restore(), description="When it is taken back.")
 
     @property
     def label(self) -> str:
@@ -238,11 +249,8 @@ LATER = {
     "windows": "time windows",
     "priority": "priorities",
     "blast_radius": "the blast-radius guard",
-    "restore": "timed undo",
     "two_person": "approval by two persons",
     "diagnose": "the diagnose action",
-    "hpa": "HPA ownership",
-    "keda": "KEDA ownership",
     "vpa": "VPA ownership",
 }
-NOT_BOUND = "time windows, blast radius, replaceability, storm, breaker, growing cooldown, timed undo"  # defaults of the format
+NOT_BOUND = "time windows, blast radius, replaceability, storm, breaker, growing cooldown"  # defaults of the format

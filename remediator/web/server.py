@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from ..engine import undo
 from ..engine.doors import Doors
 from ..engine.explain import explain
 from ..engine.intake import Intake
@@ -21,6 +23,7 @@ from ..settings import Settings
 from ..telemetry import log
 from .access import Access
 
+Asking = Callable[[str, str, datetime], Awaitable[str | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CATCH_UP = 2.0
 SCOPES = ("cluster:", "namespace:", "rule:")
@@ -48,7 +51,7 @@ class Server:
                 web.get("/metrics", self.metrics),
                 web.get(f"{api}/remediations", self._operators(self.remediations)),
                 web.get(f"{api}/remediations/{{id}}", self._operators(self.remediation)),
-                web.post(f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|retry}}", self._operators(self.decide)),
+                web.post(f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|undo|retry}}", self._operators(self.decide)),
                 web.get(f"{api}/episodes", self._operators(self.episodes)),
                 web.get(f"{api}/counts", self._operators(self.counts)),
                 web.post(f"{api}/explain", self._operators(self.explain)),
@@ -136,7 +139,7 @@ class Server:
         return _json(found) if found else _error(404, f"there is no remediation {request.match_info['id']}")
 
     async def decide(self, request: web.Request, operator: str) -> web.Response:
-        """approve (with the digest that was looked at), deny, cancel, retry."""
+        """approve (with the digest that was looked at), deny, cancel, retry, undo."""
         journal, now, verb, ident = (
             self._doors.journal,
             self._doors.clock.now(),
@@ -147,7 +150,9 @@ class Server:
         if verb in ("approve", "deny"):
             refused = await journal.decide(ident, str(body.get("digest") or ""), operator, verb == "approve", now)
         else:
-            refused = await (journal.cancel if verb == "cancel" else journal.retry)(ident, operator, now)
+            asking: dict[str, Asking] = {"cancel": journal.cancel, "retry": journal.retry}
+            asking["undo"] = functools.partial(undo.ask, self._doors)
+            refused = await asking[verb](ident, operator, now)
         self._doors.wake.set()
         return _error(409, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
 

@@ -19,9 +19,11 @@ from remediator.cluster.objects import READABLE
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
 from remediator.generate import rbac
-from remediator.model.facts import Facts, Sight, Unknown, annotations, meta
+from remediator.model.call import STAMP, Call, Effect, Evidence, effect
+from remediator.model.facts import Facts, Isolation, Sight, Unknown
 from remediator.model.past import Past, PastAct
-from remediator.model.plan import STAMP, Call, Evidence, Plan, Refusal, Verification
+from remediator.model.plan import Plan, Refusal, Verification
+from remediator.model.raw import annotations, meta
 from remediator.model.target import Target, Unresolved
 from remediator.model.verdict import Reason
 from tests.real.parts import ControlPlane
@@ -53,22 +55,44 @@ class World:
             self.cluster.create_service(self.namespace, name, selector)
         return Target("c", "Service", self.namespace, name)
 
-    def release(self, image: str, crashes: bool) -> None:
+    def release(self, image: str, crashes: bool, kind: str = "Deployment", name: str = "web") -> None:
         if self.plane:
-            self.plane.release(self.namespace, "web", image, crashes)
+            self.plane.release(self.namespace, name, image, crashes, kind)
         else:
             if crashes:
                 self.cluster.crashing.add(image)
-            self.cluster.set_image("Deployment", self.namespace, "web", image)
+            self.cluster.set_image(kind, self.namespace, name, image)
+
+    def autoscaler(self, kind: str, name: str, least: int, most: int) -> None:
+        if self.plane:
+            self.plane.autoscaler(self.namespace, name, kind, least, most)
+        else:
+            self.cluster.create_autoscaler(self.namespace, name, kind, least, most)
+
+    async def carry_out(self, calls: tuple[Call, ...], name: str) -> tuple[Evidence, ...]:
+        """Every call, one after the other, each on what stands there then; the id of each is its stamp."""
+        done = []
+        for number, call in enumerate(calls):
+            evidence = None
+            while evidence is None:  # what controllers write between is read again
+                obj = (await self.cluster.observe(call.target, False, frozenset(), datetime.now(UTC))).object
+                version = str(meta(obj)["resourceVersion"]) if isinstance(obj, dict) else ""
+                with contextlib.suppress(Conflict):
+                    evidence = await self.cluster.apply(call, f"{name}.{number}", version)
+            done.append(evidence)
+            obj = (await self.cluster.observe(call.target, False, frozenset(), datetime.now(UTC))).object
+            if call.verb != "collect":
+                assert effect(call, f"{name}.{number}", obj if isinstance(obj, dict) else None) is Effect.PROVED, call.describe()
+        return tuple(done)
 
     async def look(self, target: Target | None = None, climb: bool = True) -> Facts:
         now = datetime.now(UTC)
         facts: Facts = await self.cluster.observe(target or self.target, climb, SIGHTS, now)
         return facts
 
-    async def settle(self, condition: Any, target: Target | None = None) -> Facts:
+    async def settle(self, condition: Any, target: Target | None = None, climb: bool = True) -> Facts:
         for _ in range(150):
-            facts = await self.look(target)
+            facts = await self.look(target, climb)
             if condition(facts):
                 return facts
             await asyncio.sleep(0.2)
@@ -81,9 +105,8 @@ class World:
         return evidence
 
     async def converged(self, plan: Plan, evidence: Evidence, target: Target | None = None) -> Facts:
-        shown = {"stamp": evidence.stamp, "template_hash": evidence.template_hash}
         verify = ACTIONS[plan.action].verify
-        return await self.settle(lambda facts: verify(plan, shown, facts) is Verification.CONVERGED, target)
+        return await self.settle(lambda facts: verify(plan, (evidence,), facts) is Verification.CONVERGED, target)
 
 
 def planned(facts: Facts, action: str = "restart_workload") -> Plan:
@@ -174,7 +197,7 @@ async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World)
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:1"
     assert annotations(done.object)[STAMP] == "r-1.1"
-    act = PastAct("r", action.name, (), None, facts.at, str(plan.assumptions["template"]), evidence.template_hash)
+    act = PastAct("r", action.name, (), None, facts.at, str(plan.assumptions["template"]), evidence.left["template"])
     assert isinstance(action.plan(replace(done, past=Past((act,))), action.params()), Refusal)
 
 
@@ -185,19 +208,17 @@ async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world:
     assert action.undo is not None
     assert action.restored is not None
     evidence = await world.apply(facts, plan, "r-1.1")
-    shown = {"stamp": evidence.stamp, "template_hash": evidence.template_hash}
     undone = None
     while undone is None:  # the rollout's own progress moves the object
         now = await world.look()
-        back = action.undo(plan, shown, now)
+        back = action.undo(plan, (evidence,), now)
         assert isinstance(back, Plan)
         with contextlib.suppress(Conflict):
             undone = await world.apply(now, back, "u-1.1")
-    again = {"stamp": undone.stamp, "template_hash": undone.template_hash}
-    done = await world.settle(lambda f: action.restored(back, again, f) is Verification.CONVERGED)  # type: ignore[misc]
+    done = await world.settle(lambda f: action.restored(back, (undone,), f) is Verification.CONVERGED)  # type: ignore[misc]
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
-    assert isinstance(action.undo(plan, shown, done), Refusal)  # what stands there now is not the rollback's
+    assert isinstance(action.undo(plan, (evidence,), done), Refusal)  # what stands there now is not the rollback's
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
@@ -210,6 +231,127 @@ async def test_a_restart_makes_new_pods_and_no_new_template(world: World, kind: 
     assert old
     assert old.isdisjoint({meta(p)["uid"] for p in pods(done)})
     assert not [c for c in causes.find(done) if c.name == "rollout_changed"]
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, kind: str) -> None:
+    target = world.create(kind, "other")
+    world.release("other:2", crashes=True, kind=kind, name="other")
+    facts = await world.settle(lambda f: [c.name for c in causes.find(f)] == ["rollout_changed", "crash_loop"], target)
+    action, plan = ACTIONS["rollback_workload"], planned(facts, "rollback_workload")
+    sent = await world.carry_out(plan.calls, "r-7.1")
+    assert action.next is not None
+    deleted: set[str] = set()
+    for _ in range(150):
+        seen = await world.look(target)
+        if action.verify(plan, sent, seen) is Verification.CONVERGED:
+            break
+        following = action.next(plan, sent, seen)
+        await world.carry_out(following, "r-7.1")
+        deleted |= {call.target.uid for call in following}
+        await asyncio.sleep(0.2)
+    else:
+        raise AssertionError("it did not converge")
+    assert isinstance(seen.object, dict)
+    assert seen.object["spec"]["template"]["spec"]["containers"][0]["image"] == "other:1"
+    assert bool(deleted) == (kind == "StatefulSet")  # nothing else replaces a StatefulSet's stuck pods
+    assert len(deleted) <= plan.bounds.get("delete Pod", 0)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> None:
+    target = world.create(kind, "more")
+    facts = await world.settle(lambda f: isinstance(f.pods, tuple) and len(f.pods) == 3, target)
+    action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
+    sent = await world.carry_out(plan.calls, "r-8.1")
+    done = await world.settle(lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target)
+    assert len(pods(done)) == 5
+    assert action.undo is not None
+    assert action.restored is not None
+    back = action.undo(plan, sent, done)
+    assert isinstance(back, Plan)
+    undone = await world.carry_out(back.calls, "u-8.1")
+    restored = action.restored
+    await world.settle(lambda f: restored(back, undone, f) is Verification.CONVERGED and len(pods(f)) == 3, target)
+
+
+async def test_an_hpa_s_least_count_is_raised_and_put_back(world: World) -> None:
+    target = world.create("Deployment", "auto")
+    world.autoscaler("Deployment", "auto", 2, 8)
+    facts = await world.settle(lambda f: isinstance(f.autoscaler, dict), target)
+    action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
+    assert plan.calls[0].target.kind == "HorizontalPodAutoscaler"
+    sent = await world.carry_out(plan.calls, "r-9.1")
+    done = await world.settle(lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target)
+    assert len(pods(done)) == 5
+    by_hpa = Target("c", "HorizontalPodAutoscaler", world.namespace, "auto")
+    assert (await world.look(by_hpa)).target.kind == "Deployment"  # an alert on the HPA is about what it scales
+    assert action.undo is not None
+    back = action.undo(plan, sent, done)
+    assert isinstance(back, Plan)
+    await world.carry_out(back.calls, "u-9.1")
+    seen = await world.look(target)
+    assert isinstance(seen.autoscaler, dict)
+    assert seen.autoscaler["spec"]["minReplicas"] == 2
+
+
+async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
+    world.service("front", app="web")
+    name = meta(pods(await world.look())[0])["name"]
+    pod = Target("c", "Pod", world.namespace, name)
+
+    async def look(_: Any = None) -> Facts:
+        return await world.look(pod, climb=False)
+
+    def listed(facts: Facts) -> bool:
+        return isinstance(facts.isolation, Isolation) and facts.isolation.services == ("front",)
+
+    facts = await world.settle(listed, pod, climb=False)
+    assert facts.root.kind == "Deployment"
+    action, plan = ACTIONS["quarantine_pod"], planned(facts, "quarantine_pod")
+    sent = await world.carry_out(plan.calls, "r-a.1")
+    assert sent[0].left["phase"] == "Running"
+    web = plan.beside
+    assert web is not None
+
+    async def isolated() -> Facts:
+        beside = (await world.look(web)).object
+        return replace(await look(), beside=beside if isinstance(beside, dict) else None)
+
+    for _ in range(150):
+        seen = await isolated()
+        if action.verify(plan, sent, seen) is Verification.CONVERGED:
+            break
+        await asyncio.sleep(0.2)
+    else:
+        raise AssertionError(f"it was not isolated: {seen.isolation}")
+    assert isinstance(seen.object, dict)
+    assert (meta(seen.object)["uid"], seen.object["status"]["phase"]) == (facts.target.uid, "Running")
+    assert not meta(seen.object).get("ownerReferences")
+    assert len(pods(await world.look())) == 3
+    again = action.plan(seen, action.params())
+    assert isinstance(again, Refusal)
+    assert action.undo is not None
+    back = action.undo(plan, sent, seen)
+    assert isinstance(back, Plan)
+    await world.carry_out(back.calls, "u-a.1")
+    free = await world.look(pod, climb=False)
+    assert free.object is None or "app" in meta(free.object)["labels"]  # type: ignore[arg-type]  # it may be the one too many
+    assert isinstance(free.isolation, Unknown) or free.isolation.policy is None
+
+
+async def test_a_quarantine_s_end_deletes_exactly_that_pod(world: World) -> None:
+    facts = await world.look(Target("c", "Pod", world.namespace, meta(pods(await world.look())[0])["name"]), climb=False)
+    action, plan = ACTIONS["quarantine_pod"], planned(facts, "quarantine_pod")
+    sent = await world.carry_out(plan.calls, "r-b.1")
+    assert action.ending is not None
+    end = action.ending(plan, sent, await world.look(facts.target, climb=False))
+    assert isinstance(end, Plan)
+    await world.carry_out(end.calls, "u-b.1")
+    assert (await world.settle(lambda f: f.object is None, facts.target, climb=False)).object is None
+    evidence = await world.cluster.apply(end.calls[0], "u-b.2", "")
+    assert evidence.status == 404
+    assert len(pods(await world.settle(lambda f: len(pods(f)) == 3))) == 3
 
 
 async def test_a_stale_reading_is_a_conflict_and_writes_nothing(world: World) -> None:
@@ -232,7 +374,7 @@ async def test_what_is_gone_is_target_gone(world: World) -> None:
     if world.plane:
         world.plane.ask("DELETE", f"/apis/apps/v1/namespaces/{world.namespace}/deployments/web")
     else:
-        del world.cluster._objects["Deployment", world.namespace, "web"]
+        del world.cluster.objects["Deployment", world.namespace, "web"]
     with pytest.raises(TargetGone):
         await world.apply(facts, planned(facts), "r-5.1")
 
@@ -258,13 +400,13 @@ async def test_an_event_is_put_on_the_target(world: World) -> None:
 
 
 def test_every_readable_kind_has_its_path() -> None:
-    assert all(version == "v1" and plural == plural.lower() for _, version, plural in READABLE.values())
+    assert all(version in ("v1", "v2") and plural == plural.lower() for _, version, plural in READABLE.values())
 
 
 async def test_the_sandbox_says_what_it_cannot() -> None:
     sandbox = SandboxCluster(lambda: datetime.now(UTC))
     with pytest.raises(Unsupported):
-        await sandbox.apply(Call("delete", Target("c", "Pod", "n", "p"), ()), "x", "1")
+        await sandbox.apply(Call("evict", Target("c", "Pod", "n", "p"), ()), "x", "1")
     with pytest.raises(Unsupported):
         sandbox.create_workload("CronJob", "n", "x", "x:1")
 

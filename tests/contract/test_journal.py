@@ -15,6 +15,7 @@ from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import metadata
 from remediator.journal_port import AttemptChange, Body, Delivery, Intent, Move, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
+from remediator.model.call import Evidence
 from remediator.model.remediation import Attempt, Event, State
 from remediator.model.target import Target
 from remediator.model.usage import Usage
@@ -68,7 +69,6 @@ def intent(claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), numb
         (),
         NOW,
         NOW + SECOND,
-        1,
     )
     return Intent(attempt, locks, "r", locks[0], claim.remediation.target, timedelta(hours=6))
 
@@ -325,7 +325,7 @@ async def test_the_past_of_a_target_has_its_acts_and_when_it_fired(journal: SqlJ
     await journal.begin(claim.remediation, intent(claim), allowing)
     key = claim.remediation.target.key
     assert (await journal.past("r", key)).acts == ()
-    change = AttemptChange(applied_at=NOW, evidence={"template_hash": "t2"})
+    change = AttemptChange(applied_at=NOW, evidence=(Evidence(200, "x", {"template": "t2"}),))
     await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW, attempt=f"{claim.remediation.id}.1", change=change))
     past = await journal.past("r", key)
     assert [(act.rule, act.action, act.left) for act in past.acts] == [("r", "restart_workload", "t2")]

@@ -137,11 +137,74 @@ async def taken_back(mortal: Mortal) -> None:
     assert len(world.cluster.calls) == 2
 
 
+async def scaled(mortal: Mortal) -> None:
+    world = mortal.world
+    await mortal.deliver("Slow")
+    await mortal.live(MINUTE)
+    await mortal.deliver("Slow", firing=False)
+    await mortal.live(6 * MINUTE)
+    assert count(world) == 5
+    await mortal.live(65 * MINUTE)
+    assert count(world) == 3
+    assert await world.states() == [("succeeded", None), ("succeeded", None)]
+    assert len(world.cluster.calls) == 2
+
+
+def count(world: World) -> Any:
+    return world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"]
+
+
+async def scaled_through_an_hpa(mortal: Mortal) -> None:
+    mortal.world.cluster.create_autoscaler("shop", "web", "Deployment", 2, 8)
+    await mortal.deliver("Slow")
+    await mortal.live(MINUTE)
+    await mortal.deliver("Slow", firing=False)
+    await mortal.live(71 * MINUTE)
+    assert mortal.world.cluster.objects["HorizontalPodAutoscaler", "shop", "web"]["spec"]["minReplicas"] == 2
+    assert await mortal.world.states() == [("succeeded", None), ("succeeded", None)]
+    assert len(mortal.world.cluster.calls) == 2
+
+
+async def isolated(mortal: Mortal) -> None:
+    world = mortal.world
+    name = str(world.cluster.pods("shop", "web")[0]["metadata"]["name"])
+    await mortal.deliver("Suspect", deployment="", pod=name)
+    await mortal.live(6 * MINUTE)
+    assert (len(world.cluster.calls), len(world.cluster.pods("shop", "web"))) == (2, 3)
+    await mortal.deliver("Suspect", deployment="", pod=name, firing=False)
+    await mortal.live(64 * MINUTE)
+    assert ("Pod", "shop", name) not in world.cluster.objects
+    assert await world.states() == [("succeeded", None), ("succeeded", None)]
+    assert len(world.cluster.calls) == 4  # policy, relabel; pod, policy
+
+
+async def unstuck(mortal: Mortal) -> None:
+    world = mortal.world
+    world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
+    world.cluster.crashing.add("db:2")
+    world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
+    await mortal.deliver("Crash", deployment="", statefulset="db")
+    await mortal.live(2 * MINUTE)
+    await mortal.deliver("Crash", deployment="", statefulset="db", firing=False)
+    await mortal.live(7 * MINUTE)
+    assert await world.states() == [("succeeded", None)]
+    assert len(world.cluster.calls) == 2
+
+
+SLOW = "name: more, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with: {by: 2}}]"
+SUSPECT = (
+    "name: isolate, match: ['alertname=\"Suspect\"'], target: object, "
+    "steps: [{action: quarantine_pod, if: always, restore: {after: 1h}}]"
+)
 SCENARIOS: list[tuple[Callable[[Mortal], Awaitable[None]], tuple[str, ...]]] = [
     (rolled_back, ()),
     (approved, (RESTART.replace("limits:", "mode: approve, limits:"),)),
     (climbed, (LADDER,)),
     (taken_back, ()),
+    (scaled, (SLOW,)),
+    (scaled_through_an_hpa, (SLOW,)),
+    (isolated, (SUSPECT,)),
+    (unstuck, ()),
 ]
 
 

@@ -189,6 +189,6 @@ async def test_a_silenced_alert_that_resolves_is_asked_of_alertmanager(world: Wo
 async def test_a_target_that_is_deleted_after_an_end_revives_nothing(world: World) -> None:
     await failed(world)
     await world.run(10 * MINUTE, STEP)
-    del world.cluster._objects["Deployment", "shop", "web"]
+    del world.cluster.objects["Deployment", "shop", "web"]
     await world.run(2 * HOUR, MINUTE)
     assert await world.states() == [("failed", "forbidden")]

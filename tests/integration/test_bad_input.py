@@ -141,7 +141,7 @@ async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() ->
     await world.run(MINUTE)
     row = await world.only()
     assert await world.journal.decide(row["id"], "", "me", True, world.clock.now()) is None
-    world.cluster._objects["Deployment", "shop", "web"]["spec"]["replicas"] = 4  # a person scales it
+    world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] = 4  # a person scales it
     await world.run(MINUTE)
     again = await world.only()
     assert (again["state"], again["approved_by"], world.cluster.calls) == ("awaiting_approval", "", [])

@@ -1,10 +1,12 @@
 """The demo plays to its end; with any part broken it exits non-zero and says what did not come."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from remediator import causes, demo
+from remediator.actions import ACTIONS
 from remediator.alertmanager import SandboxAlertmanager
 from remediator.causes.cause import CauseName
 from remediator.cluster.sandbox import SandboxCluster
@@ -13,21 +15,28 @@ from remediator.engine.intake import Intake
 from remediator.guards import approval, limits, pipeline
 from remediator.journal.sql import SqlJournal
 from remediator.model.alert import Activity
-from remediator.model.verdict import allow
+from remediator.model.plan import Refusal
+from remediator.model.verdict import Reason, allow
 from remediator.web.server import Server
 
 
 async def test_the_demo_comes_to_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
     assert await demo.run(0, leave=True) == 0
     shown = capsys.readouterr().out
-    assert shown.count("=> as expected") == 4
+    assert shown.count("=> as expected") == 6
     assert "rollout_changed" in shown
     assert "gave_up" in shown
     assert "awaiting_approval" in shown
+    assert "from 3 to 5 replicas" in shown
+    assert "quarantine Pod/shop/api-" in shown
 
 
 async def fails(*_: object, **__: object) -> None:
     raise RuntimeError("broken for the test")
+
+
+def refuses(*_: object) -> Refusal:
+    return Refusal(Reason.UNKNOWN_FACT, "broken for the test")
 
 
 async def unknown(*_: object) -> Activity:
@@ -43,6 +52,8 @@ BROKEN: list[tuple[str, Any, str, Any]] = [
     ("apply", SandboxCluster, "apply", fails),
     ("causes", causes, "FINDERS", {CauseName.CRASH_LOOP: lambda *_: None}),
     ("Alertmanager", SandboxAlertmanager, "activity", unknown),
+    ("scaling", ACTIONS, "scale_workload", replace(ACTIONS["scale_workload"], plan=refuses)),
+    ("isolating", ACTIONS, "quarantine_pod", replace(ACTIONS["quarantine_pod"], plan=refuses)),
     ("the attempts limit", limits, "attempts", lambda *_: allow("attempts")),
     ("the approval guard", pipeline, "SECOND", [guard for guard in pipeline.SECOND if guard is not approval.check]),
     ("verification", verification, "check", fails),
@@ -55,6 +66,9 @@ async def test_a_broken_part_fails_the_demo(
     name: str, where: Any, what: str, instead: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "PATIENCE", 9.0)
-    monkeypatch.setattr(where, what, instead)
+    if isinstance(where, dict):
+        monkeypatch.setitem(where, what, instead)
+    else:
+        monkeypatch.setattr(where, what, instead)
     assert await demo.run(0, leave=True) == 1
     assert "NOT as expected" in capsys.readouterr().out

@@ -81,9 +81,9 @@ async def test_three_crashing_pods_of_one_deployment_are_one_remediation(world: 
             "opted_out",
         ),
         (lambda w: w.cluster.leaking.clear(), "held", "no_cause"),
-        (lambda w: w.cluster._objects["Deployment", "shop", "web"]["spec"].update(paused=True), "held", "paused_rollout"),
+        (lambda w: w.cluster.objects["Deployment", "shop", "web"]["spec"].update(paused=True), "held", "paused_rollout"),
         (
-            lambda w: w.cluster._objects["Deployment", "shop", "web"]["spec"].update(strategy={"type": "Recreate"}),
+            lambda w: w.cluster.objects["Deployment", "shop", "web"]["spec"].update(strategy={"type": "Recreate"}),
             "blocked",
             "would_interrupt",
         ),
@@ -337,7 +337,7 @@ async def test_cancel_and_retry_by_a_person(world: World) -> None:
 
 
 async def test_env_values_never_reach_the_journal(world: World) -> None:
-    world.cluster._objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0]["env"] = [
+    world.cluster.objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0]["env"] = [
         {"name": "P", "value": "hunter2"}
     ]
     await world.run(timedelta(seconds=10))

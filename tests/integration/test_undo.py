@@ -118,7 +118,7 @@ async def states(world: World) -> list[tuple[str, str | None]]:
 
 
 def image(world: World) -> str:
-    return str(world.cluster._objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0]["image"])
+    return str(world.cluster.objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def locks() -> tuple[str, ...]:

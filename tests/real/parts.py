@@ -149,7 +149,7 @@ class ControlPlane:
             "controller-manager",
             [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
              "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
-             "--cert-dir", str(folder / "kcm")],
+             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s"],
         )  # fmt: skip
         self.processes.start(
             "scheduler",
@@ -254,11 +254,19 @@ class ControlPlane:
     def deployment(self, namespace: str, name: str) -> Any:
         return self.ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
-    def release(self, namespace: str, name: str, image: str, crashes: bool) -> None:
+    def autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int) -> None:
+        """An HPA of the workload of that name."""
+        scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
+        metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
+        spec = {"scaleTargetRef": scaled, "minReplicas": least, "maxReplicas": most, "metrics": [metric]}
+        path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+        self.ask("POST", path, {"metadata": {"name": name}, "spec": spec})
+
+    def release(self, namespace: str, name: str, image: str, crashes: bool, kind: str = "Deployment") -> None:
         """A person's new release."""
         annotations = {"remediator.test/crash": "yes"} if crashes else {}
         template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "app", "image": image}]}}
-        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+        path = f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
         self.ask("PATCH", path, {"spec": {"template": template}}, kind="application/strategic-merge-patch+json")
         if crashes:
             until(lambda: self._crashing(namespace, name), "the crash loop", 60)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from remediator.model.call import template_hash, template_of
 from remediator.model.facts import Facts, Revision
 from remediator.model.past import Past
-from remediator.model.plan import template_hash, template_of
 from remediator.model.target import Target
 
 T = datetime(2026, 5, 1, 12, tzinfo=UTC)

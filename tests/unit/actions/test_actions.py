@@ -12,14 +12,17 @@ import yaml
 
 from remediator.actions import ACTIONS, workload
 from remediator.causes.cause import CauseName
+from remediator.cluster.objects import READABLE, SEEN_BY
+from remediator.model.call import CALL_ID, STAMP, Evidence, template_state
 from remediator.model.facts import Facts, Sight, Unknown
 from remediator.model.past import Past, PastAct
-from remediator.model.plan import CALL_ID, STAMP, Plan, Refusal, Verification, from_json, template_state, to_json
+from remediator.model.plan import Plan, Refusal, Verification, from_json, to_json
 from remediator.model.remediation import Outcome
 from remediator.model.target import Unresolved
 from remediator.model.verdict import Reason
 from remediator.rules.schema import Step
 from tests.unit import objects
+from tests.unit.actions import samples
 from tests.unit.objects import MINUTE, T, facts, hash_of, pod, revision, template
 
 RESTART, ROLLBACK = ACTIONS["restart_workload"], ACTIONS["rollback_workload"]
@@ -51,8 +54,8 @@ def whole(obj: dict[str, Any]) -> dict[str, Any]:
     return {**obj, "status": {**obj["status"], "observedGeneration": obj["metadata"]["generation"]}}
 
 
-def evidence(obj: dict[str, Any]) -> dict[str, Any]:
-    return {"stamp": "r-1.1", "template_hash": template_state(obj["spec"]["template"])["template"]}
+def evidence(obj: dict[str, Any]) -> tuple[Evidence, ...]:
+    return (Evidence(200, "r-1.1", template_state(obj["spec"]["template"])),)
 
 
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
@@ -63,16 +66,34 @@ def test_an_action_has_a_manual_page_an_example_and_needs_what_it_declares(actio
     assert step.action == action.name
     action.params.model_validate(dict(step.with_))
     assert {action.plan.__name__, action.verify.__name__} == {"plan", "verify"}
-    assert f"def test_{action.name}" in HERE.read_text()
+    assert any(f"def test_{action.name}" in path.read_text() for path in HERE.parent.glob("test_*.py"))
     assert (action.undo is None) == (action.restored is None)
+
+
+VERBS = {"collect": "get"}
 
 
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 def test_calls_and_sights_need_exactly_the_permissions_declared(action: Any) -> None:
     allowed = {(p.group, p.resource): set(p.verbs) for p in action.permissions}
-    needed: dict[tuple[str, str], set[str]] = {("apps", f"{kind.lower()}s"): {"get", "patch"} for kind in action.targets}
-    if Sight.REVISIONS in action.sights:
-        needed["apps", "replicasets"] = {"get", "list"}
+    needed: dict[tuple[str, str], set[str]] = {}
+
+    def need(kind: str, verb: str, below: str = "") -> None:
+        group, _, plural = READABLE[kind]
+        needed.setdefault((group, f"{plural}/{below}" if below else plural), set()).add(verb)
+
+    for call in samples.all_calls(action.name):
+        need(call.target.kind, VERBS.get(call.verb, call.verb), call.subresource)
+        need(call.target.kind, "get", call.subresource)  # each is read again just before
+        if call.subresource:
+            need(call.target.kind, "get")
+        if call.verb == "collect":
+            need("Pod", "get", "log")
+            need("Event", "list")
+    for sight in action.sights - {Sight.PODS}:  # that every rule may list pods and ReplicaSets is tested with the RBAC
+        for kind in SEEN_BY.get(sight, ()):
+            need(kind, "list")
+    needed.get(("apps", "replicasets"), set()).add("get")
     assert allowed == needed
 
 
@@ -86,7 +107,7 @@ def test_restart_workload_sets_one_annotation_and_a_stamp(kind: str) -> None:
     }
     assert after["metadata"]["annotations"] == {STAMP: "r-1.1"}
     assert after["spec"]["template"]["spec"] == obj["spec"]["template"]["spec"]
-    assert template_state(after["spec"]["template"]) == plan.leaves
+    assert template_state(after["spec"]["template"]) == plan.calls[0].leaves
     assert plan.locks == (f"c/{kind}/shop/web",)
     assert plan.before == {"ready": 3, "restarts": {"uid-web-0": 0, "uid-web-1": 0, "uid-web-2": 0}}
 
@@ -154,7 +175,7 @@ def test_rollback_workload_puts_the_older_template_back_without_its_hash() -> No
     plan = planned(facts(obj), "rollback_workload")
     after = applied(plan, obj)
     assert after["spec"]["template"] == template("web:1")
-    assert template_state(after["spec"]["template"]) == plan.leaves
+    assert template_state(after["spec"]["template"]) == plan.calls[0].leaves
     assert plan.summary == "roll Deployment/shop/web back to revision 1, last seen healthy"
     assert plan.assumptions == {"template": hash_of("web:2"), "revision": "uid-rs-1", "replicas": 3}
 
@@ -318,7 +339,8 @@ def test_a_plan_is_stored_without_secrets_and_read_again() -> None:
     stored = to_json(plan)
     assert "hunter2" not in str(stored)
     again = from_json(stored)
-    assert (again.target, again.leaves, again.before, again.locks) == (plan.target, plan.leaves, plan.before, plan.locks)
+    assert (again.target, again.before, again.locks) == (plan.target, plan.before, plan.locks)
+    assert again.calls[0].leaves == plan.calls[0].leaves
     assert stored["digest"] == plan.digest
 
 

@@ -22,6 +22,7 @@ from remediator.guards import (
     protection,
     scope,
 )
+from remediator.guards.ownership import APPLIED
 from remediator.guards.situation import Pause, ProcessLimits, RuleLimits, Situation
 from remediator.model.alert import Activity, Alert, AlertStatus, Episode, Fate
 from remediator.model.facts import Unknown
@@ -29,6 +30,7 @@ from remediator.model.plan import Plan
 from remediator.model.target import Target
 from remediator.model.verdict import Decision, Reason, Verdict
 from tests.unit import objects
+from tests.unit.actions.samples import autoscaler
 from tests.unit.actions.test_actions import planned
 from tests.unit.objects import MINUTE, WEB, T, facts
 
@@ -77,6 +79,17 @@ def applied_by(manager: str, *path: str) -> list[dict[str, Any]]:
     return [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]
 
 
+def scaled(**metadata: Any) -> dict[str, Any]:
+    seen = owned(**metadata)
+    return {**seen, "plan": planned(facts(autoscaler=None), "scale_workload")}
+
+
+def through(hpa: dict[str, Any]) -> dict[str, Any]:
+    return {"facts": facts(autoscaler=hpa), "plan": planned(facts(autoscaler=autoscaler()), "scale_workload")}
+
+
+FLUX = {"kustomize.toolkit.fluxcd.io/name": "apps"}
+KEDA = [{"controller": True, "kind": "ScaledObject", "name": "web-load"}]
 CR = [{"controller": True, "kind": "Rollout", "name": "web"}]
 RS = [{"controller": True, "kind": "ReplicaSet", "name": "web"}]
 TEMPLATE = ("spec", "template", "spec")
@@ -139,6 +152,15 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("Helm refused", ownership.check, {**owned(labels={"app.kubernetes.io/managed-by": "Helm"}), "owners": {"helm": "refuse"}}, Decision.DENY, Reason.OWNED_ELSEWHERE),
     ("a custom resource", ownership.check, {**owned(ownerReferences=CR), "plan": planned(facts())}, Decision.DENY, Reason.OWNED_ELSEWHERE),
     ("a ReplicaSet", ownership.check, owned(ownerReferences=RS), *ALLOW),
+    ("a scale, Argo CD sets the replicas", ownership.check, scaled(managedFields=applied_by("argocd-controller", "spec", "replicas")), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a scale, Argo CD does not set them", ownership.check, scaled(managedFields=applied_by("argocd-controller", *TEMPLATE)), *ALLOW),
+    ("a scale, Flux last applied replicas", ownership.check, scaled(labels=FLUX, annotations={APPLIED: '{"spec": {"replicas": 3}}'}), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a scale, Flux last applied none", ownership.check, scaled(labels=FLUX, annotations={APPLIED: '{"spec": {}}'}), *ALLOW),
+    ("a scale, what was applied cannot be read", ownership.check, scaled(labels=FLUX, annotations={APPLIED: "{"}), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a scale under an HPA", ownership.check, {**scaled(), "facts": facts(autoscaler=autoscaler())}, Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a scale through an HPA", ownership.check, through(autoscaler()), *ALLOW),
+    ("a scale through KEDA's HPA", ownership.check, through(autoscaler(ownerReferences=KEDA)), Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("KEDA may be allowed", ownership.check, {**through(autoscaler(ownerReferences=KEDA)), "owners": {"keda": "allow"}}, *ALLOW),
     ("no unless", inhibition.check, {}, *ALLOW),
     ("unless fires", inhibition.check, {"inhibitor": "DatabaseDown"}, Decision.HOLD, Reason.INHIBITED),
     ("unless unknown", inhibition.check, {"inhibitor": Unknown("down")}, Decision.HOLD, Reason.UNKNOWN_FACT),
@@ -179,3 +201,19 @@ def test_warnings_are_said_though_allowed() -> None:
 def test_a_cluster_scoped_target_is_in_no_protected_namespace() -> None:
     node = Target("c", "Node", "", "n1", "u")
     assert protection.check(situation(target=node, root=node)).decision is Decision.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("plan", "hpa", "command"),
+    [
+        ("rollback_workload", None, "kubectl argo rollouts undo web -n shop"),
+        ("restart_workload", None, "kubectl argo rollouts restart web -n shop"),
+        ("scale_workload", KEDA, "kubectl patch scaledobject web-load -n shop"),
+    ],
+)
+def test_what_others_own_comes_with_the_command_that_a_person_would_type(plan: str, hpa: Any, command: str) -> None:
+    seen = owned(ownerReferences=[] if hpa else CR)
+    scaler = autoscaler(ownerReferences=hpa) if hpa else None
+    made = planned(facts(autoscaler=autoscaler() if hpa else None), plan)
+    verdict = ownership.check(situation(facts=replace(seen["facts"], autoscaler=scaler), plan=made))
+    assert command in verdict.why

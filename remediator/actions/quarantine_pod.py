@@ -1,0 +1,257 @@
+"""Take one pod out of service and off the network, and keep it running for those who look at it.
+
+Use when: a pod is suspected to be compromised, or must be looked at while its replacement serves.
+Do not use when: the pod is a StatefulSet's, or has a volume of its own: nothing could take its place.
+How it verifies: no Service lists the pod any more, its replacement is ready, and it still runs.
+What it leaves behind: the pod, with no label but the quarantine's (the others are kept in an annotation), its own
+deny-all NetworkPolicy, and in the journal its events and the ends of its logs. `remediator undo` releases it; once its
+alert has been quiet for `restore.after`, the pod and its policy are deleted.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field
+
+from ..model.call import CALL_ID, PREFIX, STAMP, Call, version_of
+from ..model.facts import Facts, Isolation, Sight, Unknown
+from ..model.plan import Plan, Refusal, Verification, stamp_operations
+from ..model.raw import annotations, labels, meta
+from ..model.target import Target, Unresolved
+from ..model.verdict import Reason
+from .spec import ActionSpec, Parameters, Permission, Sent
+from .workload import converged
+
+NAME = "quarantine_pod"
+LABEL = f"{PREFIX}/quarantine"
+KEPT = f"{PREFIX}/labels"
+REPLACING = {"ReplicaSet", "DaemonSet"}
+WITHIN = timedelta(minutes=5)
+
+
+class Params(Parameters):
+    """Parameters of quarantine_pod."""
+
+    log_lines: int = Field(default=200, ge=0, le=2000, description="Lines of each container's log that the journal keeps.")
+    at_most: int = Field(default=5, ge=1, description="Pods of one namespace in quarantine at once.")
+    allow_outage: bool = Field(default=False, description="Permit it for the only replica of a workload.")
+
+
+def policy_name(pod: Target) -> str:
+    """The name of the pod's own NetworkPolicy."""
+    return f"quarantine-{pod.name[:200]}-{pod.uid[-8:]}"
+
+
+def plan(facts: Facts, params: Params) -> Plan | Refusal:
+    """Evidence first, then the deny-all policy, then one patch that replaces the pod's labels."""
+    refused = _refusal(facts, params)
+    if refused:
+        return refused
+    assert isinstance(facts.object, Mapping)
+    assert isinstance(facts.isolation, Isolation)
+    pod, mine = facts.object, {LABEL: facts.target.uid}
+    operations = [
+        *stamp_operations(pod),
+        {"op": "add", "path": f"/metadata/annotations/{_pointer(KEPT)}", "value": json.dumps(labels(pod), sort_keys=True)},
+        {"op": "replace", "path": "/metadata/labels", "value": mine},
+    ]
+    calls = [Call("collect", facts.target, {"log_lines": params.log_lines})]
+    if facts.isolation.policy is None:
+        calls.append(Call("create", _policy_target(facts), _policy(facts)))
+    relabel = Call("patch", facts.target, tuple(operations), "", {"labels": labels(pod)}, {"labels": mine}, version_of(pod))
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        parameters=params.model_dump(mode="json"),
+        calls=(*calls, relabel),
+        assumptions={"labels": labels(pod)},
+        locks=tuple(sorted({facts.target.key, facts.root.key})),
+        summary=f"quarantine {facts.target}; {facts.root} replaces it",
+        previous={"labels": labels(pod)},
+        before={},
+        writes=("labels",),
+        converged_within=WITHIN,
+        beside=facts.root,
+    )
+
+
+def _refusal(facts: Facts, params: Params) -> Refusal | None:
+    """Why this pod stays where it is."""
+    pod, target = facts.object, facts.target
+    if isinstance(pod, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {target}: {pod.why}")
+    if isinstance(pod, Unresolved):
+        return Refusal(pod.reason, pod.why)
+    if pod is None:
+        return Refusal(Reason.TARGET_GONE, f"{target} does not exist")
+    if target.kind != "Pod":
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is no Pod; the rule must say `target: object`")
+    spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
+    if meta(pod).get("deletionTimestamp") or phase in ("Succeeded", "Failed"):
+        return Refusal(Reason.TERMINATING, f"{target} has finished, or is being deleted")
+    if LABEL in labels(pod):
+        return Refusal(Reason.ALREADY_DONE, f"{target} is in quarantine")
+    if isinstance(facts.isolation, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot see the network of {target}: {facts.isolation.why}")
+    if spec.get("hostNetwork"):
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} uses its node's network; no policy isolates it")
+    return _irreplaceable(facts, params) or _crowded(facts, facts.isolation, params)
+
+
+def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
+    """Whether nothing would take the pod's place."""
+    assert isinstance(facts.object, Mapping)
+    owner = next((o for o in meta(facts.object).get("ownerReferences") or [] if o.get("controller")), None)
+    if owner is None:
+        return Refusal(Reason.UNMANAGED_TARGET, f"{facts.target} has no controller that would replace it")
+    if owner.get("kind") not in REPLACING:
+        return Refusal(
+            Reason.UNSUPPORTED_TARGET, f"{facts.target} is a {owner.get('kind')}'s, which would not replace it by another"
+        )
+    if any("persistentVolumeClaim" in volume for volume in facts.object["spec"].get("volumes") or []):
+        return Refusal(Reason.NOT_REPLACEABLE, f"{facts.target} has a volume that its replacement may need")
+    if isinstance(facts.beside, Unknown) or facts.beside is None:
+        return Refusal(Reason.NOT_REPLACEABLE, f"cannot see whether {facts.root} would replace {facts.target}")
+    if (facts.beside.get("spec") or {}).get("replicas") == 1 and not params.allow_outage:
+        return Refusal(Reason.WOULD_INTERRUPT, f"{facts.target} is the only replica of {facts.root}")
+    return None
+
+
+def _crowded(facts: Facts, isolation: Isolation, params: Params) -> Refusal | None:
+    if len(isolation.quarantined) < params.at_most:
+        return None
+    names = ", ".join(isolation.quarantined[:5])
+    return Refusal(Reason.AT_CEILING, f"{len(isolation.quarantined)} pods of {facts.target.namespace} are in quarantine: {names}")
+
+
+def _pointer(key: str) -> str:
+    """A key in a JSON Pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _policy_target(facts: Facts) -> Target:
+    return Target(facts.target.cluster, "NetworkPolicy", facts.target.namespace, policy_name(facts.target))
+
+
+def _policy(facts: Facts) -> Mapping[str, Any]:
+    """Denies the pod all traffic; it goes when the pod goes."""
+    pod = facts.target
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": policy_name(pod),
+            "namespace": pod.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "remediator", LABEL: pod.uid},
+            "annotations": {STAMP: CALL_ID},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}],
+        },
+        "spec": {"podSelector": {"matchLabels": {LABEL: pod.uid}}, "policyTypes": ["Ingress", "Egress"]},
+    }
+
+
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+    """Whether the pod serves nobody, runs on, and its workload is whole without it."""
+    pod, beside = facts.object, facts.beside
+    if isinstance(pod, Unknown | Unresolved) or isinstance(beside, Unknown) or isinstance(facts.isolation, Unknown):
+        return Verification.UNKNOWN
+    if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves["labels"]:
+        return Verification.OVERTAKEN
+    alone = not facts.isolation.services and facts.isolation.policy is not None
+    return Verification.CONVERGED if alone and converged(beside) else Verification.WAITING
+
+
+def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
+    """Releases the pod: deletes its policy, and gives it its labels back; its workload then has one pod too many, and drops one."""
+    refused = _released(done, facts)
+    if refused:
+        return refused
+    assert isinstance(facts.object, Mapping)
+    pod, before = facts.object, dict(done.previous["labels"])
+    operations = [
+        *stamp_operations(pod),
+        {"op": "remove", "path": f"/metadata/annotations/{_pointer(KEPT)}"},
+        {"op": "replace", "path": "/metadata/labels", "value": before},
+    ]
+    relabel = Call("patch", facts.target, tuple(operations), "", {"labels": labels(pod)}, {"labels": before}, version_of(pod))
+    return _end(done, facts, (*_without_policy(facts), relabel), f"release {facts.target} from quarantine")
+
+
+def ending(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
+    """After its time: deletes the pod, and its policy."""
+    refused = _released(done, facts)
+    calls = (Call("delete", facts.target), *_without_policy(facts))
+    return refused or _end(done, facts, calls, f"delete {facts.target}, which was long enough in quarantine")
+
+
+def _released(done: Plan, facts: Facts) -> Refusal | None:
+    """Why there is nothing to undo."""
+    pod = facts.object
+    if isinstance(pod, Unknown | Unresolved) or isinstance(facts.isolation, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    if pod is None:
+        return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist any more")
+    if labels(pod) != done.calls[-1].leaves["labels"] or KEPT not in annotations(pod):
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed the labels of {facts.target} after us; it is theirs now")
+    return None
+
+
+def _without_policy(facts: Facts) -> tuple[Call, ...]:
+    policy = facts.isolation.policy if isinstance(facts.isolation, Isolation) else None
+    return (Call("delete", _policy_target(facts).seen(str(meta(policy)["uid"]))),) if policy else ()
+
+
+def _end(done: Plan, facts: Facts, calls: tuple[Call, ...], summary: str) -> Plan:
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        parameters={"undo": done.digest},
+        calls=calls,
+        assumptions={},
+        locks=tuple(sorted({facts.target.key, facts.root.key})),
+        summary=summary,
+        previous={},
+        before={},
+        writes=("labels",),
+        converged_within=WITHIN,
+    )
+
+
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+    """Whether the pod has its labels back, or is gone."""
+    pod = facts.object
+    if isinstance(pod, Unknown | Unresolved):
+        return Verification.UNKNOWN
+    if pod is None or meta(pod).get("deletionTimestamp"):
+        return Verification.CONVERGED
+    return Verification.CONVERGED if labels(pod) == plan.calls[-1].leaves.get("labels") else Verification.WAITING
+
+
+ACTION = ActionSpec(
+    name=NAME,
+    summary="Isolate one pod, keep it running, and let its workload replace it.",
+    manual=__doc__,
+    params=Params,
+    targets=frozenset({"Pod"}),
+    permissions=(
+        Permission("", "pods", ("delete", "get", "list", "patch")),
+        Permission("", "pods/log", ("get",)),
+        Permission("", "events", ("list",)),
+        Permission("networking.k8s.io", "networkpolicies", ("create", "delete", "get")),
+        Permission("discovery.k8s.io", "endpointslices", ("list",)),
+    ),
+    disruption="one pod leaves its Services at once; its workload replaces it",
+    causes=frozenset(),
+    sights=frozenset({Sight.TARGET, Sight.ISOLATION}),
+    waives=frozenset(),
+    plan=plan,
+    verify=verify,
+    undo=undo,
+    restored=restored,
+    ending=ending,
+    restore_after=timedelta(hours=24),
+    proof="converged",
+    example="{action: quarantine_pod, if: always, with: {log_lines: 500}, restore: {after: 24h}}",
+)

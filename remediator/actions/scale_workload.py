@@ -1,0 +1,240 @@
+"""Give a workload more replicas for a while: through its HPA's least count where it has one, else by its scale.
+
+Use when: latency or load says that there are too few pods, and more of them help.
+Do not use when: a database or another dependency is the bottleneck, or pods crash: more of them are more trouble.
+How it verifies: as many replicas as asked for are available, and the alert resolves.
+What it leaves behind: the higher count, until the alert has been quiet for `restore.after`; then the count of before is
+put back, unless somebody else has changed it.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ..model.call import MAX_REPLICAS, Call, template_hash, template_of, version_of, view
+from ..model.facts import Facts, Sight, Unknown
+from ..model.plan import Plan, Refusal, Verification, pods_before, stamp_operations
+from ..model.raw import annotations, meta
+from ..model.target import Target, Unresolved
+from ..model.verdict import Reason
+from .spec import ActionSpec, Parameters, Permission, Sent
+from .workload import observed, refusal
+
+NAME = "scale_workload"
+TARGETS = frozenset({"Deployment", "StatefulSet"})
+WITHIN = timedelta(minutes=5)
+
+
+class Params(Parameters):
+    """Parameters of scale_workload."""
+
+    by: int | str = Field(default="50%", description="How many replicas more: a number, or a share of the present ones.")
+    to: int | None = Field(default=None, ge=1, description="How many replicas, instead of `by`.")
+    at_most: int = Field(default=10, ge=1, description="Never more replicas than this.")
+
+    @field_validator("by")
+    @classmethod
+    def _step(cls, value: int | str) -> int | str:
+        number = value[:-1] if isinstance(value, str) and value.endswith("%") else value
+        if not str(number).isdigit() or int(number) < 1:
+            raise ValueError(f"{value!r} is no step; write a number of replicas, such as 2, or a share, such as 50%")
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.to is not None and "by" in self.model_fields_set:
+            raise ValueError("give `by` or `to`, not both")
+        return self
+
+    def wanted(self, present: int) -> int:
+        """How many replicas, before any cap."""
+        if self.to is not None:
+            return self.to
+        if isinstance(self.by, str) and self.by.endswith("%"):
+            return present + math.ceil(present * int(self.by[:-1]) / 100)
+        return present + int(self.by)
+
+
+def plan(facts: Facts, params: Params) -> Plan | Refusal:
+    """One patch: of the HPA's minReplicas, or of the workload's scale."""
+    refused = refusal(facts, NAME, TARGETS, frozenset()) or _unscalable(facts)
+    if refused:
+        return refused
+    assert isinstance(facts.object, Mapping)
+    obj, present = facts.object, int(facts.object["spec"].get("replicas", 1))
+    cap = _cap(facts, params)
+    if isinstance(cap, Refusal):
+        return cap
+    wanted = min(params.wanted(present), cap[0])
+    if wanted <= present:
+        return Refusal(Reason.AT_CEILING, f"{facts.target} has {present} replicas, and {cap[1]} allows {wanted}")
+    refused = no_headroom(facts)
+    if refused:
+        return refused
+    call = _call(facts, wanted)
+    name = next(iter(call.leaves))
+    through = "" if call.subresource else f" through {call.target}"
+    assumed = {"template": template_hash(template_of(obj)), "replicas": present, **call.assumes}
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        parameters=params.model_dump(mode="json"),
+        calls=(call,),
+        assumptions=assumed,
+        locks=tuple(sorted({facts.target.key, facts.root.key, call.target.key})),
+        summary=f"scale {facts.target} from {present} to {wanted} replicas{through}",
+        previous={name: _baseline(facts, name, call.assumes[name])},
+        before=pods_before(facts),
+        writes=(name,),
+        converged_within=WITHIN,
+    )
+
+
+def _unscalable(facts: Facts) -> Refusal | None:
+    """Whether it cannot be known where the count is set."""
+    hpa = facts.autoscaler
+    if isinstance(hpa, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot know whether an HPA scales {facts.target}: {hpa.why}")
+    return None
+
+
+def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
+    """The lowest of the caps, and which that is."""
+    assert isinstance(facts.object, Mapping)
+    caps = [(params.to or params.at_most, "`to`" if params.to else "`at_most`"), (params.at_most, "`at_most`")]
+    for obj, what in ((facts.object, facts.target), (facts.namespace, f"namespace {facts.target.namespace}")):
+        text = annotations(obj).get(MAX_REPLICAS) if isinstance(obj, Mapping) else None
+        if text is not None and not text.isdigit():
+            return Refusal(Reason.OPTED_OUT, f"{what} is annotated {MAX_REPLICAS}: {text!r}, which is no number")
+        if text is not None:
+            caps.append((int(text), f"the annotation {MAX_REPLICAS} of {what}"))
+    if isinstance(facts.autoscaler, Mapping):
+        caps.append((int(facts.autoscaler["spec"]["maxReplicas"]), "maxReplicas of its HPA"))
+    return min(caps)
+
+
+def no_headroom(facts: Facts) -> Refusal | None:
+    """Whether pods that are asked for already do not come: no node takes them, or a quota or a webhook refuses them."""
+    assert isinstance(facts.object, Mapping)
+    pods = facts.pods if isinstance(facts.pods, tuple) else ()
+    for pod in pods:
+        for condition in (pod.get("status") or {}).get("conditions") or []:
+            if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+                return Refusal(Reason.NO_HEADROOM, f"pod {meta(pod).get('name')} waits for a node that could take it")
+    for condition in (facts.object.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return Refusal(Reason.NO_HEADROOM, f"new pods of {facts.target} are refused: {condition.get('message')}")
+    return None
+
+
+def _call(facts: Facts, count: int) -> Call:
+    """The one patch that sets the count, wherever it is set."""
+    assert isinstance(facts.object, Mapping)
+    hpa, obj = facts.autoscaler, facts.object
+    if not isinstance(hpa, Mapping):
+        assumes = {"template": template_hash(template_of(obj)), "replicas": obj["spec"].get("replicas", 1)}
+        body = ({"op": "replace", "path": "/spec/replicas", "value": count},)
+        return Call("patch", facts.target, body, "scale", assumes, {"replicas": count}, version_of(obj))
+    target = Target(facts.target.cluster, "HorizontalPodAutoscaler", facts.target.namespace, meta(hpa)["name"], meta(hpa)["uid"])
+    operations = (*stamp_operations(hpa), {"op": "add", "path": "/spec/minReplicas", "value": count})
+    name = {"minReplicas": 0}
+    return Call("patch", target, operations, "", view(hpa, name), {"minReplicas": count}, version_of(hpa))
+
+
+def _baseline(facts: Facts, name: str, present: Any) -> Any:
+    """What an undo puts back: where the last of our acts is still to be undone, what that one would (3 to 5 to 7 goes back to 3)."""
+    mine = [act for act in facts.past.acts if act.action == NAME and name in act.previous]
+    last = mine[-1] if mine else None
+    return last.previous[name] if last and last.owed and last.view.get(name) == present else present
+
+
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+    """Whether the count stands, and that many replicas are available."""
+    seen = _count(plan, facts)
+    if isinstance(seen, Verification):
+        return seen
+    assert isinstance(facts.object, Mapping)
+    if seen != plan.calls[0].leaves:
+        return Verification.OVERTAKEN
+    wanted = next(iter(seen.values()))
+    status = facts.object.get("status") or {}
+    there = status.get("availableReplicas", 0) >= wanted and observed(facts.object)
+    return Verification.CONVERGED if there else Verification.WAITING
+
+
+def _count(plan: Plan, facts: Facts) -> Mapping[str, Any] | Verification:
+    """The count as it is set now, where the plan set it; or that it cannot be seen, or is gone."""
+    obj, hpa, call = facts.object, facts.autoscaler, plan.calls[0]
+    if isinstance(obj, Unknown | Unresolved) or isinstance(hpa, Unknown):
+        return Verification.UNKNOWN
+    if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
+        return Verification.OVERTAKEN
+    if call.subresource:
+        return view(obj, call.leaves)
+    if hpa is None or str(meta(hpa).get("uid")) != call.target.uid:
+        return Verification.OVERTAKEN
+    return view(hpa, call.leaves)
+
+
+def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
+    """Puts the count of before back, where the one that we left still stands."""
+    seen = _count(done, facts)
+    if seen is Verification.UNKNOWN:
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have")
+    if seen != done.calls[0].leaves:
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed the count of {facts.target} after us; it is theirs now")
+    if done.calls[0].subresource and isinstance(facts.autoscaler, Mapping):
+        return Refusal(Reason.OWNED_ELSEWHERE, f"an HPA scales {facts.target} now")
+    name, count = next(iter(done.previous.items()))
+    call = _call(facts, int(count))
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        parameters={"undo": done.digest},
+        calls=(call,),
+        assumptions=call.assumes,
+        locks=tuple(sorted({facts.target.key, facts.root.key, call.target.key})),
+        summary=f"put {name} of {call.target} back to {count}",
+        previous={},
+        before=done.before,
+        writes=(name,),
+        converged_within=WITHIN,
+    )
+
+
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+    """Whether the count of before stands again."""
+    seen = _count(plan, facts)
+    if isinstance(seen, Verification):
+        return seen
+    if seen != plan.calls[0].leaves:
+        return Verification.OVERTAKEN
+    assert isinstance(facts.object, Mapping)
+    return Verification.CONVERGED if observed(facts.object) else Verification.WAITING
+
+
+ACTION = ActionSpec(
+    name=NAME,
+    summary="Give a Deployment or StatefulSet more replicas for a while, through its HPA where it has one.",
+    manual=__doc__,
+    params=Params,
+    targets=TARGETS,
+    permissions=(
+        *(Permission("apps", f"{kind.lower()}s", ("get",)) for kind in sorted(TARGETS)),
+        *(Permission("apps", f"{kind.lower()}s/scale", ("get", "patch")) for kind in sorted(TARGETS)),
+        Permission("autoscaling", "horizontalpodautoscalers", ("get", "list", "patch")),
+    ),
+    disruption="none; going back takes away as many pods as came",
+    causes=frozenset(),
+    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.AUTOSCALER}),
+    waives=frozenset(),
+    plan=plan,
+    verify=verify,
+    undo=undo,
+    restored=restored,
+    restore_after=timedelta(hours=1),
+    example="{action: scale_workload, if: always, with: {by: 2, at_most: 12}, restore: {after: 60m}}",
+)

@@ -1,0 +1,77 @@
+"""replay."""
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+FAILED = 1
+
+
+@click.command()
+@click.argument("fixtures", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--rules", "paths", multiple=True, required=True, type=click.Path(path_type=Path, exists=True), help="Rule files.")
+@click.option(
+    "--facts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="What `kubectl get … -o json` printed."
+)
+@click.option("--cluster", is_flag=True, help="Take the facts from the cluster as it is now; it is only read.")
+@click.option("--kubeconfig", default="", help="For --cluster; default: KUBECONFIG, ~/.kube/config, or the pod's own account.")
+@click.option("--context", default="", help="For --cluster; default: the kubeconfig's current one.")
+@click.option("--assume", type=click.Choice(["healthy"]), help="Take every object to exist and be well, and every query to hold.")
+@click.option("--mode", type=click.Choice(["observe", "approve", "act"]), help="As if every rule said so.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--fail-on", default="", help="States, separated by commas (unmatched too): exit code 1 where there is one.")
+def replay(
+    fixtures: tuple[Path, ...], paths: tuple[Path, ...], facts: Path | None, cluster: bool, kubeconfig: str, context: str,
+    assume: str | None, mode: str | None, output: str, fail_on: str,
+) -> None:  # fmt: skip
+    """What the rules would have done about recorded webhooks: FIXTURES are files (JSON, JSON lines) or folders.
+
+    The same engine runs on virtual time with the doors closed: nothing is sent, acts are taken to converge, alerts
+    resolve where that was recorded. Without facts it goes as far as labels allow, and says so.
+    """
+    if sum(map(bool, (facts, cluster, assume))) > 1:
+        raise click.UsageError("give one of --facts, --cluster and --assume")
+    from .. import show, telemetry
+    from ..model.remediation import LIVE, State
+
+    ends = {"unmatched", *(state for state in State if state not in LIVE)}
+    wanted = {word.strip() for word in fail_on.split(",") if word.strip()}
+    if wanted - ends:
+        raise click.UsageError(f"--fail-on knows no {', '.join(sorted(wanted - ends))}; there are {', '.join(sorted(ends))}")
+    telemetry.configure_log("error")
+    report = asyncio.run(_replay(fixtures, paths, facts, (kubeconfig, context) if cluster else None, assume, mode))
+    click.echo(json.dumps(report.as_json(), indent=2, default=str) if output == "json" else show.replay(report.as_json()))
+    came = {row["state"] for row in report.remediations} | ({"unmatched"} if report.summary["unmatched"] else set())
+    if wanted & came:
+        raise SystemExit(FAILED)
+
+
+async def _replay(
+    fixtures: tuple[Path, ...], paths: tuple[Path, ...], facts: Path | None, cluster: tuple[str, str] | None,
+    assume: str | None, mode: str | None,
+) -> Any:  # fmt: skip
+    from ..guards.situation import ProcessLimits
+    from ..replay import closed, in_mode, run
+    from ..replay.recorded import read
+    from ..rules.loader import load
+
+    recorded, rules = read(fixtures), load(paths)
+    async with contextlib.AsyncExitStack() as stack:
+        seen: Any = None
+        if facts:
+            seen = closed.Snapshot(facts)
+        elif assume:
+            seen = closed.Healthy()
+        elif cluster:
+            from ..cluster.kubernetes import connect
+
+            seen = await connect(*cluster, qps=20)
+            stack.push_async_callback(seen.close)
+        return await run(recorded, in_mode(rules, mode) if mode else rules, seen, ProcessLimits())
+
+
+COMMANDS = [replay]

@@ -1,0 +1,42 @@
+"""Timed undo: what was done for a while is taken back once the alert has been quiet for long enough."""
+
+from datetime import datetime, timedelta
+
+from ..journal_port import Owed
+from ..telemetry import log
+from .doors import Doors
+
+AT_ONCE = 20
+LATEST = timedelta(minutes=5)
+
+
+async def run(doors: Doors, now: datetime) -> None:
+    """Begins the undos whose time has come; where the alert fires (again), later."""
+    for owed in await doors.journal.restorations(now, AT_ONCE):
+        remediation, attempt = owed.remediation, owed.attempt
+        again = await _quiet_at(doors, owed, now)
+        if again is not None and again > now:
+            await doors.journal.restore_later(attempt.id, again)
+        elif again is None:
+            await doors.journal.restore_later(attempt.id, None)
+        else:
+            refused = await doors.journal.undo(remediation.id, attempt.id, "timed", now)
+            if refused:
+                await doors.journal.restore_later(attempt.id, now + LATEST)
+                continue
+            log().info("undo_born", remediation_id=remediation.id, rule=remediation.rule, action=attempt.action)
+            doors.wake.set()
+
+
+async def _quiet_at(doors: Doors, owed: Owed, now: datetime) -> datetime | None:
+    """When the rule's alerts of the target will have been quiet long enough; None where a later act owes it instead."""
+    past = await doors.journal.past(owed.remediation.rule, owed.remediation.target.key)
+    attempt = owed.attempt
+    if any(act.action == attempt.action and act.owed and act.begun_at > attempt.begun_at for act in past.acts):
+        return None
+    after = timedelta(seconds=attempt.plan["restore_after"])
+    ends = [ended for _, ended in past.firing]
+    if None in ends:
+        return now + min(after, LATEST)
+    last = max((ended for ended in ends if ended), default=now - after)
+    return max(last, owed.remediation.ended_at or last) + after

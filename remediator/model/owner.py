@@ -1,0 +1,21 @@
+"""Owners that are not Kubernetes' own controllers, and what a person types to act through them."""
+
+from .target import Target
+
+NATIVE = {
+    "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Node", "ReplicationController", "Pod",
+}  # fmt: skip
+BY_HAND = {
+    ("Rollout", "rollback_workload"): "kubectl argo rollouts undo {name} -n {namespace}",
+    ("Rollout", "restart_workload"): "kubectl argo rollouts restart {name} -n {namespace}",
+    ("Rollout", "scale_workload"): "kubectl scale rollout {name} -n {namespace} --replicas=N",
+    ("ScaledObject", "scale_workload"): (
+        'kubectl patch scaledobject {name} -n {namespace} --type merge -p \'{{"spec":{{"minReplicaCount":N}}}}\''
+    ),
+}
+
+
+def by_hand(action: str, owner: Target) -> str:
+    """The command with which a person does it through the owner."""
+    known = BY_HAND.get((owner.kind, action), "kubectl edit {kind} {name} -n {namespace}")
+    return known.format(kind=owner.kind.lower(), name=owner.name, namespace=owner.namespace)

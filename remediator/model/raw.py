@@ -1,0 +1,37 @@
+"""Reading raw objects as the API server sends them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+
+def meta(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object's metadata, empty where it has none."""
+    return obj.get("metadata") or {}
+
+
+def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    """The object's annotations, empty where it has none."""
+    return meta(obj).get("annotations") or {}
+
+
+def labels(obj: Mapping[str, Any]) -> dict[str, str]:
+    """The object's labels, empty where it has none."""
+    return dict(meta(obj).get("labels") or {})
+
+
+def timestamp(text: str | None) -> datetime | None:
+    """A Kubernetes time as an aware datetime."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+def ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod's Ready condition is true and it is not going away."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    going = bool(meta(pod).get("deletionTimestamp"))
+    return not going and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def restarts(pod: Mapping[str, Any]) -> int:
+    """The restarts of all containers of a pod."""
+    return sum(int(s.get("restartCount") or 0) for s in (pod.get("status") or {}).get("containerStatuses") or [])

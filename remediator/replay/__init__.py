@@ -1,0 +1,183 @@
+"""Recorded alerts through the same engine, on virtual time, with the doors closed: what the rules would have done.
+
+Acts are noted, not sent, and taken to converge; alerts resolve only where that was recorded.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from ..alertmanager import SandboxAlertmanager
+from ..cluster.objects import Objects
+from ..engine.doors import Doors
+from ..engine.engine import Engine
+from ..guards.situation import ProcessLimits
+from ..journal.sql import SqlJournal
+from ..journal_port import Delivery
+from ..model.alert import Alert, AlertStatus
+from ..model.remediation import LIVE
+from ..model.verdict import Reason
+from ..rules.ruleset import RuleSet, WhyNot
+from ..telemetry import Metrics
+from .closed import ClosedCluster, ClosedPrometheus, Healthy, receivers
+from .recorded import Recorded
+
+SOURCE = "replay"
+SHORTEST = timedelta(seconds=1)
+AFTERWARDS = timedelta(hours=26)
+MANY = 1_000_000
+ID = re.compile(r"[ru]-[a-z0-9]{10}")
+
+
+class VirtualClock:
+    """A time that only the replay moves."""
+
+    def __init__(self, start: datetime) -> None:
+        self.time = start
+
+    def now(self) -> datetime:
+        """Aware, in UTC."""
+        return self.time
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a replay: a timeline, every remediation whole, the alerts, and what people would have been told."""
+
+    timeline: Sequence[Mapping[str, Any]]
+    remediations: Sequence[Mapping[str, Any]]
+    episodes: Sequence[Mapping[str, Any]]
+    told: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> Mapping[str, Any]:
+        """For `--output json`."""
+        return {
+            "summary": self.summary,
+            "timeline": self.timeline,
+            "remediations": self.remediations,
+            "alerts": self.episodes,
+            "told": self.told,
+        }
+
+
+def in_mode(rules: RuleSet, mode: str) -> RuleSet:
+    """The rules as if every one were in this mode; a step's own stricter mode still wins."""
+    sources = [replace(s, rule=s.rule.model_copy(update={"mode": mode}), raw={**s.raw, "mode": mode}) for s in rules.sources]
+    return RuleSet(tuple(sources), tuple(override.model_copy(update={"mode": None}) for override in rules.overrides))
+
+
+async def run(recorded: Sequence[Recorded], rules: RuleSet, facts: Objects | None, limits: ProcessLimits) -> Report:
+    """Replays the webhooks, in their order, until nothing is left to be done."""
+    clock = VirtualClock(recorded[0].at)
+    journal, alertmanager, cluster = SqlJournal("sqlite://"), SandboxAlertmanager(), ClosedCluster(facts)
+    told: list[Mapping[str, Any]] = []
+    await journal.open(clock.now())
+    doors = Doors(
+        journal=journal, clusters={"default": cluster}, sources={SOURCE: "default"},
+        prometheus=ClosedPrometheus(isinstance(facts, Healthy)), alertmanager=alertmanager, clock=clock, metrics=Metrics(),
+        rules=rules, limits=replace(limits, grace=timedelta()), started_at=clock.now() - timedelta(hours=1),
+    )  # fmt: skip
+    names = sorted({name for source in rules.sources for name in source.rule.escalate.to})
+    engine = Engine(doors, receivers(names, told))
+    try:
+        for item in recorded:
+            await _until(engine, clock, item.at)
+            await journal.receive([Delivery(SOURCE, item.alerts, clock.now())])
+            alertmanager.delivered(SOURCE, item.alerts)
+        await _until(engine, clock, clock.now() + AFTERWARDS, to_the_end=True)
+        return await _report(journal, cluster, recorded, rules, told)
+    finally:
+        await journal.close()
+
+
+async def _until(engine: Engine, clock: VirtualClock, ends: datetime, to_the_end: bool = False) -> None:
+    """Does what is due until a time; or only as long as something is under way."""
+    while clock.time < ends:
+        due = await engine.run_due()
+        if to_the_end and not await _under_way(engine.doors.journal, ends):
+            return
+        clock.time = min(ends, max(due or ends, clock.time + SHORTEST))
+    await engine.run_due()
+
+
+async def _under_way(journal: Any, ends: datetime) -> bool:
+    """Whether a remediation lives, or an undo is owed of one whose alerts all resolved."""
+    if (await journal.counts())["remediations"]:
+        return True
+    owed = await journal.restorations(ends, MANY)
+    firing = {name for row in await journal.episodes(MANY, None) if row["open"] for name in row["remediations"]}
+    return any(item.remediation.id not in firing for item in owed)
+
+
+async def _report(
+    journal: SqlJournal, cluster: ClosedCluster, recorded: Sequence[Recorded], rules: RuleSet, told: Sequence[Mapping[str, Any]]
+) -> Report:
+    """What is told: ids are numbers in the order of birth, so that two replays of the same are the same."""
+    rows = [shown for row in reversed(await journal.remediations(MANY, None)) if (shown := await journal.show(row["id"]))]
+    episodes = list(reversed(await journal.episodes(MANY, None)))
+    timeline = [line for item in recorded for line in _delivered(item)]
+    calls: dict[str, list[str]] = {}
+    for call_id, text in cluster.calls:
+        calls.setdefault(call_id.split(".")[0], []).append(text)
+    for row in rows:
+        for entry in row["history"]:
+            timeline.append(_line(entry["at"], row["id"], entry["kind"], row["target"], entry["reason"], entry["text"]))
+            if entry["kind"] == "begin":
+                timeline += [
+                    _line(entry["at"], row["id"], "would call", row["target"], None, text) for text in calls.pop(row["id"], [])
+                ]
+    for row in episodes:
+        if row["fate"] == "unmatched" and row["reason"]:
+            text = f"{row['labels'].get('alertname', '')}: {_why_not(rules, row)}"
+            timeline.append(_line(row["last_seen"], "", "unmatched", _namespaced(row["labels"]), row["reason"], text))
+    states: dict[str, int] = {}
+    for row in rows:
+        name = f"{row['state']} {row['reason']}" if row["reason"] and row["state"] not in LIVE else row["state"]
+        states[name] = states.get(name, 0) + 1
+    summary = {
+        "webhooks": len(recorded),
+        "alerts": sum(len(item.alerts) for item in recorded),
+        "truncated": sum(item.truncated for item in recorded),
+        "episodes": len(episodes),
+        "unmatched": sum(row["fate"] == "unmatched" and not row["remediations"] for row in episodes),
+        "remediations": states,
+        "calls": len(cluster.calls),
+        "told": len(told),
+    }
+    report = Report(sorted(timeline, key=lambda line: line["at"]), rows, episodes, told, summary)
+    numbers = {row["id"]: f"{row['id'][0]}-{number}" for number, row in enumerate(rows, 1)}
+    text = orjson.dumps(report.as_json(), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    plain = orjson.loads(ID.sub(lambda found: numbers.get(found[0], found[0]), text))
+    return Report(plain["timeline"], plain["remediations"], plain["alerts"], plain["told"], summary)
+
+
+def _why_not(rules: RuleSet, row: Mapping[str, Any]) -> str:
+    """Why no rule matched: of those whose matchers held, what was against it."""
+    alert = Alert(row["fingerprint"], AlertStatus.FIRING, row["labels"], {}, datetime.fromisoformat(row["starts_at"]), None)
+    against = [a for a in rules.explain(alert, "default") if isinstance(a, WhyNot) and a.reason is not Reason.UNMATCHED]
+    return "; ".join(f"{a.rule}: {a.why}" for a in against[:5]) or f"the matchers of none of the {len(rules.sources)} rules hold"
+
+
+def _delivered(item: Recorded) -> list[Mapping[str, Any]]:
+    at = item.at.astimezone(UTC).isoformat()
+    lines = [
+        _line(at, "", str(alert.status), _namespaced(alert.labels), None, f"{alert.name} ({alert.fingerprint})")
+        for alert in item.alerts
+    ]
+    lost = [_line(at, "", "truncated", "", None, f"{item.truncated} alerts are not in the webhook")] if item.truncated else []
+    return [*lines, *lost]
+
+
+def _namespaced(labels: Mapping[str, str]) -> str:
+    return "/".join(
+        labels[key] for key in ("namespace", "deployment", "statefulset", "daemonset", "pod", "node") if labels.get(key)
+    )
+
+
+def _line(at: str, remediation: str, what: str, target: str, reason: str | None, text: str) -> Mapping[str, Any]:
+    return {"at": at, "remediation": remediation, "what": what, "target": target, "reason": reason, "text": text}

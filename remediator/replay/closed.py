@@ -1,0 +1,248 @@
+"""The doors, closed: what is observed comes from where facts are taken from, what is called is only noted, and taken to work."""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import orjson
+
+from ..cluster.objects import Object, Objects, observe, with_id
+from ..cluster.selectors import selector_text, selects
+from ..errors import ConfigurationError, Conflict, Rejected, TargetGone
+from ..located import load_text
+from ..model.call import Call, Evidence, evidence_of
+from ..model.facts import Facts, Sight, Unknown
+from ..model.raw import labels, meta
+from ..model.target import CLUSTER_SCOPED, Target, Unresolved
+from ..model.verdict import Reason
+
+Key = tuple[str, str, str]
+BORN = datetime(2000, 1, 1, tzinfo=UTC)
+POD = re.compile(r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}")
+KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
+REPLICAS = 3
+NO_FACTS = "no facts were given: add --facts FILE, --cluster, or --assume healthy"
+
+
+class Snapshot:
+    """Objects of a file: what `kubectl get … -o json` (or yaml) prints, a List or one object."""
+
+    def __init__(self, path: Path) -> None:
+        self._objects: dict[Key, Object] = {}
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"cannot read the facts {path}: {error.strerror}") from None
+        try:
+            data = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            data = load_text(text, str(path)).data
+        items = data.get("items", [data]) if isinstance(data, Mapping) else None
+        if not items or not all(isinstance(item, Mapping) and item.get("kind") and meta(item).get("name") for item in items):
+            raise ConfigurationError(
+                f"cannot use the facts {path}: they are no Kubernetes objects; write some with "
+                "`kubectl get deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice -A -o json`"
+            )
+        for item in items:
+            self._objects[item["kind"], str(meta(item).get("namespace", "")), str(meta(item)["name"])] = item
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object, as it was written down."""
+        return self._objects.get((kind, namespace, name))
+
+    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+        """Those selected."""
+        found = [item for (k, n, _), item in self._objects.items() if (k, n) == (kind, namespace)]
+        return [item for item in found if selects(selector, labels(item))]
+
+
+class Healthy:
+    """Every object that an alert names exists and is well: workloads of three ready pods, pods with their owners."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object that is taken to exist."""
+        metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": f"assumed-{kind}-{name}", "generation": 1}
+        metadata |= {"resourceVersion": "1", "creationTimestamp": BORN.isoformat()}
+        base: dict[str, Any] = {"kind": kind, "metadata": metadata}
+        if kind == "Pod":
+            return self._pod(base, name)
+        if kind == "ReplicaSet":
+            return {**base, "metadata": {**metadata, "ownerReferences": [_owner("Deployment", name.rpartition("-")[0])]}}
+        if kind in KINDS.values():
+            return _whole({**base, "spec": _spec(name), "status": {}})
+        if kind == "Service":
+            return {**base, "spec": {"selector": {"app": name}}}
+        return None if kind in ("HorizontalPodAutoscaler", "NetworkPolicy") else base
+
+    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+        """Three pods of a workload; nothing else."""
+        name = selector.removeprefix("app=")
+        if kind != "Pod" or name == selector:
+            return []
+        owner = _owner("Deployment", name)
+        return [
+            self._pod({"kind": "Pod", "metadata": {"name": f"{name}-{n}", "uid": f"assumed-{name}-{n}"}}, name, owner)
+            for n in range(REPLICAS)
+        ]
+
+    def _pod(self, base: dict[str, Any], name: str, owner: Mapping[str, Any] | None = None) -> Object:
+        if owner is None:
+            found = POD.fullmatch(name)
+            label, workload = next(((k, w) for k, w in found.groupdict().items() if w), ("", name)) if found else ("", name)
+            owner = (
+                _owner("ReplicaSet", name.rpartition("-")[0]) if label == "deployment" else _owner(KINDS.get(label, ""), workload)
+            )
+        metadata = base["metadata"] | {"ownerReferences": [owner], "labels": {"app": owner["name"]}}
+        condition = {"type": "Ready", "status": "True"}
+        return {
+            **base,
+            "metadata": metadata,
+            "spec": {"containers": []},
+            "status": {"phase": "Running", "conditions": [condition]},
+        }
+
+
+def _owner(kind: str, name: str) -> dict[str, Any]:
+    kind = kind or "Deployment"
+    return {"kind": kind, "name": name, "uid": f"assumed-{kind}-{name}", "controller": True}
+
+
+def _spec(name: str) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": f"{name}:assumed"}]}}
+    return {"replicas": REPLICAS, "selector": {"matchLabels": {"app": name}}, "template": template}
+
+
+def _whole(obj: Object) -> Object:
+    """A workload once its rollout is complete and all of its pods are ready."""
+    spec, generation = obj.get("spec") or {}, int(meta(obj).get("generation") or 1)
+    count = spec.get("replicas", (obj.get("status") or {}).get("desiredNumberScheduled", REPLICAS))
+    names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    scheduled = ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable", "numberReady")
+    status: dict[str, Any] = {"observedGeneration": generation, **dict.fromkeys((*names, *scheduled), count)}
+    return {**obj, "status": {**status, "updateRevision": "assumed", "currentRevision": "assumed"}}
+
+
+class ClosedCluster:
+    """The cluster port over facts, or none: nothing is sent. `calls` notes what would have been, and what it changes is taken to come true."""
+
+    def __init__(self, facts: Objects | None) -> None:
+        self._facts: Objects = facts or Healthy()
+        self._blind = facts is None
+        self._assumed = isinstance(facts, Healthy)
+        self._over: dict[Key, dict[str, Any] | None] = {}
+        self._well: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str]] = []
+
+    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+        if self._blind:
+            return Facts(now, target, target, Unresolved(Reason.UNKNOWN_FACT, NO_FACTS))
+        target = replace(target, uid="") if self._assumed else target
+        return await observe(self, target, climb, sights, now)
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """As noted, else as it was."""
+        key = (kind, "" if kind in CLUSTER_SCOPED else namespace, name)
+        if key in self._over:
+            return copy.deepcopy(self._over[key])
+        return self._ripened(await self._facts.get(kind, namespace, name))
+
+    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+        """As noted, else as they were."""
+        found = await self._facts.list_objects(kind, namespace, selector)
+        there = [item for item in found if (kind, namespace, meta(item)["name"]) not in self._over]
+        over = [item for (k, n, _), item in self._over.items() if item and (k, n) == (kind, namespace)]
+        return [item for item in map(self._ripened, there) if item] + [item for item in over if selects(selector, labels(item))]
+
+    def _ripened(self, obj: Object | None) -> Object | None:
+        """A pod of a workload that was acted upon is taken to be well."""
+        if obj is None or obj.get("kind") != "Pod":
+            return obj
+        if not any(meta(obj).get("namespace") == where and selects(chosen, labels(obj)) for where, chosen in self._well):
+            return obj
+        return {**obj, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+
+    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
+        target = call.target
+        key = (target.kind, target.namespace, target.name)
+        if call.verb == "collect":
+            self.calls.append((call_id, call.describe()))
+            return Evidence(200, call_id, {"note": "not collected: a replay"})
+        obj = await self.get(*key)
+        if call.verb == "create":
+            if obj is not None:
+                raise Conflict(f"cannot create {target}: it exists")
+            body = with_id(call.body, call_id)
+            made = {**body, "metadata": {**body["metadata"], "uid": f"noted-{len(self.calls)}", "resourceVersion": "1"}}
+            self._over[key] = made
+            self.calls.append((call_id, call.describe()))
+            return evidence_of(call, call_id, made)
+        if obj is None or str(meta(obj).get("uid")) != target.uid:
+            raise TargetGone(f"cannot {call.verb} {target}: it is gone, or another has its name")
+        self.calls.append((call_id, call.describe()))
+        if call.verb == "delete":
+            self._over[key] = None
+            return Evidence(200, call_id)
+        try:
+            patched = jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id))
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+            raise Rejected(f"cannot patch {target}: {error}") from None
+        version = str(int(meta(obj).get("resourceVersion") or 1) + 1)
+        patched["metadata"] |= {"resourceVersion": version, "generation": int(meta(obj).get("generation") or 1) + 1}
+        if target.kind in KINDS.values():
+            patched = dict(_whole(patched))
+            self._well.append((target.namespace, selector_text(patched["spec"]["selector"])))
+        self._over[key] = patched
+        if target.kind == "HorizontalPodAutoscaler":
+            await self._scaled(target.namespace, patched)
+        return evidence_of(call, call_id, patched)
+
+    async def _scaled(self, namespace: str, autoscaler: Object) -> None:
+        """What an HPA does with another least count."""
+        spec = autoscaler["spec"]
+        key = (spec["scaleTargetRef"]["kind"], namespace, spec["scaleTargetRef"]["name"])
+        workload = await self.get(*key)
+        if workload and workload["spec"].get("replicas", 1) < spec["minReplicas"]:
+            self._over[key] = dict(_whole({**workload, "spec": {**workload["spec"], "replicas": spec["minReplicas"]}}))
+
+    async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
+        return
+
+    async def ready(self) -> str | None:
+        return None
+
+
+class ClosedPrometheus:
+    """The Prometheus port: it is not asked, or everything that is asked is taken to hold."""
+
+    def __init__(self, assumed: bool) -> None:
+        self._assumed = assumed
+
+    async def holds(self, query: str) -> bool | Unknown:
+        """Taken to hold, or Unknown."""
+        return True if self._assumed else Unknown("Prometheus is not asked in a replay; --assume healthy takes queries to hold")
+
+    async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
+        """None: the look-back comes from the alert's generatorURL."""
+        return None
+
+
+class Noted:
+    """A receiver that notes what people would have been told."""
+
+    kind = "log"
+
+    def __init__(self, told: list[Mapping[str, Any]]) -> None:
+        self._told = told
+
+    async def notify(self, message: Mapping[str, Any]) -> None:
+        self._told.append(message)
+
+
+def receivers(names: Sequence[str], told: list[Mapping[str, Any]]) -> dict[str, Noted]:
+    """One for every receiver that a rule names."""
+    return {name: Noted(told) for name in names}

@@ -1,0 +1,68 @@
+"""Recorded webhooks: files with one JSON document each, JSON lines, or folders of them, in the order of time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+from ..errors import ConfigurationError
+from ..model.alert import Alert
+from ..payload import BadPayload, Webhook, alerts_of, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One webhook, where it stands, and when it is taken to have come: when the newest of its alerts began or ended."""
+
+    place: str
+    at: datetime
+    alerts: tuple[Alert, ...]
+    truncated: int
+
+
+def read(paths: Sequence[Path]) -> list[Recorded]:
+    """Every webhook of the files and folders. Raises: ConfigurationError with every one that cannot be read."""
+    found: list[Recorded] = []
+    wrong: list[str] = []
+    for path in [file for given in paths for file in _files(given)]:
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            wrong.append(f"{path}: {error.strerror}")
+            continue
+        for number, body in _documents(path, text):
+            place = f"{path}:{number}" if number else str(path)
+            try:
+                found.append(_recorded(place, decode(body)))
+            except BadPayload as error:
+                wrong.append(f"{place}: no webhook of Alertmanager's: {error}")
+    if wrong:
+        raise ConfigurationError("cannot replay:\n" + "\n".join(f"  {line}" for line in wrong))
+    if not found:
+        raise ConfigurationError(f"cannot replay: there is no webhook in {', '.join(map(str, paths))}")
+    return sorted(found, key=lambda item: item.at)
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the JSON files of a folder; what is no webhook in a folder (captured headers, say) has to be named otherwise."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix in {".json", ".jsonl", ".ndjson"})
+
+
+def _documents(path: Path, text: bytes) -> list[tuple[int, bytes]]:
+    """The document (0), or each line that is one (its number)."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return [(0, text)]
+
+
+def _recorded(place: str, webhook: Webhook) -> Recorded:
+    alerts = alerts_of(webhook)
+    if not alerts:
+        raise BadPayload("alerts: it has none")
+    return Recorded(place, max(alert.ends_at or alert.starts_at for alert in alerts), alerts, webhook.truncatedAlerts)
