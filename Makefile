@@ -30,6 +30,8 @@ docs: install  ## write the generated pages
 	@for page in schema actions reasons metrics states rbac annotations settings rules; do \
 	  case $$page in schema) file=rules.schema.json;; rbac) file=rbac.yaml;; *) file=$$page.md;; esac; \
 	  .venv/bin/remediator generate $$page > docs/reference/$$file; done
+	.venv/bin/remediator generate permissions > helm/remediator/files/permissions.yaml
+	$(PY) tools/dashboards.py
 
 format: install
 	.venv/bin/ruff check --fix .

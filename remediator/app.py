@@ -104,7 +104,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     check_receivers(settings, rules)
     clock, metrics = SystemClock(), Metrics()
     async with contextlib.AsyncExitStack() as stack:
-        journal = SqlJournal(settings.journal, metrics)
+        journal = SqlJournal(settings.journal_url, metrics)
         await journal.open(clock.now())
         stack.push_async_callback(journal.close)
         sandboxed = settings.cluster.kind == "sandbox"
@@ -143,7 +143,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             runner, url = await _listen(settings, server)
             server.serving = True
             log().info("guards_not_bound_yet", what=NOT_BOUND)
-            log().info("serving", url=url, rules=len(rules.sources), journal=settings.journal.split(":")[0])
+            log().info("serving", url=url, rules=len(rules.sources), journal=settings.journal_url.split(":")[0])
             try:
                 yield App(settings, doors, engine, url)
             finally:

@@ -72,6 +72,20 @@ def _acts(names: set[str]) -> list[Need]:
     return [(p.group, p.resource, p.verbs) for name in sorted(names) for p in ACTIONS[name].permissions]
 
 
+def permissions(_paths: Sequence[Path]) -> str:
+    """What every rule needs, and each action to see and to act: from which the chart makes the RBAC of its rules."""
+
+    def shown(needs: Sequence[Need]) -> list[dict[str, Any]]:
+        return [{"group": group, "resource": resource, "verbs": list(verbs)} for group, resource, verbs in needs]
+
+    table = {
+        "always": shown(ALWAYS),
+        "sees": {name: shown(_sights({name})) for name in sorted(ACTIONS)},
+        "acts": {name: shown(_acts({name})) for name in sorted(ACTIONS)},
+    }
+    return "# Generated: remediator generate permissions\n" + str(yaml.safe_dump(table, sort_keys=False))
+
+
 def binding(service_account: str) -> str:
     """A ServiceAccount, `namespace/name`, that is given the ClusterRole."""
     namespace, _, name = service_account.rpartition("/")
@@ -184,6 +198,7 @@ def states(_paths: Sequence[Path]) -> str:
 PAGES: dict[str, Callable[[Sequence[Path]], str]] = {
     "schema": schema,
     "rbac": rbac,
+    "permissions": permissions,
     "actions": actions,
     "reasons": reasons,
     "metrics": metrics,

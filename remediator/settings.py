@@ -98,6 +98,7 @@ class Settings(Section):
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files, or folders of them.")
     journal: str = Field(default="sqlite:///remediator.db", description="SQLAlchemy URL: a SQLite file or PostgreSQL.")
+    journal_file: SecretFile | None = Field(default=None, description="File that holds the URL, instead of `journal`.")
     journal_keep: Duration = Field(default=timedelta(days=90), description="How long ended remediations are kept.")
     web: Web = Field(default=Web(), description="The HTTP server.")
     sources: tuple[Source, ...] = Field(default=(), description="Alertmanagers that may post.")
@@ -113,6 +114,11 @@ class Settings(Section):
     quiet_for: Duration | None = Field(default=None, description="Overrides every step's quiet_for; for demonstrations.")
     workers: int = Field(default=4, ge=1, description="Remediations worked on at once.")
     watchdog: str = Field(default="Watchdog", description="Name of the alert that always fires.")
+
+    @property
+    def journal_url(self) -> str:
+        """The journal's URL, wherever it is set."""
+        return self.journal_file.get_secret_value() if self.journal_file else self.journal
 
     @property
     def process_limits(self) -> ProcessLimits:

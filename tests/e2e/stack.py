@@ -43,6 +43,19 @@ RULES = {
                     "steps": [{"action": "rollback_workload", "if": "always"}],
                 },
                 {
+                    "name": "scale",
+                    "match": ['alertname="TooSlow"'],
+                    "limits": {"cooldown": "0s"},
+                    "steps": [{"action": "scale_workload", "if": "always", "with": {"by": 2}, "verify": {"quiet_for": "2s"}}],
+                },
+                {
+                    "name": "isolate",
+                    "match": ['alertname="Suspected"'],
+                    "target": "object",
+                    "limits": {"cooldown": "0s"},
+                    "steps": [{"action": "quarantine_pod", "if": "always", "verify": {"quiet_for": "2s"}}],
+                },
+                {
                     "name": "restart",
                     "match": ['alertname="PodLeaks"'],
                     "limits": {"cooldown": "0s"},
@@ -60,6 +73,8 @@ class Exporter:
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
         self.leaking: dict[tuple[str, str], set[str]] = {}
+        self.slow: set[tuple[str, str]] = set()
+        self.suspected: set[tuple[str, str]] = set()
         self.namespaces: set[str] = set()
         exporter = self
 
@@ -80,13 +95,19 @@ class Exporter:
     def render(self) -> str:
         lines = []
         for namespace in sorted(self.namespaces):
-            for pod in self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]:
-                name, app = pod["metadata"]["name"], pod["metadata"]["labels"]["app"]
+            pods = self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
+            for pod in pods:
+                name, app = pod["metadata"]["name"], pod["metadata"]["labels"].get("app", "")
+                suspected = (namespace, name) in self.suspected
+                lines.append(f'test_suspected{{namespace="{namespace}",pod="{name}"}} {int(suspected)}')
                 labels = f'namespace="{namespace}",pod="{name}",container="app",uid="{pod["metadata"]["uid"]}"'
                 waiting = any(s.get("state", {}).get("waiting") for s in pod.get("status", {}).get("containerStatuses", []))
                 lines.append(f"test_crash_looping{{{labels}}} {int(waiting)}")
                 leaks = pod["metadata"]["uid"] in self.leaking.get((namespace, app), set())
                 lines.append(f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}} {int(leaks)}')
+            for app in sorted(app for where, app in self.slow if where == namespace):
+                few = sum(pod["metadata"]["labels"].get("app") == app for pod in pods) < 5
+                lines.append(f'test_slow{{namespace="{namespace}",deployment="{app}"}} {int(few)}')
         return "\n".join(lines) + "\n"
 
     def leak(self, namespace: str, app: str) -> None:
@@ -98,12 +119,13 @@ class Exporter:
 class Stack:
     """Everything around one control plane, in a folder of its own."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, journal: str = "") -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, journal: str = "", oldest: bool = False) -> None:
         self.plane, self.folder = plane, folder
+        self.prometheus = binary("oldest" if oldest else "prometheus", "prometheus")
         self.processes = Processes(folder)
         self.exporter = Exporter(plane)
         self.proxy = Proxy(plane, folder)
-        self.alertmanager = AlertmanagerServer(folder)
+        self.alertmanager = AlertmanagerServer(folder, "oldest" if oldest else "alertmanager")
         self.port, self.prom_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         (folder / "rules").mkdir()
@@ -147,6 +169,8 @@ class Stack:
                 "expr": "max by (namespace, deployment) (test_leaking) == 1",
                 "labels": {"severity": "warning"},
             },
+            {"alert": "TooSlow", "expr": "test_slow == 1", "labels": {"severity": "critical"}},
+            {"alert": "Suspected", "expr": "test_suspected == 1", "labels": {"severity": "critical"}},
         ]
         (self.folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "e2e", "interval": "1s", "rules": alerts}]}))
         port = self.exporter.server.server_address[1]
@@ -154,14 +178,15 @@ class Stack:
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [f"{self.folder}/alerts.yaml"],
             "scrape_configs": [
-                {"job_name": "state", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+                {"job_name": "state", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]},
+                {"job_name": "remediator", "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}]},
             ],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
         }
         (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
             "prometheus",
-            [binary("prometheus", "prometheus"), f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
+            [self.prometheus, f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
              f"--web.listen-address=127.0.0.1:{self.prom_port}", "--rules.alert.resend-delay=1s"],
         )  # fmt: skip
         until(lambda: self.get(f"http://127.0.0.1:{self.prom_port}/-/ready", raw=True), "Prometheus", 30)

@@ -254,6 +254,14 @@ class ControlPlane:
     def deployment(self, namespace: str, name: str) -> Any:
         return self.ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
+    def established(self, *names: str) -> None:
+        """Waits until custom resources of these definitions are served."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        for name in names:
+            until(lambda: any(
+                c["type"] == "Established" and c["status"] == "True" for c in self.ask("GET", f"{path}/{name}")["status"]["conditions"]
+            ), name, 30)  # fmt: skip
+
     def autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int) -> None:
         """An HPA of the workload of that name."""
         scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
@@ -291,6 +299,16 @@ class ControlPlane:
             and line["objectRef"].get("name") == name and line["responseStatus"]["code"] == 200
         ]  # fmt: skip
 
+    def writes(self, namespace: str) -> list[tuple[str, str, int]]:
+        """(verb, resource, status) of every write by remediator in a namespace but its Events, from the audit log."""
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines() if '"remediator/' in line]
+        return [
+            (line["verb"], "/".join(filter(None, (line["objectRef"]["resource"], line["objectRef"].get("subresource")))), line["responseStatus"]["code"])
+            for line in lines
+            if line["objectRef"].get("namespace") == namespace and line["verb"] not in ("get", "list", "watch")
+            and line["objectRef"]["resource"] != "events"
+        ]  # fmt: skip
+
     def stop(self) -> None:
         self.processes.stop()
 
@@ -298,8 +316,8 @@ class ControlPlane:
 class AlertmanagerServer:
     """An Alertmanager of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, part: str = "alertmanager") -> None:
+        self.folder, self.port, self.part = folder, free_port(), part
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes = Processes(folder)
 
@@ -307,7 +325,7 @@ class AlertmanagerServer:
         (self.folder / "am.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
             "alertmanager",
-            [binary("alertmanager", "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
+            [binary(self.part, "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
              f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="],
         )  # fmt: skip
         until(lambda: self.ask("GET", "/api/v2/status"), "Alertmanager", 30)

@@ -1,0 +1,186 @@
+"""The chart: rendered by Helm, and accepted by a real API server under Pod Security `restricted`."""
+
+import contextlib
+import json
+import subprocess
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from remediator.generate import PAGES
+from remediator.located import load_text
+from remediator.rules.loader import build
+from remediator.settings import Settings
+from tests.real.parts import ControlPlane, binary
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "remediator"
+CI = sorted((CHART / "ci").glob("*-values.yaml"))
+NAMESPACE = "rem"
+PLURALS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps", "Secret": "/api/v1/namespaces/{}/secrets",
+    "Service": "/api/v1/namespaces/{}/services", "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims", "Pod": "/api/v1/namespaces/{}/pods",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "ServiceMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{}/servicemonitors",
+    "PrometheusRule": "/apis/monitoring.coreos.com/v1/namespaces/{}/prometheusrules",
+}  # fmt: skip
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([binary("helm", "helm"), *arguments], capture_output=True, text=True)
+
+
+def rendered(*arguments: str) -> list[Any]:
+    done = helm("template", "remediator", str(CHART), "--namespace", NAMESPACE, *arguments)
+    assert done.returncode == 0, done.stderr
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+
+def of(items: list[Any], kind: str) -> list[Any]:
+    return [item for item in items if item["kind"] == kind]
+
+
+@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
+def test_it_lints_and_every_object_is_labelled(values: Path) -> None:
+    done = helm("lint", str(CHART), "--strict", "--values", str(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for item in rendered("--values", str(values)):
+        assert item["metadata"]["labels"]["app.kubernetes.io/name"] == "remediator"
+
+
+def test_every_value_is_in_the_schema_and_no_other_is_taken() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def covered(given: dict[str, Any], known: dict[str, Any]) -> None:
+        assert set(given) <= set(known["properties"])
+        for key, value in given.items():
+            if isinstance(value, dict) and "properties" in known["properties"][key]:
+                covered(value, known["properties"][key])
+
+    covered(values, schema)
+    assert "additional properties 'replcas'" in helm("template", "r", str(CHART), "--set", "replcas=2").stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("replicas=2", "needs a PostgreSQL journal"), ("rules.shipped=false", "there are no rules")],
+)
+def test_what_cannot_work_is_refused_with_what_to_do(change: str, words: str) -> None:
+    done = helm("template", "r", str(CHART), "--set", change)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+ACTING = """
+version: 1
+groups:
+  - name: mine
+    scope: {namespaces: [shop]}
+    defaults: {mode: act, escalate: {to: [log]}}
+    rules:
+      - {name: more, match: ['alertname="Slow"'], steps: [{action: scale_workload, if: always}]}
+      - {name: look, match: ['alertname="Odd"'], mode: observe, target: object, steps: [{action: quarantine_pod, if: always}]}
+overrides:
+  - {rules: [restart-a-leaking-workload], namespaces: [shop], mode: approve}
+"""
+
+
+@pytest.mark.parametrize("extra", [None, ACTING], ids=["as shipped", "with rules that act"])
+def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> None:
+    paths, arguments = [ROOT / "rules"], []
+    if extra:
+        (tmp_path / "mine.yaml").write_text(extra)
+        (tmp_path / "values.yaml").write_text(yaml.safe_dump({"rules": {"extra": {"mine.yaml": yaml.safe_load(extra)}}}))
+        paths.append(tmp_path / "mine.yaml")
+        arguments = ["--values", str(tmp_path / "values.yaml")]
+
+    def granted(role: Any) -> set[tuple[str, str, str]]:
+        return {
+            (group, resource, verb)
+            for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]
+        }  # fmt: skip
+
+    (role,) = of(rendered(*arguments), "ClusterRole")
+    assert granted(role) == granted(yaml.safe_load(PAGES["rbac"](paths)))
+    writes = {verb for _, resource, verb in granted(role) if resource != "events"} - {"get", "list"}
+    assert bool(writes) == bool(extra)
+
+
+def test_roles_stand_where_it_may_act_and_nowhere_else() -> None:
+    items = rendered("--values", str(CHART / "ci" / "full-values.yaml"))
+    assert {role["metadata"]["namespace"] for role in of(items, "Role")} == {"shop", "billing"}
+    (whole,) = of(items, "ClusterRole")
+    assert {resource for rule in whole["rules"] for resource in rule["resources"]} == {"namespaces", "nodes"}
+
+
+def test_what_the_pod_reads_is_what_the_daemon_loads(tmp_path: Path) -> None:
+    config, rules, *_ = of(rendered(), "ConfigMap")
+    given = yaml.safe_load(config["data"]["remediator.yaml"])
+    for section in (given["sources"][0], given["operators"][0]):
+        (tmp_path / "token").write_text("t")
+        section["token_file"] = str(tmp_path / "token")
+    settings = Settings.model_validate(given)
+    assert (settings.own_namespace, settings.web.listen) == (NAMESPACE, "0.0.0.0:9099")
+    assert len(build([load_text(text, name) for name, text in rules["data"].items()]).sources) >= 7
+    (claim,) = of(rendered("--set", "persistence.size=5Gi"), "PersistentVolumeClaim")
+    assert claim["spec"]["resources"]["requests"]["storage"] == "5Gi"
+    over = rendered("--set", "config.settle=30s")
+    assert yaml.safe_load(of(over, "ConfigMap")[0]["data"]["remediator.yaml"])["settle"] == "30s"
+
+
+def test_dashboards_and_alerts_are_the_shipped_files() -> None:
+    items = rendered("--values", str(CHART / "ci" / "full-values.yaml"))
+    boards = {name: text for item in of(items, "ConfigMap") for name, text in item["data"].items() if name.endswith(".json")}
+    assert {name: json.loads(text) for name, text in boards.items()} == {
+        path.name: json.loads(path.read_text()) for path in (ROOT / "dashboards").glob("*.json")
+    }
+    shipped = {path.stem: yaml.safe_load(path.read_text())["groups"] for path in (ROOT / "alerts").glob("*[!t].yaml")}
+    made = {item["metadata"]["name"].removeprefix("remediator-"): item["spec"]["groups"] for item in of(items, "PrometheusRule")}
+    assert made == shipped
+    assert all(
+        item["metadata"]["labels"]["release"] == "kps" for item in of(items, "PrometheusRule") + of(items, "ServiceMonitor")
+    )
+
+
+@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
+def test_a_real_api_server_takes_every_object_under_restricted(control_plane: ControlPlane, values: Path) -> None:
+    for name in (NAMESPACE, "shop", "billing"):
+        control_plane.namespace(name)
+    restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    control_plane.ask("PATCH", f"/api/v1/namespaces/{NAMESPACE}", restricted, kind="application/merge-patch+json")
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for name in ("servicemonitors", "prometheusrules"):
+        definition = yaml.safe_load(Path(binary("crds", f"{name}.yaml")).read_text())
+        with contextlib.suppress(urllib.error.HTTPError):  # it is there from the test before
+            control_plane.ask("POST", crds, definition)
+    control_plane.established("servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
+    items = rendered("--values", str(values))
+    (deployment,) = of(items, "Deployment")
+    template = deployment["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        **template,
+        "metadata": {"name": "one", "namespace": NAMESPACE, **template["metadata"]},
+    }
+    taken = []
+    for item in [*items, pod]:
+        path = PLURALS[item["kind"]].format(item["metadata"].get("namespace"))
+        answer = control_plane.ask("POST", f"{path}?dryRun=All&fieldValidation=Strict", item)
+        taken.append(answer["kind"])
+    assert len(taken) == len(items) + 1
+    root = {**pod, "spec": {**pod["spec"], "securityContext": {}}}
+    with pytest.raises(urllib.error.HTTPError) as refused:  # the namespace does enforce it
+        control_plane.ask("POST", f"{PLURALS['Pod'].format(NAMESPACE)}?dryRun=All", root)
+    assert refused.value.code == 403
