@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 from watchfiles import awatch
 
+from . import notify
 from .alertmanager import AlertmanagerApi, SandboxAlertmanager
 from .cluster.sandbox import SandboxCluster
 from .engine import gauges
@@ -24,13 +25,11 @@ from .engine.intake import Intake
 from .errors import ConfigurationError
 from .journal.sql import SqlJournal
 from .model.alert import Alert
-from .notify import LogReceiver, WebhookReceiver
-from .ports import Notifier
 from .prometheus import PrometheusApi, SandboxPrometheus
 from .rules import loader
 from .rules.ruleset import RuleSet
 from .rules.schema import NOT_BOUND
-from .settings import ReceiverSettings, Settings
+from .settings import Settings
 from .telemetry import Metrics, log
 from .web.access import refuses_to_listen
 from .web.server import Server
@@ -60,14 +59,6 @@ class App:
 def load_rules(settings: Settings) -> RuleSet:
     """The rules of the settings. Raises: RuleErrors."""
     return loader.load([Path(path) for path in settings.rules])
-
-
-def _receivers(settings: tuple[ReceiverSettings, ...]) -> dict[str, Notifier]:
-    out: dict[str, Notifier] = {}
-    for item in settings:
-        token = item.token_file.get_secret_value() if item.token_file else ""
-        out[item.name] = WebhookReceiver(item.url, token) if item.kind == "webhook" else LogReceiver()
-    return out
 
 
 def check_receivers(settings: Settings, rules: RuleSet) -> None:
@@ -132,8 +123,10 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             quiet_for=settings.quiet_for,
             own_namespace=settings.own_namespace,
             watchdog=settings.watchdog,
+            followers=tuple(item.name for item in settings.receivers if item.tells == "everything"),
         )
-        engine = Engine(doors, _receivers(settings.receivers), settings.journal_keep)
+        receivers = {item.name: notify.make(item) for item in settings.receivers}
+        engine = Engine(doors, receivers, settings.journal_keep)
         gauges.announce(engine.doors)
         intake = Intake(doors, settings.web.max_waiting)
         server = Server(settings, doors, intake, delivered)

@@ -92,10 +92,11 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to tell one receiver, delivered at least once."""
+    """Something to tell one receiver, delivered at least once; `trouble` is closed once all is quiet."""
 
     receiver: str
     body: Mapping[str, Any]
+    trouble: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +202,20 @@ class Journal(Protocol):
         self, remediation: RemediationId, messages: tuple[Message, ...], again_at: datetime | None, now: datetime
     ) -> None: ...
 
-    async def outbox(self, now: datetime, limit: int = 50) -> list[Row]: ...
+    async def outbox(
+        self, now: datetime, limit: int = 50, receiver: str | None = None, but_not: tuple[str, ...] = ()
+    ) -> list[Row]:
+        """Messages that are due: of one receiver, or of all others; of one remediation only the oldest."""
 
-    async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None: ...
+    async def delivered(
+        self, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str = ""
+    ) -> None: ...
+
+    async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
+        """Ended remediations of which trouble was told (to whom), and whose alerts have all resolved."""
+
+    async def told_quiet(self, remediation: RemediationId, messages: tuple[Message, ...], now: datetime) -> None:
+        """Sends the last messages about a remediation."""
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
         """Sends back to triage what a reload may match differently."""

@@ -53,8 +53,11 @@ class Alertmanager(Protocol):
 
 
 class Notifier(Protocol):
-    """One receiver; `kind` is its metric label. Raises: OSError or an aiohttp error where the message was not taken."""
+    """One receiver; `kind` is its metric label. Raises: OSError or an aiohttp error where the message was not taken.
+
+    `ref` is what the receiver answered for an earlier message about the same remediation (a thread), empty at first.
+    """
 
     kind: str
 
-    async def notify(self, message: Mapping[str, Any]) -> None: ...
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str: ...

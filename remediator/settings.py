@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
@@ -88,9 +88,41 @@ class ReceiverSettings(Section):
     """Where people are told."""
 
     name: str = Field(min_length=1, description="How rules name it.")
-    kind: Literal["log", "webhook"] = Field(default="log", description="The log, or a POST of JSON.")
-    url: str = Field(default="", description="Where a webhook is posted.")
-    token_file: SecretFile | None = Field(default=None, description="Bearer token for the webhook.")
+    kind: Literal["log", "webhook", "slack", "pagerduty", "apprise"] = Field(
+        default="log", description="The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows."
+    )
+    tells: Literal["trouble", "everything"] = Field(
+        default="trouble", description="What the rules' `escalate` sends it, or every step of every remediation too."
+    )
+    url: str = Field(default="", description="Where a webhook is posted, an Apprise URL, or another API than the service's own.")
+    url_file: SecretFile | None = Field(default=None, description="File with the URL, where it holds a secret.")
+    token_file: SecretFile | None = Field(
+        default=None, description="File with the webhook's bearer token, Slack's bot token, or PagerDuty's routing key."
+    )
+    secret_file: SecretFile | None = Field(
+        default=None, description="File with the secret that webhooks are signed with (standardwebhooks.com)."
+    )
+    channel: str = Field(default="", description="Slack's channel, by its id.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needs = {
+            "webhook": ("url or url_file", self.url or self.url_file),
+            "slack": ("token_file and channel", self.token_file and self.channel),
+            "pagerduty": ("token_file", self.token_file),
+            "apprise": ("url or url_file", self.url or self.url_file),
+        }
+        if self.kind == "pagerduty" and self.tells == "everything":
+            raise ValueError(f"receiver `{self.name}`: PagerDuty is for trouble; not every step is an incident")
+        what, there = needs.get(self.kind, ("", True))
+        if not there:
+            raise ValueError(f"receiver `{self.name}` of kind {self.kind} needs {what}")
+        return self
+
+    def secrets(self) -> dict[str, SecretStr]:
+        """The secrets that are set, by the setting's name."""
+        found = {"url_file": self.url_file, "token_file": self.token_file, "secret_file": self.secret_file}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(Section):

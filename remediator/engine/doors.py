@@ -62,7 +62,7 @@ class Crowd:
 class Doors:
     """The ports and the process' own settings. `clusters` by name; `sources` says which cluster a source speaks of.
 
-    `arrivals` wakes triage alone, `wake` everybody.
+    `arrivals` wakes triage alone, `wake` everybody; `followers` are receivers that are told every step.
     """
 
     journal: Journal
@@ -79,6 +79,7 @@ class Doors:
     quiet_for: timedelta | None = None
     own_namespace: str = ""
     watchdog: str = "Watchdog"
+    followers: tuple[str, ...] = ()
     wake: Wake = field(default_factory=Wake)
     arrivals: asyncio.Event = field(init=False)
     crowd: Crowd = field(default_factory=Crowd)

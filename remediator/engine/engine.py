@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -35,8 +36,11 @@ class Engine:
         await triage.pending(self.doors, now)
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
-        for body in (self._escalate, self._revive, self._notify):
-            await body()
+        await self._escalate()
+        await self._revive()
+        for name in self._receivers:
+            await people.deliver(self.doors, self._receivers, name, self.doors.clock.now())
+        await people.undeliverable(self.doors, self._receivers, self.doors.clock.now())
         return await self.doors.journal.next_due()
 
     async def run(self, workers: int) -> None:
@@ -45,7 +49,9 @@ class Engine:
             group.create_task(self._loop("triage", self._triage, self.doors.arrivals))
             for number in range(workers):
                 group.create_task(self._loop(f"worker-{number}", self._work, self.doors.wake.subscribe()))
-            for name, body in (("escalation", self._escalate), ("notify", self._notify), ("revival", self._revive)):
+            for name in self._receivers:
+                group.create_task(self._loop(f"notify-{name}", functools.partial(self._notify, name), asyncio.Event()))
+            for name, body in (("escalation", self._escalate), ("revival", self._revive)):
                 group.create_task(self._loop(name, body, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
@@ -82,10 +88,11 @@ class Engine:
 
     async def _escalate(self) -> float:
         await people.escalate(self.doors, self.doors.clock.now())
+        await people.close(self.doors, self.doors.clock.now())
         return IDLE
 
-    async def _notify(self) -> float:
-        await people.deliver(self.doors, self._receivers, self.doors.clock.now())
+    async def _notify(self, name: str) -> float:
+        await people.deliver(self.doors, self._receivers, name, self.doors.clock.now())
         return IDLE
 
     async def _revive(self) -> float:
@@ -95,6 +102,7 @@ class Engine:
 
     async def _keep_house(self) -> float:
         now = self.doors.clock.now()
+        await people.undeliverable(self.doors, self._receivers, now)
         await gauges.read(self.doors, self._looked_at, now)
         self._looked_at = now
         if now - self._pruned_at > PRUNE_EVERY:

@@ -14,15 +14,18 @@ from ..telemetry import log
 from .doors import Doors
 
 TOLD_AT_END = {State.INEFFECTIVE, State.FAILED, State.BLOCKED, State.EXPIRED, State.UNKNOWN}
+FOLLOWED = TOLD_AT_END | {State.AWAITING_APPROVAL, State.VERIFYING, State.UNDOING, State.SUCCEEDED, State.OBSERVED}
 GIVE_UP_AFTER = 12
 LONGEST_PAUSE = timedelta(minutes=10)
 AT_ONCE = 20
+SLOWEST = 30.0
 
 
 def message(remediation: Remediation, state: str, reason: str, why: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The body that every receiver gets."""
     return {
-        "remediation": remediation.id,
+        "remediation": remediation.undo_of or remediation.id,
+        **({"undo": remediation.id} if remediation.undo_of else {}),
         "rule": remediation.rule,
         "target": str(remediation.target),
         "state": state,
@@ -33,9 +36,9 @@ def message(remediation: Remediation, state: str, reason: str, why: str, more: M
     }
 
 
-def to_all(receivers: list[str], body: Mapping[str, Any]) -> tuple[Message, ...]:
+def to_all(receivers: list[str], body: Mapping[str, Any], trouble: bool = True) -> tuple[Message, ...]:
     """One message for each receiver."""
-    return tuple(Message(name, body) for name in receivers)
+    return tuple(Message(name, body, trouble) for name in receivers)
 
 
 async def escalate(doors: Doors, now: datetime) -> None:
@@ -61,22 +64,33 @@ def _within_verification(shown: Mapping[str, Any], now: datetime) -> datetime | 
     return ends if ends > now else None
 
 
-async def deliver(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
-    """Delivers what the outbox holds, so that one slow receiver keeps no other waiting."""
-    await asyncio.gather(*(_deliver(doors, receivers, row, now) for row in await doors.journal.outbox(now, AT_ONCE)))
+async def close(doors: Doors, now: datetime) -> None:
+    """Says that it is over, to all who were told of trouble, once the remediation has ended and its alerts have resolved."""
+    for remediation, receivers in await doors.journal.quieted(AT_ONCE):
+        body = message(remediation, remediation.state, remediation.reason or "", "the alerts have resolved", {"closed": True})
+        await doors.journal.told_quiet(remediation.id, to_all(list(receivers), body), now)
 
 
-async def _deliver(doors: Doors, receivers: Mapping[str, Notifier], row: Row, now: datetime) -> None:
-    """One message; a failure is tried again with growing pauses, then given up and logged."""
-    receiver = receivers.get(row["receiver"])
-    if receiver is None:
+async def deliver(doors: Doors, receivers: Mapping[str, Notifier], name: str, now: datetime) -> None:
+    """Delivers what the outbox holds for one receiver: a slow one keeps no other waiting."""
+    await asyncio.gather(*(_deliver(doors, receivers[name], row, now) for row in await doors.journal.outbox(now, AT_ONCE, name)))
+
+
+async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
+    """Gives up messages to receivers that are not configured any more, loudly."""
+    for row in await doors.journal.outbox(now, AT_ONCE, None, tuple(receivers)):
         await doors.journal.delivered(row["id"], now, f"no receiver {row['receiver']} is configured", None)
         log().error("message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"])
-        return
+
+
+async def _deliver(doors: Doors, receiver: Notifier, row: Row, now: datetime) -> None:
+    """One message; a failure is tried again with growing pauses, then given up and logged."""
     error: str | None = None
     again: datetime | None = None
+    ref = ""
     try:
-        await receiver.notify(row["body"])
+        async with asyncio.timeout(SLOWEST):
+            ref = await receiver.notify({**row["body"], "id": f"{row['remediation']}/{row['id']}"}, row["ref"] or "")
     except (aiohttp.ClientError, OSError, TimeoutError) as failure:
         error = f"{type(failure).__name__}: {failure}"[:300]
         last = row["tries"] + 1 >= GIVE_UP_AFTER
@@ -85,4 +99,4 @@ async def _deliver(doors: Doors, receivers: Mapping[str, Notifier], row: Row, no
     doors.metrics.count("notifications_total", receiver.kind, outcome)
     if error:
         log().warning("notification_failed", receiver=row["receiver"], outcome=outcome, error=error)
-    await doors.journal.delivered(row["id"], now, error, again)
+    await doors.journal.delivered(row["id"], now, error, again, ref)

@@ -39,11 +39,15 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     remediation = claim.remediation
     after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
     theirs = remediation.undo_why == "timed" and move.reason in (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
+    told = {message.receiver for message in move.messages}
+    following = [name for name in doors.followers if after is not remediation.state and after in people.FOLLOWED]
     if after in people.TOLD_AT_END and not theirs:
         loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
-        receivers = list(loaded.rule.escalate.to) if loaded else list((claim.rule_text.get("escalate") or {}).get("to") or [])
+        following = [*(loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]), *following]
+    if following:
         body = people.message(remediation, after, move.reason or "", move.why)
-        move = replace(move, messages=(*move.messages, *people.to_all(receivers, body)))
+        receivers = [name for name in dict.fromkeys(following) if name not in told]
+        move = replace(move, messages=(*move.messages, *people.to_all(receivers, body, after in people.TOLD_AT_END)))
     state = await doors.journal.move(remediation, move)
     _count(doors, claim, move, state)
     unchanged = state is remediation.state and move.reason == remediation.reason

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ..journal_port import Message
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from . import entries, episodes, remediations, timers
+from . import entries, episodes, messages, remediations, timers
 from .tables import attachment, attempt, charge, entry, episode, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -100,7 +100,7 @@ def escalations(c: Connection, now: datetime) -> list[Remediation]:
     return [remediations.from_row(row) for row in c.execute(query)]
 
 
-def escalated(c: Connection, remediation_id: str, messages: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
+def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
     """People were told (or will be, later)."""
     if again_at is not None:
         timers.put(c, "escalate", remediation_id, again_at)
@@ -108,25 +108,28 @@ def escalated(c: Connection, remediation_id: str, messages: Sequence[Message], a
     done = c.execute(sa.delete(timer).where(timer.c.kind == "escalate", timer.c.ref == remediation_id))
     if not done.rowcount:
         return
-    for message in messages:
-        remediations.insert_message(c, remediation_id, message.receiver, message.body, now)
-    entries.write(c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in messages)}")
+    if told:
+        c.execute(sa.update(table).where(table.c.id == remediation_id).values(told=True))
+    for message in told:
+        messages.put(c, remediation_id, message.receiver, message.body, now)
+    entries.write(c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}")
 
 
-def due_messages(c: Connection, now: datetime, limit: int) -> list[dict[str, Any]]:
-    """Messages that are to be delivered."""
-    query = (
-        sa.select(outbox).where(outbox.c.due_at <= now, outbox.c.delivered_at.is_(None)).order_by(outbox.c.due_at).limit(limit)
-    )
-    return [row._asdict() | {"body": orjson.loads(row.body)} for row in c.execute(query)]
+def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
+    """Ended remediations of which trouble was told, and whose alerts have all resolved; and the receivers."""
+    firing = sa.exists().where(attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open)
+    out = []
+    for row in c.execute(sa.select(table).where(table.c.told, ~table.c.live, ~firing).limit(limit)).all():
+        names = sa.select(outbox.c.receiver).where(outbox.c.remediation == row.id).distinct().order_by(outbox.c.receiver)
+        out.append((remediations.from_row(row), tuple(c.execute(names).scalars())))
+    return out
 
 
-def delivered(c: Connection, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None:
-    """A delivery's end: done, or tried again at a time, or given up (no time)."""
-    values: dict[str, Any] = {"tries": outbox.c.tries + 1, "error": error, "due_at": again_at}
-    if error is None:
-        values["delivered_at"] = now
-    c.execute(sa.update(outbox).where(outbox.c.id == message).values(**values))
+def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now: datetime) -> None:
+    """The last messages about a remediation."""
+    done = c.execute(sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False))
+    for message in told if done.rowcount else ():
+        messages.put(c, remediation_id, message.receiver, message.body, now)
 
 
 def prune(c: Connection, before: datetime) -> int:

@@ -16,17 +16,13 @@ from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, 
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
-from . import entries, episodes, timers, views
-from .tables import attachment, attempt, charge, outbox, target_lock, timer
+from . import entries, episodes, messages, timers, views
+from .messages import dumps
+from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
 
 BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a time
-
-
-def dumps(value: Any) -> str:
-    """JSON for a column."""
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def from_row(row: Any) -> Remediation:
@@ -292,8 +288,10 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
         episodes.release(c, remediation.id, after, change.now)
         if not row.undo_of:
             _owe(c, remediation.id, change.now)
+    if any(message.trouble for message in change.messages) and not row.undo_of:
+        c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
     for message in change.messages:
-        insert_message(c, remediation.id, message.receiver, message.body, change.now)
+        messages.put(c, row.undo_of or remediation.id, message.receiver, message.body, change.now)
     return after
 
 
@@ -336,11 +334,6 @@ def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
         after = made.plan.get("restore_after")
         if after and made.applied_at and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN, Outcome.CANCELLED):
             timers.put(c, "restore", made.id, now + timedelta(seconds=after))
-
-
-def insert_message(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
-    """Puts a message in the outbox."""
-    c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now))
 
 
 def _change_attempt(c: Connection, change: Move) -> None:

@@ -30,7 +30,7 @@ from ..model.target import Target
 from ..model.usage import Charge, Usage
 from ..model.verdict import Verdict
 from ..telemetry import Metrics
-from . import episodes, inbox, past, people, remediations, views
+from . import episodes, inbox, messages, past, people, remediations, views
 from .tables import episode as episode_table
 from .tables import outbox as outbox_table
 from .tables import remediation as remediation_table
@@ -218,11 +218,19 @@ class SqlJournal:
     ) -> None:
         await self._run(people.escalated, remediation, messages, again_at, now)
 
-    async def outbox(self, now: datetime, limit: int = 50) -> list[Row]:
-        return list(await self._read(people.due_messages, now, limit))
+    async def outbox(
+        self, now: datetime, limit: int = 50, receiver: str | None = None, but_not: tuple[str, ...] = ()
+    ) -> list[Row]:
+        return list(await self._read(messages.due, now, limit, receiver, but_not))
 
-    async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None) -> None:
-        await self._run(people.delivered, message, now, error, again_at)
+    async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str = "") -> None:
+        await self._run(messages.delivered, message, now, error, again_at, ref)
+
+    async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
+        return await self._read(people.quieted, limit)
+
+    async def told_quiet(self, remediation: RemediationId, told: tuple[Message, ...], now: datetime) -> None:
+        await self._run(people.told_quiet, remediation, told, now)
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
         await self._run(episodes.reloaded, rules_digest, now)

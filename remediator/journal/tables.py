@@ -91,6 +91,7 @@ remediation = Table(
     Column("state", String(20), nullable=False),
     Column("live", Boolean, nullable=False),
     Column("acted", Boolean, nullable=False, default=False),
+    Column("told", Boolean, nullable=False, default=False),
     Column("reason", String(40)),
     Column("why", Text, nullable=False, default=""),
     Column("rung", Integer, nullable=False, default=0),
@@ -115,6 +116,7 @@ Index(
     sqlite_where=sa.text("live AND undo_of = ''"),
     postgresql_where=sa.text("live AND undo_of = ''"),
 )
+Index("remediation_told", remediation.c.told, sqlite_where=sa.text("told"), postgresql_where=sa.text("told"))
 Index("remediation_born", remediation.c.born_at)
 Index("remediation_target", remediation.c.target_key)
 LIVE_UNDO = sa.text("live AND undo_of != ''")
@@ -187,8 +189,10 @@ outbox = Table(
     Column("tries", Integer, nullable=False, default=0),
     Column("delivered_at", Instant),
     Column("error", Text),
+    Column("ref", String(200), nullable=False, default=""),
 )
 Index("outbox_due", outbox.c.due_at)
+Index("outbox_remediation", outbox.c.remediation)
 
 entry = Table(
     "entry",

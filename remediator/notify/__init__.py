@@ -1,40 +1,29 @@
-"""Receivers: where the outbox delivers. The log and a plain webhook."""
+"""Receivers: where the outbox delivers. One file for each kind; what a kind needs is imported when one is made."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import aiohttp
-import orjson
-
-from ..telemetry import log
-
-TIMEOUT = aiohttp.ClientTimeout(total=10)
+from ..ports import Notifier
+from ..settings import ReceiverSettings
+from .log import LogReceiver
+from .webhook import WebhookReceiver
 
 
-class LogReceiver:
-    """Tells the log."""
+def make(settings: ReceiverSettings) -> Notifier:
+    """The receiver that the settings describe; they were checked when they were read."""
+    secret = {name: value.get_secret_value() for name, value in settings.secrets().items()}
+    match settings.kind:
+        case "webhook":
+            return WebhookReceiver(
+                settings.url or secret["url_file"], secret.get("token_file", ""), secret.get("secret_file", "")
+            )
+        case "slack":
+            from .slack import SlackReceiver
 
-    kind = "log"
+            return SlackReceiver(secret["token_file"], settings.channel, settings.url)
+        case "pagerduty":
+            from .pagerduty import PagerDutyReceiver
 
-    async def notify(self, message: Mapping[str, Any]) -> None:
-        """One line."""
-        log().warning("people_told", **message)
+            return PagerDutyReceiver(secret["token_file"], settings.url)
+        case "apprise":
+            from .apprise import AppriseReceiver
 
-
-class WebhookReceiver:
-    """POSTs JSON; anything but 2xx is a failure and is tried again."""
-
-    kind = "webhook"
-
-    def __init__(self, url: str, token: str = "") -> None:
-        self._url = url
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-
-    async def notify(self, message: Mapping[str, Any]) -> None:
-        """Raises: aiohttp.ClientError, TimeoutError."""
-        async with (
-            aiohttp.ClientSession(timeout=TIMEOUT, headers=self._headers) as session,
-            session.post(self._url, data=orjson.dumps(message, default=str), allow_redirects=False) as answer,
-        ):
-            if not 200 <= answer.status < 300:
-                raise aiohttp.ClientError(f"the receiver answered {answer.status}")
+            return AppriseReceiver(secret.get("url_file") or settings.url)
+    return LogReceiver()

@@ -239,8 +239,9 @@ class Noted:
     def __init__(self, told: list[Mapping[str, Any]]) -> None:
         self._told = told
 
-    async def notify(self, message: Mapping[str, Any]) -> None:
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
         self._told.append(message)
+        return ""
 
 
 def receivers(names: Sequence[str], told: list[Mapping[str, Any]]) -> dict[str, Noted]:

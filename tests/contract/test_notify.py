@@ -2,20 +2,32 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from standardwebhooks import Webhook, WebhookVerificationError
 
-import remediator.notify as notify
+from remediator import settings
 from remediator.engine.engine import Engine
-from remediator.notify import LogReceiver, WebhookReceiver
-from tests.integration.world import World
+from remediator.errors import ConfigurationError
+from remediator.notify import webhook as notify
+from remediator.notify.apprise import AppriseReceiver
+from remediator.notify.log import LogReceiver
+from remediator.notify.pagerduty import PagerDutyReceiver
+from remediator.notify.slack import SlackReceiver
+from remediator.notify.webhook import WebhookReceiver
+from tests.integration.world import RESTART, World, rules
 
-MESSAGE = {"remediation": "r-1", "state": "failed", "why": "because"}
+MESSAGE = {
+    "id": "r-1/7", "remediation": "r-1", "rule": "restart", "target": "Deployment/shop/web", "state": "failed", "reason": "worse",
+    "why": "because <!channel> & so on", "show": "remediator show r-1",
+}  # fmt: skip
 
 
 class Server:
@@ -24,12 +36,25 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.seen: list[tuple[str, Any]] = []
+        self.paths: list[str] = []
+        self.slack_error = ""
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.seen.append((request.headers.get("Authorization", ""), json.loads(await request.read())))
+        self.body = await request.read()
+        self.headers = dict(request.headers)
+        form = request.content_type == "application/x-www-form-urlencoded"
+        given = dict(await request.post()) if form else json.loads(self.body)
+        self.seen.append((request.headers.get("Authorization", ""), given))
+        self.paths.append(request.path)
         status = self.answers.pop(0) if self.answers else 200
         headers = {"Location": "http://169.254.169.254/"} if status == 302 else {}
+        if request.path.startswith("/api/"):
+            if status == 200 and self.slack_error:
+                return web.json_response({"ok": False, "error": self.slack_error})
+            return web.json_response(
+                {"ok": status == 200, "channel": "C1", "ts": f"{len(self.seen)}.0"}, status=status, headers=headers
+            )
         return web.Response(status=status, headers=headers)
 
 
@@ -37,7 +62,7 @@ class Server:
 async def server() -> AsyncIterator[Server]:
     built = Server()
     app = web.Application()
-    app.router.add_post("/", built.handle)
+    app.router.add_post("/{path:.*}", built.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -133,3 +158,189 @@ async def test_a_receiver_that_is_gone_is_said_so() -> None:
 
 async def test_the_log_is_a_receiver() -> None:
     await LogReceiver().notify(MESSAGE)
+
+
+async def test_a_signed_webhook_can_be_checked_and_keeps_its_id(server: Server) -> None:
+    receiver = WebhookReceiver(server.url, secret="a secret of ours")
+    for _ in range(2):
+        await receiver.notify(MESSAGE)
+        assert Webhook(b"a secret of ours").verify(server.body, server.headers) == MESSAGE
+        assert server.headers["webhook-id"] == "r-1/7"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(b"a secret of ours").verify(server.body.replace(b"failed", b"succeeded"), server.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(b"another secret").verify(server.body, server.headers)
+
+
+async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(server: Server) -> None:
+    receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
+    ref = await receiver.notify(MESSAGE)
+    assert await receiver.notify({**MESSAGE, "state": "succeeded", "reason": ""}, ref) == ref
+    assert server.paths == ["/api/chat.postMessage", "/api/chat.postMessage", "/api/chat.update"]
+    (auth, first), (_, reply), (_, update) = server.seen
+    assert auth == "Bearer xoxb-token"
+    assert "thread_ts" not in first
+    assert reply["thread_ts"] == update["ts"] == "1.0"
+    assert "Failed: restart on Deployment/shop/web" in first["text"]
+    assert "&lt;!channel&gt; &amp; so on" in first["text"]  # a label cannot page a channel
+    assert "Succeeded" in update["text"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_slack_s_failures_are_failures(server: Server, status: int) -> None:
+    server.answers = [status]
+    with pytest.raises(OSError, match="Slack refused it"):
+        await SlackReceiver("t", "C1", f"{server.url}api/").notify(MESSAGE)
+
+
+async def test_slack_s_refusal_is_told_and_its_token_is_not(server: Server) -> None:
+    server.slack_error = "channel_not_found"
+    with pytest.raises(OSError, match="channel_not_found") as raised:
+        await SlackReceiver("xoxb-token", "C1", f"{server.url}api/").notify(MESSAGE)
+    assert "xoxb" not in str(raised.value)
+
+
+async def test_pagerduty_has_one_incident_that_resolves(server: Server) -> None:
+    receiver = PagerDutyReceiver("routing-key", server.url)
+    await receiver.notify(MESSAGE)
+    await receiver.notify({**MESSAGE, "closed": True})
+    (_, opened), (_, closed) = server.seen
+    assert opened["dedup_key"] == closed["dedup_key"] == "remediator/r-1"
+    assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
+    assert (opened["payload"]["severity"], opened["payload"]["component"]) == ("critical", "Deployment/shop/web")
+    assert "payload" not in closed
+    server.answers = [400]
+    with pytest.raises(aiohttp.ClientError):
+        await receiver.notify(MESSAGE)
+
+
+async def test_apprise_delivers_or_says_that_it_did_not(server: Server) -> None:
+    url = server.url.replace("http://", "json://")
+    receiver = AppriseReceiver(url)
+    await receiver.notify(MESSAGE)
+    assert server.seen[0][1]["title"] == "Failed: restart on Deployment/shop/web"
+    assert "remediator show r-1" in server.seen[0][1]["message"]
+    server.answers = [500]
+    with pytest.raises(OSError, match="did not take it"):
+        await receiver.notify(MESSAGE)
+    with pytest.raises(ConfigurationError, match="none that Apprise knows"):
+        AppriseReceiver("nonsense://")
+
+
+async def told(world: World) -> list[Any]:
+    (row,) = await world.rows()
+    shown = await world.journal.show(row["id"])
+    assert shown is not None
+    return list(shown["messages"])
+
+
+async def test_trouble_opens_an_incident_that_resolves_when_the_alert_does(server: Server) -> None:
+    world = await World().start()
+    world.engine = Engine(world.doors, {"log": PagerDutyReceiver("key", server.url)})
+    await blocked(world)
+    await world.run(timedelta(minutes=2))
+    assert [event["event_action"] for _, event in server.seen] == ["trigger"]
+    await world.deliver("Leak", firing=False)
+    await world.run(timedelta(minutes=2))
+    assert [event["event_action"] for _, event in server.seen] == ["trigger", "resolve"]
+    assert len({event["dedup_key"] for _, event in server.seen}) == 1
+    await world.run(timedelta(hours=1), timedelta(minutes=1))
+    assert len(server.seen) == 2
+    await world.journal.close()
+
+
+async def test_a_follower_s_thread_tells_every_step_in_order(server: Server) -> None:
+    world = await World().start()
+    world.doors.followers = ("chat",)
+    world.engine = Engine(world.doors, {"log": LogReceiver(), "chat": SlackReceiver("t", "C1", f"{server.url}api/")})
+    world.crash()
+    server.answers = [503, 200, 503]  # the first message fails: the second waits for it, or it would open another thread
+    await world.deliver("Crash")
+    await world.run(timedelta(minutes=1))
+    await world.deliver("Crash", firing=False)
+    await world.run(timedelta(minutes=8))
+    posts = [given for path, (_, given) in zip(server.paths, server.seen, strict=True) if path == "/api/chat.postMessage"]
+    assert "Verifying" in posts[0]["text"]
+    assert posts[1]["text"] == posts[0]["text"]  # again, and nothing else before it
+    threads = {post.get("thread_ts") for post in posts} - {None}
+    assert len(threads) == 1
+    assert "Succeeded" in posts[-1]["text"]
+    assert all(message["delivered_at"] for message in await told(world))
+    await world.journal.close()
+
+
+async def test_one_that_stalls_keeps_no_other_waiting_and_no_act(server: Server) -> None:
+    """Real time: the daemon's own loops."""
+
+    class Stalls:
+        kind = "webhook"
+
+        async def notify(self, _message: Any, ref: str = "") -> str:
+            await asyncio.sleep(3600)
+            return ref
+
+    world = await World().start()
+    world.engine = Engine(world.doors, {"stuck": Stalls(), "log": WebhookReceiver(server.url)})
+    await blocked_without_running(world)
+    world.clock.time += timedelta(seconds=30)
+    running = asyncio.ensure_future(world.engine.run(2))
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if server.seen:
+            break
+    running.cancel()
+    assert server.seen[0][1]["state"] == "blocked"
+    await world.journal.close()
+
+
+async def blocked_without_running(world: World) -> None:
+    world.leak()
+    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", "true")
+    world.doors.rules = rules(RESTART.replace("name: restart", "name: restart, escalate: {to: [stuck, log]}"))
+    await world.deliver("Leak")
+
+
+async def notify_test(config: Path, *names: str) -> tuple[int, str]:
+    """`remediator notify test`: its exit code, and what it printed."""
+    command = [sys.executable, "-m", "remediator", "notify", "test", *names, "--config", str(config)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+async def test_the_test_command_tells_what_came_of_each_receiver(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t\n")
+    receivers = [
+        {"name": "log"},
+        {"name": "chat", "kind": "slack", "token_file": str(tmp_path / "token"), "channel": "C1", "url": f"{server.url}api/"},
+        {"name": "pager", "kind": "pagerduty", "token_file": str(tmp_path / "token"), "url": "http://127.0.0.1:9/"},
+    ]
+    config = tmp_path / "remediator.yaml"
+    config.write_text(json.dumps({"receivers": receivers}))
+    code, shown = await notify_test(config)
+    assert code == 1
+    assert "chat                 slack      delivered" in shown
+    assert "pager                pagerduty  FAILED" in shown
+    code, shown = await notify_test(config, "chat")
+    assert (code, "pager" in shown) == (0, False)
+    code, shown = await notify_test(config, "nobody")
+    assert code == 2
+    assert "cannot test nobody: the settings have chat, log, pager" in shown
+
+
+@pytest.mark.parametrize(
+    ("receiver", "words"),
+    [
+        ({"kind": "webhook"}, "needs url or url_file"),
+        ({"kind": "slack", "channel": "C1"}, "needs token_file and channel"),
+        ({"kind": "pagerduty"}, "needs token_file"),
+        ({"kind": "apprise"}, "needs url or url_file"),
+        ({"kind": "telegraph"}, "pagerduty"),
+    ],
+)
+def test_a_receiver_that_is_not_complete_is_refused_at_loading(receiver: Any, words: str, tmp_path: Path) -> None:
+    config = tmp_path / "remediator.yaml"
+    config.write_text(json.dumps({"receivers": [{"name": "x", **receiver}]}))
+    with pytest.raises(ConfigurationError) as raised:
+        settings.load(config)
+    assert words in str(raised.value)

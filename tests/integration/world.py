@@ -36,13 +36,18 @@ class Told:
 
     def __init__(self) -> None:
         self.messages: list[Mapping[str, Any]] = []
+        self.closed: list[Mapping[str, Any]] = []
         self.failing = 0
 
-    async def notify(self, message: Mapping[str, Any]) -> None:
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
         if self.failing:
             self.failing -= 1
             raise OSError("refused")
-        self.messages.append(message)
+        if not message.get("closed"):
+            self.messages.append(message)
+        else:
+            self.closed.append(message)
+        return ""
 
 
 def rules(*rule: str, scope: str = "shop") -> RuleSet:

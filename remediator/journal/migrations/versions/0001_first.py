@@ -125,9 +125,11 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("delivered_at", Instant(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("ref", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("outbox_due", "outbox", ["due_at"], unique=False)
+    op.create_index("outbox_remediation", "outbox", ["remediation"], unique=False)
     op.create_table(
         "pause",
         sa.Column("scope", sa.String(length=300), nullable=False),
@@ -157,6 +159,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("live", sa.Boolean(), nullable=False),
         sa.Column("acted", sa.Boolean(), nullable=False),
+        sa.Column("told", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.String(length=40), nullable=True),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("rung", sa.Integer(), nullable=False),
@@ -174,6 +177,8 @@ def upgrade() -> None:
         sa.Column("lease_until", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+    told = sa.text("told")
+    op.create_index("remediation_told", "remediation", ["told"], sqlite_where=told, postgresql_where=told)
     op.create_index("remediation_born", "remediation", ["born_at"], unique=False)
     op.create_index(
         "remediation_live",

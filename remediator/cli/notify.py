@@ -1,0 +1,63 @@
+"""notify."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..settings import ReceiverSettings
+
+
+@click.group()
+def notify() -> None:
+    """Receivers of messages."""
+
+
+@notify.command()
+@click.argument("receivers", nargs=-1)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True, help="Settings file.")
+def test(receivers: tuple[str, ...], config: Path) -> None:
+    """Send a test message to each of the settings' RECEIVERS (default: all), and say what came of it. Exit code 1 where one failed."""
+    from .. import settings, telemetry
+    from ..errors import ConfigurationError
+
+    loaded = settings.load(config)
+    telemetry.configure_log("error")
+    known = {item.name: item for item in loaded.receivers}
+    unknown = [name for name in receivers if name not in known]
+    if unknown:
+        raise ConfigurationError(f"cannot test {', '.join(unknown)}: the settings have {', '.join(sorted(known))}")
+    chosen = [known[name] for name in receivers] or list(known.values())
+    if not all(asyncio.run(_test(chosen))):
+        raise SystemExit(1)
+
+
+async def _test(chosen: "list[ReceiverSettings]") -> list[bool]:
+    return list(await asyncio.gather(*(_one(item) for item in chosen)))
+
+
+async def _one(item: "ReceiverSettings") -> bool:
+    """Opens something with a first message and closes it with a second, as a remediation does."""
+    import aiohttp
+
+    from ..notify import make
+
+    message = {
+        "id": "test/1", "remediation": "r-test", "rule": "a-test", "target": "Deployment/shop/web", "state": "failed",
+        "reason": "", "why": "a test message: somebody ran `remediator notify test`", "show": "",
+    }  # fmt: skip
+    try:
+        receiver = make(item)
+        ref = await receiver.notify(message)
+        await receiver.notify({**message, "id": "test/2", "closed": True, "why": "the test is over"}, ref)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        text = str(error) or "no answer in time"
+        click.echo(f"{item.name:<20} {item.kind:<10} FAILED: {text}; check its URL, token and channel")
+        return False
+    click.echo(f"{item.name:<20} {item.kind:<10} delivered: a test message, and its end")
+    return True
+
+
+COMMANDS = [notify]

@@ -1,0 +1,53 @@
+"""The outbox: what people are told, in order, until it is delivered or given up."""
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from .tables import outbox
+
+
+def dumps(value: Any) -> str:
+    """JSON for a column."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
+    """Puts a message in the outbox."""
+    c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now))
+
+
+def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
+
+    One waits while an earlier one to the same receiver about the same remediation is not delivered: threads have an order.
+    """
+    earlier, before = outbox.alias(), outbox.alias()
+    same = sa.and_(earlier.c.remediation == outbox.c.remediation, earlier.c.receiver == outbox.c.receiver)
+    waiting = sa.exists().where(same, earlier.c.id < outbox.c.id, earlier.c.delivered_at.is_(None), earlier.c.due_at.is_not(None))
+    ref = (
+        sa.select(before.c.ref)
+        .where(before.c.remediation == outbox.c.remediation, before.c.receiver == outbox.c.receiver, before.c.ref != "")
+        .order_by(before.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    whose = outbox.c.receiver == receiver if receiver is not None else outbox.c.receiver.not_in(but_not)
+    query = (
+        sa.select(outbox.c.id, outbox.c.remediation, outbox.c.receiver, outbox.c.body, outbox.c.tries, ref.label("ref"))
+        .where(outbox.c.due_at <= now, outbox.c.delivered_at.is_(None), whose, ~waiting)
+        .order_by(outbox.c.due_at)
+        .limit(limit)
+    )
+    return [row._asdict() | {"body": orjson.loads(row.body)} for row in c.execute(query)]
+
+
+def delivered(c: Connection, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str) -> None:
+    """A delivery's end: done, or tried again at a time, or given up (no time)."""
+    values: dict[str, Any] = {"tries": outbox.c.tries + 1, "error": error, "due_at": again_at, "ref": ref}
+    if error is None:
+        values["delivered_at"] = now
+    c.execute(sa.update(outbox).where(outbox.c.id == message).values(**values))

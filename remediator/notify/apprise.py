@@ -1,0 +1,36 @@
+"""Everything else, by Apprise: mail, Teams, Discord, Telegram, ntfy, Matrix and a hundred more, by a URL each."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import apprise
+
+from ..errors import ConfigurationError
+from .words import details, severity, title
+
+TIMEOUT = 20.0
+KINDS = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING, "info": apprise.NotifyType.SUCCESS}
+
+
+class AppriseReceiver:
+    """One Apprise URL."""
+
+    kind = "apprise"
+
+    def __init__(self, url: str) -> None:
+        self._apprise = apprise.Apprise()
+        if not self._apprise.add(url):
+            raise ConfigurationError(
+                "cannot use a receiver of kind apprise: its URL is none that Apprise knows (apprise --details)"
+            )
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        """Raises: OSError where it was not taken, TimeoutError."""
+        async with asyncio.timeout(TIMEOUT):
+            taken = await self._apprise.async_notify(
+                title=title(message), body="\n".join(details(message)), notify_type=KINDS[severity(message)]
+            )
+        if not taken:
+            raise OSError("the service behind the Apprise URL did not take it")
+        return ""

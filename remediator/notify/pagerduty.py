@@ -1,0 +1,40 @@
+"""PagerDuty's Events API v2: one incident per remediation, which resolves itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from .webhook import post
+from .words import details, severity, title
+
+API = "https://events.pagerduty.com/v2/enqueue"
+
+
+class PagerDutyReceiver:
+    """Triggers an incident, adds to it, and resolves it once the alerts have resolved; `dedup_key` is the remediation."""
+
+    kind = "pagerduty"
+
+    def __init__(self, routing_key: str, url: str = "") -> None:
+        self._routing_key, self._url = routing_key, url or API
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        """Raises: aiohttp.ClientError, TimeoutError."""
+        event: dict[str, Any] = {
+            "routing_key": self._routing_key,
+            "event_action": "resolve" if message.get("closed") else "trigger",
+            "dedup_key": f"remediator/{message['remediation']}",
+        }
+        if not message.get("closed"):
+            event["payload"] = {
+                "summary": f"{title(message)}: {details(message)[0]}"[:1024],
+                "source": "remediator",
+                "severity": severity(message),
+                "component": str(message["target"]),
+                "group": str(message["rule"]),
+                "class": str(message.get("reason") or message["state"]),
+                "custom_details": dict(message),
+            }
+        await post(self._url, orjson.dumps(event, default=str), {})
+        return ""

@@ -1,0 +1,48 @@
+"""Slack: one thread per remediation. Its first message always shows the present state; what happened stands below it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from .words import details, severity, title
+
+TIMEOUT = 10
+MARKS = {"critical": ":red_circle:", "warning": ":large_orange_circle:", "info": ":large_green_circle:"}
+API = "https://slack.com/api/"
+
+
+class SlackReceiver:
+    """Posts as a bot (scope chat:write) into a channel, by its id."""
+
+    kind = "slack"
+
+    def __init__(self, token: str, channel: str, url: str = "") -> None:
+        self._client = AsyncWebClient(token, base_url=url or API, timeout=TIMEOUT)
+        self._channel = channel
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        """Opens the remediation's thread, or writes into it and brings its first message up to date. Raises: OSError."""
+        head = f"{MARKS[severity(message)]} *{_plain(title(message))}*"
+        body = "\n".join(_plain(line) for line in details(message))
+        try:
+            if not ref:
+                answer = await self._client.chat_postMessage(channel=self._channel, text=f"{head}\n{body}", unfurl_links=False)
+                return f"{answer['channel']}/{answer['ts']}"
+            channel, _, thread = ref.partition("/")
+            await self._client.chat_postMessage(channel=channel, thread_ts=thread, text=f"{head}\n{body}", unfurl_links=False)
+            await self._client.chat_update(channel=channel, ts=thread, text=f"{head}\n{body}")
+        except SlackClientError as error:
+            raise OSError(f"Slack refused it: {_why(error)}") from None
+        return ref
+
+
+def _why(error: SlackClientError) -> str:
+    answer = getattr(error, "response", None)
+    return str(answer["error"]) if answer is not None and answer.get("error") else type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing is a link, a mention or markup: labels are untrusted."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

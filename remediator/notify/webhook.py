@@ -1,0 +1,50 @@
+"""A POST of JSON, signed where a secret is given."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import orjson
+
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+async def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """POSTs JSON. Raises: aiohttp.ClientError for anything but 2xx, TimeoutError."""
+    async with (
+        aiohttp.ClientSession(timeout=TIMEOUT, headers={"Content-Type": "application/json", **headers}) as session,
+        session.post(url, data=body, allow_redirects=False) as answer,
+    ):
+        if not 200 <= answer.status < 300:
+            raise aiohttp.ClientError(f"the receiver answered {answer.status}")
+
+
+class WebhookReceiver:
+    """POSTs JSON; anything but 2xx is a failure and is tried again.
+
+    With a secret it is signed as standardwebhooks.com says: `webhook-id` (the same when it is delivered again),
+    `webhook-timestamp`, `webhook-signature`.
+    """
+
+    kind = "webhook"
+
+    def __init__(self, url: str, token: str = "", secret: str = "") -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._secret = secret
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        """Raises: aiohttp.ClientError, TimeoutError."""
+        body = orjson.dumps(message, default=str)
+        await post(self._url, body, {**self._headers, **self._signed(str(message.get("id", "")), body)})
+        return ""
+
+    def _signed(self, ident: str, body: bytes) -> dict[str, str]:
+        if not self._secret:
+            return {}
+        from standardwebhooks import Webhook
+
+        now = datetime.now(UTC)  # noqa: TID251 - a signature's time is the wall clock's
+        signature = Webhook(self._secret.encode()).sign(ident, now, body.decode())
+        return {"webhook-id": ident, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}

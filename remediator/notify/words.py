@@ -1,0 +1,30 @@
+"""A message in words: its title, and what a person wants to know next."""
+
+from collections.abc import Mapping
+from typing import Any
+
+GOOD = {"succeeded", "observed"}
+BAD = {"failed", "ineffective", "unknown", "blocked", "expired"}
+
+
+def title(message: Mapping[str, Any]) -> str:
+    """One line."""
+    if message.get("closed"):
+        return f"Resolved: {message['rule']} on {message['target']}"
+    return f"{str(message['state']).replace('_', ' ').capitalize()}: {message['rule']} on {message['target']}"
+
+
+def details(message: Mapping[str, Any]) -> list[str]:
+    """Why, the plan, and the commands to go on with."""
+    reason = f"{message['reason']}: " if message.get("reason") else ""
+    lines = [f"{reason}{message.get('why') or ''}".strip()]
+    lines += [f"plan: {message['plan']}"] if message.get("plan") else []
+    lines += [str(message[key]) for key in ("approve", "show") if message.get(key)]
+    return [line for line in lines if line]
+
+
+def severity(message: Mapping[str, Any]) -> str:
+    """critical, warning or info: how bad it is that people read this."""
+    if message.get("closed") or message["state"] in GOOD:
+        return "info"
+    return "critical" if message["state"] in BAD else "warning"
