@@ -18,6 +18,7 @@ from .model.remediation import LIVE, TRANSITIONS
 from .model.usage import Rate
 from .model.verdict import REASONS
 from .rules.loader import load
+from .rules.ruleset import RuleSet
 from .rules.schema import RuleFile
 from .settings import Settings
 from .telemetry import METRICS
@@ -36,11 +37,10 @@ def schema(_paths: Sequence[Path]) -> str:
     return json.dumps(RuleFile.model_json_schema(by_alias=True, mode="serialization"), indent=2) + "\n"
 
 
-def rbac(paths: Sequence[Path]) -> str:
-    """A ClusterRole with what the rules' actions need (every action's, where no rules are given); rules that only observe need no writes."""
+def needs(loaded: RuleSet | None) -> list[Need]:
+    """What RBAC the rules need (every action's, where none are given); rules that only observe need no writes."""
     used = seen = set(ACTIONS)
-    if paths:
-        loaded = load(paths)
+    if loaded is not None:
         modes = {name: override.mode for override in loaded.overrides for name in override.rules if override.mode}
         acting = [s.rule for s in loaded.sources if modes.get(s.rule.name, s.rule.mode) != "observe"]
         used = {step.action for rule in acting for step in rule.steps}
@@ -48,7 +48,15 @@ def rbac(paths: Sequence[Path]) -> str:
     needed: dict[tuple[str, str], set[str]] = {}
     for group, resource, verbs in [*ALWAYS, *_sights(used | seen), *_acts(used)]:
         needed.setdefault((group, resource), set()).update(verbs)
-    rules_ = [{"apiGroups": [g], "resources": [r], "verbs": sorted(verbs)} for (g, r), verbs in sorted(needed.items())]
+    return [(group, resource, tuple(sorted(verbs))) for (group, resource), verbs in sorted(needed.items())]
+
+
+def rbac(paths: Sequence[Path]) -> str:
+    """A ClusterRole with what the rules' actions need."""
+    rules_ = [
+        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+        for group, resource, verbs in needs(load(paths) if paths else None)
+    ]
     role: dict[str, Any] = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",

@@ -162,6 +162,19 @@ class KubernetesCluster:
         path = f"/api/v1/namespaces/{quote(target.namespace or 'default')}/events"
         await self._ask("POST", path, "create events", body=event)
 
+    async def may(self, group: str, resource: str, verb: str, namespace: str) -> bool:
+        """Whether RBAC lets us: a SelfSubjectAccessReview. Raises: ClusterError."""
+        plain, _, below = resource.partition("/")
+        attributes = {"group": group, "resource": plain, "subresource": below, "verb": verb, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = await self._ask("POST", path, "create selfsubjectaccessreviews", body=review)
+        return bool((answer.get("status") or {}).get("allowed"))
+
     async def ready(self) -> str | None:
         try:
             await self._ask("GET", "/version", "get /version")

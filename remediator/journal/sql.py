@@ -122,6 +122,23 @@ class SqlJournal:
 
         migrate.upgrade(self._engine, version)
 
+    async def probe(self) -> str:
+        """What stands there, without changing it. Raises: ConfigurationError, JournalLocked, JournalUnavailable."""
+        path = self._engine.url.database if self.sqlite else None
+        if self.sqlite and path and path != ":memory:" and not Path(path).exists():
+            folder = Path(path).resolve().parent
+            if not os.access(folder, os.W_OK):
+                raise ConfigurationError(f"cannot create the journal {path}: {folder} is missing, or cannot be written")
+            return "not there yet; it is made at the first start"
+        self._take_lock()
+        found = await self._read(lambda c: "alembic_version" in sa.inspect(c).get_table_names())
+        version = (
+            await self._read(lambda c: c.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()) if found else None
+        )
+        return (
+            f"schema {version}" if version == HEAD else f"schema {version or 'none yet'}; it is migrated to {HEAD} at the start"
+        )
+
     async def close(self) -> None:
         """Waits for what runs, then lets go."""
         for threads in (self._readers, self._threads):

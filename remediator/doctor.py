@@ -1,0 +1,250 @@
+"""Whether everything that the settings name can be reached and may be used; each line says what to do where not."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from . import generate, notify
+from .app import check_receivers
+from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
+from .journal.sql import SqlJournal
+from .model.facts import Unknown
+from .prometheus import PrometheusApi
+from .rules import loader
+from .rules.ruleset import RuleSet
+from .settings import Settings, Source
+from .web.access import refuses_to_listen
+
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+PLAIN = re.compile(r"[a-z0-9-]+")
+PROBE = "RemediatorDoctor"
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: ok, warn or fail, of what, what was found, and what to do about it."""
+
+    state: str
+    what: str
+    found: str
+    advice: str = ""
+
+    def render(self) -> str:
+        """For a terminal."""
+        return f"{self.state:<4}  {self.what:<14}  {self.found}" + (f"\n      {'':<14}  -> {self.advice}" if self.advice else "")
+
+
+async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterator[Finding]:
+    """Everything, one after the other."""
+    rules: RuleSet | None = None
+    try:
+        rules = loader.load([Path(path) for path in settings.rules])
+        check_receivers(settings, rules)
+        acting = sum(source.rule.mode != "observe" for source in rules.sources)
+        yield Finding("ok", "rules", f"{len(rules.sources)} rules, {acting} of them may act")
+    except loader.RuleErrors as error:
+        yield Finding("fail", "rules", str(error), f"remediator check {' '.join(settings.rules)}")
+    except RemediatorError as error:
+        yield Finding("fail", "rules", str(error), "add the receiver, or name another in the rule")
+    refused = refuses_to_listen(settings)
+    yield (
+        Finding("fail", "web", refused, "remediator init writes credentials")
+        if refused
+        else Finding("ok", "web", f"listens on {settings.web.listen}")
+    )
+    yield await _journal(settings)
+    for item in settings.receivers:
+        yield _receiver(item)
+    async for finding in _cluster(settings, rules):
+        yield finding
+    yield await _prometheus(settings, rules)
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        for source in settings.sources:
+            yield await _alertmanager(session, source)
+        if not settings.sources:
+            yield Finding("warn", "sources", "none: only this machine may post alerts", "add one under `sources`")
+        async for finding in _daemon(session, settings, url, test_alert):
+            yield finding
+
+
+async def _journal(settings: Settings) -> Finding:
+    journal = SqlJournal(settings.journal_url)
+    try:
+        return Finding("ok", "journal", await journal.probe())
+    except JournalLocked:
+        return Finding("ok", "journal", "held by a daemon that runs")
+    except (RemediatorError, JournalError) as error:
+        return Finding("fail", "journal", str(error), "check `journal`, the folder's rights, or that the database runs")
+    finally:
+        await journal.close()
+
+
+def _receiver(item: Any) -> Finding:
+    try:
+        notify.make(item)
+    except RemediatorError as error:
+        return Finding("fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`")
+    return Finding("ok", "receiver", f"{item.name} ({item.kind}); `remediator notify test` sends it something")
+
+
+async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[Finding]:
+    if settings.cluster.kind == "sandbox":
+        yield Finding("warn", "cluster", "the in-memory sandbox: nothing real is acted upon")
+        return
+    from .cluster.kubernetes import connect
+
+    try:
+        cluster = await connect(settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps)
+    except RemediatorError as error:
+        yield Finding("fail", "cluster", str(error), "check `cluster.kubeconfig` and `cluster.context`")
+        return
+    try:
+        why = await cluster.ready()
+        if why is not None:
+            yield Finding("fail", "cluster", why, "check the address, the network, and the credential in the kubeconfig")
+            return
+        yield Finding("ok", "cluster", "the API server answers")
+        denied = await _denied(cluster, rules)
+        paths = " ".join(f"--rules {path}" for path in settings.rules)
+        advice = f"remediator generate rbac {paths} | kubectl apply -f -"
+        for text in denied:
+            yield Finding("fail", "rbac", f"may not {text}", advice)
+        if not denied:
+            yield Finding("ok", "rbac", "everything that the rules need is allowed")
+    except ClusterError as error:
+        yield Finding("fail", "rbac", str(error), "the API server must answer SelfSubjectAccessReviews")
+    finally:
+        await cluster.close()
+
+
+async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
+    """What is not allowed: everywhere, or where the rules' scopes name namespaces plainly, there."""
+    scopes = {name for source in rules.sources for name in source.group.scope.namespaces} if rules else set()
+    where = sorted(scopes) if scopes and all(PLAIN.fullmatch(name) for name in scopes) else [""]
+
+    async def missing(group: str, resource: str, verb: str) -> str | None:
+        places = [""] if resource in ("namespaces", "nodes") else where
+        if places != [""] and await cluster.may(group, resource, verb, ""):
+            return None
+        lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
+        place = f" in {', '.join(lacking)}" if lacking != [""] else ""
+        return f"{verb} {resource}{f'.{group}' if group else ''}{place}" if lacking else None
+
+    asked = [missing(group, resource, verb) for group, resource, verbs in generate.needs(rules) for verb in verbs]
+    return [text for text in await asyncio.gather(*asked) if text]
+
+
+async def _prometheus(settings: Settings, rules: RuleSet | None) -> Finding:
+    if not settings.prometheus:
+        return Finding("warn", "prometheus", "none configured", "set `prometheus`: `when` queries hold for ever without it")
+    port = PrometheusApi(settings.prometheus)
+    try:
+        answer = await port.holds("vector(1)")
+        if isinstance(answer, Unknown):
+            return Finding(
+                "fail",
+                "prometheus",
+                f"{settings.prometheus}: {answer.why}",
+                "check the URL, and that it can be reached from here",
+            )
+        return Finding("ok", "prometheus", f"{settings.prometheus} answers queries")
+    finally:
+        port.close()
+
+
+async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Finding:
+    what = f"alertmanager {source.name}" if source.name != "alertmanager" else "alertmanager"
+    if not source.alertmanager:
+        return Finding(
+            "fail", what, "no URL", "set `alertmanager` of the source: no alert can be confirmed without it, and nothing acts"
+        )
+    try:
+        async with session.get(f"{source.alertmanager.rstrip('/')}/api/v2/status") as answer:
+            answer.raise_for_status()
+            status = await answer.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return Finding(
+            "fail", what, f"{source.alertmanager}: {type(error).__name__}", "check the URL, and that it can be reached from here"
+        )
+    version = (status.get("versionInfo") or {}).get("version", "?")
+    text = (status.get("config") or {}).get("original", "")
+    if "webhook_configs" not in text:  # their URLs are hidden
+        return Finding(
+            "warn",
+            what,
+            f"version {version} answers; it has no webhook receiver",
+            "remediator init writes the routes to merge",
+        )
+    return Finding("ok", what, f"version {version} answers, and has a webhook receiver")
+
+
+async def _daemon(session: aiohttp.ClientSession, settings: Settings, url: str, test_alert: bool) -> AsyncIterator[Finding]:
+    base = (url or f"http{'s' if settings.web.tls_cert else ''}://{settings.web.listen.replace('0.0.0.0', '127.0.0.1')}").rstrip(
+        "/"
+    )
+    try:
+        async with session.get(f"{base}/readyz") as answer:
+            text, status = (await answer.text()).strip(), answer.status
+    except (aiohttp.ClientError, TimeoutError) as error:
+        yield Finding(
+            "warn", "daemon", f"{base}: {type(error).__name__}", "start it with `remediator serve`, or name it with --url"
+        )
+        return
+    if status != 200:
+        yield Finding("fail", "daemon", f"{base} is not ready: {text}", "its log says more")
+        return
+    yield Finding("ok", "daemon", f"{base} is ready")
+    if not test_alert:
+        yield Finding(
+            "warn",
+            "test alert",
+            "not sent",
+            "--test-alert sends one through Alertmanager (severity none; your own routes see it too)",
+        )
+        return
+    for source in settings.sources:
+        if source.alertmanager:
+            yield await _end_to_end(session, settings, source, base)
+
+
+async def _end_to_end(session: aiohttp.ClientSession, settings: Settings, source: Source, base: str) -> Finding:
+    """An alert into Alertmanager, out of it by its webhook, and into the journal; then it is ended."""
+    mark = secrets.token_hex(6)
+    token = next((o.token_file.get_secret_value() for o in settings.operators if o.token_file), "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    started = asyncio.get_running_loop().time()
+    try:
+        await _put_alert(session, source, mark, timedelta(minutes=5))
+        while asyncio.get_running_loop().time() - started < PATIENCE:
+            async with session.get(f"{base}/api/v1/episodes", headers=headers) as answer:
+                answer.raise_for_status()
+                seen = any(row["labels"].get("probe") == mark for row in await answer.json())
+            if seen:
+                took = asyncio.get_running_loop().time() - started
+                return Finding("ok", "test alert", f"from Alertmanager ({source.name}) to the journal in {took:.1f} s")
+            await asyncio.sleep(0.5)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return Finding(
+            "fail", "test alert", f"{type(error).__name__}: {error}", "check the operator's token and Alertmanager's URL"
+        )
+    finally:
+        await _put_alert(session, source, mark, timedelta())
+    advice = "check Alertmanager's route and its log: remediator init writes the routes to merge"
+    return Finding("fail", "test alert", f"Alertmanager took it, and it did not come within {PATIENCE:.0f} s", advice)
+
+
+async def _put_alert(session: aiohttp.ClientSession, source: Source, mark: str, lasts: timedelta) -> None:
+    now = datetime.now(UTC)  # noqa: TID251 - an alert's own time is the wall clock's
+    labels = {"alertname": PROBE, "severity": "none", "probe": mark}
+    notes = {"summary": "A test by `remediator doctor`; nothing is wrong."}
+    alert = {"labels": labels, "annotations": notes, "startsAt": now.isoformat(), "endsAt": (now + lasts).isoformat()}
+    async with session.post(f"{source.alertmanager.rstrip('/')}/api/v2/alerts", json=[alert]) as answer:
+        answer.raise_for_status()

@@ -1,0 +1,71 @@
+"""`remediator doctor` against real parts: all well, a right that lacks, and everything down."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from remediator.generate import PAGES
+from tests.e2e.stack import Stack
+
+
+def doctor(folder: Path, *arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "remediator", "doctor", "--config", str(folder / "remediator.yaml"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_all_is_well_to_the_end_of_a_test_alert_s_way(stack: Stack) -> None:
+    stack.start_prometheus()
+    code, shown = doctor(stack.folder, "--test-alert")
+    assert code == 0, shown
+    for line in (
+        "ok    rules           6 rules, 6 of them may act", "ok    journal         held by a daemon that runs",
+        "ok    cluster         the API server answers", "ok    rbac            everything that the rules need is allowed",
+        "ok    prometheus", "ok    alertmanager am", "and has a webhook receiver", "is ready", "from Alertmanager (am) to the journal in",
+    ):  # fmt: skip
+        assert line in shown, shown
+
+
+def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: str) -> None:
+    stack.plane.namespace(namespace)
+    role = yaml.safe_load(PAGES["rbac"]((stack.folder / "rules",)))
+    role["rules"] = [rule for rule in role["rules"] if rule["resources"] != ["deployments/scale"]]
+    token = stack.plane.service_account(namespace, "doctor", role)
+    stack.plane.write_kubeconfig(stack.folder / "limited", stack.plane.url, token)
+    stack.configure(cluster={"kubeconfig": str(stack.folder / "limited")})
+    code, shown = doctor(stack.folder)
+    assert code == 1
+    lacking = [line for line in shown.splitlines() if line.startswith("fail  rbac")]
+    assert sorted(line.split("may not ")[1] for line in lacking) == ["get deployments/scale.apps", "patch deployments/scale.apps"]
+    assert "remediator generate rbac --rules" in shown
+    assert "--test-alert sends one" in shown
+
+
+def test_everything_down_is_told_line_by_line(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    (tmp_path / "rules.yaml").write_text("version: 2\n")
+    (tmp_path / "token").write_text("t")
+    kubeconfig = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:9"}}], "users": [{"name": "x", "user": {"token": "t"}}],
+    }  # fmt: skip
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+    settings = {
+        "rules": [str(tmp_path / "rules.yaml")],
+        "journal": f"sqlite:///{tmp_path}/no/such/folder/journal.db",
+        "sources": [{"name": "am", "token_file": str(tmp_path / "token"), "alertmanager": nowhere}],
+        "cluster": {"kubeconfig": str(tmp_path / "kubeconfig")},
+        "prometheus": nowhere,
+        "receivers": [{"name": "log"}, {"name": "odd", "kind": "apprise", "url": "nonsense://"}],
+        "web": {"listen": "127.0.0.1:9"},
+    }
+    (tmp_path / "remediator.yaml").write_text(yaml.safe_dump(settings))
+    code, shown = doctor(tmp_path)
+    assert code == 1
+    for what in ("rules", "journal", "receiver", "cluster", "prometheus", "alertmanager am"):
+        assert f"fail  {what}" in shown, shown
+    assert "warn  daemon" in shown
+    assert shown.count("->") >= 7
+    assert "Traceback" not in shown

@@ -1,0 +1,3 @@
+module remediator.invalid/tools/containerd
+
+go 1.26.0
