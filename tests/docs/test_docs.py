@@ -2,14 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from remediator.actions import ACTIONS
+from remediator.cli import main
 from remediator.generate import PAGES
 from remediator.located import load_text
 from remediator.rules.loader import build
+from remediator.settings import ReceiverSettings
 
 ROOT = Path(__file__).parents[2]
 FILES = {"schema": "rules.schema.json", "rbac": "rbac.yaml"}
@@ -33,9 +36,45 @@ def test_every_promise_names_a_test_that_exists() -> None:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
-def test_the_readme_s_rule_loads() -> None:
-    for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
-        assert build([load_text(block, "README.md")]).sources
+@pytest.mark.parametrize("path", ["README.md", "docs/rules.md"])
+def test_the_rules_shown_load(path: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / path).read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        assert build([load_text(block, path)]).sources
+
+
+PAGES_SHOWN = ["README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/rules.md"]
+
+
+@pytest.mark.parametrize("path", PAGES_SHOWN)
+def test_every_command_option_and_link_shown_exists(path: str) -> None:
+    text = (ROOT / path).read_text()
+    for command, rest in re.findall(r"remediator ((?:notify )?[a-z]+)((?: [^`\n|#]*)?)", "\n".join(_code(text))):
+        group: Any = main
+        for word in command.split():
+            assert word in group.commands, f"{path}: remediator {command}"
+            group = group.commands[word]
+        known = {option for parameter in group.params for option in parameter.opts}
+        assert set(re.findall(r"(--[a-z-]+)", rest)) <= known, f"{path}: remediator {command}{rest}"
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert ((ROOT / path).parent / link).exists(), f"{path}: {link}"
+
+
+def _code(text: str) -> list[str]:
+    """Indented lines and `code` of a page, of the tool itself."""
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    return [line for line in [*lines, *re.findall(r"`([^`\n]+)`", text)] if re.match(r"(\.venv/bin/)?remediator ", line)]
+
+
+def test_every_receiver_shown_is_a_receiver(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "getting-started.md").read_text()
+    for line in re.findall(r"- (\{name: .*?kind: .*?\})", text):
+        given = yaml.safe_load(line)
+        for key in [key for key in given if key.endswith("_file")]:
+            (tmp_path / key).write_text("x")
+            given[key] = str(tmp_path / key)
+        assert ReceiverSettings.model_validate(given)
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

@@ -90,14 +90,26 @@ def stored(stack: Stack) -> int:
     return int(sum(counts["episodes"].values()))
 
 
-def test_of_2000_alerts_a_webhook_none_is_lost_by_a_kill(stack: Stack, namespace: str) -> None:
-    accepted = 0
-    for number in range(10):
+def peak_memory(stack: Stack) -> int:
+    """The most that the daemon has had resident, in MB."""
+    assert stack.daemon is not None
+    status = Path(f"/proc/{stack.daemon.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) // 1024
+
+
+def test_of_100_000_alerts_in_a_burst_none_is_lost_by_two_kills_and_memory_is_bounded(stack: Stack, namespace: str) -> None:
+    accepted, idle, peaks = 0, peak_memory(stack), []
+    for number in range(50):
         accepted += 2000 * (deliver(stack, webhook(number * 2000, 2000, namespace)) == 200)
-    stack.kill_daemon()
-    stack.start_daemon()
-    assert accepted == 20_000
-    assert until(lambda: stored(stack) == accepted, "every accepted alert", 120)
+        if number in (24, 49):
+            peaks.append(peak_memory(stack))
+            stack.kill_daemon()
+            stack.start_daemon()
+    assert accepted == 100_000
+    assert until(lambda: stored(stack) == accepted, "every accepted alert", 150)
+    peaks.append(peak_memory(stack))
+    print(f"accepted {accepted}, all there; resident at most {max(peaks)} MB, {idle} MB idle")
+    assert max(peaks) < 2 * idle
 
 
 @pytest.fixture
