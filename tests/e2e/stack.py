@@ -101,7 +101,8 @@ class Exporter:
                 suspected = (namespace, name) in self.suspected
                 lines.append(f'test_suspected{{namespace="{namespace}",pod="{name}"}} {int(suspected)}')
                 labels = f'namespace="{namespace}",pod="{name}",container="app",uid="{pod["metadata"]["uid"]}"'
-                waiting = any(s.get("state", {}).get("waiting") for s in pod.get("status", {}).get("containerStatuses", []))
+                states = [s.get("state", {}).get("waiting") or {} for s in pod.get("status", {}).get("containerStatuses", [])]
+                waiting = any(state.get("reason") == "CrashLoopBackOff" for state in states)
                 lines.append(f"test_crash_looping{{{labels}}} {int(waiting)}")
                 leaks = pod["metadata"]["uid"] in self.leaking.get((namespace, app), set())
                 lines.append(f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}} {int(leaks)}')

@@ -140,7 +140,7 @@ class ControlPlane:
              "--cert-dir", str(folder / "certs"), "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC",
              "--service-account-key-file", str(folder / "sa.key"), "--service-account-signing-key-file", str(folder / "sa.key"),
              "--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16",
-             "--audit-log-path", str(self.audit), "--audit-policy-file", str(folder / "audit.yaml"), "--allow-privileged",
+             "--audit-log-path", str(self.audit), "--audit-policy-file", str(folder / "audit.yaml"), "--allow-privileged", "--kubelet-preferred-address-types", "InternalIP",
              "--disable-admission-plugins", "ServiceAccount"],
         )  # fmt: skip
         until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, "the API server's port", 90)
