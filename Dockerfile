@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
 # docker build -t remediator . ; a wheel is built, then installed into a slim image that runs as uid 1001.
-FROM python:3.13-slim AS build
+FROM python:3.11-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md constraints.txt ./
 COPY remediator remediator
 RUN pip install --no-cache-dir --prefix=/install --constraint constraints.txt .
 
-FROM python:3.13-slim
+FROM python:3.11-slim
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title=remediator org.opencontainers.image.revision=$REVISION
 ENV REMEDIATOR_REVISION=$REVISION PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -301,7 +302,9 @@ class ControlPlane:
 
     def writes(self, namespace: str) -> list[tuple[str, str, int]]:
         """(verb, resource, status) of every write by remediator in a namespace but its Events, from the audit log."""
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines() if '"remediator/' in line]
+        lines = [
+            json.loads(line) for line in self.audit.read_text().splitlines() if '"remediator/' in line and '"objectRef"' in line
+        ]
         return [
             (line["verb"], "/".join(filter(None, (line["objectRef"]["resource"], line["objectRef"].get("subresource")))), line["responseStatus"]["code"])
             for line in lines
@@ -355,10 +358,13 @@ class AlertmanagerServer:
 
 
 class PostgreSQL:
-    """A server of its own on a Unix socket folder and a free port."""
+    """A server of its own on a Unix socket folder and a free port.
+
+    Its data is not in pytest's folder: another pytest that starts closes that to all but its owner, who is not PostgreSQL's.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+        self.port, self.own = free_port(), Path(tempfile.mkdtemp(prefix="remediator-postgresql-"))
         self.processes = Processes(folder)
 
     def start(self) -> None:
@@ -366,15 +372,13 @@ class PostgreSQL:
         if not found:
             missing("PostgreSQL")
         bin_ = found[-1].resolve().parent
-        data = self.folder / "data"
+        data = self.own / "data"
         user = None
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             import pwd
 
             user = pwd.getpwnam("nobody").pw_uid
-            for parent in (self.folder, *self.folder.parents):
-                if str(parent).startswith(("/tmp/", "/var/tmp/")):
-                    parent.chmod(0o755)
+            self.own.chmod(0o755)
             data.mkdir()
             os.chown(data, user, user)
         subprocess.run(
@@ -411,3 +415,4 @@ class PostgreSQL:
 
     def stop(self) -> None:
         self.processes.stop()
+        shutil.rmtree(self.own, ignore_errors=True)
