@@ -28,12 +28,22 @@ def target(expr: str, legend: str, ref: str = "A") -> dict[str, Any]:
 def panel(kind: str, title: str, text: str, unit: str, *queries: tuple[str, str], **more: Any) -> dict[str, Any]:
     """One panel, placed later."""
     steps = more.pop("steps", [{"color": "green", "value": None}])
+    counted = all("increase(" in expr for expr, _ in queries)  # events are bars, what has not happened is not listed
+    if kind == "timeseries" and counted:
+        queries = tuple((f"{expr} > 0", legend) for expr, legend in queries)
     defaults: dict[str, Any] = {
         "unit": unit,
         "thresholds": {"mode": "absolute", "steps": steps},
         "color": {"mode": "thresholds" if kind == "stat" else "palette-classic"},
         "mappings": more.pop("mappings", []),
-        "custom": {"fillOpacity": 10, "lineWidth": 1, "showPoints": "never", "stacking": {"mode": "none", "group": "A"}}
+        **({"min": 0} if kind == "timeseries" else {}),
+        "custom": {
+            "drawStyle": "bars" if counted else "line",
+            "fillOpacity": 80 if counted else 10,
+            "lineWidth": 1,
+            "showPoints": "never",
+            "stacking": {"mode": "normal" if counted else "none", "group": "A"},
+        }
         if kind == "timeseries"
         else {},
     }
@@ -97,9 +107,10 @@ def laid_out(rows: list[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any
         out.append({"type": "row", "title": title, "collapsed": False, "id": len(out) + 1, "gridPos": place, "panels": []})
         y, x, height = y + 1, 0, 0
         for made in panels:
-            width, height = made.pop("width"), 4 if made["type"] == "stat" else 8
+            width = made.pop("width")
             if x + width > 24:
                 x, y = 0, y + height
+            height = 4 if made["type"] == "stat" else 8
             out.append({**made, "id": len(out) + 1, "gridPos": {"h": height, "w": width, "x": x, "y": y}})
             x += width
         y += height

@@ -1,12 +1,9 @@
 """Killed, or told to stop, in each state: the same end, exactly one act by the API server's own audit log."""
 
-import uuid
-from pathlib import Path
-
 import pytest
 
 from tests.e2e.stack import Stack
-from tests.real.parts import ControlPlane, PostgreSQL, until
+from tests.real.parts import until
 
 pytestmark = pytest.mark.timeout(300)
 MOMENTS = ["queued", "held", "awaiting_approval", "before the write", "after the write", "verifying"]
@@ -71,21 +68,6 @@ def test_told_to_stop_in_each_state_it_parks_and_acts_exactly_once(stack: Stack,
     assert stack.stop_daemon() == 0
     go_on(stack, namespace, moment)
     ends_well(stack, namespace, moment)
-
-
-def test_killed_on_postgresql_it_acts_exactly_once(
-    control_plane: ControlPlane, postgresql: PostgreSQL, tmp_path: Path, namespace: str
-) -> None:
-    stack = Stack(control_plane, tmp_path, postgresql.database(f"e{uuid.uuid4().hex[:10]}"))
-    try:
-        stack.start_alertmanager()
-        stack.start_daemon()
-        reach(stack, namespace, "after the write")
-        stack.kill_daemon()
-        go_on(stack, namespace, "after the write")
-        ends_well(stack, namespace, "after the write")
-    finally:
-        stack.stop()
 
 
 def test_a_person_who_sets_it_back_before_recovery_wins(stack: Stack, namespace: str) -> None:
