@@ -83,10 +83,12 @@ async def ask(doors: Doors, remediation: str, operator: str, now: datetime) -> s
 
 async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
     remediation, undone = claim.remediation, _undone(claim)
-    if remediation.cancel_by or source is None:
-        reason = Reason.OPERATOR if remediation.cancel_by else Reason.RULE_CHANGED
-        why = remediation.cancel_by or f"rule {remediation.rule} was withdrawn"
-        await slices.finish(doors, claim, Move(Event.CANCEL, now, reason=reason, why=why))
+    if remediation.cancel_by:
+        await slices.finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by))
+        return
+    if source is None:  # nobody says any more where we may act: people are told that it stays
+        why = f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan['summary']}"
+        await slices.finish(doors, claim, Move(Event.BLOCK, now, reason=Reason.RULE_CHANGED, why=why))
         return
     held = now - remediation.born_at
     if held > source.rule.expire:

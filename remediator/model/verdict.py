@@ -132,7 +132,7 @@ REASONS: dict[Reason, str] = {
     Reason.WORSE: "the act made things worse: fewer ready pods or new restarts",
     Reason.DEADLINE: "the time for it ran out",
     Reason.OPERATOR: "a person decided",
-    Reason.RULE_CHANGED: "the rule was changed or withdrawn while the remediation had not begun",
+    Reason.RULE_CHANGED: "the rule was changed or withdrawn while the remediation had not begun, or what it did was to be undone",
 }
 
 

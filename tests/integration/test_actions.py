@@ -73,6 +73,27 @@ async def test_a_count_that_somebody_has_changed_is_theirs(world: World) -> None
     assert world.told.messages == []  # nothing for people to do
 
 
+async def test_what_a_withdrawn_rule_did_stays_and_people_are_told(world: World) -> None:
+    await slow(world)
+    await world.engine.reload(rules(BACK))
+    await world.run(70 * MINUTE, MINUTE)
+    assert replicas(world) == 5
+    assert await world.states() == [("succeeded", None), ("blocked", "rule_changed")]
+    (message,) = world.told.messages
+    assert "what it did stays: scale Deployment/shop/web from 3 to 5 replicas" in message["why"]
+
+
+async def test_a_person_may_cancel_the_way_back(world: World) -> None:
+    await slow(world)
+    await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
+    await world.run(65 * MINUTE, MINUTE)
+    child = (await world.rows())[-1]
+    assert (child["undo_why"], child["state"], child["reason"]) == ("timed", "held", "paused")
+    assert await world.journal.cancel(child["id"], "me", world.clock.now()) is None
+    await world.run(MINUTE)
+    assert (replicas(world), (await world.states())[-1]) == (5, ("cancelled", "operator"))
+
+
 async def test_an_hpa_is_raised_and_lowered(world: World) -> None:
     world.cluster.create_autoscaler("shop", "web", "Deployment", 2, 8)
     await slow(world)

@@ -1,0 +1,53 @@
+"""Label selectors, written as a query parameter and read again."""
+
+from typing import Any
+
+import pytest
+
+from remediator.cluster.objects import scrubbed
+from remediator.cluster.selectors import selector_text, selects
+from remediator.errors import ClusterError
+
+LABELS = {"app": "web", "tier": "front"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "holds"),
+    [
+        ({"matchLabels": {"app": "web"}}, True),
+        ({"matchLabels": {"app": "web", "tier": "back"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api", "web"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api", "db"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
+        ({"matchExpressions": [{"key": "absent", "operator": "NotIn", "values": ["web"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "canary", "operator": "Exists"}]}, False),
+        ({"matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]}, True),
+        (
+            {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "mid"]}]},
+            True,
+        ),
+    ],
+)
+def test_what_is_written_selects_as_kubernetes_does(selector: dict[str, Any], holds: bool) -> None:
+    assert selects(selector_text(selector), LABELS) is holds
+
+
+def test_an_empty_selector_selects_nothing_and_no_query_everything() -> None:
+    with pytest.raises(ClusterError, match="selects nothing"):
+        selector_text({})
+    assert selects("", LABELS)
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("password=hunter2 rest", "password=(redacted) rest"),
+        ('{"api_key": "abc123", "n": 1}', '{"api_key": (redacted) "n": 1}'),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer (redacted)"),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_a_log_is_kept_without_what_announces_itself_as_a_secret(line: str, kept: str) -> None:
+    assert scrubbed(line) == kept
