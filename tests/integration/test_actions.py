@@ -64,6 +64,41 @@ async def test_a_refire_postpones_the_way_back_and_a_second_step_goes_back_to_wh
     assert len(world.cluster.calls) == 3
 
 
+async def test_while_the_alert_fires_nothing_is_taken_back_whatever_else_is_done_about_it() -> None:
+    world = await World(rules(SCALE.replace("limits: {", "limits: {attempts: 1/6h, "))).start()
+    await slow(world)
+    await world.deliver("Slow")
+    await world.run(3 * HOUR, MINUTE)
+    assert (replicas(world), await world.states()) == (5, [("succeeded", None), ("blocked", "gave_up")])
+    await world.deliver("Slow", firing=False)
+    await world.run(50 * MINUTE, MINUTE)
+    assert replicas(world) == 5
+    await world.run(15 * MINUTE, MINUTE)
+    assert replicas(world) == 3
+    await world.journal.close()
+
+
+async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world: World) -> None:
+    begin, edited = world.journal.begin, []
+
+    async def begun(*arguments: Any) -> Any:
+        verdicts = await begin(*arguments)
+        if not edited:
+            world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(replicas=4))
+            edited.append(True)
+        return verdicts
+
+    world.journal.begin = begun  # type: ignore[method-assign]
+    await world.deliver("Slow")
+    await world.run(MINUTE, STEP)
+    row = await world.journal.show((await world.only())["id"])
+    assert row is not None
+    first, second = row["attempts"]
+    assert (first["plan"]["summary"], first["outcome"]) == ("scale Deployment/shop/web from 3 to 5 replicas", "cancelled")
+    assert second["plan"]["summary"] == "scale Deployment/shop/web from 4 to 6 replicas"
+    assert (replicas(world), len(world.cluster.calls)) == (6, 1)
+
+
 async def test_a_count_that_somebody_has_changed_is_theirs(world: World) -> None:
     await slow(world)
     world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(replicas=6))
