@@ -136,10 +136,20 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
             return None
         lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
         place = f" in {', '.join(lacking)}" if lacking != [""] else ""
-        return f"{verb} {resource}{f'.{group}' if group else ''}{place}" if lacking else None
+        return f"{verb} {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}" if lacking else None
 
     asked = [missing(group, resource, verb) for group, resource, verbs in generate.needs(rules) for verb in verbs]
     return [text for text in await asyncio.gather(*asked) if text]
+
+
+def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
+    """Which rules need the right, where not all of them do."""
+    sources = rules.sources if rules else ()
+    alone = {source.rule.name: generate.needs(RuleSet((source,), rules.overrides if rules else ())) for source in sources}
+    needing = [name for name, needs in alone.items() if any((g, r) == (group, resource) and verb in v for g, r, v in needs)]
+    if not needing or len(needing) == len(alone):
+        return ""
+    return f" (for {', '.join(needing[:5])}{', …' if len(needing) > 5 else ''})"
 
 
 async def _prometheus(settings: Settings, rules: RuleSet | None) -> Finding:

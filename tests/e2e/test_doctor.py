@@ -38,7 +38,9 @@ def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: st
     code, shown = doctor(stack.folder)
     assert code == 1
     lacking = [line for line in shown.splitlines() if line.startswith("fail  rbac")]
-    assert sorted(line.split("may not ")[1] for line in lacking) == ["get deployments/scale.apps", "patch deployments/scale.apps"]
+    assert sorted(line.split("may not ")[1] for line in lacking) == [
+        "get deployments/scale.apps (for scale)", "patch deployments/scale.apps (for scale)",
+    ]  # fmt: skip
     assert "remediator generate rbac --rules" in shown
     assert "--test-alert sends one" in shown
 
