@@ -195,9 +195,11 @@ async def _guards_again(doors: Doors, claim: Claim, source: Source, plan: Plan, 
         verdict = strongest(pipeline.ask(pipeline.UNDO, situation))
         return None if verdict.decision is Decision.ALLOW else verdict
     steps = current.rule.steps
+    begun = claim.attempts[-1].digest  # further calls, and what the journal keeps of a plan, are within what was approved
     situation = replace(
         situation,
         plan=plan,
+        approved_digest=plan.digest if remediation.approved_digest == begun else remediation.approved_digest,
         mode=looking.strictest(current.rule.mode, steps[min(claim.attempts[-1].step, len(steps) - 1)].mode),
         activity=await looking.activity(doors, episodes),
         inhibitor=await looking.inhibitor(doors, current.rule, episodes),

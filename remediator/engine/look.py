@@ -46,7 +46,7 @@ class Look:
             "causes": [{"name": c.name, "why": c.why, "evidence": c.evidence} for c in self.planned.causes],
             "verdicts": as_json(self.verdicts),
             "plan": to_json(plan) if plan else None,
-            "calls": [call.describe() for call in plan.calls] if plan else [],
+            "calls": [*(call.describe() for call in plan.calls), *plan.later()] if plan else [],
             "digest": plan.digest if plan else "",
         }
 

@@ -38,6 +38,11 @@ class Plan:
     bounds: Mapping[str, int] = field(default_factory=dict)
     beside: Target | None = None
 
+    def later(self) -> list[str]:
+        """The calls that may follow, one line each for a person."""
+        kinds = {tuple(kind.split(" ", 1)): most for kind, most in self.bounds.items()}
+        return [f"{verb.upper()} {kind}, where needed, {most} times at most" for (verb, kind), most in kinds.items()]
+
     @property
     def digest(self) -> str:
         """What an approval is for: all but resourceVersions, times and stamps."""

@@ -257,3 +257,25 @@ async def test_a_pause_keeps_the_stuck_pod_and_the_rollback_goes_on_after_it(wor
     await world.journal.resume("all", "me", world.clock.now())
     await world.run(2 * MINUTE, STEP)
     assert [text.split(" ")[0] for _, text in world.cluster.calls] == ["PATCH", "DELETE"]
+
+
+async def test_an_approval_is_for_the_further_calls_too() -> None:
+    world = await World(rules(BACK.replace("name: back", "name: back, mode: approve"))).start()
+    world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
+    world.cluster.crashing.add("db:2")
+    world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
+    await world.run(timedelta(seconds=10))
+    await world.deliver("Crash", deployment="", statefulset="db")
+    await world.run(MINUTE)
+    row = await world.only()
+    assert (row["state"], world.cluster.calls) == ("awaiting_approval", [])
+    shown = await world.journal.show(row["id"])
+    assert shown is not None
+    assert shown["look"]["calls"][-1] == "DELETE Pod, where needed, 6 times at most"  # what the person saw
+    assert await world.journal.decide(row["id"], shown["look"]["digest"], "me", True, world.clock.now()) is None
+    await world.run(MINUTE)
+    assert [text.split(" ")[0] for _, text in world.cluster.calls] == ["PATCH", "DELETE"]
+    await world.deliver("Crash", deployment="", statefulset="db", firing=False)
+    await world.run(7 * MINUTE, STEP)
+    assert (await world.only())["state"] == "succeeded"
+    await world.journal.close()
