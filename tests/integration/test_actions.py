@@ -7,7 +7,8 @@ import pytest
 
 from remediator.actions.quarantine_pod import LABEL
 from remediator.engine import undo
-from tests.integration.world import World, rules
+from remediator.engine.engine import Engine
+from tests.integration.world import Told, World, rules
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 STEP = timedelta(seconds=15)
@@ -261,6 +262,8 @@ async def test_a_pause_keeps_the_stuck_pod_and_the_rollback_goes_on_after_it(wor
 
 async def test_an_approval_is_for_the_further_calls_too() -> None:
     world = await World(rules(BACK.replace("name: back", "name: back, mode: approve"))).start()
+    chat, world.doors.followers = Told(), ("chat",)
+    world.engine = Engine(world.doors, {"log": world.told, "chat": chat})
     world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
     world.cluster.crashing.add("db:2")
     world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
@@ -271,6 +274,8 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
     assert (row["state"], world.cluster.calls) == ("awaiting_approval", [])
     shown = await world.journal.show(row["id"])
     assert shown is not None
+    for told in (world.told, chat):
+        assert [message["approve"] for message in told.messages] == [f"remediator approve {row['id']}"]
     assert shown["look"]["calls"][-1] == "DELETE Pod, where needed, 6 times at most"  # what the person saw
     assert await world.journal.decide(row["id"], shown["look"]["digest"], "me", True, world.clock.now()) is None
     await world.run(MINUTE)
