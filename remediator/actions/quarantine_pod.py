@@ -18,11 +18,11 @@ from pydantic import Field
 from ..model.call import CALL_ID, PREFIX, STAMP, Call, version_of
 from ..model.facts import Facts, Isolation, Sight, Unknown
 from ..model.plan import Plan, Refusal, Verification, stamp_operations
-from ..model.raw import annotations, labels, meta
+from ..model.raw import annotations, controller, labels, meta
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission, Sent
-from .workload import converged
+from .workload import converged, unseen
 
 NAME = "quarantine_pod"
 LABEL = f"{PREFIX}/quarantine"
@@ -80,12 +80,9 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
 def _refusal(facts: Facts, params: Params) -> Refusal | None:
     """Why this pod stays where it is."""
     pod, target = facts.object, facts.target
-    if isinstance(pod, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {target}: {pod.why}")
-    if isinstance(pod, Unresolved):
-        return Refusal(pod.reason, pod.why)
-    if pod is None:
-        return Refusal(Reason.TARGET_GONE, f"{target} does not exist")
+    refused = unseen(facts)
+    if refused or not isinstance(pod, Mapping):
+        return refused
     if target.kind != "Pod":
         return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is no Pod; the rule must say `target: object`")
     spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
@@ -103,7 +100,7 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
 def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
     """Whether nothing would take the pod's place."""
     assert isinstance(facts.object, Mapping)
-    owner = next((o for o in meta(facts.object).get("ownerReferences") or [] if o.get("controller")), None)
+    owner = controller(facts.object)
     if owner is None:
         return Refusal(Reason.UNMANAGED_TARGET, f"{facts.target} has no controller that would replace it")
     if owner.get("kind") not in REPLACING:

@@ -26,15 +26,24 @@ def owned(action: str, facts: Facts, what: str) -> Refusal:
     return Refusal(Reason.OWNED_ELSEWHERE, f"{facts.root} owns {what} and would change it back; by hand: `{command}`")
 
 
+def unseen(facts: Facts) -> Refusal | None:
+    """The refusal where there is no one object to act on, or it cannot be read."""
+    match facts.object:
+        case Unknown(why):
+            return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}: {why}")
+        case Unresolved(reason, why):
+            return Refusal(reason, why)
+        case None:
+            return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist")
+    return None
+
+
 def refusal(facts: Facts, action: str, targets: frozenset[str], waives: frozenset[Reason]) -> Refusal | None:
     """The refusals that every workload action has by default, less what it waives."""
     obj = facts.object
-    if isinstance(obj, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}: {obj.why}")
-    if isinstance(obj, Unresolved):
-        return Refusal(obj.reason, obj.why)
-    if obj is None:
-        return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist")
+    refused = unseen(facts)
+    if refused or not isinstance(obj, Mapping):
+        return refused
     if facts.target.kind not in targets and facts.root.kind not in NATIVE:
         return owned(action, facts, str(facts.target))
     if facts.target.kind not in targets:

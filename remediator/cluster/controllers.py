@@ -6,14 +6,25 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..model.call import template_hash
+import jsonpatch
+
+from ..actions.workload import WORKLOADS
+from ..errors import Rejected
+from ..model.call import Call, template_hash
 from ..model.raw import meta, timestamp
-from .objects import REVISION
+from .objects import REVISION, with_id
 
 START = timedelta(seconds=2)
 BACK_OFF = timedelta(seconds=10)
-WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 Key = tuple[str, str, str]
+
+
+def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
+    """The object with the call's JSON Patch applied. Raises: Rejected."""
+    try:
+        return dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise Rejected(f"cannot patch {call.target}: {error}") from None
 
 
 class Store:
@@ -65,7 +76,6 @@ class Controllers:
         self._progressed: dict[str, tuple[Any, datetime]] = {}
         self.crashing: set[str] = set()
         self.leaking: set[str] = set()
-        self.unschedulable: set[str] = set()
 
     def step(self, now: datetime) -> None:
         """What every controller does once."""
@@ -153,8 +163,7 @@ class Controllers:
             age = now - created
             container = pod["spec"]["containers"][0]
             status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}, "lastState": {}}
-            scheduled = not (container["image"] in self.unschedulable and not pod["lively"])
-            lively = age >= START and scheduled
+            lively = age >= START
             if container["image"] in self.crashing:
                 lively, status["restartCount"] = False, 1 + int(age / BACK_OFF)
                 status["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
@@ -163,11 +172,8 @@ class Controllers:
                 status["restartCount"] = 2
                 status["lastState"] = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
             pod["lively"] = lively
-            conditions = [{"type": "Ready", "status": "True" if lively else "False"}]
-            if not scheduled:
-                conditions.append({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"})
-            phase = "Running" if scheduled else "Pending"
-            pod["status"] = {"phase": phase, "conditions": conditions, "containerStatuses": [status] if scheduled else []}
+            condition = {"type": "Ready", "status": "True" if lively else "False"}
+            pod["status"] = {"phase": "Running", "conditions": [condition], "containerStatuses": [status]}
 
     def _progress(self, obj: dict[str, Any], step: tuple[Any, ...], complete: bool, now: datetime) -> dict[str, str]:
         """The Progressing condition: given up where nothing has moved for progressDeadlineSeconds."""

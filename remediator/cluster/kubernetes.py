@@ -26,7 +26,7 @@ from .objects import READABLE, Object, observe, scrubbed, with_id
 
 READ_TIMEOUT = 10.0
 PAGE = 500
-MERGED = "application/json-patch+json"
+JSON_PATCH = "application/json-patch+json"
 
 
 async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | None = None) -> "KubernetesCluster":
@@ -90,7 +90,7 @@ class KubernetesCluster:
             match call.verb:
                 case "patch":
                     body = [{"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}, *body]
-                    obj = await self._ask("PATCH", path, what, query, body, MERGED, seconds)
+                    obj = await self._ask("PATCH", path, what, query, body, JSON_PATCH, seconds)
                 case "create":
                     obj = await self._ask("POST", path, what, query, body, timeout=seconds)
                 case "delete":

@@ -11,7 +11,7 @@ from ..actions.quarantine_pod import LABEL, policy_name
 from ..errors import ClusterError
 from ..model.call import CALL_ID, bare_template
 from ..model.facts import Facts, Isolation, Revision, Sight, Unknown
-from ..model.raw import annotations, labels, meta, ready, timestamp
+from ..model.raw import annotations, controller, labels, meta, ready, timestamp
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from .selectors import selector_text
@@ -70,11 +70,6 @@ def with_id(body: Any, call_id: str) -> Any:
     return call_id if body == CALL_ID else body
 
 
-def controller(obj: Object) -> Mapping[str, Any] | None:
-    """The owner reference that controls the object."""
-    return next((o for o in meta(obj).get("ownerReferences") or [] if o.get("controller")), None)
-
-
 async def observe(objects: Objects, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
     """One look: the target, its root, and what the sights ask for. What cannot be read is Unknown."""
     if target.kind not in READABLE:
@@ -115,7 +110,7 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
 
 
 def _is_exporter(obj: Object | None) -> bool:
-    return (meta(obj or {}).get("labels") or {}).get("app.kubernetes.io/name") in EXPORTERS
+    return labels(obj or {}).get("app.kubernetes.io/name") in EXPORTERS
 
 
 async def _behind(objects: Objects, service: Target, obj: Object) -> tuple[Target, Object] | Unresolved:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import jsonpatch
-
-from ..errors import ClusterError, Conflict, Rejected, TargetGone, Unsupported
+from ..actions.workload import WORKLOADS
+from ..errors import ClusterError, Conflict, TargetGone, Unsupported
 from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
 from ..model.facts import Facts, Sight
 from ..model.raw import labels, meta
 from ..model.target import Target
-from .controllers import START, WORKLOADS, Controllers, Store
+from .controllers import START, Controllers, Store, patched
 from .objects import Object, observe, with_id
 from .selectors import selects
 
@@ -35,7 +34,6 @@ class SandboxCluster:
         self.objects = self._store.objects
         self._controllers = Controllers(self._store)
         self.crashing, self.leaking = self._controllers.crashing, self._controllers.leaking
-        self.unschedulable = self._controllers.unschedulable
         self.calls: list[tuple[str, str]] = []
         self.events: list[tuple[str, str, str]] = []
         self.failures: list[ClusterError] = []
@@ -50,9 +48,8 @@ class SandboxCluster:
         spec = {"replicas": replicas, "selector": {"matchLabels": mine}, "template": template, **more}
         if kind == "DaemonSet":
             spec.pop("replicas")
-        owners: dict[str, Any] = {"ownerReferences": [more["owner"]]} if (more.get("owner") and spec.pop("owner")) else {}
         body = {"spec": spec, "status": {}, "nodes": replicas}
-        self._store.put(kind, namespace, name, body, labels=mine | extra, **owners)
+        self._store.put(kind, namespace, name, body, labels=mine | extra)
         if ("Namespace", "", namespace) not in self.objects:
             self._store.put("Namespace", "", namespace, {})
         self._controllers.step(self._clock() - START)
@@ -145,22 +142,19 @@ class SandboxCluster:
                     raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
                 if meta(obj)["resourceVersion"] != resource_version:
                     raise Conflict(f"cannot patch {target}: it changed meanwhile")
-                done = self._patched(obj, body, call, dry_run)
+                done = self._patched(obj, call, call_id, dry_run)
             case _:
                 raise Unsupported(f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}")
         if not dry_run:
             self.calls.append((call_id, call.describe()))
         return evidence_of(call, call_id, done)
 
-    def _patched(self, obj: dict[str, Any], body: Any, call: Call, dry_run: bool) -> dict[str, Any]:
-        try:
-            patched: dict[str, Any] = jsonpatch.apply_patch(obj, body)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-            raise Rejected(f"cannot patch {call.target}: {error}") from None
+    def _patched(self, obj: dict[str, Any], call: Call, call_id: str, dry_run: bool) -> dict[str, Any]:
+        made = patched(obj, call, call_id)
         if call.subresource == "scale":
             owned: Any = {"f:spec": {"f:replicas": {}}}
-            patched["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "subresource": "scale", "fieldsV1": owned}]
-        return patched if dry_run else self._replace(call.target.kind, call.target.namespace, call.target.name, patched)
+            made["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "subresource": "scale", "fieldsV1": owned}]
+        return made if dry_run else self._replace(call.target.kind, call.target.namespace, call.target.name, made)
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..model.facts import Facts
 from ..model.owner import NATIVE, by_hand
-from ..model.raw import annotations, meta
+from ..model.raw import annotations, controller, labels, meta
 from ..model.target import Target
 from ..model.verdict import Reason, Verdict, allow, deny
 from .situation import Situation
@@ -48,11 +48,11 @@ def _controllers(facts: Facts, writes: tuple[str, ...], action: str) -> list[tup
         if only is not None and only not in writes:
             continue
         assert isinstance(obj, Mapping)
-        for reference in meta(obj).get("ownerReferences") or []:
-            if reference.get("controller") and reference.get("kind") not in NATIVE:
-                owner = Target(facts.target.cluster, str(reference["kind"]), facts.target.namespace, str(reference["name"]))
-                policy = "keda" if owner.kind == "ScaledObject" else "operator"
-                found.append((policy, f"{owner} (by hand: `{by_hand(action, owner)}`)"))
+        reference = controller(obj)
+        if reference is not None and reference.get("kind") not in NATIVE:
+            owner = Target(facts.target.cluster, str(reference["kind"]), facts.target.namespace, str(reference["name"]))
+            policy = "keda" if owner.kind == "ScaledObject" else "operator"
+            found.append((policy, f"{owner} (by hand: `{by_hand(action, owner)}`)"))
     if autoscaler and "replicas" in writes:
         found.append(("hpa", f"HorizontalPodAutoscaler {meta(autoscaler).get('name')}"))
     return found
@@ -60,7 +60,7 @@ def _controllers(facts: Facts, writes: tuple[str, ...], action: str) -> list[tup
 
 def _appliers(obj: Mapping[str, Any], writes: tuple[str, ...]) -> list[tuple[str, str]]:
     """GitOps and Helm, where they applied a field that is to be written."""
-    names, notes = meta(obj).get("labels") or {}, annotations(obj)
+    names, notes = labels(obj), annotations(obj)
     marks = {
         "gitops": any(key in notes for key in GITOPS_ANNOTATIONS) or any(key in names for key in GITOPS_LABELS),
         "helm": names.get("app.kubernetes.io/managed-by") == "Helm",

@@ -51,13 +51,7 @@ def _past_act(row: Any) -> PastAct:
 
 def revivals(c: Connection, now: datetime, limit: int) -> list[Claim]:
     """Ended remediations whose revival timer is due."""
-    query = (
-        sa.select(table)
-        .join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "revive"))
-        .where(timer.c.due_at <= now)
-        .order_by(timer.c.due_at)
-        .limit(limit)
-    )
+    query = timers.due(table, table.c.id, "revive", now).limit(limit)
     return [remediations.claim_of(c, row, row.token) for row in c.execute(query).all()]
 
 
@@ -72,13 +66,7 @@ def revive_later(c: Connection, remediation_id: str, template: str, again_at: da
 
 def restorations(c: Connection, now: datetime, limit: int) -> list[Owed]:
     """Attempts whose restore timer is due."""
-    query = (
-        sa.select(attempt)
-        .join(timer, sa.and_(timer.c.ref == attempt.c.id, timer.c.kind == "restore"))
-        .where(timer.c.due_at <= now)
-        .order_by(timer.c.due_at)
-        .limit(limit)
-    )
+    query = timers.due(attempt, attempt.c.id, "restore", now).limit(limit)
     out = []
     for row in c.execute(query).all():
         parent = c.execute(sa.select(table).where(table.c.id == row.remediation)).one()

@@ -94,9 +94,7 @@ def retry(c: Connection, remediation_id: str, operator: str, now: datetime) -> s
 
 def escalations(c: Connection, now: datetime) -> list[Remediation]:
     """Live remediations whose escalation timer is due."""
-    query = (
-        sa.select(table).join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "escalate")).where(timer.c.due_at <= now)
-    )
+    query = timers.due(table, table.c.id, "escalate", now)
     return [remediations.from_row(row) for row in c.execute(query)]
 
 

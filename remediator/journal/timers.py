@@ -16,6 +16,12 @@ def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
         c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
 
 
+def due(selected: Any, ref: Any, kind: str, now: datetime) -> sa.Select[Any]:
+    """What timers of a kind that are due refer to, the most overdue first."""
+    mine = sa.and_(timer.c.ref == ref, timer.c.kind == kind)
+    return sa.select(selected).join(timer, mine).where(timer.c.due_at <= now).order_by(timer.c.due_at)
+
+
 def work_of(remediations: Any) -> sa.ColumnElement[bool]:
     """The work timers of a query's remediations."""
     return sa.and_(timer.c.kind == "work", timer.c.ref.in_(remediations))

@@ -20,6 +20,11 @@ def labels(obj: Mapping[str, Any]) -> dict[str, str]:
     return dict(meta(obj).get("labels") or {})
 
 
+def controller(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The owner reference that controls the object."""
+    return next((o for o in meta(obj).get("ownerReferences") or [] if o.get("controller")), None)
+
+
 def timestamp(text: str | None) -> datetime | None:
     """A Kubernetes time as an aware datetime."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

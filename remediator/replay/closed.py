@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jsonpatch
 import orjson
 
+from ..cluster.controllers import patched
 from ..cluster.objects import Object, Objects, observe, with_id
 from ..cluster.selectors import selector_text, selects
-from ..errors import ConfigurationError, Conflict, Rejected, TargetGone
+from ..errors import ConfigurationError, Conflict, TargetGone
 from ..located import load_text
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Sight, Unknown
@@ -187,19 +187,16 @@ class ClosedCluster:
         if call.verb == "delete":
             self._over[key] = None
             return Evidence(200, call_id)
-        try:
-            patched = jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id))
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-            raise Rejected(f"cannot patch {target}: {error}") from None
+        made = patched(obj, call, call_id)
         version = str(int(meta(obj).get("resourceVersion") or 1) + 1)
-        patched["metadata"] |= {"resourceVersion": version, "generation": int(meta(obj).get("generation") or 1) + 1}
+        made["metadata"] |= {"resourceVersion": version, "generation": int(meta(obj).get("generation") or 1) + 1}
         if target.kind in KINDS.values():
-            patched = dict(_whole(patched))
-            self._well.append((target.namespace, selector_text(patched["spec"]["selector"])))
-        self._over[key] = patched
+            made = dict(_whole(made))
+            self._well.append((target.namespace, selector_text(made["spec"]["selector"])))
+        self._over[key] = made
         if target.kind == "HorizontalPodAutoscaler":
-            await self._scaled(target.namespace, patched)
-        return evidence_of(call, call_id, patched)
+            await self._scaled(target.namespace, made)
+        return evidence_of(call, call_id, made)
 
     async def _scaled(self, namespace: str, autoscaler: Object) -> None:
         """What an HPA does with another least count."""

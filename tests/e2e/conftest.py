@@ -18,9 +18,5 @@ def namespace() -> str:
 @pytest.fixture
 def stack(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     built = Stack(control_plane, tmp_path)
-    try:
-        built.start_alertmanager()
-        built.start_daemon()
+    with built.running():
         yield built
-    finally:
-        built.stop()

@@ -1,11 +1,13 @@
 """Prometheus, Alertmanager and the daemon as shipped, around a real control plane."""
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -271,6 +273,16 @@ class Stack:
             raise AssertionError(
                 f"{error}; there is {self.remediations(namespace)}\n{self.processes.log('remediator')[-4000:]}"
             ) from None
+
+    @contextlib.contextmanager
+    def running(self) -> "Iterator[Stack]":
+        """With Alertmanager and the daemon, until the block ends."""
+        try:
+            self.start_alertmanager()
+            self.start_daemon()
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         self.proxy.stop()

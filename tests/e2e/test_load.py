@@ -37,12 +37,8 @@ def stack(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path:
     built = Stack(control_plane, tmp_path, journal)
     (tmp_path / "rules" / "override.yaml").write_text(yaml.safe_dump(OVERRIDE))
     built.configure(limits={"namespace": "10000/1h", "all": "10000/1h"})
-    try:
-        built.start_alertmanager()
-        built.start_daemon()
+    with built.running():
         yield built
-    finally:
-        built.stop()
 
 
 class Noise:

@@ -24,12 +24,8 @@ QUIET = {  # what a day without such an event shows nothing for
 @pytest.fixture(params=["oldest", "current"])
 def stack(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     built = Stack(control_plane, tmp_path, oldest=request.param == "oldest")
-    try:
-        built.start_alertmanager()
-        built.start_daemon()
+    with built.running():
         yield built
-    finally:
-        built.stop()
 
 
 def test_each_action_answers_a_real_alert_and_is_proved(stack: Stack, namespace: str) -> None:

@@ -227,12 +227,17 @@ async def test_an_undo_says_why_it_cannot_be(world: World) -> None:
     assert "has done nothing" in str(await undo.ask(world.doors, row["id"], "me", world.clock.now()))
 
 
-async def test_a_stateful_set_s_stuck_pod_is_deleted_after_the_rollback(world: World) -> None:
+async def stuck(world: World) -> None:
+    """A StatefulSet's release crashes on its first pod, and its alert fires."""
     world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
     world.cluster.crashing.add("db:2")
     world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
     await world.run(timedelta(seconds=10))
     await world.deliver("Crash", deployment="", statefulset="db")
+
+
+async def test_a_stateful_set_s_stuck_pod_is_deleted_after_the_rollback(world: World) -> None:
+    await stuck(world)
     await world.run(MINUTE)
     assert [text.split(" ")[0] for _, text in world.cluster.calls] == ["PATCH", "DELETE"]
     pods = world.cluster.pods("shop", "db")
@@ -243,11 +248,7 @@ async def test_a_stateful_set_s_stuck_pod_is_deleted_after_the_rollback(world: W
 
 
 async def test_a_pause_keeps_the_stuck_pod_and_the_rollback_goes_on_after_it(world: World) -> None:
-    world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
-    world.cluster.crashing.add("db:2")
-    world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
-    await world.run(timedelta(seconds=10))
-    await world.deliver("Crash", deployment="", statefulset="db")
+    await stuck(world)
     while not world.cluster.calls:
         await world.run(timedelta(seconds=1))
     await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
@@ -264,11 +265,7 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
     world = await World(rules(BACK.replace("name: back", "name: back, mode: approve"))).start()
     chat, world.doors.followers = Told(), ("chat",)
     world.engine = Engine(world.doors, {"log": world.told, "chat": chat})
-    world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
-    world.cluster.crashing.add("db:2")
-    world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
-    await world.run(timedelta(seconds=10))
-    await world.deliver("Crash", deployment="", statefulset="db")
+    await stuck(world)
     await world.run(MINUTE)
     row = await world.only()
     assert (row["state"], world.cluster.calls) == ("awaiting_approval", [])

@@ -14,19 +14,12 @@ from remediator.journal_port import Delivery
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
 from remediator.prometheus import SandboxPrometheus
+from remediator.replay import VirtualClock
 from remediator.rules.loader import build
 from remediator.rules.ruleset import RuleSet
 from remediator.telemetry import Metrics
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self.time = START
-
-    def now(self) -> datetime:
-        return self.time
 
 
 class Told:
@@ -63,7 +56,7 @@ class World:
     """One daemon without its HTTP server. `run` advances the time and does what is due."""
 
     def __init__(self, ruleset: RuleSet | None = None) -> None:
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(START)
         self.cluster = SandboxCluster(self.clock.now)
         self.alertmanager = SandboxAlertmanager()
         self.prometheus = SandboxPrometheus()
