@@ -28,7 +28,6 @@ from .model.alert import Alert
 from .prometheus import PrometheusApi, SandboxPrometheus
 from .rules import loader
 from .rules.ruleset import RuleSet
-from .rules.schema import NOT_BOUND
 from .settings import Settings
 from .telemetry import Metrics, log
 from .web.access import refuses_to_listen
@@ -135,7 +134,6 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             tasks.append(group.create_task(_watch(settings, engine)))
             runner, url = await _listen(settings, server)
             server.serving = True
-            log().info("guards_not_bound_yet", what=NOT_BOUND)
             log().info("serving", url=url, rules=len(rules.sources), journal=settings.journal_url.split(":")[0])
             try:
                 yield App(settings, doors, engine, url)

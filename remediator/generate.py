@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from .actions import ACTIONS
+from .actions.workload import WORKLOADS
 from .cluster.objects import ALWAYS_READ, READABLE, SEEN_BY
 from .guards.opt_out import ANNOTATIONS
 from .model.duration import format_duration
@@ -27,7 +28,7 @@ Need = tuple[str, str, tuple[str, ...]]
 LISTED = {*SEEN_BY[Sight.PODS], *SEEN_BY[Sight.REVISIONS]}  # what every rule must see
 ALWAYS = [
     *((READABLE[kind][0], READABLE[kind][2], ("get",)) for kind in ALWAYS_READ),
-    *((READABLE[kind][0], READABLE[kind][2], ("list",)) for kind in sorted(LISTED)),
+    *((READABLE[kind][0], READABLE[kind][2], ("list",)) for kind in sorted(LISTED | WORKLOADS)),
     ("", "events", ("create",)),
 ]
 

@@ -13,7 +13,7 @@ from .model.call import Evidence
 from .model.past import Past
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
 from .model.target import Target
-from .model.usage import Charge, Usage
+from .model.usage import Charge, End, Reading, Usage
 from .model.verdict import Reason, Verdict
 
 Row = Mapping[str, Any]
@@ -53,6 +53,7 @@ class Wanted:
     target: Target
     escalate_after: timedelta
     settled_at: datetime
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class AttemptChange:
     clear_proof: bool = False
     plan: Mapping[str, Any] | None = None
     outcome: Outcome | None = None
+    after: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +140,10 @@ class Intent:
     """The attempt to begin: durable, with locks and a charge (an undo has none), before anything is called."""
 
     attempt: Attempt
-    locks: tuple[str, ...]
+    reading: Reading
     rule: str
     root_key: str
     target: Target
-    longest: timedelta
     look: Mapping[str, Any] = field(default_factory=dict)
     charged: bool = True
 
@@ -178,7 +179,7 @@ class Journal(Protocol):
     async def begin(self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
         """Usage, `decide`, locks, charge and intent in one transaction; the verdicts, all allowing where it began."""
 
-    async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage: ...
+    async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage: ...
 
     async def send(self, remediation: Remediation, attempt: Attempt) -> None:
         """Makes durable what the attempt's calls were answered, and until when the next may be sent."""
@@ -270,4 +271,34 @@ class Journal(Protocol):
     def size(self) -> int:
         """Bytes on disk, where that can be known."""
 
-    async def prune(self, before: datetime) -> int: ...
+    async def storm(self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime) -> bool:
+        """A storm is on: its row is written or prolonged; True, and the messages are sent, where it is a new one."""
+
+    async def ends(self, rule: str, limit: int) -> tuple[End, ...]:
+        """How the rule's last acting remediations ended, since its breaker was reset; the newest first."""
+
+    async def suspects(self, since: datetime, limit: int) -> list[str]:
+        """The rules of which a remediation did not help, or failed, since then."""
+
+    async def breakers(self) -> list[Row]:
+        """What is remembered of breakers: rule, opened_at, reset_at, reset_by."""
+
+    async def breaker(
+        self, rule: str, opened_at: datetime | None, why: str, messages: tuple[Message, ...], now: datetime
+    ) -> None:
+        """A breaker opened (or closed, without a time); writes and tells only where that is news."""
+
+    async def reset(self, rule: str, operator: str, now: datetime) -> None:
+        """Forgets how the rule's remediations ended until now: its breaker closes."""
+
+    async def record(self, rules: Sequence[str]) -> Mapping[str, Row]:
+        """What became of each rule's remediations: see `journal.trust.record`."""
+
+    async def began(self, since: datetime, limit: int) -> list[Episode]:
+        """Open episodes that began since then, the newest first."""
+
+    async def seal(self, now: datetime) -> tuple[int, str] | None:
+        """Seals the history that is not sealed yet: (number of its last entry, digest); None where nothing is new."""
+
+    async def prune(self, before: datetime, now: datetime) -> int:
+        """Forgets what is older; of the sealed history whole ranges."""

@@ -29,6 +29,9 @@ class Cluster(Protocol):
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         """Puts a Kubernetes Event on the target; failing to is no failure."""
 
+    async def workloads(self) -> Sequence[str] | Unknown:
+        """The namespace of every Deployment, StatefulSet and DaemonSet."""
+
     async def ready(self) -> str | None:
         """None where the API server answers, else why not."""
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
 from .located import load_file, suggest
+from .model.limit import Breaker, Storm
 from .rules.schema import Duration, Rates
 
 
@@ -84,6 +85,23 @@ class LimitSettings(Section):
     all: Rates = Field(default=ProcessLimits().everything, description="Attempts over all.")
 
 
+class StormSettings(Section):
+    """When so many workloads are in trouble at once that they have a common cause."""
+
+    roots: int = Field(default=Storm().roots, ge=0, description="Distinct workloads at least; 0 = off.")
+    share: float = Field(default=Storm().share, ge=0, le=1, description="Share of the workloads in scope, at least.")
+    within: Duration = Field(default=Storm().within, description="In which time.")
+    calm: Duration = Field(default=Storm().calm, description="How long after it nothing begins.")
+
+
+class BreakerSettings(Section):
+    """When a rule is no longer trusted to act by itself."""
+
+    bad: int = Field(default=Breaker().bad, ge=0, description="Remediations that did not help or failed; 0 = off.")
+    of: int = Field(default=Breaker().of, ge=1, description="Among so many of the rule's last.")
+    quiet: Duration = Field(default=Breaker().quiet, description="Without a bad end for so long it closes by itself.")
+
+
 class ReceiverSettings(Section):
     """Where people are told."""
 
@@ -139,6 +157,8 @@ class Settings(Section):
     prometheus: str = Field(default="", description="URL of Prometheus, for `when`, `until` and look-backs.")
     receivers: tuple[ReceiverSettings, ...] = Field(default=(ReceiverSettings(name="log"),), description="Where people are told.")
     limits: LimitSettings = Field(default=LimitSettings(), description="Limits over all rules.")
+    storm: StormSettings = Field(default=StormSettings(), description="Many workloads in trouble at once.")
+    breaker: BreakerSettings = Field(default=BreakerSettings(), description="Rules that do not help.")
     protected_namespaces: tuple[str, ...] = Field(default=PROTECTED, description="Namespaces that are never touched.")
     own_namespace: str = Field(default="", description="The namespace that remediator runs in; never touched.")
     settle: Duration = Field(default=timedelta(seconds=10), description="From an alert to the first look.")
@@ -157,7 +177,14 @@ class Settings(Section):
         """What the guards take."""
         limits = self.limits
         return ProcessLimits(
-            limits.root, limits.action, limits.namespace, limits.all, self.startup_grace, self.protected_namespaces
+            limits.root,
+            limits.action,
+            limits.namespace,
+            limits.all,
+            self.startup_grace,
+            self.protected_namespaces,
+            Storm(self.storm.roots, self.storm.share, self.storm.within, self.storm.calm),
+            Breaker(self.breaker.bad, self.breaker.of, self.breaker.quiet),
         )
 
 
@@ -188,5 +215,7 @@ def load(path: Path | None) -> Settings:
 
 
 def _fields() -> set[str]:
-    models: list[type[BaseModel]] = [Settings, Web, ClusterSettings, LimitSettings, ReceiverSettings, Source, Credential]
+    models: list[type[BaseModel]] = [
+        Settings, Web, ClusterSettings, LimitSettings, StormSettings, BreakerSettings, ReceiverSettings, Source, Credential
+    ]  # fmt: skip
     return {name for model in models for name in model.model_fields}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
+ENOUGH = 5
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -63,6 +64,57 @@ def remediation(row: Row) -> str:
         lines.append(f"  taken back once all was quiet, not before {row['taken_back_from'][:16].replace('T', ' ')} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
+    return "\n".join(lines)
+
+
+def rules(rows: Sequence[Row]) -> str:
+    """One line per rule: what it would have done, how often people agreed, how often it helped."""
+    if not rows:
+        return "no rules are loaded"
+    cells = [("RULE", "MODE", "WOULD HAVE ACTED", "APPROVED", "HELPED", "")]
+    for row in rows:
+        record = row["record"]
+        asked, acted = _asked(record), _acted(record)
+        note = f"breaker open since {row['breaker_open_since'][:16]}: it waits for approvals" if row["breaker_open_since"] else ""
+        approved = f"{record['approved']} of {asked}" if asked else "-"
+        helped = f"{record['succeeded']} of {acted}" if acted else "-"
+        cells.append((row["name"], row["mode"], str(record["observed"] or "-"), approved, helped, note))
+    widths = [max(len(row[i]) for row in cells) for i in range(5)]
+    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]).rstrip() for row in cells)
+
+
+def _asked(record: Row) -> int:
+    return int(record["approved"] + record["denied"] + record["undecided"])
+
+
+def _acted(record: Row) -> int:
+    return int(record["succeeded"] + record["ineffective"] + record["failed"] + record["other"])
+
+
+def promotion(row: Row) -> str:
+    """The evidence for more freedom, what speaks against it, and the edit."""
+    record = row["record"]
+    asked, acted = _asked(record), _acted(record)
+    lines = [f"{row['name']} is in mode {row['mode']} ({row['file']}:{row['line']})"]
+    lines.append(f"  observe  it would have acted {record['observed']} times")
+    lines += [f"           lately: {plan}" for plan in record["would"]]
+    lines.append(
+        f"  approve  people approved {record['approved']} of {asked}, denied {record['denied']}, left {record['undecided']} undecided"
+    )
+    lines.append(
+        f"  act      it helped {record['succeeded']} of {acted} times; {record['ineffective']} did not help, {record['failed']} failed"
+    )
+    against = []
+    if row["breaker_open_since"]:
+        against.append("its breaker is open: find out why it did not help, then `remediator reset`")
+    if row["mode"] == "observe" and record["observed"] < ENOUGH:
+        against.append(f"it was observed {record['observed']} times; look at {ENOUGH} plans before people are asked")
+    if row["mode"] == "approve" and (record["approved"] < ENOUGH or 10 * record["approved"] < 9 * asked):
+        against.append(f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten approved")
+    lines += [f"  against  {text}" for text in against] or ["  against  nothing that the journal knows"]
+    after = {"observe": "approve", "approve": "act"}.get(row["mode"])
+    edit = f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the daemon reloads by itself"
+    lines.append(f"  edit     {edit}" if after else "  edit     none: it acts already")
     return "\n".join(lines)
 
 

@@ -18,16 +18,17 @@ from pydantic import Field
 from ..model.call import CALL_ID, PREFIX, STAMP, Call, version_of
 from ..model.facts import Facts, Isolation, Sight, Unknown
 from ..model.plan import Plan, Refusal, Verification, stamp_operations
-from ..model.raw import annotations, controller, labels, meta
+from ..model.raw import annotations, controller, labels, meta, ready
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
+from . import workload
 from .spec import ActionSpec, Parameters, Permission, Sent
 from .workload import converged, unseen
 
 NAME = "quarantine_pod"
 LABEL = f"{PREFIX}/quarantine"
 KEPT = f"{PREFIX}/labels"
-REPLACING = {"ReplicaSet", "DaemonSet"}
+REPLACED_BY = {"ReplicaSet", "DaemonSet"}
 WITHIN = timedelta(minutes=5)
 
 
@@ -74,6 +75,8 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         writes=("labels",),
         converged_within=WITHIN,
         beside=facts.root,
+        takes=int(ready(pod)),
+        successor={"metadata": {"labels": labels(pod)}, "spec": pod["spec"]},
     )
 
 
@@ -103,7 +106,7 @@ def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
     owner = controller(facts.object)
     if owner is None:
         return Refusal(Reason.UNMANAGED_TARGET, f"{facts.target} has no controller that would replace it")
-    if owner.get("kind") not in REPLACING:
+    if owner.get("kind") not in REPLACED_BY:
         return Refusal(
             Reason.UNSUPPORTED_TARGET, f"{facts.target} is a {owner.get('kind')}'s, which would not replace it by another"
         )
@@ -235,13 +238,14 @@ ACTION = ActionSpec(
     permissions=(
         Permission("", "pods", ("delete", "get", "list", "patch")),
         Permission("", "pods/log", ("get",)),
-        Permission("", "events", ("list",)),
+        *workload.REPLACING_NEEDS,
         Permission("networking.k8s.io", "networkpolicies", ("create", "delete", "get")),
         Permission("discovery.k8s.io", "endpointslices", ("list",)),
     ),
     disruption="one pod leaves its Services at once; its workload replaces it",
     causes=frozenset(),
-    sights=frozenset({Sight.TARGET, Sight.ISOLATION}),
+    sights=frozenset({Sight.TARGET, Sight.ISOLATION, Sight.SIBLINGS}) | workload.REPLACING,
+    storm_exempt=True,
     waives=frozenset(),
     plan=plan,
     verify=verify,

@@ -15,7 +15,7 @@ from ..model.plan import Plan, Refusal, pods_before, stamp_operations
 from ..model.raw import annotations
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
-from .workload import WORKLOADS, interrupts, patience, refusal, template_call, verify
+from .workload import REPLACING, REPLACING_NEEDS, WORKLOADS, interrupts, patience, refusal, taken, template_call, verify
 
 NAME = "restart_workload"
 WAIVES: frozenset[Reason] = frozenset()
@@ -58,6 +58,8 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         before=pods_before(facts),
         writes=("restartedAt",),
         converged_within=patience(obj),
+        takes=taken(obj, facts),
+        successor=template,
     )
 
 
@@ -67,10 +69,10 @@ ACTION = ActionSpec(
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
-    permissions=tuple(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
+    permissions=(*(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)), *REPLACING_NEEDS),
     disruption="each pod once, within the workload's own maxUnavailable",
     causes=frozenset({CauseName.OOM_KILLED, CauseName.CRASH_LOOP}),
-    sights=frozenset({Sight.TARGET, Sight.PODS}),
+    sights=frozenset({Sight.TARGET, Sight.PODS}) | REPLACING,
     waives=WAIVES,
     plan=plan,
     verify=verify,

@@ -23,7 +23,20 @@ from ..model.raw import labels, meta, ready
 from ..model.target import Target
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission, Sent
-from .workload import WORKLOADS, halfway, observed, overtaken, patience, refusal, restored, template_call, verify
+from .workload import (
+    REPLACING,
+    REPLACING_NEEDS,
+    WORKLOADS,
+    halfway,
+    observed,
+    overtaken,
+    patience,
+    refusal,
+    restored,
+    taken,
+    template_call,
+    verify,
+)
 
 NAME = "rollback_workload"
 WAIVES = frozenset({Reason.ROLLOUT_RUNNING})
@@ -113,6 +126,8 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         writes=("template",),
         converged_within=patience(facts.object),
+        takes=taken(facts.object, facts),
+        successor=template,
         bounds={"delete Pod": 2 * facts.object["spec"]["replicas"]} if facts.target.kind == "StatefulSet" else {},
         **more,
     )
@@ -178,10 +193,11 @@ ACTION = ActionSpec(
         Permission("apps", "replicasets", ("get", "list")),
         Permission("apps", "controllerrevisions", ("list",)),
         Permission("", "pods", ("delete", "get")),
+        *REPLACING_NEEDS,
     ),
     disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
     causes=frozenset({CauseName.ROLLOUT_CHANGED}),
-    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}),
+    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}) | REPLACING,
     waives=WAIVES,
     plan=plan,
     next=unblock,

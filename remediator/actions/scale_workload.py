@@ -236,5 +236,6 @@ ACTION = ActionSpec(
     undo=undo,
     restored=restored,
     restore_after=timedelta(hours=1),
+    storm_exempt=True,
     example="{action: scale_workload, if: always, with: {by: 2, at_most: 12}, restore: {after: 60m}}",
 )

@@ -39,6 +39,7 @@ class ActionSpec:
     `next` gives the calls that depend on what the first ones brought, within the plan's bounds. `undo` plans how to take
     back what was done, by comparing and restoring, and `restored` verifies that; None where that cannot be. `ending` is
     what a timed undo does instead. `restore_after` is the default of a step's `restore.after`: quiet since resolved.
+    A storm does not hold what is `storm_exempt`: it takes nothing away that serves.
     """
 
     name: str
@@ -60,3 +61,4 @@ class ActionSpec:
     restored: Callable[[Plan, Sent, Facts], Verification] | None = None
     ending: Callable[[Plan, Sent, Facts], Plan | Refusal] | None = None
     restore_after: timedelta | None = None
+    storm_exempt: bool = False

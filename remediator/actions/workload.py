@@ -3,21 +3,29 @@
 Source: kubectl rollout status (polymorphichelpers/rollout_status.go).
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from ..model.call import STAMP, Call, template_hash, template_of, version_of
-from ..model.facts import Facts, Unknown
+from ..model.facts import Facts, Sight, Unknown
 from ..model.owner import NATIVE, by_hand
 from ..model.plan import Plan, Refusal, Verification, pods_before
-from ..model.raw import annotations, meta, restarts
+from ..model.raw import annotations, meta, ready, restarts
 from ..model.target import Unresolved
 from ..model.verdict import Reason
-from .spec import Sent
+from .spec import Permission, Sent
 
 GIVING_UP = timedelta(minutes=2)
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+REPLACING = frozenset({Sight.BUDGETS, Sight.ROOM})  # what guards must see before pods are taken away
+REPLACING_NEEDS = (
+    Permission("policy", "poddisruptionbudgets", ("list",)),
+    Permission("", "resourcequotas", ("list",)),
+    Permission("", "nodes", ("list",)),
+    Permission("", "events", ("list",)),
+)
 
 
 def owned(action: str, facts: Facts, what: str) -> Refusal:
@@ -94,6 +102,35 @@ def halfway(obj: Mapping[str, Any]) -> str | None:
     if (update.get("rollingUpdate") or {}).get("partition"):
         return "reaches only some of its pods (partition)"
     return None
+
+
+def taken(obj: Mapping[str, Any], facts: Facts) -> int:
+    """How many ready pods a rollout takes away at once: what its maxUnavailable leaves of them, unready pods counted off.
+
+    Source: kubernetes pkg/controller/deployment/util (ResolveFenceposts), daemon/util (UnavailableCount).
+    """
+    spec, kind = obj["spec"], obj["kind"]
+    up = sum(map(ready, facts.pods)) if isinstance(facts.pods, tuple) else 0
+    if kind == "Deployment":
+        strategy, wanted = spec.get("strategy") or {}, int(spec.get("replicas", 1))
+        if strategy.get("type") == "Recreate":
+            return up
+        rolling = strategy.get("rollingUpdate") or {}
+        surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
+        most = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
+        return max(0, up - (wanted - (most or (0 if surge else 1))))
+    rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+    scheduled = (obj.get("status") or {}).get("desiredNumberScheduled", up)
+    wanted = int(scheduled if kind == "DaemonSet" else spec.get("replicas", 1))
+    surge = _share(rolling.get("maxSurge", 0), wanted, math.ceil)
+    most = 0 if surge else max(1, _share(rolling.get("maxUnavailable", 1), wanted, math.ceil))
+    return max(0, up - (wanted - most))
+
+
+def _share(value: Any, whole: int, rounded: Callable[[float], int]) -> int:
+    """A count, or a percentage of the whole."""
+    text = str(value)
+    return rounded(int(text[:-1]) * whole / 100) if text.endswith("%") else int(text)
 
 
 def observed(obj: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import click
 
 from .. import __version__
-from . import daemon, doctor, notify, operators, replay, rules
+from . import daemon, doctor, journal, notify, operators, replay, rules, trust
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -12,5 +12,14 @@ def main() -> None:
     """Acts on Kubernetes for Alertmanager alerts, under limits, and proves that the act helped."""
 
 
-for command in (*daemon.COMMANDS, *doctor.COMMANDS, *rules.COMMANDS, *replay.COMMANDS, *notify.COMMANDS, *operators.COMMANDS):
+for command in (
+    *daemon.COMMANDS,
+    *doctor.COMMANDS,
+    *rules.COMMANDS,
+    *replay.COMMANDS,
+    *notify.COMMANDS,
+    *operators.COMMANDS,
+    *trust.COMMANDS,
+    *journal.COMMANDS,
+):
     main.add_command(command)

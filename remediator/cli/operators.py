@@ -41,7 +41,8 @@ class Api:
             ) from None
 
 
-def _api(function: Any) -> Any:
+def with_api(function: Any) -> Any:
+    """The options of a command that asks a running daemon."""
     function = click.option(
         "--token-file",
         envvar="REMEDIATOR_TOKEN_FILE",
@@ -56,7 +57,7 @@ def _api(function: Any) -> Any:
 @click.command()
 @click.argument("alert")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@_api
+@with_api
 def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> None:
     """Why each rule did or did not match ALERT (a fingerprint, or a file with an alert or a webhook), and what it would do now."""
     question: Any = {"fingerprint": alert}
@@ -70,7 +71,7 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
 @click.command("list")
 @click.option("--state", help="Only those in this state.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@_api
+@with_api
 def list_(state: str | None, as_json: bool, url: str, token_file: Path | None) -> None:
     """The newest remediations."""
     query = f"?state={urllib.parse.quote(state)}" if state else ""
@@ -81,7 +82,7 @@ def list_(state: str | None, as_json: bool, url: str, token_file: Path | None) -
 @click.command()
 @click.argument("remediation")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-@_api
+@with_api
 def show(remediation: str, as_json: bool, url: str, token_file: Path | None) -> None:
     """One remediation, whole: alerts, causes, verdicts, calls, history."""
     row = Api(url, token_file).ask("GET", f"/remediations/{urllib.parse.quote(remediation)}")
@@ -94,7 +95,7 @@ def _deciding(verb: str, text: str) -> click.Command:
     @click.option(
         "--digest", default="", help="The digest of the plan that you looked at; refused where the plan is another now."
     )
-    @_api
+    @with_api
     def command(remediation: str, digest: str, url: str, token_file: Path | None) -> None:
         answer = Api(url, token_file).ask("POST", f"/remediations/{urllib.parse.quote(remediation)}/{verb}", {"digest": digest})
         click.echo(f"{answer['done']}: {answer['remediation']} (by {answer['by']})")
@@ -106,7 +107,7 @@ def _deciding(verb: str, text: str) -> click.Command:
 @click.argument("scope", default="all")
 @click.option("--reason", required=True, help="Why; shown to everyone.")
 @click.option("--for", "for_", help="How long, such as 2h; default: until resumed.")
-@_api
+@with_api
 def pause(scope: str, reason: str, for_: str | None, url: str, token_file: Path | None) -> None:
     """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME); what is under way is finished."""
     answer = Api(url, token_file).ask("POST", "/pauses", {"scope": scope, "reason": reason, "for": for_})
@@ -115,7 +116,7 @@ def pause(scope: str, reason: str, for_: str | None, url: str, token_file: Path 
 
 @click.command()
 @click.argument("scope", default="all")
-@_api
+@with_api
 def resume(scope: str, url: str, token_file: Path | None) -> None:
     """Lift the pause of SCOPE."""
     answer = Api(url, token_file).ask("DELETE", f"/pauses/{urllib.parse.quote(scope, safe='')}")

@@ -10,7 +10,6 @@ import click
 def check(paths: tuple[Path, ...]) -> None:
     """Check rule files, or folders of them; every mistake is shown with its place and what to do. Exit code 2 where there is one."""
     from ..rules.loader import load, rule_files
-    from ..rules.schema import NOT_BOUND
 
     rules = load(paths)
     modes = {mode: sum(s.rule.mode == mode for s in rules.sources) for mode in ("observe", "approve", "act")}
@@ -18,7 +17,6 @@ def check(paths: tuple[Path, ...]) -> None:
     click.echo(
         f"{len(rule_files(paths))} files, {len(rules.sources)} rules ({counted}), {len(rules.overrides)} overrides: no mistakes"
     )
-    click.echo(f"not bound yet by this version: {NOT_BOUND}")
 
 
 @click.command()

@@ -6,7 +6,7 @@ sent once, and after an unclear answer the object is looked at.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +16,10 @@ import orjson
 from kubernetes_asyncio import client, config
 
 from .. import __version__
+from ..actions.workload import WORKLOADS
 from ..errors import ClusterError, ConfigurationError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
 from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
-from ..model.facts import Facts, Sight
+from ..model.facts import Facts, Sight, Unknown
 from ..model.raw import meta
 from ..model.target import Target
 from ..telemetry import Metrics
@@ -26,6 +27,8 @@ from .objects import READABLE, Object, observe, scrubbed, with_id
 
 READ_TIMEOUT = 10.0
 PAGE = 500
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 JSON_PATCH = "application/json-patch+json"
 
 
@@ -64,12 +67,12 @@ class KubernetesCluster:
         except TargetGone:
             return None
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "", accept: str = JSON) -> list[Object]:
         """All pages."""
         out: list[Object] = []
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
         while True:
-            page = await self._ask("GET", _path(kind, namespace), f"list {READABLE[kind][2]}", query=query)
+            page = await self._ask("GET", _path(kind, namespace), f"list {READABLE[kind][2]}", query=query, accept=accept)
             out += page.get("items") or []
             token = meta(page).get("continue")
             if not token:
@@ -175,6 +178,16 @@ class KubernetesCluster:
         answer = await self._ask("POST", path, "create selfsubjectaccessreviews", body=review)
         return bool((answer.get("status") or {}).get("allowed"))
 
+    async def workloads(self) -> Sequence[str] | Unknown:
+        """By their metadata alone, which is a fraction of them."""
+        out: list[str] = []
+        try:
+            for kind in sorted(WORKLOADS):
+                out += [str(meta(item)["namespace"]) for item in await self.list_objects(kind, "", "", accept=METADATA)]
+        except ClusterError as error:
+            return Unknown(str(error))
+        return out
+
     async def ready(self) -> str | None:
         try:
             await self._ask("GET", "/version", "get /version")
@@ -189,12 +202,13 @@ class KubernetesCluster:
         what: str,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float = READ_TIMEOUT,
         raw: bool = False,
+        accept: str = JSON,
     ) -> Any:
         verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with asyncio.timeout(timeout):  # the wait for our turn included: nothing is sent after it
                 await self._bucket.take()

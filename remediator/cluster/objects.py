@@ -4,13 +4,13 @@ import asyncio
 import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from ..actions.quarantine_pod import LABEL, policy_name
 from ..errors import ClusterError
 from ..model.call import CALL_ID, bare_template
-from ..model.facts import Facts, Isolation, Revision, Sight, Unknown
+from ..model.facts import Facts, Isolation, Revision, Room, Sight, Unknown
 from ..model.raw import annotations, controller, labels, meta, ready, timestamp
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -35,6 +35,8 @@ READABLE = {
     "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
     "EndpointSlice": ("discovery.k8s.io", "v1", "endpointslices"),
     "Event": ("", "v1", "events"),
+    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
+    "ResourceQuota": ("", "v1", "resourcequotas"),
 }
 ALWAYS_READ = ("Pod", "Namespace", "Node", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service")
 SEEN_BY = {  # what a sight lists
@@ -42,9 +44,13 @@ SEEN_BY = {  # what a sight lists
     Sight.REVISIONS: ("ReplicaSet", "ControllerRevision"),
     Sight.AUTOSCALER: ("HorizontalPodAutoscaler",),
     Sight.ISOLATION: ("EndpointSlice", "Pod"),
+    Sight.SIBLINGS: ("Pod",),
+    Sight.BUDGETS: ("PodDisruptionBudget",),
+    Sight.ROOM: ("ResourceQuota", "Node", "Event"),
 }
 SELECTING = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
 SECRET = re.compile(r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)(\W{1,3}(?:bearer\s+|basic\s+)?)\S+")
+LATELY = timedelta(minutes=5)
 EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}  # app.kubernetes.io/name
 
 
@@ -53,7 +59,7 @@ class Objects(Protocol):
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None: ...
 
-    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]: ...
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]: ...
 
 
 def scrubbed(text: str) -> str:
@@ -154,13 +160,19 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     selected = target.kind in SELECTING and bool(sights & {Sight.PODS, Sight.REVISIONS})
     kind = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "DaemonSet": "ControllerRevision"}.get(target.kind)
     wanted = kind is not None and selected and (kind == "ReplicaSet" or Sight.REVISIONS in sights)
-    versions, pods, autoscaler, isolation = await asyncio.gather(
+    objects_of_it = asyncio.gather(
         _or_unknown(_selected(objects, kind, target, obj) if kind and wanted else _nothing([])),
         _or_unknown(_selected(objects, "Pod", target, obj) if selected else _nothing([])),
         _or_unknown(_autoscaler(objects, target)) if Sight.AUTOSCALER in sights else _nothing(bare.autoscaler),
         _or_unknown(_isolation(objects, target)) if Sight.ISOLATION in sights else _nothing(bare.isolation),
     )
-    bare = replace(bare, autoscaler=autoscaler, isolation=isolation)
+    around = asyncio.gather(
+        _or_unknown(_siblings(objects, bare)) if Sight.SIBLINGS in sights else _nothing(bare.siblings),
+        _or_unknown(_budgets(objects, target)) if Sight.BUDGETS in sights else _nothing(bare.budgets),
+        _or_unknown(_room(objects, bare)) if Sight.ROOM in sights else _nothing(bare.room),
+    )
+    (versions, pods, autoscaler, isolation), (siblings, budgets, room) = await asyncio.gather(objects_of_it, around)
+    bare = replace(bare, autoscaler=autoscaler, isolation=isolation, siblings=siblings, budgets=budgets, room=room)
     if isinstance(versions, Unknown):
         return replace(bare, pods=versions, revisions=versions)
     if isinstance(pods, Unknown):
@@ -171,6 +183,36 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     if wanted:
         bare = replace(bare, revisions=_revisions(obj, mine) if kind == "ReplicaSet" else _controller_revisions(obj, mine, own))
     return replace(bare, pods=own) if Sight.PODS in sights else bare
+
+
+async def _siblings(objects: Objects, bare: Facts) -> tuple[Object, ...]:
+    """The pods of the workload that the pod is one of."""
+    if not isinstance(bare.beside, Mapping) or bare.root.kind not in SELECTING:
+        return ()
+    return tuple(await _selected(objects, "Pod", bare.root, bare.beside))
+
+
+async def _budgets(objects: Objects, target: Target) -> tuple[Object, ...]:
+    """The namespace's disruption budgets."""
+    return tuple(await objects.list_objects("PodDisruptionBudget", target.namespace, ""))
+
+
+async def _room(objects: Objects, bare: Facts) -> Room:
+    """What tells whether a pod could be replaced."""
+    quotas, nodes, events = await asyncio.gather(
+        objects.list_objects("ResourceQuota", bare.target.namespace, ""),
+        objects.list_objects("Node", "", ""),
+        objects.list_objects("Event", bare.target.namespace, "", "reason=FailedCreate"),
+    )
+    lately = [event for event in events if event.get("reason") == "FailedCreate" and _age(event, bare.at) < LATELY]
+    return Room(tuple(quotas), tuple(nodes), tuple(lately))
+
+
+def _age(event: Object, now: datetime) -> timedelta:
+    """How long ago an event was seen last."""
+    series = event.get("series") or {}
+    last = timestamp(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
+    return now - last if last else timedelta()
 
 
 async def _autoscaler(objects: Objects, target: Target) -> Object | None:

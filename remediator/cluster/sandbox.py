@@ -5,14 +5,14 @@ from its image: one whose tag is in `crashing` never becomes ready; pods named i
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..actions.workload import WORKLOADS
 from ..errors import ClusterError, Conflict, TargetGone, Unsupported
 from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
-from ..model.facts import Facts, Sight
+from ..model.facts import Facts, Sight, Unknown
 from ..model.raw import labels, meta
 from ..model.target import Target
 from .controllers import START, Controllers, Store, patched
@@ -37,6 +37,8 @@ class SandboxCluster:
         self.calls: list[tuple[str, str]] = []
         self.events: list[tuple[str, str, str]] = []
         self.failures: list[ClusterError] = []
+        ready = {"type": "Ready", "status": "True"}
+        self._store.put("Node", "", "node-1", {"spec": {}, "status": {"conditions": [ready]}})
 
     def create_workload(self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any) -> None:
         """Adds a workload with its pods running and ready; `more` goes into its spec, `labels` onto all of it."""
@@ -66,6 +68,10 @@ class SandboxCluster:
         self._store.put("HorizontalPodAutoscaler", namespace, name, {"spec": spec}, **metadata)
         del self.objects["HorizontalPodAutoscaler", namespace, name]["metadata"]["generation"]
 
+    def create(self, kind: str, namespace: str, name: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Adds an object that no controller of the sandbox moves: a disruption budget, a quota, a node."""
+        self._store.put(kind, namespace, name, {"spec": dict(spec), "status": dict(status)})
+
     def set_image(self, kind: str, namespace: str, name: str, image: str) -> None:
         """What a person's new release does."""
         self.edit(kind, namespace, name, lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image))
@@ -93,7 +99,7 @@ class SandboxCluster:
         self._advance()
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
         self._advance()
         if kind == "EndpointSlice":
             return self._slices(namespace)
@@ -158,6 +164,9 @@ class SandboxCluster:
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))
+
+    async def workloads(self) -> Sequence[str] | Unknown:
+        return [namespace for kind, namespace, _ in self.objects if kind in WORKLOADS]
 
     async def ready(self) -> str | None:
         return None

@@ -12,6 +12,7 @@ from ..model.verdict import Verdict, strongest
 from ..ports import Alertmanager, Clock, Cluster, Prometheus
 from ..rules.ruleset import RuleSet
 from ..telemetry import Metrics
+from .census import Census
 
 CROWD = 2
 LULL = timedelta(milliseconds=100)
@@ -83,9 +84,11 @@ class Doors:
     wake: Wake = field(default_factory=Wake)
     arrivals: asyncio.Event = field(init=False)
     crowd: Crowd = field(default_factory=Crowd)
+    census: Census = field(init=False)
 
     def __post_init__(self) -> None:
         self.arrivals = self.wake.subscribe()
+        self.census = Census(self.clusters)
 
     def cluster_of(self, source: str) -> str:
         """The cluster that a source's alerts are about."""

@@ -10,7 +10,7 @@ from ..errors import JournalError
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import gauges, people, restoration, revival, triage, worker
+from . import gauges, people, restoration, revival, triage, trust, worker
 from .doors import LULL, Doors
 
 IDLE = 1.0
@@ -37,6 +37,7 @@ class Engine:
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
         await self._escalate()
+        await trust.watch(self.doors, now)
         await self._revive()
         for name in self._receivers:
             await people.deliver(self.doors, self._receivers, name, self.doors.clock.now())
@@ -53,6 +54,7 @@ class Engine:
                 group.create_task(self._loop(f"notify-{name}", functools.partial(self._notify, name), asyncio.Event()))
             for name, body in (("escalation", self._escalate), ("revival", self._revive)):
                 group.create_task(self._loop(name, body, asyncio.Event()))
+            group.create_task(self._loop("sealer", self._seal, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
     async def _loop(self, name: str, body: Callable[[], Awaitable[float]], news: asyncio.Event) -> None:
@@ -100,13 +102,24 @@ class Engine:
         await restoration.run(self.doors, self.doors.clock.now())
         return IDLE
 
+    async def _seal(self) -> float:
+        """Seals what was written since; the head goes where an owner of the database cannot rewrite it."""
+        head = await self.doors.journal.seal(self.doors.clock.now())
+        if head is not None:
+            number, digest = head
+            self.doors.metrics.set("journal_sealed_entries", number)
+            self.doors.metrics.set("journal_head", int(digest[:12], 16))
+            log().info("journal_sealed", number=number, digest=digest)
+        return IDLE
+
     async def _keep_house(self) -> float:
         now = self.doors.clock.now()
         await people.undeliverable(self.doors, self._receivers, now)
+        await trust.watch(self.doors, now)
         await gauges.read(self.doors, self._looked_at, now)
         self._looked_at = now
         if now - self._pruned_at > PRUNE_EVERY:
-            await self.doors.journal.prune(now - self._keep)
+            await self.doors.journal.prune(now - self._keep, now)
             self._pruned_at = now
         return HOUSEKEEPING
 

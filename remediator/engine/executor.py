@@ -11,7 +11,7 @@ from ..guards import limits as limit_guards
 from ..guards import pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.call import Call, Effect, Evidence, effect, version_of, view
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import DECIDING, Facts, Sight, Unknown
 from ..model.plan import Plan, call_to_json, from_json, redacted, to_json
 from ..model.raw import meta
 from ..model.remediation import Attempt, Event, Outcome, State
@@ -28,6 +28,8 @@ from .look import Look
 
 CONFLICTS = 3
 MARGIN = timedelta(seconds=1)
+BEFORE_A_WRITE = frozenset({Sight.TARGET, Sight.AUTOSCALER})
+PODS_TOO = DECIDING | {Sight.PODS, Sight.REVISIONS}
 SEND_WITHIN = timedelta(seconds=5)
 REASON_OF: dict[type[ClusterError], Reason] = {
     Forbidden: Reason.FORBIDDEN,
@@ -47,11 +49,10 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
     causes = tuple(redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)}) for c in seen.planned.causes)
     intent = Intent(
         replace(attempt, causes=causes),
-        plan.locks,
+        looking.reading(doors, seen.situation, source.rule, plan),
         source.rule.name,
         seen.facts.root.key,
         plan.target,
-        looking.longest_window(source.rule, doors),
         seen.as_json(),
     )
     return await start(doors, claim, source, plan, intent, lambda usage: limit_guards.decide(seen.situation, usage))
@@ -133,7 +134,7 @@ async def _apply(doors: Doors, claim: Claim, source: Source, plan: Plan, number:
     attempt, call = claim.attempts[-1], plan.calls[number]
     cluster = doors.clusters[claim.remediation.target.cluster]
     for _ in range(CONFLICTS):
-        sights = ACTIONS[plan.action].sights & {Sight.TARGET, Sight.AUTOSCALER}
+        sights = ACTIONS[plan.action].sights & (BEFORE_A_WRITE | (PODS_TOO if plan.takes else frozenset()))
         facts = await slices.observe(doors, claim.remediation, source, doors.clock.now(), sights)
         obj = await _object_of(doors, call, facts)
         if call.verb == "delete" and not isinstance(obj, Unknown) and effect(call, "", obj) is Effect.PROVED:

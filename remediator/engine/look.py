@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..actions import ACTIONS
 from ..guards import limits as limit_guards
-from ..guards import pipeline
+from ..guards import pipeline, storm
 from ..guards.situation import Pause, RuleLimits, Situation
 from ..journal_port import Claim
 from ..model.alert import Activity, Episode
 from ..model.call import template_hash, template_of
 from ..model.facts import Facts, Unknown
-from ..model.plan import to_json
+from ..model.plan import Plan, to_json
 from ..model.remediation import Remediation
 from ..model.target import Unresolved
+from ..model.usage import Reading
 from ..model.verdict import Reason, Verdict, deny, hold
 from ..rules import planner, templates
 from ..rules.ruleset import Source
@@ -35,6 +37,7 @@ class Look:
     planned: planner.Planned
     situation: Situation
     verdicts: list[Verdict]
+    storming: bool = False
 
     def as_json(self) -> Mapping[str, Any]:
         """As `show` and `explain` print it."""
@@ -66,7 +69,9 @@ async def situation_of(
 ) -> Situation:
     """What guards look at, as far as it is known without facts."""
     rule = source.rule
-    limits = RuleLimits(rule.limits.attempts, rule.limits.cooldown, rule.limits.per_rule, rule.limits.in_flight)
+    given = rule.limits
+    limits = RuleLimits(given.attempts, given.cooldown, given.per_rule, given.in_flight, given.blast_radius)
+    namespaces, cluster = source.group.scope.namespaces, remediation.target.cluster
     pauses = tuple(Pause(p["scope"], p["reason"], p["author"], p["until"]) for p in await doors.journal.pauses())
     return Situation(
         now=now,
@@ -87,6 +92,13 @@ async def situation_of(
         owners=rule.owners.model_dump(),
         own_namespace=doors.own_namespace,
         approved_digest=remediation.approved_digest,
+        priority=rule.priority,
+        active=doors.rules.named(rule.windows.active),
+        mute=doors.rules.named(rule.windows.mute),
+        opt_in=source.group.scope.opt_in,
+        scope=f"{cluster}/{source.group.name}",
+        namespaces=namespaces,
+        workloads=await doors.census.count(cluster, namespaces, now),
     )
 
 
@@ -106,6 +118,7 @@ async def look(
         target=facts.target,
         root=facts.root,
         action=step.action,
+        storm_exempt=ACTIONS[step.action].storm_exempt,
         mode=strictest(rule.mode, step.mode),
         step_attempts=step.limits.attempts,
         activity=await activity(doors, episodes),
@@ -119,9 +132,16 @@ async def look(
     verdicts += [hold("preconditions", Reason.UNKNOWN_FACT, unknown)] if unknown else []
     verdicts += pipeline.ask(pipeline.SECOND, situation)
     if planned.plan is not None:
-        used = await doors.journal.usage(remediation, planned.plan.locks, now, longest_window(rule, doors))
+        used = await doors.journal.usage(remediation, reading(doors, situation, rule, planned.plan), now)
         verdicts += limit_guards.decide(situation, used)
+        return Look(facts, planned, situation, verdicts, storm.on(situation, used))
     return Look(facts, planned, situation, verdicts)
+
+
+def reading(doors: Doors, situation: Situation, rule: Rule, plan: Plan) -> Reading:
+    """What the limits of an attempt are decided from."""
+    limits = doors.limits
+    return Reading(plan.locks, longest_window(rule, doors), limits.storm.within, limits.breaker.of, situation.scope)
 
 
 def unseen(facts: Facts) -> Verdict | None:

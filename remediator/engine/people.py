@@ -36,6 +36,19 @@ def message(remediation: Remediation, state: str, reason: str, why: str, more: M
     }
 
 
+def notice(ident: str, rule: str, state: str, reason: str, why: str) -> dict[str, Any]:
+    """The body of a message about a rule or a scope rather than a remediation."""
+    return {
+        "remediation": ident,
+        "rule": rule,
+        "target": "all",
+        "state": state,
+        "reason": reason,
+        "why": why,
+        "show": "remediator rules",
+    }
+
+
 def to_all(receivers: list[str], body: Mapping[str, Any], trouble: bool = True) -> tuple[Message, ...]:
     """One message for each receiver."""
     return tuple(Message(name, body, trouble) for name in receivers)

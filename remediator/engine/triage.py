@@ -96,4 +96,5 @@ def _wanted(doors: Doors, episode: Episode, match: Match) -> Wanted:
         target=match.target,
         escalate_after=rule.escalate.after,
         settled_at=episode.confirmed_at + doors.settle,
+        priority=rule.priority,
     )

@@ -12,9 +12,10 @@ from ..actions import ACTIONS
 from ..guards import limits, pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.duration import format_duration
-from ..model.facts import Facts
+from ..model.facts import DECIDING, Facts
 from ..model.plan import Plan, Refusal, Verification, from_json
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
+from ..model.usage import Reading
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -22,6 +23,8 @@ from . import executor, slices
 from . import look as looking
 from .doors import Doors, as_json
 from .slices import LATER, SOON
+
+UNCOUNTED = timedelta(hours=1)  # its charges are not looked at
 
 
 async def work(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
@@ -95,7 +98,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         why = f"held for {format_duration(held)}: {remediation.why}"
         await slices.finish(doors, claim, Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why))
         return
-    facts = await slices.observe(doors, remediation, source, now, ACTIONS[undone.action].sights)
+    facts = await slices.observe(doors, remediation, source, now, ACTIONS[undone.action].sights - DECIDING)
     answer = _plan(claim, facts)
     situation = await looking.situation_of(doors, remediation, claim.episodes, source, now)
     situation = replace(situation, root=facts.root, facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
@@ -109,7 +112,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         attempt = executor.new_attempt(claim, answer, undone.step, times, doors.clock.now())
         look = {"plan": attempt.plan, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": [], "causes": []}
         intent = Intent(
-            attempt, answer.locks, source.rule.name, facts.root.key, answer.target, timedelta(hours=1), look, charged=False
+            attempt, Reading(answer.locks, UNCOUNTED), source.rule.name, facts.root.key, answer.target, look, charged=False
         )
         refused = await executor.start(doors, claim, source, answer, intent, lambda usage: [limits.target_lock(situation, usage)])
         if refused is None:
@@ -124,7 +127,7 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     attempt, remediation = claim.attempts[-1], claim.remediation
     action = ACTIONS[attempt.action]
     assert action.restored is not None
-    facts = await slices.see(doors, remediation.target, False, action.sights, now)
+    facts = await slices.see(doors, remediation.target, False, action.sights - DECIDING, now)
     seen = action.restored(from_json(attempt.plan), attempt.evidence, facts)
     within = timedelta(seconds=attempt.plan["converged_within"])
     if seen is Verification.CONVERGED:

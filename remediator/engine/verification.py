@@ -7,7 +7,7 @@ from ..actions import ACTIONS
 from ..journal_port import AttemptChange, Claim, Move
 from ..model.alert import Activity
 from ..model.duration import format_duration
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import DECIDING, Facts, Sight, Unknown
 from ..model.plan import Verification, from_json, pods_before
 from ..model.remediation import Attempt, Event, Outcome
 from ..model.target import Unresolved
@@ -24,7 +24,7 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
     """One look at what became of the last attempt; its further calls, where it needs some, are applied."""
     attempt, action = claim.attempts[-1], ACTIONS[claim.attempts[-1].action]
     plan = from_json(attempt.plan)
-    facts = await slices.see(doors, claim.remediation.target, False, action.sights, now)
+    facts = await slices.see(doors, claim.remediation.target, False, action.sights - DECIDING, now)
     if plan.beside is not None:
         beside = (await slices.see(doors, plan.beside, False, frozenset({Sight.TARGET}), now)).object
         facts = replace(facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside)

@@ -14,7 +14,7 @@ from ..model.verdict import Decision, Reason, Verdict
 from ..rules import planner
 from ..rules.ruleset import Source
 from ..telemetry import log
-from . import executor, people, undo, verification
+from . import executor, people, trust, undo, verification
 from . import look as looking
 from .doors import Doors, as_json
 from .look import Look
@@ -131,6 +131,8 @@ async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: date
     remediation = replace(remediation, target=facts.target, root_key=facts.root.key)  # what limits and locks go by
     claim = replace(claim, remediation=remediation)
     seen = await looking.look(doors, remediation, claim.episodes, source, facts, now)
+    if seen.storming and rule.mode != "observe":
+        await trust.storm(doors, source, seen, now)
     if await _resolved_unseen(doors, claim, seen, now):
         await finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="Alertmanager no longer lists the alert"))
         return
@@ -170,7 +172,7 @@ async def _follow(
         new = remediation.state is not State.AWAITING_APPROVAL or bool(remediation.approved_digest)
         plan = seen.planned.plan
         more = {"plan": plan.summary, "digest": plan.digest, "approve": f"remediator approve {remediation.id}"}
-        body = people.message(remediation, State.AWAITING_APPROVAL, Reason.APPROVAL_REQUIRED, verdict.why, more)
+        body = people.message(remediation, State.AWAITING_APPROVAL, verdict.reason or "", verdict.why, more)
         told = people.to_all(list(source.rule.escalate.to), body) if new else ()
         due = min(now + timedelta(seconds=30), remediation.changed_at + source.rule.approval.expires + LEAST_WAIT)
         due = max(due, now + timedelta(seconds=15)) if not new else now + timedelta(seconds=15)

@@ -1,4 +1,4 @@
-"""limits: target lock, cooldown, attempts, rates and in flight: decided inside the begin transaction.
+"""limits: target lock, cooldown, attempts, rates, in flight, storm and breaker: decided inside the begin transaction.
 
 Pure over what the journal read there, so that no two remediations can both pass. A remediation's own charges and
 locks do not count against it, except for `attempts`, `rates` and the like, which count every attempt ever begun.
@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ..model.duration import format_duration
-from ..model.usage import Charge, Rate, Usage
+from ..model.usage import Charge, Holder, Rate, Usage
 from ..model.verdict import Reason, Verdict, allow, deny, hold
+from . import breaker, storm
 from .situation import ProcessLimits, Situation
+
+MOST_DOUBLINGS = 6
 
 
 def decide(situation: Situation, usage: Usage) -> list[Verdict]:
@@ -21,23 +24,35 @@ def decide(situation: Situation, usage: Usage) -> list[Verdict]:
         attempts(situation, usage),
         *rates(situation, usage),
         in_flight(situation, usage),
+        storm.check(situation, usage),
+        breaker.check(situation, usage),
     ]
 
 
 def target_lock(situation: Situation, usage: Usage) -> Verdict:
-    """Holds while another remediation holds a lock that the plan needs."""
+    """Holds while another remediation holds a lock that the plan needs, unless that one yields."""
     for key, holder in usage.locks.items():
-        if holder != situation.remediation:
-            return hold("target_lock", Reason.TARGET_BUSY, f"remediation {holder} holds the lock on {key}", timedelta(seconds=5))
+        if holder.remediation != situation.remediation and not yields(situation, holder):
+            why = f"remediation {holder.remediation} holds the lock on {key}"
+            return hold("target_lock", Reason.TARGET_BUSY, why, timedelta(seconds=5))
     return allow("target_lock")
 
 
+def yields(situation: Situation, holder: Holder) -> bool:
+    """Whether the holder only verifies what it did, and is of lower priority."""
+    return holder.verifying and holder.priority < situation.priority
+
+
 def cooldown(situation: Situation, usage: Usage) -> Verdict:
-    """Holds until the rule's cooldown since its last act on this target is over; rungs of one ladder do not wait."""
+    """Holds until the rule's cooldown since its last act on this target is over; rungs of one ladder do not wait.
+
+    It doubles with each remediation in a row that did not help.
+    """
     own = any(charge.remediation == situation.remediation for charge in usage.charges)
     if usage.ended is None or own:
         return allow("cooldown")
-    left = usage.ended + situation.limits.cooldown - situation.now
+    grown = situation.limits.cooldown * 2 ** min(usage.ineffective_in_row, MOST_DOUBLINGS)
+    left = usage.ended + grown - situation.now
     if left <= timedelta():
         return allow("cooldown")
     return hold("cooldown", Reason.COOLDOWN, f"{format_duration(left)} of the cooldown are left", left)

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
+from ..model.interval import Named
+from ..model.limit import Breaker, Radius, Storm
 from ..model.plan import Plan
 from ..model.target import Target
 from ..model.usage import Rate
-from ..model.verdict import Reason
 
 PROTECTED = ("kube-system", "kube-public", "kube-node-lease", "monitoring")
 
@@ -24,6 +25,8 @@ class ProcessLimits:
     everything: tuple[Rate, ...] = (Rate(10, timedelta(hours=1)),)
     grace: timedelta = timedelta(minutes=2)
     protected: tuple[str, ...] = PROTECTED
+    storm: Storm = field(default_factory=Storm)
+    breaker: Breaker = field(default_factory=Breaker)
 
     @property
     def longest(self) -> timedelta:
@@ -39,6 +42,7 @@ class RuleLimits:
     cooldown: timedelta = timedelta(minutes=15)
     per_rule: tuple[Rate, ...] = (Rate(10, timedelta(hours=1)),)
     in_flight: int = 2
+    blast_radius: Radius = field(default_factory=Radius)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One remediation at one moment. `facts` and `plan` are None in the first pass."""
+    """One remediation at one moment. `facts` and `plan` are None in the first pass.
+
+    `scope` is the rule's group and `namespaces` where it may act; `workloads` counts those there, None where that is unknown.
+    """
 
     now: datetime
     remediation: str
@@ -77,9 +84,14 @@ class Situation:
     owners: Mapping[str, str] = field(default_factory=dict)
     own_namespace: str = ""
     approved_digest: str = ""
-    born_before_start: bool = False
-    retried: bool = False
     step_attempts: tuple[Rate, ...] = ()
-    ineffective: Mapping[str, Reason] = field(default_factory=dict)
+    priority: int = 0
+    active: tuple[Named, ...] = ()
+    mute: tuple[Named, ...] = ()
+    opt_in: bool = False
+    scope: str = ""
+    namespaces: tuple[str, ...] = ()
+    workloads: int | None = None
+    storm_exempt: bool = False
     facts: Facts | None = None
     plan: Plan | None = None

@@ -193,6 +193,12 @@ def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
     return [from_row(row) for row in c.execute(query)]
 
 
+def began(c: Connection, since: datetime, limit: int) -> list[Episode]:
+    """Open episodes that began since then, the newest first."""
+    query = sa.select(table).where(table.c.open, table.c.starts_at > since).order_by(table.c.id.desc()).limit(limit)
+    return [from_row(row) for row in c.execute(query)]
+
+
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
     """Stores fates in one statement; creates the remediations that are wanted, or attaches to the live ones."""
     if not decided:
@@ -268,6 +274,7 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "reason": Reason.SETTLING,
         "born_at": now,
         "changed_at": now,
+        "priority": wanted.priority,
     }
     c.execute(sa.insert(table_).values(**row))
     timers.put(c, "work", born, wanted.settled_at)

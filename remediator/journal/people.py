@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..journal_port import Message
+from ..model.duration import parse_duration
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from . import entries, episodes, messages, remediations, timers
-from .tables import attachment, attempt, charge, entry, episode, outbox, timer
+from . import entries, episodes, messages, remediations, seals, timers
+from .tables import attachment, attempt, charge, episode, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
 
@@ -54,12 +55,29 @@ def decide(c: Connection, remediation_id: str, digest: str, operator: str, appro
     shown = orjson.loads(row.look).get("digest", "")
     if digest and digest != shown:
         return f"the plan changed: its digest is {shown} now; look at it again with `remediator show {remediation_id}`"
-    by = (orjson.loads(row.rule_text).get("approval") or {}).get("by") or []
+    approval = orjson.loads(row.rule_text).get("approval") or {}
+    by = approval.get("by") or []
     if by and operator not in by:
         return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
     if not approve:
         return cancel(c, remediation_id, operator, now, "denied")
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=operator))
+    if row.approved_digest:
+        return f"{row.approved_by} approved {remediation_id} already"
+    if now - row.changed_at > parse_duration(approval.get("expires") or "1h"):
+        return f"{remediation_id} waited too long for a decision: its approval has expired"
+    approvers = operator
+    if approval.get("two_person"):
+        for_digest, _, first = row.approved_first.partition(" ")
+        if for_digest != shown:
+            first_of_two = sa.update(table).where(table.c.id == remediation_id).values(approved_first=f"{shown} {operator}")
+            c.execute(first_of_two)
+            text = f"{operator} approved {shown}; a second person must too"
+            entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, text)
+            return None
+        if first == operator:
+            return f"{operator} approved {remediation_id} already; a second person must too"
+        approvers = f"{first} and {operator}"
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=approvers))
     timers.put(c, "work", remediation_id, now)
     entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, f"{operator} approved {shown}")
     return None
@@ -130,8 +148,8 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         messages.put(c, remediation_id, message.receiver, message.body, now)
 
 
-def prune(c: Connection, before: datetime) -> int:
-    """Forgets closed episodes and ended remediations older than `before`; charges only when no limit can count them."""
+def prune(c: Connection, before: datetime, now: datetime) -> int:
+    """Forgets closed episodes, ended remediations and sealed history older than `before`."""
     waiting = sa.select(timer.c.ref)  # an alert of it fires on
     owing = sa.select(attempt.c.remediation).join(timer, timer.c.ref == attempt.c.id)
     forgotten = sa.and_(~table.c.live, table.c.ended_at < before, table.c.id.not_in(waiting), table.c.id.not_in(owing))
@@ -147,6 +165,6 @@ def prune(c: Connection, before: datetime) -> int:
     gone += c.execute(sa.delete(table).where(forgotten)).rowcount
     kept = sa.select(attachment.c.episode)
     gone += c.execute(sa.delete(episode).where(~episode.c.open, episode.c.last_seen < before, episode.c.id.not_in(kept))).rowcount
-    c.execute(sa.delete(entry).where(entry.c.at < before))
+    gone += seals.prune(c, before, now)
     c.execute(sa.delete(charge).where(charge.c.at < before))
     return gone

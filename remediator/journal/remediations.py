@@ -16,7 +16,7 @@ from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, 
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
-from . import entries, episodes, messages, timers, views
+from . import entries, episodes, messages, timers, usage
 from .messages import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -51,6 +51,7 @@ def from_row(row: Any) -> Remediation:
         undoes=row.undoes,
         undo_why=row.undo_why,
         ended_template=row.ended_template,
+        priority=row.priority,
     )
 
 
@@ -174,26 +175,6 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
     entries.write(c, now, older, "attached", Reason.ATTACHED, f"the alerts of {younger} joined")
 
 
-def usage(c: Connection, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
-    """Locks, charges, acting remediations of the rule and the last end, as they are in this transaction."""
-    held = {r.key: r.remediation for r in c.execute(sa.select(target_lock).where(target_lock.c.key.in_(locks)))}
-    charges = tuple(views.charges(c, now - longest))
-    acting = sa.select(sa.func.count()).where(
-        table.c.rule == remediation.rule,
-        table.c.state.in_(sorted(ACTING)),
-        table.c.undo_of == "",
-        table.c.id != remediation.id,
-    )
-    ended = sa.select(sa.func.max(table.c.ended_at)).where(
-        table.c.rule == remediation.rule,
-        table.c.target_key == remediation.target.key,
-        table.c.acted,
-        table.c.undo_of == "",
-        table.c.id != remediation.id,
-    )
-    return Usage(held, charges, int(c.execute(acting).scalar() or 0), c.execute(ended).scalar())
-
-
 def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
     """Usage, decision, locks, charge and the intent: all of it or nothing."""
     if c.dialect.name == "postgresql":
@@ -202,11 +183,13 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     now = intent.attempt.begun_at
     if row.cancel_by:
         return [Verdict("operator", Decision.DENY, Reason.OPERATOR, f"{row.cancel_by} cancelled it")]
-    verdicts = decide(usage(c, remediation, intent.locks, now, intent.longest))
+    used = usage.read(c, remediation, intent.reading, now)
+    verdicts = decide(used)
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
+    usage.take_over(c, remediation, {h.remediation for h in used.locks.values()} - {remediation.id}, now)
     held = set(c.execute(sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation.id)).scalars())
-    for key in sorted(set(intent.locks) - held):  # an undo has its parent's already
+    for key in sorted(set(intent.reading.locks) - held):  # an undo has its parent's already
         c.execute(sa.insert(target_lock).values(key=key, remediation=remediation.id))
     made = intent.attempt
     if intent.charged:
@@ -298,7 +281,20 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
 def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datetime) -> str:
     """A remediation of its own that takes an attempt back; its id."""
     born = entries.new_id("u")
-    same = ("rule", "rule_digest", "rule_text", "mode", "cluster", "kind", "namespace", "name", "uid", "target_key", "root_key")
+    same = (
+        "rule",
+        "rule_digest",
+        "rule_text",
+        "mode",
+        "cluster",
+        "kind",
+        "namespace",
+        "name",
+        "uid",
+        "target_key",
+        "root_key",
+        "priority",
+    )
     row = {key: getattr(parent, key) for key in same}
     row |= {"id": born, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
     row |= {"state": State.QUEUED, "live": True, "born_at": now, "changed_at": now}
@@ -347,6 +343,8 @@ def _change_attempt(c: Connection, change: Move) -> None:
     }
     if wanted.plan is not None:
         values["plan"] = dumps(wanted.plan)
+    if wanted.after is not None:
+        values["after"] = dumps(wanted.after)
     if wanted.evidence:
         values["evidence"] = dumps(evidence_to_json(wanted.evidence))
     if wanted.clear_proof:

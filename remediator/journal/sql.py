@@ -27,17 +27,17 @@ from ..model.alert import Episode
 from ..model.past import Past
 from ..model.remediation import Attempt, Remediation, RemediationId, State
 from ..model.target import Target
-from ..model.usage import Charge, Usage
+from ..model.usage import Charge, End, Reading, Usage
 from ..model.verdict import Verdict
 from ..telemetry import Metrics
-from . import episodes, inbox, messages, past, people, remediations, views
+from . import episodes, inbox, messages, past, people, remediations, seals, trust, usage, views
 from .tables import episode as episode_table
 from .tables import outbox as outbox_table
 from .tables import remediation as remediation_table
 from .tables import timer
 
 T = TypeVar("T")
-HEAD = "0001"
+HEAD = "0002"
 POOL = 4
 
 
@@ -206,8 +206,8 @@ class SqlJournal:
     async def begin(self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
         return await self._run(remediations.begin, remediation, intent, decide)
 
-    async def usage(self, remediation: Remediation, locks: tuple[str, ...], now: datetime, longest: timedelta) -> Usage:
-        return await self._read(remediations.usage, remediation, locks, now, longest)
+    async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage:
+        return await self._read(usage.read, remediation, reading, now)
 
     async def send(self, remediation: Remediation, attempt: Attempt) -> None:
         await self._run(remediations.send, remediation, attempt)
@@ -304,13 +304,42 @@ class SqlJournal:
         return await self._read(views.counts)
 
     async def charges(self, since: datetime) -> list[Charge]:
-        return await self._read(views.charges, since)
+        return await self._read(usage.charges, since)
 
     async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
         return await self._read(views.resolutions, since, until)
 
-    async def prune(self, before: datetime) -> int:
-        return await self._run(people.prune, before)
+    async def storm(self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime) -> bool:
+        return await self._run(trust.storm, scope, why, until, messages, now)
+
+    async def ends(self, rule: str, limit: int) -> tuple[End, ...]:
+        return await self._read(usage.ends, rule, limit)
+
+    async def suspects(self, since: datetime, limit: int) -> list[str]:
+        return await self._read(trust.suspects, since, limit)
+
+    async def breakers(self) -> list[Row]:
+        return list(await self._read(trust.breakers))
+
+    async def breaker(
+        self, rule: str, opened_at: datetime | None, why: str, messages: tuple[Message, ...], now: datetime
+    ) -> None:
+        await self._run(trust.switch, rule, opened_at, why, messages, now)
+
+    async def reset(self, rule: str, operator: str, now: datetime) -> None:
+        await self._run(trust.reset, rule, operator, now)
+
+    async def record(self, rules: Sequence[str]) -> Mapping[str, Row]:
+        return await self._read(trust.record, rules)
+
+    async def began(self, since: datetime, limit: int) -> list[Episode]:
+        return await self._read(episodes.began, since, limit)
+
+    async def seal(self, now: datetime) -> tuple[int, str] | None:
+        return await self._run(seals.write, now)
+
+    async def prune(self, before: datetime, now: datetime) -> int:
+        return await self._run(people.prune, before, now)
 
 
 def _next_due(c: Connection) -> datetime | None:

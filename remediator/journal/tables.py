@@ -101,12 +101,14 @@ remediation = Table(
     Column("ended_at", Instant),
     Column("approved_digest", String(80), nullable=False, default=""),
     Column("approved_by", String(200), nullable=False, default=""),
+    Column("approved_first", String(200), nullable=False, default=""),
     Column("cancel_by", String(200), nullable=False, default=""),
     Column("retried_at", Instant),
     Column("ended_template", String(32), nullable=False, default=""),
     Column("look", Text, nullable=False, default="{}"),
     Column("token", Integer, nullable=False, default=0),
     Column("lease_until", Instant),
+    Column("priority", Integer, nullable=False, default=0),
 )
 Index(
     "remediation_live",
@@ -119,6 +121,9 @@ Index(
 Index("remediation_told", remediation.c.told, sqlite_where=sa.text("told"), postgresql_where=sa.text("told"))
 Index("remediation_born", remediation.c.born_at)
 Index("remediation_target", remediation.c.target_key)
+Index("remediation_rule", remediation.c.rule, remediation.c.ended_at)
+BAD = sa.text("acted AND state IN ('ineffective', 'failed')")
+Index("remediation_bad", remediation.c.ended_at, sqlite_where=BAD, postgresql_where=BAD)
 LIVE_UNDO = sa.text("live AND undo_of != ''")
 Index("remediation_undo", remediation.c.undo_of, unique=True, sqlite_where=LIVE_UNDO, postgresql_where=LIVE_UNDO)
 
@@ -148,6 +153,7 @@ attempt = Table(
     Column("converged_at", Instant),
     Column("proved_since", Instant),
     Column("outcome", String(20)),
+    Column("after", Text),
 )
 
 target_lock = Table(
@@ -203,6 +209,40 @@ entry = Table(
     Column("kind", String(40), nullable=False),
     Column("reason", String(40)),
     Column("text", Text, nullable=False, default=""),
+    Column("number", BigInteger),
+    Column("digest", String(64)),
+)
+Index("entry_number", entry.c.number, unique=True)
+Index("entry_unsealed", entry.c.id, sqlite_where=entry.c.number.is_(None), postgresql_where=entry.c.number.is_(None))
+
+seal = Table(
+    "seal",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("pruned", Boolean, nullable=False, default=False),
+)
+
+storm = Table(
+    "storm",
+    metadata,
+    Column("scope", String(200), primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("rule", String(200), primary_key=True),
+    Column("opened_at", Instant),
+    Column("reset_at", Instant),
+    Column("reset_by", String(200), nullable=False, default=""),
 )
 
 pause = Table(

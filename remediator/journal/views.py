@@ -8,8 +8,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..model.usage import Charge
-from .tables import attachment, attempt, charge, entry, episode, inbox, outbox, timer
+from .tables import attachment, attempt, entry, episode, inbox, outbox, timer
 from .tables import remediation as table
 
 HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
@@ -45,6 +44,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     shown["attempts"] = [
         _plain(a._asdict())
         | {"plan": orjson.loads(a.plan), "causes": orjson.loads(a.causes), "evidence": orjson.loads(a.evidence or "null")}
+        | {"after": orjson.loads(a.after or "null")}
         for a in attempts
     ]
     joined = (
@@ -110,9 +110,3 @@ def resolutions(c: Connection, since: datetime, until: datetime) -> list[tuple[s
         .where(~episode.c.open, episode.c.last_seen > since, episode.c.last_seen <= until, table.c.undo_of == "")
     )
     return [(row.rule, bool(row.acted), max(0.0, (row.ends_at - row.starts_at).total_seconds())) for row in c.execute(query)]
-
-
-def charges(c: Connection, since: datetime) -> list[Charge]:
-    """What began since then."""
-    query = sa.select(charge).where(charge.c.at > since)
-    return [Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at) for r in c.execute(query)]

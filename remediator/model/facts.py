@@ -25,6 +25,12 @@ class Sight(StrEnum):
     REVISIONS = "revisions"
     AUTOSCALER = "autoscaler"
     ISOLATION = "isolation"
+    SIBLINGS = "siblings"
+    BUDGETS = "budgets"
+    ROOM = "room"
+
+
+DECIDING = frozenset({Sight.SIBLINGS, Sight.BUDGETS, Sight.ROOM})  # what only guards look at, before an act
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,23 @@ class Isolation:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Whether a replacement can come: the namespace's quotas, the nodes, and events of pods that could not be created."""
+
+    quotas: tuple[Mapping[str, Any], ...]
+    nodes: tuple[Mapping[str, Any], ...]
+    failed: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One look at one target. Objects are raw dicts as the API server sends them.
 
     `target` is what the rule names after the climb, `root` its top controller (or itself); `owner_chain` the objects
     climbed through. `object` is Unknown when it could not be read, Unresolved where there is no one object to act on, and
     None when it does not exist. `autoscaler` is the HPA that scales the target, None where there is none; `beside` an
-    object that a plan asked to see too. `past` is what remediator did to the target before, by its journal.
+    object that a plan asked to see too. `siblings` are the pods of a pod's workload, `budgets` the disruption budgets of the
+    namespace. `past` is what remediator did to the target before, by its journal.
     """
 
     at: datetime
@@ -71,7 +87,15 @@ class Facts:
     autoscaler: Mapping[str, Any] | Unknown | None = Unknown("not asked for")
     isolation: Isolation | Unknown = Unknown("not asked for")
     beside: Mapping[str, Any] | Unknown | None = None
+    siblings: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
+    budgets: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
+    room: Room | Unknown = Unknown("not asked for")
     past: Past = field(default_factory=Past)
+
+    @property
+    def peers(self) -> tuple[Mapping[str, Any], ...] | Unknown:
+        """The pods of the workload that is acted upon, or that the pod is one of."""
+        return self.siblings if self.target.kind == "Pod" else self.pods
 
 
 def current_revision(facts: Facts) -> Revision | None:

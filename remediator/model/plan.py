@@ -21,7 +21,8 @@ class Plan:
 
     `bounds` says which calls may follow that depend on what the first ones bring ("delete Pod": how many at most).
     `previous` is what an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside` is an
-    object that verification must see too.
+    object that verification must see too. `takes` is how many ready pods it takes away at once, `successor` the pod
+    template of what replaces them.
     """
 
     action: str
@@ -37,6 +38,8 @@ class Plan:
     converged_within: timedelta
     bounds: Mapping[str, int] = field(default_factory=dict)
     beside: Target | None = None
+    takes: int = 0
+    successor: Mapping[str, Any] | None = None
 
     def later(self) -> list[str]:
         """The calls that may follow, one line each for a person."""
@@ -115,6 +118,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
     data: dict[str, Any] = redacted(asdict(plan))
     data["converged_within"] = plan.converged_within.total_seconds()
     data["calls"] = [call_to_json(call) for call in plan.calls]
+    del data["successor"]  # it is in the call
     data["digest"] = plan.digest
     return data
 
@@ -129,5 +133,6 @@ def from_json(data: Mapping[str, Any]) -> Plan:
         writes=tuple(data["writes"]),
         converged_within=timedelta(seconds=data["converged_within"]),
         beside=Target(**data["beside"]) if data["beside"] else None,
+        takes=data.get("takes", 0),
         **{key: data[key] for key in plain},
     )

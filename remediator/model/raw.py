@@ -40,3 +40,20 @@ def ready(pod: Mapping[str, Any]) -> bool:
 def restarts(pod: Mapping[str, Any]) -> int:
     """The restarts of all containers of a pod."""
     return sum(int(s.get("restartCount") or 0) for s in (pod.get("status") or {}).get("containerStatuses") or [])
+
+
+def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector selects an object with these labels; an empty one selects everything."""
+    if any(given.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    for expression in selector.get("matchExpressions") or []:
+        key, values = expression["key"], expression.get("values") or []
+        holds = {
+            "In": given.get(key) in values,
+            "NotIn": given.get(key) not in values,
+            "Exists": key in given,
+            "DoesNotExist": key not in given,
+        }
+        if not holds.get(expression["operator"], False):
+            return False
+    return True

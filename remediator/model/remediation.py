@@ -92,6 +92,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.VERIFYING, Event.FAIL): State.FAILED,
     (State.VERIFYING, Event.LOSE_SIGHT): State.UNKNOWN,
     (State.VERIFYING, Event.CANCEL): State.CANCELLED,
+    (State.VERIFYING, Event.SUPERSEDE): State.SUPERSEDED,
     (State.UNDOING, Event.CLIMB): State.QUEUED,
     (State.UNDOING, Event.FAIL): State.FAILED,
 }
@@ -149,6 +150,7 @@ class Remediation:
     undoes: str = ""
     undo_why: str = ""
     ended_template: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from .verdict import Reason
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+POD = re.compile(r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}")
 CLUSTER_SCOPED = {"Node", "PersistentVolume", "Namespace"}
 
 
@@ -40,6 +41,12 @@ def invalid_name(kind: str, namespace: str, name: str) -> str | None:
     if not NAME.match(name):
         return f"{name!r} is no Kubernetes object name"
     return None
+
+
+def workload_name(kind: str, name: str) -> str:
+    """The name of a pod's workload as far as its own tells; any other object's own name."""
+    found = POD.fullmatch(name) if kind == "Pod" else None
+    return next(filter(None, found.groups()), name) if found else name
 
 
 @dataclass(frozen=True, slots=True)

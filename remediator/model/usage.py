@@ -27,11 +27,54 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Read inside the begin transaction. `ended` is the last end of an acted remediation of this rule and target."""
+class Holder:
+    """Who holds a lock; one that only `verifying` yields to a higher priority."""
 
-    locks: Mapping[str, str]
+    remediation: str
+    verifying: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """The root of a remediation that was born lately."""
+
+    key: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be read: locks by key, charges of the longest window, births since, the rule's last ends, a storm's row."""
+
+    locks: tuple[str, ...]
+    longest: timedelta
+    newcomers: timedelta = timedelta(minutes=5)
+    ends: int = 5
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an acting remediation ended. `good` is None where nobody can know, or somebody stepped in."""
+
+    good: bool | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Read inside the begin transaction. `ended` is the last end of an acted remediation of this rule and target.
+
+    `ineffective_in_row` counts its last ends that did not help. `ends` are those of the rule on all targets, the newest
+    first, since its breaker was last reset; `storm_until` is the end of the scope's storm.
+    """
+
+    locks: Mapping[str, Holder]
     charges: tuple[Charge, ...]
     in_flight: int
     ended: datetime | None
     ineffective_in_row: int = 0
+    ends: tuple[End, ...] = ()
+    newcomers: tuple[Newcomer, ...] = ()
+    storm_until: datetime | None = None

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TARGET_IS_EXPORTER = "target_is_exporter"
     OBSERVE_MODE = "observe_mode"
     PAUSED = "paused"
+    OUTSIDE_WINDOW = "outside_window"
     STARTUP_GRACE = "startup_grace"
     TOO_RECENT = "too_recent"
     SETTLING = "settling"
@@ -48,6 +49,10 @@ class Reason(StrEnum):
     COOLDOWN = "cooldown"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_IN_FLIGHT = "too_many_in_flight"
+    BLAST_RADIUS = "blast_radius"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    STORM = "storm"
+    BREAKER_OPEN = "breaker_open"
     APPROVAL_REQUIRED = "approval_required"
     APPROVAL_EXPIRED = "approval_expired"
     PRECONDITION = "precondition"
@@ -75,6 +80,7 @@ class Reason(StrEnum):
     DEADLINE = "deadline"
     OPERATOR = "operator"
     RULE_CHANGED = "rule_changed"
+    OUTRANKED = "outranked"
 
 
 REASONS: dict[Reason, str] = {
@@ -90,6 +96,7 @@ REASONS: dict[Reason, str] = {
     Reason.TARGET_IS_EXPORTER: "the only object named is the exporter that was scraped, not the victim",
     Reason.OBSERVE_MODE: "the rule only observes: the plan was made and shown, nothing was called",
     Reason.PAUSED: "somebody paused this scope; `remediator resume` lifts it",
+    Reason.OUTSIDE_WINDOW: "the rule may act only in other time intervals, or one mutes it now",
     Reason.STARTUP_GRACE: "the daemon started moments ago; old news is let settle first",
     Reason.TOO_RECENT: "the alert has not been firing as long as the rule's `pending` asks",
     Reason.SETTLING: "the settle time of a new remediation is not over",
@@ -106,6 +113,10 @@ REASONS: dict[Reason, str] = {
     Reason.COOLDOWN: "a remediation of this rule on this target ended too recently",
     Reason.RATE_LIMITED: "a rate limit is used up; it frees with time",
     Reason.TOO_MANY_IN_FLIGHT: "the rule is acting on as many targets as it may at once",
+    Reason.BLAST_RADIUS: "the plan would take away more ready pods at once than `blast_radius` permits",
+    Reason.BUDGET_EXHAUSTED: "a disruption budget permits no more pods to go now",
+    Reason.STORM: "so many workloads are in trouble at once that they have a common cause; it is for people to find",
+    Reason.BREAKER_OPEN: "too many of the rule's last remediations did not help: a person must approve; `remediator reset` ends that",
     Reason.APPROVAL_REQUIRED: "waiting for a person: `remediator approve` or `deny`",
     Reason.APPROVAL_EXPIRED: "nobody decided in time",
     Reason.PRECONDITION: "a `when` query of the rule does not hold",
@@ -132,6 +143,7 @@ REASONS: dict[Reason, str] = {
     Reason.WORSE: "the act made things worse: fewer ready pods or new restarts",
     Reason.DEADLINE: "the time for it ran out",
     Reason.OPERATOR: "a person decided",
+    Reason.OUTRANKED: "a rule of higher priority took over while this one only verified",
     Reason.RULE_CHANGED: "the rule was changed or withdrawn while the remediation had not begun, or what it did was to be undone",
 }
 

@@ -1,7 +1,6 @@
 """The doors, closed: what is observed comes from where facts are taken from, what is called is only noted, and taken to work."""
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,17 +12,16 @@ import orjson
 from ..cluster.controllers import patched
 from ..cluster.objects import Object, Objects, observe, with_id
 from ..cluster.selectors import selector_text, selects
-from ..errors import ConfigurationError, Conflict, TargetGone
+from ..errors import ClusterError, ConfigurationError, Conflict, TargetGone
 from ..located import load_text
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Sight, Unknown
 from ..model.raw import labels, meta
-from ..model.target import CLUSTER_SCOPED, Target, Unresolved
+from ..model.target import CLUSTER_SCOPED, POD, Target, Unresolved
 from ..model.verdict import Reason
 
 Key = tuple[str, str, str]
 BORN = datetime(2000, 1, 1, tzinfo=UTC)
-POD = re.compile(r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}")
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
 REPLICAS = 3
 NO_FACTS = "no facts were given: add --facts FILE, --cluster, or --assume healthy"
@@ -46,7 +44,7 @@ class Snapshot:
         if not items or not all(isinstance(item, Mapping) and item.get("kind") and meta(item).get("name") for item in items):
             raise ConfigurationError(
                 f"cannot use the facts {path}: they are no Kubernetes objects; write some with "
-                "`kubectl get deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice -A -o json`"
+                "`kubectl get deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice,pdb,quota,node -A -o json`"
             )
         for item in items:
             self._objects[item["kind"], str(meta(item).get("namespace", "")), str(meta(item)["name"])] = item
@@ -55,8 +53,10 @@ class Snapshot:
         """The object, as it was written down."""
         return self._objects.get((kind, namespace, name))
 
-    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
         """Those selected."""
+        if kind == "Node" and not any(k == kind for k, _, _ in self._objects):
+            raise ClusterError("the facts hold no Node; write them down too")
         found = [item for (k, n, _), item in self._objects.items() if (k, n) == (kind, namespace)]
         return [item for item in found if selects(selector, labels(item))]
 
@@ -79,8 +79,10 @@ class Healthy:
             return {**base, "spec": {"selector": {"app": name}}}
         return None if kind in ("HorizontalPodAutoscaler", "NetworkPolicy") else base
 
-    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
-        """Three pods of a workload; nothing else."""
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
+        """Three pods of a workload, and a node; nothing else."""
+        if kind == "Node":
+            return [{"metadata": {"name": "assumed"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}]
         name = selector.removeprefix("app=")
         if kind != "Pod" or name == selector:
             return []
@@ -151,9 +153,9 @@ class ClosedCluster:
             return copy.deepcopy(self._over[key])
         return self._ripened(await self._facts.get(kind, namespace, name))
 
-    async def list_objects(self, kind: str, namespace: str, selector: str) -> list[Object]:
+    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
         """As noted, else as they were."""
-        found = await self._facts.list_objects(kind, namespace, selector)
+        found = await self._facts.list_objects(kind, namespace, selector, fields)
         there = [item for item in found if (kind, namespace, meta(item)["name"]) not in self._over]
         over = [item for (k, n, _), item in self._over.items() if item and (k, n) == (kind, namespace)]
         return [item for item in map(self._ripened, there) if item] + [item for item in over if selects(selector, labels(item))]
@@ -208,6 +210,9 @@ class ClosedCluster:
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         return
+
+    async def workloads(self) -> Sequence[str] | Unknown:
+        return Unknown("not counted in a replay")
 
     async def ready(self) -> str | None:
         return None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from ..actions import ACTIONS
 from ..errors import ConfigurationError
 from ..located import Document, Finding, Loc, load_file, suggest
+from ..model.interval import Named
 from . import templates
 from .ruleset import RuleSet, Source, merge
 from .schema import (
@@ -17,6 +18,7 @@ from .schema import (
     Escalate,
     ExplicitTarget,
     Group,
+    IntervalEntry,
     Limits,
     Override,
     Owners,
@@ -26,8 +28,10 @@ from .schema import (
     Scope,
     Step,
     StepLimits,
+    TimeInterval,
     Unless,
     Verify,
+    Windows,
 )
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -45,6 +49,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "approval": Approval,
     "unless": Unless,
     "target": ExplicitTarget,
+    "windows": Windows,
 }
 
 
@@ -85,6 +90,8 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
     found = list(findings or [])
     sources: list[Source] = []
     overrides: list[tuple[Override, Document, int]] = []
+    intervals: dict[str, Named] = {}
+    windowed: list[tuple[Windows, Document, Loc]] = []
     for document in documents:
         found += document.findings
         if document.data is None:
@@ -93,6 +100,11 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
         parsed = _parse(document, found)
         if parsed is None:
             continue
+        for i, interval in enumerate(parsed.time_intervals):
+            if interval.name in intervals:
+                message = f"two time intervals are called `{interval.name}`"
+                found.append(document.finding(("time_intervals", i, "name"), "duplicate-interval", message))
+            intervals[interval.name] = interval.named
         for g, group in enumerate(parsed.groups):
             if not group.scope.namespaces and not group.scope.nodes:
                 found.append(
@@ -104,15 +116,37 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
                 raw = document.data["groups"][g]["rules"][r]  # `_merge_defaults` has merged them
                 loc: Loc = ("groups", g, "rules", r)
                 found += _check_rule(rule, document, loc)
+                windowed.append((rule.windows, document, loc))
                 sources.append(Source(rule, group, raw, document.path, document.finding((*loc, "name"), "", "").line))
         overrides += [(override, document, index) for index, override in enumerate(parsed.overrides)]
+        for index, override in enumerate(parsed.overrides):
+            if override.windows:
+                windowed.append((_windows(override, document, index, found), document, ("overrides", index)))
+    for windows, document, loc in windowed:
+        for key in ("active", "mute"):
+            unknown = [name for name in getattr(windows, key) if name not in intervals]
+            message = "no time interval `{}`{}"
+            found += [
+                document.finding((*loc, "windows", key), "unknown-interval", message.format(n, suggest(n, list(intervals))))
+                for n in unknown
+            ]
     found += _duplicates(sources)
     found += _check_overrides(sources, overrides)
     traps = {(f.path, f.line, f.column) for f in found if f.code == "yaml-trap"}
     told = [f for f in found if f.code != "bad-value" or (f.path, f.line, f.column) not in traps]  # the trap says why
     if told:
         raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
-    return RuleSet(tuple(sources), tuple(override for override, _, _ in overrides))
+    return RuleSet(tuple(sources), tuple(override for override, _, _ in overrides), intervals)
+
+
+def _windows(override: Override, document: Document, index: int, found: list[Finding]) -> Windows:
+    try:
+        return Windows.model_validate(override.windows)
+    except ValidationError as error:
+        found += [
+            _finding(document, item, ("overrides", index, "windows"), list(Windows.model_fields)) for item in error.errors()
+        ]
+        return Windows()
 
 
 def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
@@ -203,6 +237,8 @@ def _fields(loc: Loc) -> list[str]:
     """The fields that would have been known where `loc` stands."""
     words = [part for part in loc[:-1] if isinstance(part, str)]
     model: type[BaseModel] = SECTIONS.get(words[-1], RuleFile) if words else RuleFile
+    if words[:1] == ["time_intervals"]:
+        model = TimeInterval if len(words) == 1 else IntervalEntry
     if words[-2:] == ["steps", "limits"]:
         model = StepLimits
     return [field.alias or name for name, field in model.model_fields.items()]

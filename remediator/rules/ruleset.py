@@ -6,12 +6,13 @@ matching; order is file, then position; the first match wins unless it says `con
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from ..model.alert import Alert
+from ..model.interval import Named
 from ..model.matcher import Operator, compile_regex
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -34,7 +35,9 @@ class Source:
 
     def with_override(self, override: Override) -> "Source":
         """The rule as an override makes it. Raises: pydantic.ValidationError."""
-        patch = {key: getattr(override, key) for key in ("mode", "limits", "escalate") if getattr(override, key) is not None}
+        patch = {
+            key: getattr(override, key) for key in ("mode", "limits", "windows", "escalate") if getattr(override, key) is not None
+        }
         raw = merge(self.raw, patch)
         if override.steps:
             steps = []
@@ -55,8 +58,8 @@ def _dump(rule_json: str, scope_json: str) -> str:
 
 
 def digest_of(rule: Rule, scope: Scope) -> str:
-    """A short digest of a rule and its scope."""
-    return _dump(rule.model_dump_json(by_alias=True), scope.model_dump_json())
+    """A short digest of a rule and its scope; keys that say no more than the default change nothing, nor do new ones."""
+    return _dump(rule.model_dump_json(by_alias=True, exclude_defaults=True), scope.model_dump_json(exclude_defaults=True))
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +99,7 @@ class RuleSet:
 
     sources: tuple[Source, ...]
     overrides: tuple[Override, ...] = ()
+    intervals: Mapping[str, Named] = field(default_factory=dict)
     digest: str = ""
     _index: dict[str, int] = field(default_factory=dict)
     _by_name: dict[str, list[int]] = field(default_factory=dict)
@@ -105,6 +109,7 @@ class RuleSet:
 
     def __post_init__(self) -> None:
         parts = [s.digest for s in self.sources] + [o.model_dump_json(by_alias=True) for o in self.overrides]
+        parts += [repr(self.intervals[name]) for name in sorted(self.intervals)]
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         for index, source in enumerate(self.sources):
             self._index[source.rule.name] = index
@@ -147,6 +152,10 @@ class RuleSet:
         if index is None:
             return None
         return self._overridden(index, alert, None) if alert else self.sources[index]
+
+    def named(self, names: Sequence[str]) -> tuple[Named, ...]:
+        """The time intervals of these names; that they exist was checked when the rules were loaded."""
+        return tuple(self.intervals[name] for name in names if name in self.intervals)
 
     def in_scope(self, source: Source, target: Target) -> bool:
         """Whether the group may act on the target."""

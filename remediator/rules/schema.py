@@ -1,12 +1,14 @@
 """The rule file's keys. Every field's description is its documentation; unknown keys are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from ..model.duration import format_duration, parse_duration
+from ..model.interval import MONTHS, WEEKDAYS, Interval, Named, parse_range, parse_time, zone
+from ..model.limit import Radius
 from ..model.matcher import Matcher, MatcherError, compile_regex, parse_matcher
 from ..model.usage import Rate
 
@@ -50,6 +52,60 @@ def _regex(value: Any) -> str:
     return value
 
 
+def _radius(value: Any) -> Radius:
+    if isinstance(value, Radius):
+        return value
+    share: float | None = None
+    count: int | None = None
+    for item in value if isinstance(value, list | tuple) else [value]:
+        text = str(item)
+        if text.endswith("%") and text[:-1].replace(".", "", 1).isdigit() and float(text[:-1]) <= 100:
+            share = float(text[:-1]) / 100
+        elif isinstance(item, int) and not isinstance(item, bool) and item >= 0:
+            count = item
+        else:
+            raise ValueError(f"{item!r} is no radius; write a share such as 30%, a count of pods, or both: [2, 30%]")
+    if share is None and count is None:
+        raise ValueError("an empty radius permits nothing; write a share such as 30%, or a count of pods")
+    return Radius(share, count)
+
+
+def _radius_text(radius: Radius) -> list[int | str]:
+    parts: list[int | str] = [] if radius.count is None else [radius.count]
+    return [*parts, *([] if radius.share is None else [f"{radius.share * 100:g}%"])]
+
+
+def _intervals(names: Sequence[str], least: int, most: int) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError("write a list")
+        return tuple(item if isinstance(item, tuple) else parse_range(str(item), names, least, most) for item in value)
+
+    return parse
+
+
+def _zone(value: Any) -> str:
+    zone(str(value))
+    return str(value)
+
+
+def _times(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ValueError("write a list of {start_time, end_time}")
+    out = []
+    for item in value:
+        if isinstance(item, tuple):
+            out.append(item)
+            continue
+        if not isinstance(item, Mapping) or set(item) != {"start_time", "end_time"}:
+            raise ValueError("each of `times` needs `start_time` and `end_time`, and nothing else")
+        start, end = parse_time(str(item["start_time"])), parse_time(str(item["end_time"]))
+        if end <= start:
+            raise ValueError(f"{item['start_time']} to {item['end_time']} ends before it starts; write two, around midnight")
+        out.append((start, end))
+    return tuple(out)
+
+
 def _causes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -60,6 +116,8 @@ Rates = Annotated[
     BeforeValidator(_rates),
     PlainSerializer(lambda rates: [f"{r.count}/{format_duration(r.window)}" for r in rates], return_type=list),
 ]
+Ranges = tuple[tuple[int, int], ...]
+RadiusText = Annotated[Radius, BeforeValidator(_radius), PlainSerializer(_radius_text, return_type=list)]
 MatcherText = Annotated[Matcher, BeforeValidator(_matcher), PlainSerializer(str, return_type=str)]
 Regex = Annotated[str, BeforeValidator(_regex)]
 Mode = Literal["observe", "approve", "act"]
@@ -82,6 +140,9 @@ class Scope(Section):
     )
     nodes: tuple[Regex, ...] = Field(default=(), description="Anchored regexes of nodes it may act on.")
     protected: tuple[str, ...] = Field(default=(), description="`Kind/namespace/name`: protection lifted for exactly these.")
+    opt_in: bool = Field(
+        default=False, strict=True, description="Only what is annotated `remediator.io/enabled`, itself or its namespace."
+    )
 
 
 class Unless(Section):
@@ -98,9 +159,16 @@ class Limits(Section):
         default=(Rate(3, timedelta(hours=6)),),
         description="The rule's attempts on one root, successes included; spent = `gave_up`.",
     )
-    cooldown: Duration = Field(default=timedelta(minutes=15), description="Per rule and target, since the last one's end.")
+    cooldown: Duration = Field(
+        default=timedelta(minutes=15),
+        description="Per rule and target, since the last one's end; doubles with each in a row that did not help.",
+    )
     per_rule: Rates = Field(default=(Rate(10, timedelta(hours=1)),), description="The rule's attempts on all targets.")
     in_flight: int = Field(default=2, ge=1, strict=True, description="Remediations of the rule that act at once.")
+    blast_radius: RadiusText = Field(
+        default=Radius(),
+        description="Ready pods of the workload that may go at once: a share (rounded down, at least one), a count, or both.",
+    )
 
 
 class StepLimits(Section):
@@ -129,11 +197,50 @@ class Owners(Section):
     keda: Policy = Field(default="refuse", description="KEDA's ScaledObject, which writes the HPA.")
 
 
+class IntervalEntry(Section):
+    """One entry of a time interval; a time is in it where every field that is given says so."""
+
+    times: Annotated[Ranges, BeforeValidator(_times)] = Field(
+        default=(), description='`{start_time: "09:00", end_time: "17:00"}`; the end is left out.'
+    )
+    weekdays: Annotated[Ranges, BeforeValidator(_intervals(WEEKDAYS, 0, 6))] = Field(
+        default=(), description="Such as `monday:friday`, or `sunday`."
+    )
+    days_of_month: Annotated[Ranges, BeforeValidator(_intervals((), -31, 31))] = Field(
+        default=(), description="Such as `1:5`; `-1` is the last day."
+    )
+    months: Annotated[Ranges, BeforeValidator(_intervals(MONTHS, 1, 12))] = Field(
+        default=(), description="Such as `december`, or `1:3`."
+    )
+    years: Annotated[Ranges, BeforeValidator(_intervals((), 1970, 9999))] = Field(default=(), description="Such as `2026:2027`.")
+    location: Annotated[str, BeforeValidator(_zone)] = Field(default="UTC", description="A time zone such as Europe/Berlin.")
+
+
+class TimeInterval(Section):
+    """A named time interval, in Alertmanager's own grammar."""
+
+    name: str = Field(min_length=1, description="How `windows` name it.")
+    time_intervals: tuple[IntervalEntry, ...] = Field(min_length=1, description="Entries of which one is enough.")
+
+    @property
+    def named(self) -> Named:
+        """As it is asked."""
+        return Named(self.name, tuple(Interval(**entry.model_dump()) for entry in self.time_intervals))
+
+
+class Windows(Section):
+    """When a rule may act."""
+
+    active: tuple[str, ...] = Field(default=(), description="Names of time intervals: it acts only in these.")
+    mute: tuple[str, ...] = Field(default=(), description="Names of time intervals: it never acts in these (freezes).")
+
+
 class Approval(Section):
     """Who may approve, and for how long."""
 
     by: tuple[str, ...] = Field(default=(), description="Names of operators; empty = any operator.")
     expires: Duration = Field(default=timedelta(hours=1), description="How long an approval is waited for.")
+    two_person: bool = Field(default=False, strict=True, description="Two different operators must approve the same plan.")
 
 
 class ExplicitTarget(Section):
@@ -203,6 +310,10 @@ class Rule(Section):
     pending: Duration = Field(default=timedelta(), description="Firing at least this long.")
     when: tuple[str, ...] = Field(default=(), description="PromQL; each must return a non-empty vector, else it holds.")
     mode: Mode = Field(default="observe", description="Plan only, wait for a person, or act.")
+    priority: int = Field(
+        default=0, strict=True, description="Takes over the locks of one of lower priority that only verifies; that one ends."
+    )
+    windows: Windows = Field(default=Windows(), description="When it may act; else it holds.")
     owners: Owners = Field(default=Owners(), description="Policy where others own what the plan would write.")
     approval: Approval = Field(default=Approval(), description="Who may approve.")
     max_age: Duration = Field(
@@ -223,6 +334,7 @@ class Override(Section):
     match: tuple[MatcherText, ...] = Field(default=(), description="Matchers on the alert; empty = every alert.")
     mode: Mode | None = Field(default=None, description="As a rule's.")
     limits: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
+    windows: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
     escalate: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
     steps: Mapping[str, Mapping[str, Any]] | None = Field(default=None, description="By step name, merged into the rule's.")
 
@@ -240,17 +352,12 @@ class RuleFile(Section):
     """One rule file."""
 
     version: Literal[1] = Field(description="The format's version.")
+    time_intervals: tuple[TimeInterval, ...] = Field(default=(), description="For `windows` of the rules of all files.")
     groups: tuple[Group, ...] = Field(default=(), description="Groups of rules.")
     overrides: tuple[Override, ...] = Field(default=(), description="Changes for a part of the world.")
 
 
 LATER = {
-    "time_intervals": "time windows",
-    "windows": "time windows",
-    "priority": "priorities",
-    "blast_radius": "the blast-radius guard",
-    "two_person": "approval by two persons",
     "diagnose": "the diagnose action",
-    "vpa": "VPA ownership",
+    "vpa": "no action writes resources",
 }
-NOT_BOUND = "time windows, blast radius, replaceability, storm, breaker, growing cooldown"  # defaults of the format

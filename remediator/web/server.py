@@ -59,6 +59,7 @@ class Server:
                 web.post(f"{api}/pauses", self._operators(self.pause)),
                 web.delete(f"{api}/pauses/{{scope}}", self._operators(self.resume)),
                 web.get(f"{api}/rules", self._operators(self.rules)),
+                web.post(f"{api}/rules/{{name}}/reset", self._operators(self.reset)),
             ]
         )
         return app
@@ -205,12 +206,25 @@ class Server:
         return _json({"resumed": scope, "by": operator}) if lifted else _error(404, f"{scope} is not paused")
 
     async def rules(self, _request: web.Request, _operator: str) -> web.Response:
+        """Each rule with its record: what it would have done, how often people agreed, how often it helped; and its breaker."""
         loaded = self._doors.rules
+        record = await self._doors.journal.record([source.rule.name for source in loaded.sources])
+        opened = {row["rule"]: row["opened_at"] for row in await self._doors.journal.breakers()}
         shown = [
             {"name": s.rule.name, "group": s.group.name, "mode": s.rule.mode, "file": s.path, "line": s.line}
+            | {"breaker_open_since": opened.get(s.rule.name), "record": record[s.rule.name]}
             for s in loaded.sources
         ]
         return _json({"digest": loaded.digest, "rules": shown})
+
+    async def reset(self, request: web.Request, operator: str) -> web.Response:
+        """Closes a rule's breaker: how its remediations ended until now is forgotten."""
+        name = request.match_info["name"]
+        if self._doors.rules.find(name) is None:
+            return _error(404, f"no rule {name} is loaded")
+        await self._doors.journal.reset(name, operator, self._doors.clock.now())
+        self._doors.wake.set()
+        return _json({"done": "reset", "rule": name, "by": operator})
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.call import Evidence
 from remediator.model.remediation import Attempt, Event, State
 from remediator.model.target import Target
-from remediator.model.usage import Usage
+from remediator.model.usage import Holder, Reading, Usage
 from remediator.model.verdict import Reason, Verdict, allow, hold
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -70,7 +70,7 @@ def intent(claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), numb
         NOW,
         NOW + SECOND,
     )
-    return Intent(attempt, locks, "r", locks[0], claim.remediation.target, timedelta(hours=6))
+    return Intent(attempt, Reading(locks, timedelta(hours=6)), "r", locks[0], claim.remediation.target)
 
 
 def allowing(_usage: Usage) -> list[Verdict]:
@@ -161,7 +161,7 @@ async def test_a_refused_begin_leaves_no_charge_and_no_lock(journal: SqlJournal)
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.begin(claim.remediation, intent(claim), lambda _: [hold("rate", Reason.RATE_LIMITED, "no")])
-    usage = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW, timedelta(hours=1))
+    usage = await journal.usage(claim.remediation, Reading(("c/Deployment/shop/web",), timedelta(hours=1)), NOW)
     assert (usage.locks, usage.charges) == ({}, ())
 
 
@@ -170,12 +170,12 @@ async def test_an_end_frees_locks_and_keeps_the_charge(journal: SqlJournal) -> N
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.begin(claim.remediation, intent(claim), allowing)
-    held = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW, timedelta(hours=1))
-    assert held.locks == {"c/Deployment/shop/web": claim.remediation.id}
+    held = await journal.usage(claim.remediation, Reading(("c/Deployment/shop/web",), timedelta(hours=1)), NOW)
+    assert held.locks == {"c/Deployment/shop/web": Holder(claim.remediation.id)}
     await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW))
     state = await journal.move(claim.remediation, Move(Event.PROVED, NOW))
     assert state is State.SUCCEEDED
-    freed = await journal.usage(claim.remediation, ("c/Deployment/shop/web",), NOW + SECOND, timedelta(hours=1))
+    freed = await journal.usage(claim.remediation, Reading(("c/Deployment/shop/web",), timedelta(hours=1)), NOW + SECOND)
     assert (freed.locks, len(freed.charges)) == ({}, 1)
     assert await journal.claim(NOW + timedelta(days=1), LEASE) is None
 
@@ -217,10 +217,10 @@ async def test_retention_forgets_what_ended_and_keeps_what_lives(journal: SqlJou
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.move(claim.remediation, Move(Event.CANCEL, NOW, reason=Reason.OPERATOR))
-    await journal.prune(NOW + timedelta(days=1))
+    await journal.prune(NOW + timedelta(days=1), NOW)
     assert sorted(row["state"] for row in await journal.remediations(10, None)) == ["cancelled", "queued"]  # it fires on
     await journal.revive_later(claim.remediation.id, "", None)
-    await journal.prune(NOW + timedelta(days=1))
+    await journal.prune(NOW + timedelta(days=1), NOW)
     assert [row["state"] for row in await journal.remediations(10, None)] == ["queued"]
 
 
@@ -273,18 +273,18 @@ async def test_an_undo_takes_the_locks_over_and_gives_them_back(journal: SqlJour
     undo = await journal.claim(NOW, LEASE)
     assert undo is not None
     assert (undo.remediation.undo_of, undo.undone and undo.undone.action) == (parent.id, "restart_workload")
-    held = await journal.usage(parent, (key,), NOW, timedelta(hours=1))
-    assert held.locks == {key: undo.remediation.id}
+    held = await journal.usage(parent, Reading((key,), timedelta(hours=1)), NOW)
+    assert held.locks == {key: Holder(undo.remediation.id)}
     began = replace(intent(undo), charged=False)
     assert await journal.begin(undo.remediation, began, allowing) == [allow("limits")]
-    assert len((await journal.usage(parent, (key,), NOW + SECOND, timedelta(hours=1))).charges) == 1
+    assert len((await journal.usage(parent, Reading((key,), timedelta(hours=1)), NOW + SECOND)).charges) == 1
     await journal.move(undo.remediation, Move(Event.FAIL, NOW))
     back = await journal.claim(NOW, LEASE)
     assert back is not None
     assert (back.remediation.id, back.undo and back.undo.state) == (parent.id, State.FAILED)
-    assert (await journal.usage(parent, (key,), NOW, timedelta(hours=1))).locks == {key: parent.id}
+    assert (await journal.usage(parent, Reading((key,), timedelta(hours=1)), NOW)).locks == {key: Holder(parent.id)}
     await journal.move(back.remediation, Move(Event.FAIL, NOW))
-    assert (await journal.usage(parent, (key,), NOW, timedelta(hours=1))).locks == {}
+    assert (await journal.usage(parent, Reading((key,), timedelta(hours=1)), NOW)).locks == {}
 
 
 async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJournal) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from remediator.model.call import template_hash, template_of
-from remediator.model.facts import Facts, Revision
+from remediator.model.facts import Facts, Revision, Room
 from remediator.model.past import Past
 from remediator.model.target import Target
 
@@ -36,9 +36,15 @@ def pod(name: str = "web-1", ready: bool = True, restarts: int = 0, **status: An
     container = {"name": "app", "restartCount": restarts, **status}
     condition = {"type": "Ready", "status": "True" if ready else "False"}
     return {
-        "metadata": {"name": name, "uid": f"uid-{name}"},
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": {"app": "web"}},
+        "spec": template("web:2")["spec"],
         "status": {"conditions": [condition], "containerStatuses": [container]},
     }
+
+
+def node(name: str = "n1", ready: bool = True, **spec: Any) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": "True" if ready else "False"}
+    return {"metadata": {"name": name, "labels": {"disk": "ssd"}}, "spec": spec, "status": {"conditions": [condition]}}
 
 
 def revision(number: int, image: str, age: timedelta = timedelta(), current: bool = False, healthy: bool = False) -> Revision:
@@ -50,7 +56,8 @@ def revision(number: int, image: str, age: timedelta = timedelta(), current: boo
 def facts(obj: Mapping[str, Any] | None = None, past: Past | None = None, **more: Any) -> Facts:
     """A Deployment `web` whose release web:2 is five minutes old and whose web:1 was healthy."""
     revisions = (revision(1, "web:1", 60 * MINUTE, healthy=True), revision(2, "web:2", 5 * MINUTE, current=True))
-    given: dict[str, Any] = {"pods": tuple(pod(f"web-{n}") for n in range(3)), "revisions": revisions, **more}
+    given: dict[str, Any] = {"pods": tuple(pod(f"web-{n}") for n in range(3)), "revisions": revisions}
+    given |= {"budgets": (), "room": Room((), (node(),), ()), **more}
     seen = obj or workload()
     target = Target("c", str(seen["kind"]), "shop", "web", "uid-web")
     return Facts(T, target, target, seen, {"metadata": {"name": "shop"}}, past=past or Past(), **given)

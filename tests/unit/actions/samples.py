@@ -6,7 +6,7 @@ from typing import Any
 from remediator.actions import ACTIONS
 from remediator.actions.quarantine_pod import KEPT, LABEL
 from remediator.model.call import Call, Evidence
-from remediator.model.facts import Facts, Isolation
+from remediator.model.facts import Facts, Isolation, Room
 from remediator.model.plan import Plan
 from remediator.model.target import Target
 from tests.unit import objects
@@ -31,7 +31,8 @@ def running(**more: Any) -> dict[str, Any]:
 
 def pod_facts(obj: dict[str, Any] | None = None, **more: Any) -> Facts:
     """What quarantine_pod sees: the pod, its workload beside it, and one Service."""
-    given: dict[str, Any] = {"isolation": Isolation(("front",), ()), "beside": objects.workload(), **more}
+    given: dict[str, Any] = {"isolation": Isolation(("front",), ()), "beside": objects.workload()}
+    given |= {"siblings": (running(), pod("web-2"), pod("web-3")), "budgets": (), "room": Room((), (objects.node(),), ()), **more}
     return Facts(T, POD, WEB, obj or running(), {"metadata": {"name": "shop"}}, **given)
 
 

@@ -10,22 +10,28 @@ import pytest
 from remediator.guards import (
     activity,
     approval,
+    blast_radius,
+    budgets,
     freshness,
     grace,
     inhibition,
     mode,
+    opt_in,
     opt_out,
     ownership,
     pause,
     pipeline,
     preconditions,
     protection,
+    replaceability,
     scope,
+    window,
 )
 from remediator.guards.ownership import APPLIED
 from remediator.guards.situation import Pause, ProcessLimits, RuleLimits, Situation
 from remediator.model.alert import Activity, Alert, AlertStatus, Episode, Fate
 from remediator.model.facts import Unknown
+from remediator.model.interval import Interval, Named
 from remediator.model.plan import Plan
 from remediator.model.target import Target
 from remediator.model.verdict import Decision, Reason, Verdict
@@ -46,7 +52,7 @@ def situation(**more: Any) -> Situation:
     given: dict[str, Any] = {
         "now": T, "remediation": "r-1", "rule": "r", "action": "restart_workload", "mode": "act", "target": WEB, "root": WEB,
         "episodes": (episode(),), "limits": RuleLimits(), "process": ProcessLimits(), "started_at": T - HOUR,
-        "activity": Activity.ACTIVE, "facts": facts(), "plan": planned(facts()),
+        "activity": Activity.ACTIVE, "scope": "c/g", "namespaces": ("shop",), "facts": facts(), "plan": planned(facts()),
     }  # fmt: skip
     return Situation(**(given | more))
 
@@ -92,6 +98,8 @@ FLUX = {"kustomize.toolkit.fluxcd.io/name": "apps"}
 KEDA = [{"controller": True, "kind": "ScaledObject", "name": "web-load"}]
 CR = [{"controller": True, "kind": "Rollout", "name": "web"}]
 RS = [{"controller": True, "kind": "ReplicaSet", "name": "web"}]
+FRIDAYS = Named("fridays", (Interval(weekdays=((5, 5),)),))  # 2026-05-01 is one
+SUNDAYS = Named("sundays", (Interval(weekdays=((0, 0),)),))
 TEMPLATE = ("spec", "template", "spec")
 ALLOW = (Decision.ALLOW, None)
 Check = Callable[[Situation], Verdict]
@@ -104,6 +112,18 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("another namespace paused", pause.check, {"pauses": paused("namespace:db")}, *ALLOW),
     ("a pause that is over", pause.check, {"pauses": paused("all", -MINUTE)}, *ALLOW),
     ("a pause that is not over", pause.check, {"pauses": paused("all", MINUTE)}, Decision.HOLD, Reason.PAUSED),
+    ("no window", window.check, {}, *ALLOW),
+    ("in its window", window.check, {"active": (FRIDAYS,)}, *ALLOW),
+    ("outside its window", window.check, {"active": (SUNDAYS,)}, Decision.HOLD, Reason.OUTSIDE_WINDOW),
+    ("in one of its windows", window.check, {"active": (SUNDAYS, FRIDAYS)}, *ALLOW),
+    ("in a freeze", window.check, {"active": (FRIDAYS,), "mute": (FRIDAYS,)}, Decision.HOLD, Reason.OUTSIDE_WINDOW),
+    ("no freeze now", window.check, {"mute": (SUNDAYS,)}, *ALLOW),
+    ("nobody asks for an opt-in", opt_in.check, {}, *ALLOW),
+    ("not opted in", opt_in.check, {"opt_in": True}, Decision.DENY, Reason.OPTED_OUT),
+    ("opted in", opt_in.check, {"opt_in": True, **annotated("target", enabled="true")}, *ALLOW),
+    ("its namespace is", opt_in.check, {"opt_in": True, **annotated("namespace", enabled="True")}, *ALLOW),
+    ("opted in with another word", opt_in.check, {"opt_in": True, **annotated("target", enabled="yes")}, Decision.DENY, Reason.OPTED_OUT),
+    ("opt-in unknown", opt_in.check, {"opt_in": True, "facts": replace(facts(), namespace=Unknown("RBAC"))}, Decision.HOLD, Reason.UNKNOWN_FACT),
     ("fresh", freshness.check, {}, *ALLOW),
     ("nothing open", freshness.check, {"episodes": (episode(open_=False),)}, Decision.HOLD, Reason.NOT_ACTIVE),
     ("stale and unknown", freshness.check, {"episodes": (episode(confirmed=-2 * HOUR),), "activity": Activity.UNKNOWN}, Decision.HOLD, Reason.NOT_ACTIVE),
@@ -186,7 +206,8 @@ def test_a_guard(name: str, check: Check, given: dict[str, Any], decision: Decis
 
 def test_every_guard_of_the_pipeline_is_tested_here() -> None:
     tested = {check for _, check, *_ in CASES}
-    assert {*pipeline.FIRST, *pipeline.SECOND, *pipeline.UNDO} <= tested
+    elsewhere = {blast_radius.check, budgets.check, replaceability.check}  # test_radius.py
+    assert {*pipeline.FIRST, *pipeline.SECOND, *pipeline.UNDO} - elsewhere <= tested
 
 
 def test_the_first_pass_looks_at_no_facts() -> None:

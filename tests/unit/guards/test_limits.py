@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediator.guards import limits
+from remediator.guards import limits, storm
 from remediator.guards.situation import ProcessLimits, RuleLimits
-from remediator.model.usage import Charge, Rate, Usage
+from remediator.model.limit import Breaker, Storm
+from remediator.model.usage import Charge, End, Holder, Newcomer, Rate, Usage
 from remediator.model.verdict import Decision, Reason, strongest
 from tests.unit.guards.test_guards import situation
 from tests.unit.objects import MINUTE, WEB, T
@@ -34,6 +35,16 @@ def usage(*charges: Charge, **more: Any) -> Usage:
     return Usage(**(given | more))
 
 
+def roots(count: int, namespace: str = "shop") -> tuple[Newcomer, ...]:
+    return tuple(Newcomer(f"{namespace}/w{n}", namespace) for n in range(count))
+
+
+def ends(word: str, ago: timedelta = timedelta()) -> tuple[End, ...]:
+    """The newest first: g = good, b = bad, ? = nobody knows."""
+    good = {"g": True, "b": False, "?": None}
+    return tuple(End(good[letter], T - ago - n * MINUTE) for n, letter in enumerate(word))
+
+
 def reasons(used: Usage, **more: Any) -> set[Reason]:
     return {v.reason for v in limits.decide(situation(**more), used) if v.reason}
 
@@ -42,8 +53,32 @@ def reasons(used: Usage, **more: Any) -> set[Reason]:
     ("name", "used", "more", "expected"),
     [
         ("nothing used", usage(), {}, set()),
-        ("a lock of another", usage(locks={WEB.key: "r-9"}), {}, {Reason.TARGET_BUSY}),
-        ("a lock of its own", usage(locks={WEB.key: "r-1"}), {}, set()),
+        ("a lock of another", usage(locks={WEB.key: Holder("r-9")}), {}, {Reason.TARGET_BUSY}),
+        ("a lock of its own", usage(locks={WEB.key: Holder("r-1")}), {}, set()),
+        ("one that verifies, of the same priority", usage(locks={WEB.key: Holder("r-9", True)}), {}, {Reason.TARGET_BUSY}),
+        ("one that verifies, of lower priority", usage(locks={WEB.key: Holder("r-9", True)}), {"priority": 1}, set()),
+        ("one that verifies, of higher priority", usage(locks={WEB.key: Holder("r-9", True, 2)}), {"priority": 1}, {Reason.TARGET_BUSY}),
+        ("one that executes, of lower priority", usage(locks={WEB.key: Holder("r-9", False)}), {"priority": 9}, {Reason.TARGET_BUSY}),
+        ("cooldown has doubled", usage(ended=T - 29 * MINUTE, ineffective_in_row=1), {}, {Reason.COOLDOWN}),
+        ("doubled cooldown is over", usage(ended=T - 30 * MINUTE, ineffective_in_row=1), {}, set()),
+        ("cooldown after three in a row", usage(ended=T - 119 * MINUTE, ineffective_in_row=3), {}, {Reason.COOLDOWN}),
+        ("it does not grow for ever", usage(ended=T - 16 * HOUR, ineffective_in_row=60), {}, set()),
+        ("four in trouble", usage(newcomers=roots(4)), {}, set()),
+        ("five in trouble, of how many nobody knows", usage(newcomers=roots(5)), {}, {Reason.STORM}),
+        ("five in trouble, of sixteen", usage(newcomers=roots(5)), {"workloads": 16}, {Reason.STORM}),
+        ("five in trouble, of seventeen", usage(newcomers=roots(5)), {"workloads": 17}, set()),
+        ("five in trouble, elsewhere", usage(newcomers=roots(5, "db")), {}, set()),
+        ("five alerts of one workload", usage(newcomers=roots(1) * 5), {}, set()),
+        ("a storm passed lately", usage(storm_until=T + MINUTE), {}, {Reason.STORM}),
+        ("a storm of long ago", usage(storm_until=T), {}, set()),
+        ("what takes nothing away", usage(newcomers=roots(9), storm_until=T + MINUTE), {"storm_exempt": True}, set()),
+        ("storms are switched off", usage(newcomers=roots(9)), {"process": ProcessLimits(storm=Storm(roots=0))}, set()),
+        ("two of five did not help", usage(ends=ends("bgbgg")), {}, set()),
+        ("three of five did not help", usage(ends=ends("bgbgb")), {}, {Reason.BREAKER_OPEN}),
+        ("three of six did not help", usage(ends=ends("bgbggb")), {}, set()),
+        ("ends that say nothing do not count", usage(ends=ends("b??b??b")), {}, {Reason.BREAKER_OPEN}),
+        ("they ended long ago", usage(ends=ends("bbb", 6 * HOUR)), {}, set()),
+        ("the breaker is switched off", usage(ends=ends("bbb")), {"process": ProcessLimits(breaker=Breaker(bad=0))}, set()),
         ("cooldown", usage(ended=T - 5 * MINUTE), {}, {Reason.COOLDOWN}),
         ("cooldown is over", usage(ended=T - 15 * MINUTE), {}, set()),
         ("rungs do not cool down", usage(charge(MINUTE, "r-1"), ended=T - MINUTE), {}, set()),
@@ -102,3 +137,20 @@ def test_the_fullest_limit_of_each_scope() -> None:
     charges = [charge(MINUTE), charge(2 * MINUTE), charge(90 * MINUTE, root="x")]
     shown = limits.fullest(ProcessLimits(), {"r": (Rate(4, HOUR),)}, charges, T)
     assert shown == {"target": 2 / 8, "rule": 2 / 4, "action": 0.0, "namespace": 2 / 5, "global": 2 / 10}
+
+
+def test_an_open_breaker_asks_a_person_and_one_approved_plan_passes() -> None:
+    used = usage(ends=ends("bbb"))
+    (asked,) = [verdict for verdict in limits.decide(situation(), used) if verdict.guard == "breaker"]
+    assert asked.decision is Decision.APPROVE
+    assert "remediator reset r" in asked.why
+    plan = situation().plan
+    assert plan is not None
+    assert Reason.BREAKER_OPEN not in reasons(used, approved_digest=plan.digest)
+    assert Reason.BREAKER_OPEN in reasons(used, approved_digest="sha256:another")
+
+
+def test_a_storm_is_on_only_while_it_is_counted() -> None:
+    assert storm.on(situation(), usage(newcomers=roots(5)))
+    assert not storm.on(situation(), usage(storm_until=T + MINUTE))
+    assert not storm.on(situation(storm_exempt=True), usage(newcomers=roots(5)))

@@ -76,4 +76,4 @@ def test_the_window_of_a_rollout_is_the_longest_of_the_ladder() -> None:
 
 
 def test_a_rule_must_see_what_its_steps_and_causes_must() -> None:
-    assert {str(sight) for sight in planner.sights(rule(AGAIN))} == {"target", "pods", "revisions"}
+    assert {str(sight) for sight in planner.sights(rule(AGAIN))} == {"target", "pods", "revisions", "budgets", "room"}

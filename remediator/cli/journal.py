@@ -1,0 +1,86 @@
+"""journal verify, export, backup: the history, straight from its database; the daemon may run meanwhile."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import RemediatorError
+
+
+@click.group()
+def journal() -> None:
+    """Verify, export or back up the journal; a daemon may go on writing it meanwhile."""
+
+
+def _where(function: Any) -> Any:
+    function = click.option(
+        "--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Settings file that names the journal."
+    )(function)
+    return click.option("--journal", "url", help="The journal's URL, such as sqlite:///remediator.db.")(function)
+
+
+@contextmanager
+def _reading(config: Path | None, url: str | None) -> Iterator[Any]:
+    """A connection that only reads. Raises: ConfigurationError, RemediatorError."""
+    from .. import settings
+    from ..journal.reading import reading
+
+    with reading(url or settings.load(config).journal_url) as connection:
+        yield connection
+
+
+@journal.command()
+@_where
+@click.option("--head", default="", help="A digest from the log (`journal_sealed`): it must be in this history.")
+def verify(config: Path | None, url: str | None, head: str) -> None:
+    """Compute every digest anew and say where an entry was changed, removed or moved. Exit code 1 where one was.
+
+    What it cannot show: whoever owns the database can rewrite all of it, or cut its end off, and compute new digests. Keep
+    a copy of the head elsewhere (the log, or the metric remediator_journal_head) and give it as --head.
+    """
+    from ..journal import seals
+
+    with _reading(config, url) as connection:
+        found = seals.verify(connection, head)
+    for finding in found.findings:
+        click.echo(f"FINDING  {finding}")
+    span = f"entries {found.first} to {found.last} under {found.seals} seals" if found.seals else "no seals yet"
+    click.echo(f"{span}, {found.unsealed} entries not sealed yet, head {found.head}")
+    if found.findings:
+        raise RemediatorError(f"the journal was tampered with, or damaged: {len(found.findings)} findings")
+    click.echo("every entry is as it was sealed")
+
+
+@journal.command()
+@_where
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: standard output.")
+def export(config: Path | None, url: str | None, output: Path | None) -> None:
+    """The history as JSON lines: every entry with its number and digest, each seal behind its range."""
+    from ..journal import seals
+
+    count = 0
+    with _reading(config, url) as connection, click.open_file(str(output or "-"), "w") as file:
+        for line in seals.export(connection):
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
+    click.echo(f"{count} lines", file=sys.stderr)
+
+
+@journal.command()
+@_where
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+def backup(config: Path | None, url: str | None, target: Path) -> None:
+    """Copy a SQLite journal, whole and consistent, into TARGET, while the daemon runs. For PostgreSQL use pg_dump."""
+    from .. import settings
+    from ..journal.reading import copy
+
+    size = copy(url or settings.load(config).journal_url, target)
+    click.echo(f"wrote {target} ({size} bytes); start a daemon on it with journal: sqlite:///{target}")
+
+
+COMMANDS = [journal]

@@ -1,0 +1,43 @@
+"""rules, promote, reset: what rules have earned."""
+
+import json
+import urllib.parse
+from pathlib import Path
+
+import click
+
+from .. import show as showing
+from ..errors import RemediatorError
+from .operators import Api, with_api
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@with_api
+def rules(as_json: bool, url: str, token_file: Path | None) -> None:
+    """Each rule that is loaded: what it would have done, how often people agreed, how often it helped."""
+    answer = Api(url, token_file).ask("GET", "/rules")
+    click.echo(json.dumps(answer, indent=2) if as_json else showing.rules(answer["rules"]))
+
+
+@click.command()
+@click.argument("rule")
+@with_api
+def promote(rule: str, url: str, token_file: Path | None) -> None:
+    """The evidence for giving RULE more freedom, and the edit to make. Nothing is changed: promotion is a person's edit."""
+    found = [row for row in Api(url, token_file).ask("GET", "/rules")["rules"] if row["name"] == rule]
+    if not found:
+        raise RemediatorError(f"cannot promote {rule}: no such rule is loaded; `remediator rules` lists them")
+    click.echo(showing.promotion(found[0]))
+
+
+@click.command()
+@click.argument("rule")
+@with_api
+def reset(rule: str, url: str, token_file: Path | None) -> None:
+    """Close RULE's breaker: how its remediations ended until now is forgotten."""
+    answer = Api(url, token_file).ask("POST", f"/rules/{urllib.parse.quote(rule, safe='')}/reset", {})
+    click.echo(f"reset: {answer['rule']} (by {answer['by']})")
+
+
+COMMANDS = [rules, promote, reset]

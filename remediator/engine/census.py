@@ -1,0 +1,38 @@
+"""How many workloads there are where a group may act: what a storm's share is taken of. Remembered for a while."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from ..model.facts import Unknown
+from ..model.matcher import compile_regex
+from ..ports import Cluster
+
+REMEMBERED = timedelta(minutes=5)
+
+
+class Census:
+    """Counts by namespace, of every cluster; what could not be counted is asked again as seldom as what could."""
+
+    def __init__(self, clusters: Mapping[str, Cluster]) -> None:
+        self._clusters = clusters
+        self._counted: dict[str, tuple[datetime, Counter[str] | None]] = {}
+        self._in_scope: dict[tuple[str, tuple[str, ...]], int] = {}
+
+    async def count(self, cluster: str, namespaces: tuple[str, ...], now: datetime) -> int | None:
+        """The workloads in the namespaces that the patterns admit; None where that is unknown."""
+        read_at, counts = self._counted.get(cluster, (now - 2 * REMEMBERED, None))
+        if not timedelta() <= now - read_at < REMEMBERED:
+            door = self._clusters.get(cluster)
+            found = await door.workloads() if door else Unknown("no such cluster")
+            counts = None if isinstance(found, Unknown) else Counter(found)
+            self._counted[cluster] = (now, counts)
+            self._in_scope = {key: value for key, value in self._in_scope.items() if key[0] != cluster}
+        if counts is None:
+            return None
+        key = (cluster, namespaces)
+        if key not in self._in_scope:
+            patterns = [compile_regex(text) for text in namespaces]
+            admitted = (name for name in counts if any(p.fullmatch(name) is not None for p in patterns))
+            self._in_scope[key] = sum(counts[name] for name in admitted)
+        return self._in_scope[key]

@@ -1,0 +1,41 @@
+"""breaker: a rule whose last remediations did not help waits for a person, whatever its mode says.
+
+Whether it is open follows from how the rule's remediations ended, so nothing has to be remembered but a person's reset.
+It closes when nothing ended badly for the quiet time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..model.duration import format_duration
+from ..model.limit import Breaker
+from ..model.usage import End, Usage
+from ..model.verdict import Decision, Reason, Verdict, allow
+from .situation import Situation
+
+
+def open_since(limit: Breaker, ends: Sequence[End], now: datetime) -> datetime | None:
+    """Since when it is open: the newest bad end, where there are too many among the last; None while it is closed."""
+    last = sorted((end for end in ends if end.good is not None), key=lambda end: end.at, reverse=True)[: limit.of]
+    bad = [end.at for end in last if not end.good]
+    if not limit.bad or len(bad) < limit.bad or now - bad[0] >= limit.quiet:
+        return None
+    return bad[0]
+
+
+def why(limit: Breaker, rule: str) -> str:
+    """In words."""
+    return f"{limit.bad} or more of the last {limit.of} remediations of {rule} did not help or failed"
+
+
+def check(situation: Situation, usage: Usage) -> Verdict:
+    """Asks for an approval of the plan while the breaker is open."""
+    limit, plan = situation.process.breaker, situation.plan
+    since = open_since(limit, usage.ends, situation.now)
+    if since is None or (plan is not None and situation.approved_digest == plan.digest):
+        return allow("breaker")
+    left = format_duration(since + limit.quiet - situation.now)
+    text = (
+        f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}` ends that, or {left} of quiet)"
+    )
+    return Verdict("breaker", Decision.APPROVE, Reason.BREAKER_OPEN, text)

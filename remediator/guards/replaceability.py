@@ -1,0 +1,129 @@
+"""replaceability: no pod that serves is taken away unless everything shows that its replacement can come.
+
+A full quota, a missing image or Secret, a refusing webhook or no node that takes pods turns a repair into an outage.
+Nothing is tried: what the namespace, the nodes and the pods' siblings show decides.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..model.call import bare_template, template_hash
+from ..model.facts import Facts, Room, Unknown
+from ..model.plan import Plan
+from ..model.quantity import asked, parse_quantity
+from ..model.raw import labels, meta, ready, selected
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+CANNOT_START = {
+    "CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "RunContainerError",
+}  # fmt: skip
+KEEPS_AWAY = {"NoSchedule", "NoExecute"}
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds where something speaks against the replacement, or cannot be seen."""
+    plan, facts = situation.plan, situation.facts
+    if plan is None or facts is None or plan.takes == 0 or plan.successor is None:
+        return allow("replaceability")
+    if isinstance(facts.room, Unknown):
+        return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see whether a replacement can come: {facts.room.why}")
+    if isinstance(facts.peers, Unknown):
+        return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see the pods beside it: {facts.peers.why}")
+    against = [*_refused(facts, plan), *_full(facts.room, facts, plan), *_siblings(facts.peers, plan), *_nodes(facts, plan)]
+    if against:
+        return hold("replaceability", Reason.NOT_REPLACEABLE, f"the replacement may not come: {against[0]}")
+    return allow("replaceability")
+
+
+def _refused(facts: Facts, plan: Plan) -> Iterable[str]:
+    """Pods of the workload that could not be created of late."""
+    assert isinstance(facts.room, Room)
+    workload = facts.beside if facts.target.kind == "Pod" else facts.object
+    owners = {facts.target.uid, facts.root.uid}
+    if isinstance(facts.revisions, tuple):
+        wanted = bare_template(plan.successor or {})
+        owners |= {revision.uid for revision in facts.revisions if bare_template(revision.template) == wanted}
+    for event in facts.room.failed:
+        if str((event.get("involvedObject") or {}).get("uid")) in owners:
+            yield str(event.get("message") or "a pod could not be created")
+    if isinstance(workload, Mapping) and plan.action != "rollback_workload":  # there it is the release that is taken back
+        for condition in (workload.get("status") or {}).get("conditions") or []:
+            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+                yield str(condition.get("message") or "its ReplicaSet fails to create pods")
+
+
+def _full(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
+    """Quotas that have no room for the replacement once the pod is gone."""
+    gone, came = _leaving(facts), asked(plan.successor or {})
+    for quota in room.quotas:
+        if (quota.get("spec") or {}).get("scopes") or (quota.get("spec") or {}).get("scopeSelector"):
+            continue  # it may not count these pods; the API server judges
+        status = quota.get("status") or {}
+        for key, most in (status.get("hard") or {}).items():
+            if key not in came:
+                continue
+            used = parse_quantity(str((status.get("used") or {}).get(key, "0")))
+            after = used - gone.get(key, came[key]) + came[key]
+            if after > parse_quantity(str(most)):
+                yield f"quota {meta(quota).get('name')} allows {most} {key}, and {used.normalize():f} are used"
+
+
+def _leaving(facts: Facts) -> dict[str, Any]:
+    """What the pod that goes counts for: the least of those that could go."""
+    pods = (facts.object,) if facts.target.kind == "Pod" else facts.peers if isinstance(facts.peers, tuple) else ()
+    counts = [asked(pod) for pod in pods if isinstance(pod, Mapping) and ready(pod)]
+    keys = {key for count in counts for key in count}
+    return {key: min(count.get(key, 0) for count in counts) for key in keys}
+
+
+def _siblings(peers: tuple[Mapping[str, Any], ...], plan: Plan) -> Iterable[str]:
+    """Pods of the very template that cannot start, or find no node: they speak for what is missing."""
+    wanted = _images(plan.successor or {})
+    for pod in peers:
+        status = pod.get("status") or {}
+        if _images(pod) != wanted:
+            continue
+        for container in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
+            reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+            if reason in CANNOT_START:
+                yield f"{meta(pod).get('name')} of the same template is in {reason}"
+        for condition in status.get("conditions") or []:
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                yield f"{meta(pod).get('name')} of the same template finds no node: {condition.get('message') or 'unschedulable'}"
+
+
+def _images(template: Mapping[str, Any]) -> str:
+    """What of a template a pod still shows: its containers' images and sources of configuration."""
+    containers = (template.get("spec") or {}).get("containers") or []
+    shown = [{key: c.get(key) for key in ("name", "image", "envFrom", "command", "args")} for c in containers]
+    return template_hash({"containers": shown})
+
+
+def _nodes(facts: Facts, plan: Plan) -> Iterable[str]:
+    """Whether any node takes pods of the template; a DaemonSet's pods stay on their own."""
+    room = facts.room
+    assert isinstance(room, Room)
+    if "DaemonSet" not in (facts.target.kind, facts.root.kind) and not any(
+        _takes(node, plan.successor or {}) for node in room.nodes
+    ):
+        yield "no node is ready and takes pods of this template"
+
+
+def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
+    """Whether the node is ready, not cordoned, selected, and without a taint that is not tolerated."""
+    spec, pod = node.get("spec") or {}, template.get("spec") or {}
+    conditions = (node.get("status") or {}).get("conditions") or []
+    up = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    if not up or spec.get("unschedulable") or not selected({"matchLabels": pod.get("nodeSelector") or {}}, labels(node)):
+        return False
+    tolerations = pod.get("tolerations") or []
+    taints = [taint for taint in spec.get("taints") or [] if taint.get("effect") in KEEPS_AWAY]
+    return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in taints)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    exists, key = toleration.get("operator") == "Exists", toleration.get("key")
+    if (key != taint.get("key") and not (exists and not key)) or toleration.get("effect") not in (None, "", taint.get("effect")):
+        return False
+    return exists or toleration.get("value", "") == taint.get("value", "")

@@ -1,0 +1,26 @@
+"""window: the rule acts only in its active time intervals, and never in one that mutes it (a freeze)."""
+
+from datetime import timedelta
+
+from ..model.verdict import Reason, Verdict, allow, hold
+from .situation import Situation
+
+LOOK_AGAIN = timedelta(minutes=1)  # what intervals are made of
+
+
+def check(situation: Situation) -> Verdict:
+    """Holds outside the active intervals, and inside the muting ones."""
+    now = situation.now
+    for interval in situation.mute:
+        if interval.contains(now):
+            return hold(
+                "window", Reason.OUTSIDE_WINDOW, f"time interval {interval.name} mutes the rule", _until_next_minute(situation)
+            )
+    if situation.active and not any(interval.contains(now) for interval in situation.active):
+        names = ", ".join(interval.name for interval in situation.active)
+        return hold("window", Reason.OUTSIDE_WINDOW, f"the rule acts only in {names}", _until_next_minute(situation))
+    return allow("window")
+
+
+def _until_next_minute(situation: Situation) -> timedelta:
+    return LOOK_AGAIN - timedelta(seconds=situation.now.second, microseconds=situation.now.microsecond)

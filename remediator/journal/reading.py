@@ -1,0 +1,66 @@
+"""The journal for those who only look: verified, exported or copied, beside a daemon that writes it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.pool import NullPool
+
+from ..errors import ConfigurationError, JournalUnavailable
+from .sql import HEAD
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Connection]:
+    """One transaction that sees the journal as it is now. Raises: ConfigurationError, JournalUnavailable."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+    if parsed.get_backend_name() == "sqlite":
+        path = _file(parsed)
+        engine = sa.create_engine(
+            "sqlite://", creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True), poolclass=NullPool
+        )
+    else:
+        engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ")
+    try:
+        with engine.connect() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            known = "alembic_version" in tables
+            version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if known else None
+            if version != HEAD:
+                why = f"its schema is {version or 'none'} and this version reads {HEAD}; start the daemon once, it migrates"
+                raise ConfigurationError(f"cannot read the journal: {why}")
+            yield connection
+    except sa.exc.DBAPIError as error:
+        raise JournalUnavailable(f"cannot read the journal: {error.orig}") from None
+    finally:
+        engine.dispose()
+
+
+def copy(url: str, target: Path) -> int:
+    """Copies a SQLite journal, page by page, consistently; its size in bytes. Raises: ConfigurationError, JournalUnavailable."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError("cannot copy this journal: it is no SQLite file; use pg_dump for PostgreSQL")
+    path = _file(parsed)
+    if target.exists():
+        raise ConfigurationError(f"cannot write {target}: it exists; name a new file")
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(target)) as made:
+            source.backup(made)
+    except (sqlite3.Error, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise JournalUnavailable(f"cannot copy the journal: {error}") from None
+    return target.stat().st_size
+
+
+def _file(parsed: sa.URL) -> Path:
+    path = Path(parsed.database or "")
+    if not parsed.database or not path.is_file():
+        raise ConfigurationError(f"cannot read the journal {path}: there is no such file; name one with --journal or --config")
+    return path.resolve()

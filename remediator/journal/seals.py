@@ -1,0 +1,149 @@
+"""Seals: the history's entries are numbered and chained by digests, so that an edit, a gap or another order is found.
+
+One sealer at a time, after the writers and never in their way: it numbers what was committed, and writes a seal over the
+range and the seal before. What it cannot show: whoever owns the database can rewrite everything, or cut the end off,
+unless a copy of the head is kept elsewhere. The head is in the log and in the metrics for that.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from . import entries
+from .tables import EPOCH, MICROSECOND, entry, seal
+
+AT_ONCE = 1000
+SEAL_LOCK = 7_305_802  # PostgreSQL's advisory lock that makes sealers one at a time
+START = "0" * 64
+
+
+def digest_of(row: Any, number: int) -> str:
+    """What an entry is sealed as: all that it says, where it stands."""
+    said = [number, row.id, (row.at - EPOCH) // MICROSECOND, row.remediation, row.kind, row.reason, row.text]
+    return hashlib.sha256(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def chained(previous: str, first: int, last: int, digests: list[str]) -> str:
+    """A seal's digest: over the seal before, its range, and its entries."""
+    return hashlib.sha256("\n".join([previous, f"{first}-{last}", *digests]).encode()).hexdigest()
+
+
+def write(c: Connection, now: datetime) -> tuple[int, str] | None:
+    """Seals what was committed since; the head, None where nothing is new or another sealer is at work."""
+    if c.dialect.name == "postgresql" and not c.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK})")).scalar():
+        return None
+    rows = c.execute(sa.select(entry).where(entry.c.number.is_(None)).order_by(entry.c.id).limit(AT_ONCE)).all()
+    if not rows:
+        return None
+    last = c.execute(sa.select(seal).order_by(seal.c.number.desc()).limit(1)).first()
+    previous, first, number = (last.digest, last.last + 1, last.number + 1) if last else (START, 1, 1)
+    sealed = [{"b_id": row.id, "b_number": n, "b_digest": digest_of(row, n)} for n, row in enumerate(rows, first)]
+    change = sa.update(entry).where(entry.c.id == sa.bindparam("b_id"))
+    c.execute(change.values(number=sa.bindparam("b_number"), digest=sa.bindparam("b_digest")), sealed)
+    end = first + len(rows) - 1
+    digest = chained(previous, first, end, [item["b_digest"] for item in sealed])
+    c.execute(sa.insert(seal).values(number=number, first=first, last=end, at=now, previous=previous, digest=digest))
+    return end, digest
+
+
+def prune(c: Connection, before: datetime, now: datetime) -> int:
+    """Forgets whole sealed ranges older than `before`; the last of their seals stays as the anchor of what follows."""
+    anchor = c.execute(sa.select(seal).where(seal.c.at < before).order_by(seal.c.number.desc()).limit(1)).first()
+    if anchor is None or anchor.pruned:
+        return 0
+    gone = c.execute(sa.delete(entry).where(entry.c.number <= anchor.last)).rowcount
+    c.execute(sa.delete(seal).where(seal.c.number < anchor.number))
+    c.execute(sa.update(seal).where(seal.c.number == anchor.number).values(pruned=True))
+    entries.write(c, now, None, "pruned", None, _pruned(anchor))
+    return int(gone)
+
+
+def _pruned(anchor: Any) -> str:
+    return f"entries up to {anchor.last} were pruned; seal {anchor.number} over them was {anchor.digest}"
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was found: the range that was read, the head, what is not sealed yet, and what is wrong with it."""
+
+    first: int = 0
+    last: int = 0
+    seals: int = 0
+    head: str = START
+    unsealed: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def verify(c: Connection, head: str = "") -> Verified:
+    """Reads the whole history and computes every digest anew; `head` is an outside copy of a digest that must be there."""
+    out, previous, expected, anchored = Verified(), START, 1, False
+    seen = {START}
+    for position, row in enumerate(c.execute(sa.select(seal).order_by(seal.c.number)).all()):
+        if position == 0 and row.pruned:
+            previous, expected, anchored = row.digest, row.last + 1, True
+            out.head, out.first, out.last = row.digest, row.last + 1, row.last
+            seen.add(row.digest)
+            if not _told(c, row):
+                out.findings.append(f"seal {row.number} claims that what is before was pruned, and no entry says so")
+            continue
+        out.seals += 1
+        if row.pruned:
+            out.findings.append(f"seal {row.number} is marked as pruned in the midst of others")
+        if row.first != expected or row.previous != previous:
+            out.findings.append(
+                f"before seal {row.number} (entries {row.first} to {row.last}) at least one seal is missing or was changed"
+            )
+        out.findings += _range(c, row)
+        out.first = out.first or row.first
+        previous, expected = row.digest, row.last + 1
+        out.head, out.last = row.digest, row.last
+        seen.add(row.digest)
+    if anchored and out.first == 0:
+        out.first = expected
+    beyond = c.execute(sa.select(sa.func.count()).where(entry.c.number >= expected)).scalar() or 0
+    below = c.execute(sa.select(sa.func.count()).where(entry.c.number < (out.first or 1))).scalar() or 0
+    if beyond or below:
+        out.findings.append(f"{beyond + below} entries are numbered, and no seal covers them")
+    out.unsealed = int(c.execute(sa.select(sa.func.count()).where(entry.c.number.is_(None)).select_from(entry)).scalar() or 0)
+    if head and head not in seen:
+        out.findings.append(f"no seal has the digest {head}: the history that it was taken from is not this one, or was cut")
+    return out
+
+
+def _told(c: Connection, anchor: Any) -> bool:
+    return c.execute(sa.select(entry.c.id).where(entry.c.kind == "pruned", entry.c.text == _pruned(anchor))).first() is not None
+
+
+def _range(c: Connection, row: Any) -> Iterator[str]:
+    """What is wrong within one seal's range."""
+    mine = sa.select(entry).where(entry.c.number.between(row.first, row.last)).order_by(entry.c.number)
+    found = {item.number: item for item in c.execute(mine)}
+    clean = True
+    for number in range(row.first, row.last + 1):
+        item = found.get(number)
+        if item is None:
+            yield f"entry {number} is missing"
+        elif digest_of(item, number) != item.digest:
+            yield f"entry {number} ({item.at:%Y-%m-%d %H:%M:%S}, {item.kind}) was changed, or stood elsewhere"
+        else:
+            continue
+        clean = False
+    digests = [found[number].digest for number in sorted(found)]
+    if clean and chained(row.previous, row.first, row.last, digests) != row.digest:
+        yield f"seal {row.number} does not fit its entries {row.first} to {row.last}: they were changed together with their digests"
+
+
+def export(c: Connection) -> Iterator[dict[str, Any]]:
+    """Every entry with its number and digest, and every seal behind its range: what another program can verify."""
+    bounds = {row.last: row for row in c.execute(sa.select(seal).order_by(seal.c.number)).all()}
+    for row in c.execute(sa.select(entry).order_by(entry.c.number.is_(None), entry.c.number, entry.c.id)):
+        yield {"type": "entry", **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row._asdict().items()}}
+        closing = bounds.get(row.number)
+        if closing is not None:
+            yield {"type": "seal", **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in closing._asdict().items()}}

@@ -1,0 +1,108 @@
+"""What is known of rules as such: storms, breakers, and the record that trust is earned by."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..journal_port import Message
+from ..model.remediation import State
+from ..model.verdict import Reason
+from . import entries, messages
+from .tables import breaker, entry
+from .tables import remediation as table
+from .tables import storm as storm_table
+
+EXAMPLES = 3
+
+
+def storm(c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime) -> bool:
+    """Writes or prolongs a storm's row; True, and people are told, where there was none."""
+    mine = storm_table.c.scope == scope
+    there = c.execute(sa.select(storm_table.c.until).where(mine)).scalar()
+    if there is not None and there > now:
+        c.execute(sa.update(storm_table).where(mine).values(until=max(there, until)))
+        return False
+    c.execute(sa.delete(storm_table).where(mine))
+    c.execute(sa.insert(storm_table).values(scope=scope, since=now, until=until, why=why))
+    entries.write(c, now, None, "storm", Reason.STORM, why)
+    for message in told:
+        messages.put(c, f"storm-{scope}"[:40], message.receiver, message.body, now)
+    return True
+
+
+def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
+    """The rules of which an acting remediation ended badly since then."""
+    bad = table.c.state.in_((State.INEFFECTIVE, State.FAILED))
+    query = sa.select(table.c.rule).distinct().where(table.c.ended_at > since, table.c.acted, bad).limit(limit)
+    return list(c.execute(query).scalars())
+
+
+def breakers(c: Connection) -> list[dict[str, Any]]:
+    """All rows."""
+    return [row._asdict() for row in c.execute(sa.select(breaker))]
+
+
+def switch(c: Connection, rule: str, opened_at: datetime | None, why: str, told: Sequence[Message], now: datetime) -> None:
+    """Journals that a breaker opened or closed, once."""
+    mine = breaker.c.rule == rule
+    row = c.execute(sa.select(breaker).where(mine).with_for_update()).first()
+    if (row.opened_at if row else None) == opened_at:
+        return
+    news = row is None or (row.opened_at is None) != (opened_at is None)
+    if row is None:
+        c.execute(sa.insert(breaker).values(rule=rule, opened_at=opened_at))
+    else:
+        c.execute(sa.update(breaker).where(mine).values(opened_at=opened_at))
+    if not news:
+        return
+    kind, reason = ("breaker_opened", Reason.BREAKER_OPEN) if opened_at else ("breaker_closed", None)
+    entries.write(c, now, None, kind, reason, f"rule {rule}: {why}")
+    for message in told:
+        messages.put(c, f"breaker-{rule}"[:40], message.receiver, message.body, now)
+
+
+def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
+    """Forgets how the rule's remediations ended until now."""
+    values = {"opened_at": None, "reset_at": now, "reset_by": operator}
+    if c.execute(sa.update(breaker).where(breaker.c.rule == rule).values(**values)).rowcount == 0:
+        c.execute(sa.insert(breaker).values(rule=rule, **values))
+    entries.write(c, now, None, "reset", Reason.OPERATOR, f"{operator} reset the breaker of rule {rule}")
+
+
+def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """For each rule: observed, approved, denied, expired (undecided), acted, and of those succeeded, ineffective, failed; and
+    `would` with its newest observed plans."""
+    out: dict[str, dict[str, Any]] = {
+        rule: dict.fromkeys(("observed", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other"), 0)
+        | {"would": []}
+        for rule in rules
+    }
+    mine = sa.and_(table.c.rule.in_(rules), table.c.undo_of == "")
+    grouped = sa.select(table.c.rule, table.c.state, table.c.reason, table.c.acted, sa.func.count()).where(mine, ~table.c.live)
+    for rule, state, reason, acted, count in c.execute(
+        grouped.group_by(table.c.rule, table.c.state, table.c.reason, table.c.acted)
+    ):
+        if state == State.OBSERVED:
+            out[rule]["observed"] += count
+        elif reason == Reason.APPROVAL_EXPIRED:
+            out[rule]["undecided"] += count
+        elif acted:
+            out[rule][state if state in out[rule] else "other"] += count
+    said = sa.select(table.c.rule, entry.c.kind, sa.func.count()).join(entry, entry.c.remediation == table.c.id)
+    decided = said.where(mine, entry.c.kind.in_(("approved", "denied"))).group_by(table.c.rule, entry.c.kind)
+    for rule, kind, count in c.execute(decided):
+        out[rule][kind] += count
+    for rule in rules:
+        newest = (
+            sa.select(table.c.look)
+            .where(table.c.rule == rule, table.c.state == State.OBSERVED)
+            .order_by(table.c.born_at.desc())
+            .limit(EXAMPLES)
+        )
+        plans = [orjson.loads(look).get("plan") or {} for look in c.execute(newest).scalars()]
+        out[rule]["would"] = [plan["summary"] for plan in plans if plan.get("summary")]
+    return out

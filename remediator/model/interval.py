@@ -1,0 +1,111 @@
+"""Time intervals in Alertmanager's grammar: when a rule may act, or must not. Source: Alertmanager's timeinterval package."""
+
+import calendar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+MONTHS = tuple(name.lower() for name in calendar.month_name if name)
+MINUTES_A_DAY = 24 * 60
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One entry of a time interval: a time is in it where every field that is given says so.
+
+    `times` are minutes of the day, the end left out; weekdays count from sunday = 0; days of the month may be negative:
+    -1 is the last one. Both ends of every other range are in it.
+    """
+
+    times: tuple[Range, ...] = ()
+    weekdays: tuple[Range, ...] = ()
+    days_of_month: tuple[Range, ...] = ()
+    months: tuple[Range, ...] = ()
+    years: tuple[Range, ...] = ()
+    location: str = "UTC"
+
+    def contains(self, moment: datetime) -> bool:
+        """Whether a moment is in it, by the clocks of its location."""
+        local = moment.astimezone(zone(self.location))
+        days = calendar.monthrange(local.year, local.month)[1]
+        minute = local.hour * 60 + local.minute
+        return (
+            (not self.times or any(start <= minute < end for start, end in self.times))
+            and _within(local.isoweekday() % 7, self.weekdays)
+            and (not self.days_of_month or any(_on_day(local.day, span, days) for span in self.days_of_month))
+            and _within(local.month, self.months)
+            and _within(local.year, self.years)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A time interval: its name, and entries of which one is enough."""
+
+    name: str
+    entries: tuple[Interval, ...]
+
+    def contains(self, moment: datetime) -> bool:
+        """Whether a moment is in one of its entries."""
+        return any(entry.contains(moment) for entry in self.entries)
+
+
+def _within(value: int, ranges: Sequence[Range]) -> bool:
+    return not ranges or any(start <= value <= end for start, end in ranges)
+
+
+def _on_day(day: int, span: Range, days: int) -> bool:
+    start, end = (bound if bound > 0 else days + bound + 1 for bound in span)
+    return start <= day <= min(end, days)
+
+
+@lru_cache
+def zone(location: str) -> tzinfo:
+    """A time zone by its name. Raises: ValueError."""
+    if location == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(location)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{location!r} is no time zone; write one such as Europe/Berlin") from None
+
+
+def parse_time(text: str) -> int:
+    """Minutes of the day of `HH:MM`, 24:00 included. Raises: ValueError."""
+    hours, colon, minutes = text.partition(":")
+    if not (colon and hours.isdigit() and minutes.isdigit() and len(minutes) == 2) or int(minutes) > 59:
+        raise ValueError(f"{text!r} is no time of day; write one such as 09:00")
+    value = int(hours) * 60 + int(minutes)
+    if value > MINUTES_A_DAY:
+        raise ValueError(f"{text!r} is later than 24:00")
+    return value
+
+
+def parse_range(text: str, names: Sequence[str], least: int, most: int) -> Range:
+    """`start:end` or one value, by name or by number. Raises: ValueError."""
+    start, colon, end = text.partition(":")
+    low = _bound(start, names, least, most)
+    high = _bound(end, names, least, most) if colon else low
+    if high < low and (low > 0) == (high > 0):
+        raise ValueError(f"{text!r} ends before it starts")
+    return low, high
+
+
+def _bound(text: str, names: Sequence[str], least: int, most: int) -> int:
+    word = text.strip().lower()
+    if word in names:
+        return names.index(word) + (1 if names is MONTHS else 0)
+    try:
+        value = int(word)
+    except ValueError:
+        known = f"{names[0]} to {names[-1]}, or " if names else ""
+        raise ValueError(f"{text!r} is none of {known}{least} to {most}") from None
+    if not least <= value <= most or (least < 0 and value == 0) or (names is WEEKDAYS):
+        raise ValueError(
+            f"{text!r} is none of {names[0] if names is WEEKDAYS else least} to {names[-1] if names is WEEKDAYS else most}"
+        )
+    return value
