@@ -18,6 +18,7 @@ FOLLOWED = TOLD_AT_END | {State.AWAITING_APPROVAL, State.VERIFYING, State.UNDOIN
 GIVE_UP_AFTER = 12
 LONGEST_PAUSE = timedelta(minutes=10)
 AT_ONCE = 20
+LONGEST_STORY = 20
 SLOWEST = 30.0
 
 
@@ -34,6 +35,16 @@ def message(remediation: Remediation, state: str, reason: str, why: str, more: M
         "show": f"remediator show {remediation.id}",
         **(more or {}),
     }
+
+
+async def story(doors: Doors, remediation: str) -> list[str]:
+    """What happened so far, a line each: what somebody who is paged wants to know first."""
+    shown = await doors.journal.show(remediation)
+    lines = []
+    for line in (shown["history"] if shown else [])[-LONGEST_STORY:]:
+        reason = f" {line['reason']}" if line["reason"] else ""
+        lines.append(f"{line['at'][11:19]} {line['kind']}{reason}: {line['text']}"[:300])
+    return lines
 
 
 def notice(ident: str, rule: str, state: str, reason: str, why: str) -> dict[str, Any]:
@@ -63,7 +74,8 @@ async def escalate(doors: Doors, now: datetime) -> None:
         later = _within_verification(shown, now) if remediation.state is State.VERIFYING else None
         receivers = shown["rule_text"]["escalate"]["to"]
         why = f"not healed yet: {remediation.state}" + (f" ({remediation.why})" if remediation.why else "")
-        body = message(remediation, remediation.state, remediation.reason or "", why)
+        told = {"story": await story(doors, remediation.id)}
+        body = message(remediation, remediation.state, remediation.reason or "", why, told)
         await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
         if later is None:
             doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")

@@ -14,7 +14,7 @@ from ..model.target import Unresolved
 from ..model.verdict import Reason
 from ..rules.ruleset import Source
 from ..rules.schema import Rule, Step
-from . import executor, slices
+from . import executor, harmed, slices
 from . import look as looking
 from .doors import Doors
 from .slices import LATER, SOON
@@ -33,7 +33,26 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
         calls = action.next(plan, attempt.evidence, facts)
         if calls:
             return await executor.extend(doors, claim, source, calls, now)
-    return claim, await _judge(doors, claim, source, facts, seen, now)
+    if seen in (Verification.WAITING, Verification.CONVERGED):
+        harm = await harmed.by(doors, claim, facts)
+        if harm:
+            return claim, _with_after(_worse(claim, source, harm, now), facts)
+    return claim, _with_after(await _judge(doors, claim, source, facts, seen, now), facts)
+
+
+def _with_after(move: Move, facts: Facts) -> Move:
+    """Keeps what was seen at the end of an attempt beside what was seen before it."""
+    if move.change is None or move.change.outcome is None or not isinstance(facts.pods, tuple):
+        return move
+    return replace(move, change=replace(move.change, after={"at": facts.at.isoformat(), **pods_before(facts)}))
+
+
+def _worse(claim: Claim, source: Source | None, why: str, now: datetime) -> Move:
+    """Taken back where that can be, else the next rung."""
+    attempt = claim.attempts[-1]
+    if ACTIONS[attempt.action].undo is not None:
+        return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=f"{why}; taking it back")
+    return executor.next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
 
 
 async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts, seen: Verification, now: datetime) -> Move:
@@ -45,17 +64,13 @@ async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts
         return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by, attempt=attempt.id, change=change)
     rule = Rule.model_validate(claim.rule_text)  # as it was when the attempt began: a reload does not change the proof
     step = rule.steps[attempt.step]
-    action = ACTIONS[attempt.action]
     match seen:
         case Verification.OVERTAKEN:
             why = f"others changed {remediation.target} after us; nothing is undone"
             move = executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
             return replace(move, template=looking.template_now(facts))
         case Verification.WORSE:
-            why = "fewer ready pods than before, or new restarts of older pods"
-            if action.undo is not None:
-                return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=f"{why}; taking it back")
-            return executor.next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
+            return _worse(claim, source, "fewer ready pods than before, or new restarts of older pods", now)
         case Verification.UNKNOWN:
             return _lost_sight(claim, attempt, rule, now)
         case Verification.WAITING:
@@ -124,7 +139,10 @@ async def _converged(
         pause = SOON if now - since < timedelta(minutes=1) else LATER
         change = AttemptChange(converged_at=since, clear_proof=True)
         return Move(None, now, due=now + pause, why="converged; waiting for the proof", attempt=attempt.id, change=change)
-    proved = attempt.proved_since or now
+    proved = max(attempt.proved_since or now, _last_end(claim))
+    if proved != attempt.proved_since and now - since > within:
+        why = f"converged, but the alert comes and goes: it was never quiet for long within {format_duration(within)}"
+        return executor.next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     quiet = timedelta(seconds=attempt.plan["quiet_for"])
     if now - proved >= quiet:
         change = AttemptChange(converged_at=since, proved_since=proved, outcome=Outcome.SUCCEEDED)
@@ -137,6 +155,12 @@ async def _converged(
         )
     change = AttemptChange(converged_at=since, proved_since=proved)
     return Move(None, now, due=proved + quiet, why="proved; watching that it lasts", attempt=attempt.id, change=change)
+
+
+def _last_end(claim: Claim) -> datetime:
+    """When the last of its alerts ended: one that fired and resolved between two looks was not quiet."""
+    ends = [episode.alert.ends_at for episode in claim.episodes if episode.alert.ends_at is not None]
+    return max(ends, default=claim.remediation.born_at)
 
 
 async def _proof(doors: Doors, claim: Claim, step: Step, now: datetime) -> bool | Unknown:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+SHOWN = 8  # lines of what happened; the message itself has more
 GOOD = {"succeeded", "observed"}
 BAD = {"failed", "ineffective", "unknown", "blocked", "expired"}
 
@@ -19,6 +20,7 @@ def details(message: Mapping[str, Any]) -> list[str]:
     reason = f"{message['reason']}: " if message.get("reason") else ""
     lines = [f"{reason}{message.get('why') or ''}".strip()]
     lines += [f"plan: {message['plan']}"] if message.get("plan") else []
+    lines += [str(line) for line in message.get("story") or []][-SHOWN:]
     lines += [str(message[key]) for key in ("approve", "show") if message.get(key)]
     return [line for line in lines if line]
 

@@ -347,3 +347,93 @@ async def test_env_values_never_reach_the_journal(world: World) -> None:
     row = await world.only()
     assert "hunter2" not in str(await world.journal.show(row["id"]))
     assert len(world.cluster.calls) == 1
+
+
+async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World) -> None:
+    world.crash()
+    await world.deliver("Crash")
+    await world.run(MINUTE)
+    assert (await world.only())["state"] == "verifying"
+    pod = world.cluster.pods("shop", "web")[0]["metadata"]["name"]
+    await world.deliver("DataLoss", deployment="", pod=pod, severity="critical", fingerprint="loss")
+    await world.run(MINUTE)
+    parent = next(row for row in await world.rows() if not row["undo_of"])
+    assert (parent["state"], parent["reason"]) in (("undoing", "worse"), ("failed", "worse"))
+    await world.run(20 * MINUTE, timedelta(seconds=10))
+    parent = next(row for row in await world.rows() if not row["undo_of"])
+    assert parent["state"] == "failed"
+    history = (await world.journal.show(parent["id"]) or {})["history"]
+    assert any(
+        "the critical alert DataLoss began to fire on Deployment/shop/web after the act" in line["text"] for line in history
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "rule"),
+    [
+        ({"severity": "warning"}, None),
+        ({"severity": "critical", "deployment": "api"}, None),
+        ({"severity": "critical", "namespace": "db"}, None),
+        ({"severity": "critical"}, {"duration": 600}),
+    ],
+)
+async def test_what_is_not_critical_elsewhere_or_began_before_is_no_harm(
+    world: World, labels: dict[str, str], rule: dict[str, object] | None
+) -> None:
+    async def known(alertname: str) -> dict[str, object] | None:
+        return rule
+
+    world.prometheus.alerting_rule = known  # type: ignore[assignment,method-assign]
+    world.crash()
+    await world.deliver("Crash")
+    await world.run(MINUTE)
+    await world.deliver("Other", **{"fingerprint": "other", "app": "web", **labels})
+    await world.run(MINUTE)
+    assert ("verifying", None) in await world.states()
+
+
+async def test_an_alert_that_comes_and_goes_is_no_success(world: World) -> None:
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(MINUTE)
+    for number in range(12):  # quiet for four minutes each time, never for five
+        await world.deliver("Leak", firing=False)
+        await world.run(4 * MINUTE, timedelta(seconds=10))
+        assert (await world.rows())[0]["state"] in ("verifying", "ineffective"), number
+        await world.deliver("Leak")
+        await world.run(timedelta(seconds=5))
+    assert (await world.rows())[0]["state"] == "ineffective"
+
+
+async def test_what_flaps_between_two_looks_was_not_quiet(world: World) -> None:
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(MINUTE)
+    await world.deliver("Leak", firing=False)
+    await world.run(4 * MINUTE)
+    await world.deliver("Leak")
+    await world.run(timedelta(seconds=2))
+    await world.deliver("Leak", firing=False)
+    await world.run(2 * MINUTE)
+    assert (await world.only())["state"] == "verifying"
+    await world.run(4 * MINUTE)
+    assert (await world.only())["state"] == "succeeded"
+
+
+async def test_what_was_seen_after_an_act_is_kept_beside_what_was_before(world: World) -> None:
+    world.crash()
+    await world.deliver("Crash")
+    await world.run(MINUTE)
+    await ended_well(world, "Crash")
+    (attempt,) = (await world.journal.show((await world.only())["id"]) or {})["attempts"]
+    assert attempt["after"]["ready"] == 3
+    assert attempt["plan"]["before"]["restarts"] != attempt["after"]["restarts"]
+
+
+async def test_people_are_told_the_whole_story(world: World) -> None:
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(40 * MINUTE, timedelta(seconds=10))
+    story = world.told.messages[-1]["story"]
+    assert story[0].endswith("born: rule restart for Deployment/shop/web")
+    assert any("begin: restart Deployment/shop/web" in line for line in story)

@@ -55,12 +55,12 @@ RESTART = "name: restart, match: ['alertname=\"Leak\"'], limits: {attempts: 2/6h
 class World:
     """One daemon without its HTTP server. `run` advances the time and does what is due."""
 
-    def __init__(self, ruleset: RuleSet | None = None) -> None:
+    def __init__(self, ruleset: RuleSet | None = None, url: str = "sqlite://") -> None:
         self.clock = VirtualClock(START)
         self.cluster = SandboxCluster(self.clock.now)
         self.alertmanager = SandboxAlertmanager()
         self.prometheus = SandboxPrometheus()
-        self.journal = SqlJournal("sqlite://")
+        self.journal = SqlJournal(url)
         self.told = Told()
         self.ruleset = ruleset or rules(ROLL_BACK, RESTART)
         for name in ("web", "api"):
