@@ -28,9 +28,10 @@ from .model.alert import Alert
 from .prometheus import PrometheusApi, SandboxPrometheus
 from .rules import loader
 from .rules.ruleset import RuleSet
-from .settings import Settings
+from .settings import Settings, Web
 from .telemetry import Metrics, log
 from .web.access import refuses_to_listen
+from .web.links import Links
 from .web.server import Server
 
 DRAIN = 20.0
@@ -105,6 +106,8 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         else:
             alertmanager = AlertmanagerApi({s.name: s.alertmanager for s in settings.sources}, clock.now)
             stack.push_async_callback(alertmanager.close)
+        key = settings.web.link_key_file
+        links = Links(settings.web.public_url, key.get_secret_value().encode()) if key else None
         doors = Doors(
             journal=journal,
             clusters=await _clusters(settings, clock, stack, metrics),
@@ -123,12 +126,13 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             own_namespace=settings.own_namespace,
             watchdog=settings.watchdog,
             followers=tuple(item.name for item in settings.receivers if item.tells == "everything"),
+            link=links.make if links else None,
         )
         receivers = {item.name: notify.make(item) for item in settings.receivers}
         engine = Engine(doors, receivers, settings.journal_keep)
         gauges.announce(engine.doors)
         intake = Intake(doors, settings.web.max_waiting)
-        server = Server(settings, doors, intake, delivered)
+        server = Server(settings, doors, intake, delivered, links)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(intake.run()), group.create_task(engine.run(settings.workers))]
             tasks.append(group.create_task(_watch(settings, engine)))
@@ -144,12 +148,24 @@ async def running(settings: Settings) -> AsyncIterator[App]:
                     task.cancel()
 
 
+def _tls(web_settings: Web) -> ssl.SSLContext:
+    """The server's TLS; client certificates are asked for, and checked where they are given. Raises: ConfigurationError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(web_settings.tls_cert, web_settings.tls_key)
+        if web_settings.client_ca:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(web_settings.client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"cannot serve HTTPS: web.tls_cert, web.tls_key or web.client_ca: {error}") from None
+    return context
+
+
 async def _listen(settings: Settings, server: Server) -> tuple[web.AppRunner, str]:
     host, _, port = settings.web.listen.rpartition(":")
     context = None
     if settings.web.tls_cert:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(settings.web.tls_cert, settings.web.tls_key)
+        context = _tls(settings.web)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
     site = web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port), ssl_context=context)

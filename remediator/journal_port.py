@@ -248,7 +248,9 @@ class Journal(Protocol):
 
     async def resume(self, scope: str, author: str, now: datetime) -> bool: ...
 
-    async def decide(self, remediation: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
+    async def decide(
+        self, remediation: str, digest: str, operator: str, approve: bool, now: datetime, why: str = ""
+    ) -> str | None:
         """None where it took effect, else why not."""
 
     async def cancel(self, remediation: str, operator: str, now: datetime) -> str | None: ...

@@ -4,13 +4,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError, model_validator
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
 from .located import load_file, suggest
 from .model.limit import Breaker, Storm
-from .rules.schema import Duration, Rates
+from .model.usage import Rate
+from .rules.schema import Duration, Rates, as_rate
+
+SHORTEST_KEY = 32
 
 
 class Section(BaseModel):
@@ -42,6 +45,9 @@ class Credential(Section):
     token_file: SecretFile | None = Field(default=None, description="File with the bearer token.")
     username: str = Field(default="", description="User name for basic authentication.")
     password_file: SecretFile | None = Field(default=None, description="File with the password for basic authentication.")
+    certificate: str = Field(
+        default="", description="Common name or DNS name of a client certificate that `web.client_ca` signed (mTLS)."
+    )
 
 
 class Source(Credential):
@@ -51,6 +57,9 @@ class Source(Credential):
     alertmanager: str = Field(
         default="", description="URL of its Alertmanager; without it no alert can be confirmed active, and nothing acts."
     )
+
+
+RateText = Annotated[Rate, BeforeValidator(as_rate), PlainSerializer(str, return_type=str)]
 
 
 class Web(Section):
@@ -64,6 +73,19 @@ class Web(Section):
     )
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Addresses of those proxies.")
     max_body_bytes: int = Field(default=8_000_000, description="Largest webhook body.")
+    client_ca: str = Field(
+        default="", description="File with the authorities (PEM) of client certificates, for credentials with a `certificate`."
+    )
+    source_rate: RateText | None = Field(
+        default=None, description="Webhooks of one source, such as 600/1m; more are answered 503."
+    )
+    operator_rate: RateText = Field(
+        default=Rate(600, timedelta(minutes=1)), description="Requests of one operator; more are answered 429."
+    )
+    public_url: str = Field(default="", description="Where people reach this server: makes links to plans that wait.")
+    link_key_file: SecretFile | None = Field(
+        default=None, description="File with a long random secret that signs those links; without it there are none."
+    )
     max_waiting: int = Field(default=256, description="Webhooks that may wait for the journal; more are answered 503.")
 
 
@@ -166,6 +188,21 @@ class Settings(Section):
     quiet_for: Duration | None = Field(default=None, description="Overrides every step's quiet_for; for demonstrations.")
     workers: int = Field(default=4, ge=1, description="Remediations worked on at once.")
     watchdog: str = Field(default="Watchdog", description="Name of the alert that always fires.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
+        if named and not (self.web.client_ca and self.web.tls_cert):
+            raise ValueError(f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and web.tls_key too")
+        if self.web.link_key_file and not self.web.public_url:
+            raise ValueError("web.link_key_file needs web.public_url: the link must lead somewhere")
+        if self.web.link_key_file and len(self.web.link_key_file.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(
+                f"the secret in web.link_key_file is shorter than {SHORTEST_KEY} characters; use `openssl rand -hex 32`"
+            )
+        if self.web.link_key_file and not (self.operators or self.web.trusted_proxy_header):
+            raise ValueError("web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to decide")
+        return self
 
     @property
     def journal_url(self) -> str:

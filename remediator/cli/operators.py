@@ -95,9 +95,11 @@ def _deciding(verb: str, text: str) -> click.Command:
     @click.option(
         "--digest", default="", help="The digest of the plan that you looked at; refused where the plan is another now."
     )
+    @click.option("--reason", default="", help="Why; kept in the journal.")
     @with_api
-    def command(remediation: str, digest: str, url: str, token_file: Path | None) -> None:
-        answer = Api(url, token_file).ask("POST", f"/remediations/{urllib.parse.quote(remediation)}/{verb}", {"digest": digest})
+    def command(remediation: str, digest: str, reason: str, url: str, token_file: Path | None) -> None:
+        asked = {"digest": digest, "reason": reason}
+        answer = Api(url, token_file).ask("POST", f"/remediations/{urllib.parse.quote(remediation)}/{verb}", asked)
         click.echo(f"{answer['done']}: {answer['remediation']} (by {answer['by']})")
 
     return command

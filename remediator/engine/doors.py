@@ -1,7 +1,7 @@
 """What the engine's parts share: the ports, the rules that are loaded now, and what wakes them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,7 +63,8 @@ class Crowd:
 class Doors:
     """The ports and the process' own settings. `clusters` by name; `sources` says which cluster a source speaks of.
 
-    `arrivals` wakes triage alone, `wake` everybody; `followers` are receivers that are told every step.
+    `arrivals` wakes triage alone, `wake` everybody; `followers` are receivers that are told every step;
+    `link` makes the link to a plan that waits (remediation, digest, until when).
     """
 
     journal: Journal
@@ -81,6 +82,7 @@ class Doors:
     own_namespace: str = ""
     watchdog: str = "Watchdog"
     followers: tuple[str, ...] = ()
+    link: Callable[[str, str, datetime], str] | None = None
     wake: Wake = field(default_factory=Wake)
     arrivals: asyncio.Event = field(init=False)
     crowd: Crowd = field(default_factory=Crowd)

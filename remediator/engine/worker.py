@@ -172,6 +172,8 @@ async def _follow(
         new = remediation.state is not State.AWAITING_APPROVAL or bool(remediation.approved_digest)
         plan = seen.planned.plan
         more = {"plan": plan.summary, "digest": plan.digest, "approve": f"remediator approve {remediation.id}"}
+        if doors.link is not None:
+            more["link"] = doors.link(remediation.id, plan.digest, now + source.rule.approval.expires)
         body = people.message(remediation, State.AWAITING_APPROVAL, verdict.reason or "", verdict.why, more)
         told = people.to_all(list(source.rule.escalate.to), body) if new else ()
         due = min(now + timedelta(seconds=30), remediation.changed_at + source.rule.approval.expires + LEAST_WAIT)

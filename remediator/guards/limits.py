@@ -64,13 +64,11 @@ def attempts(situation: Situation, usage: Usage) -> Verdict:
     for rate in (*situation.limits.attempts,):
         used = _within(mine, rate, situation)
         if len(used) >= rate.count:
-            return deny("attempts", Reason.GAVE_UP, f"{_spent(rate)} attempts on {situation.root} are spent")
+            return deny("attempts", Reason.GAVE_UP, f"{rate} attempts on {situation.root} are spent")
     for rate in situation.step_attempts:
         used = _within([c for c in mine if c.action == situation.action], rate, situation)
         if len(used) >= rate.count:
-            return deny(
-                "attempts", Reason.GAVE_UP, f"{_spent(rate)} attempts of {situation.action} on {situation.root} are spent"
-            )
+            return deny("attempts", Reason.GAVE_UP, f"{rate} attempts of {situation.action} on {situation.root} are spent")
     return allow("attempts")
 
 
@@ -103,17 +101,13 @@ def _rate(scope: str, limits: tuple[Rate, ...], charges: list[Charge], situation
             if rate.count == 0:
                 return deny(guard, Reason.RATE_LIMITED, f"the {scope} rate is zero")
             frees = sorted(c.at for c in used)[len(used) - rate.count] + rate.window - situation.now
-            why = f"{_spent(rate)} per {scope} used up; frees in {format_duration(frees)}"
+            why = f"{rate} per {scope} used up; frees in {format_duration(frees)}"
             return hold(guard, Reason.RATE_LIMITED, why, max(frees, timedelta(seconds=1)))
     return allow(guard)
 
 
 def _within(charges: list[Charge], rate: Rate, situation: Situation) -> list[Charge]:
     return [charge for charge in charges if charge.at > situation.now - rate.window]
-
-
-def _spent(rate: Rate) -> str:
-    return f"{rate.count}/{format_duration(rate.window)}"
 
 
 def fullest(

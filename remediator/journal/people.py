@@ -45,7 +45,9 @@ def pull_forward(c: Connection, now: datetime) -> None:
     timers.pull(c, sa.or_(timer.c.kind == "revive", timers.work_of(refs)), now)
 
 
-def decide(c: Connection, remediation_id: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
+def decide(
+    c: Connection, remediation_id: str, digest: str, operator: str, approve: bool, now: datetime, why: str = ""
+) -> str | None:
     """Approves exactly the digest that is shown, or denies; None where it took effect, else why not."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
@@ -60,18 +62,18 @@ def decide(c: Connection, remediation_id: str, digest: str, operator: str, appro
     if by and operator not in by:
         return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
     if not approve:
-        return cancel(c, remediation_id, operator, now, "denied")
+        return cancel(c, remediation_id, operator, now, "denied", why)
     if row.approved_digest:
         return f"{row.approved_by} approved {remediation_id} already"
     if now - row.changed_at > parse_duration(approval.get("expires") or "1h"):
         return f"{remediation_id} waited too long for a decision: its approval has expired"
-    approvers = operator
+    approvers, said = operator, f": {why}" if why else ""
     if approval.get("two_person"):
         for_digest, _, first = row.approved_first.partition(" ")
         if for_digest != shown:
             first_of_two = sa.update(table).where(table.c.id == remediation_id).values(approved_first=f"{shown} {operator}")
             c.execute(first_of_two)
-            text = f"{operator} approved {shown}; a second person must too"
+            text = f"{operator} approved {shown}; a second person must too{said}"
             entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, text)
             return None
         if first == operator:
@@ -79,20 +81,23 @@ def decide(c: Connection, remediation_id: str, digest: str, operator: str, appro
         approvers = f"{first} and {operator}"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=approvers))
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, f"{operator} approved {shown}")
+    entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, f"{operator} approved {shown}{said}")
     return None
 
 
-def cancel(c: Connection, remediation_id: str, operator: str, now: datetime, word: str = "cancelled") -> str | None:
+def cancel(
+    c: Connection, remediation_id: str, operator: str, now: datetime, word: str = "cancelled", why: str = ""
+) -> str | None:
     """Cancels what has not ended: at once while it waits, at its next look while it acts (what was called stays)."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"there is no remediation {remediation_id}"
     if State(row.state) not in LIVE:
         return f"{remediation_id} has ended already: {row.state}"
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=f"{operator} {word} it"))
+    text = f"{operator} {word} it"
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=text))
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, word, Reason.OPERATOR, f"{operator} {word} it")
+    entries.write(c, now, remediation_id, word, Reason.OPERATOR, f"{text}: {why}" if why else text)
     return None
 
 

@@ -53,6 +53,7 @@ class SqlJournal:
         file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
         self._reading = self._make_engine(url, "BEGIN") if file else self._engine
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
+        self._inline = self.sqlite and not file  # in memory nothing waits for a disk
         self._lock: IO[str] | None = None
 
     def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE") -> Engine:
@@ -82,7 +83,10 @@ class SqlJournal:
         """Locks (SQLite file), migrates where needed, and frees what a dead predecessor had claimed."""
         try:
             self._take_lock()
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._migrate)
+            if self._inline:
+                self._migrate()
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._migrate)
         except BaseException:
             await self.close()
             raise
@@ -150,11 +154,15 @@ class SqlJournal:
 
     async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
         """One transaction that may write."""
+        if self._inline:
+            return self._transact(self._engine, function, *arguments)
         work = functools.partial(self._transact, self._engine, function, *arguments)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _read(self, function: Callable[..., T], *arguments: Any) -> T:
         """One transaction that only reads: on a SQLite file it does not wait for the one that writes."""
+        if self._inline:
+            return self._transact(self._reading, function, *arguments)
         work = functools.partial(self._transact, self._reading, function, *arguments)
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
@@ -282,8 +290,10 @@ class SqlJournal:
     async def resume(self, scope: str, author: str, now: datetime) -> bool:
         return await self._run(people.resume, scope, author, now)
 
-    async def decide(self, remediation: str, digest: str, operator: str, approve: bool, now: datetime) -> str | None:
-        return await self._run(people.decide, remediation, digest, operator, approve, now)
+    async def decide(
+        self, remediation: str, digest: str, operator: str, approve: bool, now: datetime, why: str = ""
+    ) -> str | None:
+        return await self._run(people.decide, remediation, digest, operator, approve, now, why)
 
     async def cancel(self, remediation: str, operator: str, now: datetime) -> str | None:
         return await self._run(people.cancel, remediation, operator, now)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .duration import format_duration
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -11,6 +13,9 @@ class Rate:
 
     count: int
     window: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.count}/{format_duration(self.window)}"
 
 
 @dataclass(frozen=True, slots=True)

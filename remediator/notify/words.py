@@ -21,7 +21,7 @@ def details(message: Mapping[str, Any]) -> list[str]:
     lines = [f"{reason}{message.get('why') or ''}".strip()]
     lines += [f"plan: {message['plan']}"] if message.get("plan") else []
     lines += [str(line) for line in message.get("story") or []][-SHOWN:]
-    lines += [str(message[key]) for key in ("approve", "show") if message.get(key)]
+    lines += [str(message[key]) for key in ("link", "approve", "show") if message.get(key)]
     return [line for line in lines if line]
 
 

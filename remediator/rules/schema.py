@@ -21,7 +21,8 @@ def _duration(value: Any) -> timedelta:
     return parse_duration(value)
 
 
-def _rate(value: Any) -> Rate:
+def as_rate(value: Any) -> Rate:
+    """A number per duration. Raises: ValueError."""
     if isinstance(value, Rate):
         return value
     count, slash, window = str(value).partition("/")
@@ -31,7 +32,7 @@ def _rate(value: Any) -> Rate:
 
 
 def _rates(value: Any) -> tuple[Rate, ...]:
-    return tuple(_rate(item) for item in value) if isinstance(value, list | tuple) else (_rate(value),)
+    return tuple(as_rate(item) for item in value) if isinstance(value, list | tuple) else (as_rate(value),)
 
 
 def _matcher(value: Any) -> Matcher:
@@ -114,7 +115,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(form
 Rates = Annotated[
     tuple[Rate, ...],
     BeforeValidator(_rates),
-    PlainSerializer(lambda rates: [f"{r.count}/{format_duration(r.window)}" for r in rates], return_type=list),
+    PlainSerializer(lambda rates: [str(rate) for rate in rates], return_type=list),
 ]
 Ranges = tuple[tuple[int, int], ...]
 RadiusText = Annotated[Radius, BeforeValidator(_radius), PlainSerializer(_radius_text, return_type=list)]

@@ -27,18 +27,50 @@ class Access:
 
     def operator(self, request: web.Request) -> str | None:
         """The operator's name, or None; a trusted proxy may name one in a header."""
-        web_settings = self.settings.web
-        header = web_settings.trusted_proxy_header
-        if header and request.remote in web_settings.trusted_proxies and request.headers.get(header):
-            return request.headers[header][:200]
+        return self.proxied(request) or self.operator_of(request)
+
+    def operator_of(self, request: web.Request, token: str = "") -> str | None:
+        """The operator of a request, or of a token that a person typed; never by name alone."""
+        named = self.proxied(request)
+        if named:
+            return named
         if not self.settings.operators:
             return "local"
+        if token:
+            return _by_token(self.settings.operators, token)
         return _named(self.settings.operators, request)
+
+    def proxied(self, request: web.Request) -> str:
+        """Whom a trusted proxy names, or nothing."""
+        header = self.settings.web.trusted_proxy_header
+        if header and request.remote in self.settings.web.trusted_proxies:
+            return request.headers.get(header, "")[:200]
+        return ""
+
+
+def _by_token(credentials: Sequence[Credential], token: str) -> str | None:
+    """Whose bearer token it is; all are compared."""
+    found: str | None = None
+    for credential in credentials:
+        secret = credential.token_file.get_secret_value() if credential.token_file else ""
+        if secret and hmac.compare_digest(token.strip().encode(), secret.encode()) and found is None:
+            found = credential.name
+    return found
+
+
+def certificate_names(request: web.Request) -> set[str]:
+    """The common name and the DNS names of the client certificate; the handshake proved that an authority of ours signed it."""
+    peer = request.transport.get_extra_info("peercert") if request.transport else None
+    if not peer:
+        return set()
+    common = {value for part in peer.get("subject", ()) for key, value in part if key == "commonName"}
+    return common | {value for kind, value in peer.get("subjectAltName", ()) if kind == "DNS"}
 
 
 def _named(credentials: Sequence[Credential], request: web.Request) -> str | None:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     found: str | None = None
+    certified = certificate_names(request)
     for credential in credentials:  # all are compared, so that time tells nothing
         if scheme.lower() == "bearer" and credential.token_file is not None:
             matches = hmac.compare_digest(value.strip().encode(), credential.token_file.get_secret_value().encode())
@@ -46,7 +78,7 @@ def _named(credentials: Sequence[Credential], request: web.Request) -> str | Non
             expected = f"{credential.username or credential.name}:{credential.password_file.get_secret_value()}"
             matches = hmac.compare_digest(_decoded(value), expected.encode())
         else:
-            matches = False
+            matches = bool(credential.certificate) and credential.certificate in certified
         if matches and found is None:
             found = credential.name
     return found
@@ -65,7 +97,7 @@ def refuses_to_listen(settings: Settings) -> str | None:
     if host in LOOPBACK:
         return None
     for what, credentials in (("sources", settings.sources), ("operators", settings.operators)):
-        secrets = [c for c in credentials if c.token_file or c.password_file]
+        secrets = [c for c in credentials if c.token_file or c.password_file or c.certificate]
         if not credentials or len(secrets) < len(credentials):
-            return f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential with a token_file or password_file, and none without"
+            return f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential with a token_file, password_file or certificate, and none without"
     return None

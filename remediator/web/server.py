@@ -18,14 +18,19 @@ from ..engine.intake import Intake
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
+from ..model.usage import Rate
 from ..payload import BadPayload, alerts_of, decode, tally
 from ..settings import Settings
 from ..telemetry import log
 from .access import Access
+from .approvals import LONGEST_REASON, Approvals
+from .links import Links
+from .throttle import Throttle
 
 Asking = Callable[[str, str, datetime], Awaitable[str | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CATCH_UP = 2.0
+WRONG = Rate(10, timedelta(minutes=1))  # wrong credentials from one address
 SCOPES = ("cluster:", "namespace:", "rule:")
 
 
@@ -33,10 +38,18 @@ class Server:
     """The routes. `delivered` is told of every stored alert (the sandbox Alertmanager listens there)."""
 
     def __init__(
-        self, settings: Settings, doors: Doors, intake: Intake, delivered: Callable[[str, tuple[Alert, ...]], None] | None
+        self,
+        settings: Settings,
+        doors: Doors,
+        intake: Intake,
+        delivered: Callable[[str, tuple[Alert, ...]], None] | None,
+        links: Links | None = None,
     ) -> None:
         self._settings, self._doors, self._intake, self._delivered = settings, doors, intake, delivered
         self._access = Access(settings)
+        self._sources, self._asking = Throttle(settings.web.source_rate), Throttle(settings.web.operator_rate)
+        self._wrong = Throttle(WRONG)
+        self._approvals = Approvals(doors, self._access, links, self._wrong) if links else None
         self.serving = False
 
     def application(self) -> web.Application:
@@ -62,13 +75,22 @@ class Server:
                 web.post(f"{api}/rules/{{name}}/reset", self._operators(self.reset)),
             ]
         )
+        if self._approvals:
+            page = "/approvals/{id}"
+            app.add_routes([web.get(page, self._approvals.show), web.post(page, self._approvals.decide)])
         return app
 
     def _operators(self, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
+            now, address = self._doors.clock.now(), request.remote or ""
+            if not self._wrong.allows(address, now, 0.0):
+                return _error(429, "too many wrong credentials; wait a minute")
             operator = self._access.operator(request)
             if operator is None:
+                self._wrong.allows(address, now)
                 return _error(401, "who are you? send an operator's bearer token or basic credentials")
+            if self._settings.operators and not self._asking.allows(operator, now):
+                return _error(429, f"{operator} asks more often than web.operator_rate permits")
             try:
                 return await handler(request, operator)
             except JournalError as error:
@@ -91,6 +113,8 @@ class Server:
             return _error(401, "unknown credentials")
         if not self.serving:
             return _error(503, "not ready; deliver again")
+        if not self._sources.allows(source, self._doors.clock.now()):
+            return _error(503, "more often than web.source_rate permits; deliver again")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -149,7 +173,14 @@ class Server:
         )
         body = await _body(request)
         if verb in ("approve", "deny"):
-            refused = await journal.decide(ident, str(body.get("digest") or ""), operator, verb == "approve", now)
+            refused = await journal.decide(
+                ident,
+                str(body.get("digest") or ""),
+                operator,
+                verb == "approve",
+                now,
+                str(body.get("reason") or "")[:LONGEST_REASON],
+            )
         else:
             asking: dict[str, Asking] = {"cancel": journal.cancel, "retry": journal.retry}
             asking["undo"] = functools.partial(undo.ask, self._doors)

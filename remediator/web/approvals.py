@@ -1,0 +1,146 @@
+"""The page behind a signed link: it shows the plan, and asks whoever decides for a credential of their own."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ..engine.doors import Doors
+from ..errors import JournalError
+from ..model.remediation import State
+from .access import Access
+from .links import Links
+from .throttle import Throttle
+
+LONGEST_REASON = 500
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
+h1{font-size:1.35rem;margin:0 0 .25rem}p.why{margin:.25rem 0 1rem;color:#57606a}
+dl{display:grid;grid-template-columns:7rem 1fr;gap:.35rem .75rem;margin:1rem 0}dt{color:#57606a}dd{margin:0;overflow-wrap:anywhere}
+code,.call{font:14px/1.45 ui-monospace,monospace}.call{display:block;background:#f6f8fa;border-radius:6px;padding:.4rem .6rem;margin:.2rem 0}
+form{border:1px solid #d0d7de;border-radius:8px;padding:1rem;margin:1.25rem 0}label{display:block;margin:0 0 .75rem}
+input{display:block;width:100%;box-sizing:border-box;font:inherit;padding:.45rem .6rem;border:1px solid #8c959f;border-radius:6px}
+button{font:inherit;font-weight:600;padding:.5rem 1.1rem;border-radius:6px;border:1px solid #1a7f37;background:#1a7f37;color:#fff;margin-right:.5rem}
+button.no{background:#fff;color:#a40e26;border-color:#a40e26}.note{border-left:4px solid #bf8700;padding:.4rem .8rem;background:#fff8e5}
+@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}dt,p.why{color:#9198a1}.call{background:#161b22}
+form{border-color:#30363d}input{background:#0d1117;color:inherit;border-color:#6e7681}.note{background:#272115}button.no{background:#0d1117;color:#ff8182;border-color:#ff8182}}
+"""
+
+
+class Approvals:
+    """GET shows, POST decides. Wrong credentials are counted per address."""
+
+    def __init__(self, doors: Doors, access: Access, links: Links, wrong: Throttle) -> None:
+        self._doors, self._access, self._links, self._wrong = doors, access, links, wrong
+
+    async def show(self, request: web.Request) -> web.Response:
+        """The plan; nothing changes, whoever or whatever follows the link."""
+        refused = self._refused(request)
+        if refused:
+            return _page(refused, "", 403)
+        try:
+            row = await self._doors.journal.show(request.match_info["id"])
+        except JournalError as error:
+            return _page("Not now", _note(str(error)), 503)
+        return self._plan(request, row)
+
+    async def decide(self, request: web.Request) -> web.Response:
+        """Approves or denies as the operator whose credential the form carries, or whom a trusted proxy names."""
+        refused = self._refused(request)
+        if refused:
+            return _page(refused, "", 403)
+        if not self._same_origin(request):
+            return _page("This form was sent from another site.", "", 403)
+        ident, now = request.match_info["id"], self._doors.clock.now()
+        form = await request.post()
+        if not self._wrong.allows(request.remote or "", now, 0.0):
+            return _page("Too many wrong credentials; wait a minute.", "", 429)
+        operator = self._access.operator_of(request, str(form.get("token") or ""))
+        try:
+            row = await self._doors.journal.show(ident)
+            if operator is None:
+                self._wrong.allows(request.remote or "", now)
+                return self._plan(request, row, "These are no operator's credentials. Nothing was decided.", 401)
+            verb, why = str(form.get("verdict") or ""), str(form.get("reason") or "").strip()[:LONGEST_REASON]
+            if verb not in ("approve", "deny"):
+                return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
+            digest = request.query.get("digest", "")
+            answer = await self._doors.journal.decide(ident, digest, operator, verb == "approve", now, why)
+        except JournalError as error:
+            return _page("Not now", _note(f"{error}. Nothing was decided."), 503)
+        self._doors.wake.set()
+        if answer:
+            return self._plan(request, row, f"Nothing was decided: {answer}", 409)
+        done = {"approve": "approved", "deny": "denied"}[verb]
+        return _page(f"{operator} {done} {ident}", "<p>You can close this page.</p>")
+
+    def _refused(self, request: web.Request) -> str | None:
+        query = request.query
+        given = (query.get("digest", ""), query.get("until", ""), query.get("signature", ""))
+        return self._links.refused(request.match_info["id"], *given, self._doors.clock.now())
+
+    def _same_origin(self, request: web.Request) -> bool:
+        """A browser says where a form was sent from. Behind a proxy that knows its user it must say so."""
+        origin, own = request.headers.get("Origin"), urlsplit(self._links.url)
+        if origin is None:
+            return not self._access.proxied(request)
+        return origin == f"{own.scheme}://{own.netloc}"
+
+    def _plan(self, request: web.Request, row: Mapping[str, Any] | None, note: str = "", status: int = 200) -> web.Response:
+        if row is None:
+            return _page("There is no such remediation any more.", "", 404)
+        look, waiting = row["look"], row["state"] == State.AWAITING_APPROVAL
+        shown = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in _facts(row, look))
+        body = [_note(note)] if note else []
+        body.append(f'<p class="why">{html.escape(str(row.get("why") or ""))}</p><dl>{shown}</dl>')
+        changed = look.get("digest") != request.query.get("digest")
+        if waiting and changed:
+            body.append(_note("The plan is another one now. Wait for a new link, or use the command line."))
+        elif waiting:
+            body.append(_form(bool(self._access.proxied(request))))
+        else:
+            body.append(_note(f"It is {row['state']} now; there is nothing to decide."))
+        return _page(f"{row['rule']} on {row['target']}", "".join(body), status)
+
+
+def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What somebody must know to decide, as HTML."""
+    plan = look.get("plan") or {}
+    causes = "<br>".join(html.escape(f"{c['name']}: {c['why']}") for c in look.get("causes") or []) or "none found"
+    calls = "".join(f'<span class="call">{html.escape(str(call))}</span>' for call in look.get("calls") or [])
+    alerts = "<br>".join(html.escape(", ".join(f"{k}={v}" for k, v in sorted(e["labels"].items()))) for e in row["episodes"][:5])
+    given = [("plan", html.escape(str(plan.get("summary") or "none"))), ("causes", causes), ("calls", calls), ("alerts", alerts)]
+    if row.get("approved_first"):
+        given.append(("approved by", html.escape(str(row["approved_first"]).partition(" ")[2]) + "; a second person must too"))
+    return [*given, ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"), ("id", f"<code>{row['id']}</code>")]
+
+
+def _form(proxied: bool) -> str:
+    token = '<label>Your operator token<input type="password" name="token" autocomplete="off" required></label>'
+    return (
+        f'<form method="post">{"" if proxied else token}'
+        f'<label>Why (kept in the journal)<input name="reason" maxlength="{LONGEST_REASON}"></label>'
+        '<button name="verdict" value="approve">Approve</button><button class="no" name="verdict" value="deny">Deny</button></form>'
+    )
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{html.escape(text)}</p>'
+
+
+def _page(title: str, body: str, status: int = 200) -> web.Response:
+    text = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)} - remediator</title><style>{STYLE}</style></head>"
+        f"<body><main><h1>{html.escape(title)}</h1>{body}</main></body></html>"
+    )
+    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)

@@ -1,0 +1,29 @@
+"""How often one caller may ask: a token bucket each, refilled evenly."""
+
+from collections import OrderedDict
+from datetime import datetime
+
+from ..model.usage import Rate
+
+MOST_CALLERS = 4096
+
+
+class Throttle:
+    """Allows each caller its rate; of very many callers the ones not seen for longest are forgotten."""
+
+    def __init__(self, rate: Rate | None) -> None:
+        self._rate = rate
+        self._buckets: OrderedDict[str, tuple[float, datetime]] = OrderedDict()
+
+    def allows(self, caller: str, now: datetime, cost: float = 1.0) -> bool:
+        """Takes a token, where there is one."""
+        if self._rate is None:
+            return True
+        most = float(self._rate.count)
+        left, at = self._buckets.pop(caller, (most, now))
+        refilled = min(most, left + max(0.0, (now - at).total_seconds()) * most / self._rate.window.total_seconds())
+        taken = refilled >= max(cost, 1e-9)
+        self._buckets[caller] = (refilled - cost if taken else refilled, now)
+        if len(self._buckets) > MOST_CALLERS:
+            self._buckets.popitem(last=False)
+        return taken

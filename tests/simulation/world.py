@@ -1,0 +1,599 @@
+"""Two replicas on one journal and one cluster, on virtual time, while things happen and go wrong."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from remediator.alertmanager import SandboxAlertmanager
+from remediator.cluster.sandbox import SandboxCluster
+from remediator.engine import engine as engine_module
+from remediator.engine import undo as undoing
+from remediator.engine.doors import Doors
+from remediator.engine.engine import Engine
+from remediator.engine.intake import Intake
+from remediator.errors import ClusterError, Conflict, JournalError, JournalUnavailable, Unreachable
+from remediator.guards.situation import ProcessLimits
+from remediator.journal.sql import SqlJournal
+from remediator.journal.tables import episode, inbox, metadata, remediation
+from remediator.model.alert import Activity, Alert, AlertStatus
+from remediator.model.call import Call, Evidence
+from remediator.model.facts import Facts, Sight, Unknown
+from remediator.model.limit import Breaker, Storm
+from remediator.model.remediation import Remediation
+from remediator.model.target import Target
+from remediator.model.usage import Rate
+from remediator.payload import decode, tally
+from remediator.prometheus import SandboxPrometheus
+from remediator.telemetry import Metrics
+
+from .invariants import P1, Broken, Landed, Watch
+from .loop import VirtualLoop
+from .rules import ruleset
+from .schedule import ACTIVE, APPS, Happening
+
+START = datetime(2026, 5, 1, 12, tzinfo=UTC)
+WINDOW = timedelta(minutes=10)
+LIMITS = ProcessLimits(
+    root=(Rate(4, WINDOW),), namespace=(Rate(6, WINDOW),), everything=(Rate(7, WINDOW),),
+    grace=timedelta(seconds=10), storm=Storm(roots=5, calm=timedelta(seconds=60)), breaker=Breaker(quiet=timedelta(minutes=5)),
+)  # fmt: skip
+TIMEOUT = 10.0
+PATIENCE = 2400.0  # virtual seconds until all must have ended once everything is calm
+PROBE = 5.0
+IDLE = 20.0  # seconds between looks of a task that nothing wakes
+WORKLOADS_IN_ALL = 16  # as the census counts: five in trouble are a storm
+WRITES = {"begin", "send", "extend", "move", "retarget"}  # these need the lease
+LOOKS = {"claim", "write", "unreadable", "restore_later", "revive_later"}  # these change nothing that an invariant speaks of
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Clock:
+    """A replica's clock: the true time, and how wrong it is."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop, self.offset = loop, timedelta()
+
+    def now(self) -> datetime:
+        """Aware, in UTC."""
+        return START + timedelta(seconds=self._loop.now) + self.offset
+
+
+class Hands(SqlJournal):
+    """One replica's hands on the common journal: each transaction is an effect before or after which it may die."""
+
+    def __init__(self, common: SqlJournal, replica: "Replica") -> None:
+        self.__dict__.update(common.__dict__)
+        self._replica = replica
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        def act() -> Any:
+            self._replica.sim.fenced(function.__name__, arguments)
+            return self._transact(self._engine, function, *arguments)
+
+        return await self._replica.effect(act, function.__name__)
+
+    async def _read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        await self._replica.breathe()
+        return self._transact(self._engine, function, *arguments)
+
+
+class Replica:
+    """A process: an engine and an intake; it dies at an effect and is born again."""
+
+    def __init__(self, sim: "Simulation", number: int) -> None:
+        self.sim, self.number, self.clock = sim, number, Clock(sim.loop)
+        self.dead, self.since, self.full_until, self.stalled_until = True, 0.0, -1.0, -1.0
+        self.dies_in, self.dies_after, self.down = 0, False, 0.0
+        self.ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    def boot(self) -> None:
+        """A new process on the same journal."""
+        sim = self.sim
+        if self.ended:
+            return
+        self.dead, self.since = False, sim.loop.now
+        self.journal = Hands(sim.journal, self)
+        self.doors = Doors(
+            journal=self.journal, clusters={"default": Door(sim, self)}, sources={"s": "default"},
+            prometheus=SandboxPrometheus(), alertmanager=sim.alertmanager, clock=self.clock, metrics=Metrics(),
+            rules=sim.rules, limits=LIMITS, started_at=self.clock.now(), settle=timedelta(seconds=2),
+        )  # fmt: skip
+        self.engine, self.intake = Engine(self.doors, {"log": sim}), Intake(self.doors)
+        self._task = sim.loop.create_task(self._live())
+
+    async def _live(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.engine.run(2 - self.number))
+                group.create_task(self.intake.run())
+        except* Crash:
+            self.sim.loop.call_later(self.down, self.boot)
+        except* Exception as group_:
+            self.sim.broke(group_.exceptions[0])
+
+    async def stop(self) -> None:
+        """Ends it for good."""
+        self.dead = self.ended = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def will_crash(self, effects: int, after: bool, down: float) -> None:
+        """It dies at one of its next effects."""
+        self.dies_in, self.dies_after, self.down = effects, after, down
+
+    async def breathe(self) -> None:
+        """Others go on meanwhile."""
+        if self.dead:
+            raise Crash
+        await asyncio.sleep(self.sim.rng.choice((0.0, 0.0, 0.0, 0.003, 0.02)))
+        while self.sim.loop.now < self.stalled_until:  # the whole process is suspended
+            await asyncio.sleep(self.stalled_until - self.sim.loop.now)
+            self.since = self.sim.loop.now
+        if self.dead:
+            raise Crash
+
+    async def effect(self, act: Callable[[], Any], name: str) -> Any:
+        """Something that stays. The process may die just before it, or just after."""
+        await self.breathe()
+        if self.sim.loop.now < self.full_until:
+            raise JournalUnavailable("the disk is full")
+        counts = name not in LOOKS
+        mine = counts and self.dies_in == 1
+        self.dies_in = max(0, self.dies_in - counts)
+        if mine and not self.dies_after:
+            self._die()
+        answer = act()
+        if counts:
+            self.sim.check()
+        if mine:
+            self._die()
+        return answer
+
+    def _die(self) -> None:
+        self.dead = True
+        self.sim.count("crash")
+        raise Crash
+
+
+class Door:
+    """One replica's door to the cluster: requests get lost, come late, and land though nobody waits any more."""
+
+    def __init__(self, sim: "Simulation", replica: Replica) -> None:
+        self._sim, self._replica = sim, replica
+
+    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+        await self._replica.breathe()
+        if self._sim.loop.now < self._sim.hangs_until:
+            await asyncio.sleep(TIMEOUT)
+            return Facts(now, target, target, Unknown("no answer from the API server within 10s"))
+        if self._sim.loop.now < self._sim.blind_until:
+            return Facts(now, target, target, Unknown("the API server is not to be reached"))
+        return await self._sim.cluster.observe(target, climb, sights, now)
+
+    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
+        sim = self._sim
+        await asyncio.sleep(0.001)  # nothing in a process can know that it is suspended between a check and a system call
+        if self._replica.dead:
+            raise Crash
+        fault = sim.faults.pop(0) if sim.faults else ""
+        if sim.loop.now < sim.hangs_until:
+            fault = "lost"
+        if fault:
+            sim.count(fault)
+        if fault == "error":
+            raise Unreachable("the API server answered 503")
+        if fault == "conflict":
+            raise Conflict("it changed meanwhile")
+        if fault in ("recreated", "released") and call.target.kind == "Deployment":
+            changed = sim._recreate(call.target.name) if fault == "recreated" else sim._release(call.target.name, "web:9")
+            await changed
+        answer: asyncio.Future[Evidence] = sim.loop.create_future()
+        lands_in = {"lost": None, "landed": 0.0, "late": sim.rng.uniform(1, 9), "slow": sim.rng.uniform(1, 9)}.get(fault, 0.005)
+        if lands_in is not None:
+            sim.loop.call_later(lands_in, sim.land, call, call_id, resource_version, answer)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                result = await (asyncio.shield(answer) if fault not in ("landed", "late", "lost") else asyncio.sleep(TIMEOUT + 1))
+        except TimeoutError:
+            result = None
+        if self._replica.dead:
+            raise Crash
+        if result is None:
+            raise Unreachable("no answer from the API server within 10s")
+        return result  # type: ignore[no-any-return]
+
+    async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
+        return
+
+    async def workloads(self) -> Sequence[str] | Unknown:
+        return ["shop"] * WORKLOADS_IN_ALL
+
+    async def ready(self) -> str | None:
+        return None
+
+
+class Ears(SandboxAlertmanager):
+    """Alertmanager, which nobody can ask while `deaf_until` is not over."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop, self.deaf_since, self.deaf_until = loop, 0.0, -1.0
+
+    @property
+    def deaf_for(self) -> float:
+        """For how long nobody could ask."""
+        return self._loop.now - self.deaf_since if self._loop.now < self.deaf_until else 0.0
+
+    async def activity(self, source: str, alert: Alert) -> Activity:
+        return Activity.UNKNOWN if self.deaf_for else await super().activity(source, alert)
+
+
+class Blank:
+    """One journal in memory for all simulations of a process, emptied before each: its statements stay compiled."""
+
+    def __init__(self) -> None:
+        self._journal: SqlJournal | None = None
+
+    async def take(self) -> SqlJournal:
+        """The journal, empty."""
+        if self._journal is None:
+            self._journal = SqlJournal("sqlite://")
+            await self._journal.open(START)
+        with self._journal._engine.begin() as c:
+            for table in metadata.sorted_tables:
+                c.execute(sa.delete(table))
+        return self._journal
+
+
+BLANK = Blank()
+
+
+class Simulation:
+    """One schedule, played. `trace` says what happened."""
+
+    kind = "log"
+
+    def __init__(self, seed: int, happenings: list[Happening], replicas: int = 2) -> None:
+        self.seed, self.happenings = seed, happenings
+        self.rng = random.Random(f"faults {seed}")
+        self.loop = VirtualLoop()
+        self.cluster = SandboxCluster(lambda: START + timedelta(seconds=self.loop.now))
+        self.alertmanager = Ears(self.loop)
+        self.journal: SqlJournal
+        self.rules = ruleset()
+        self.replicas = [Replica(self, number) for number in range(replicas)]
+        self.watch: Watch
+        self.faults: list[str] = []
+        self.hangs_until = self.blind_until = self.paused_until = -1.0
+        self.paused_since = 0.0
+        self.alerts: dict[str, dict[str, Any]] = {}
+        self.acked: set[str] = set()
+        self.counted: Counter[str] = Counter()
+        self.trace: list[str] = []
+        self.broken: Broken | None = None
+        self._claimed: tuple[str, Remediation] | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def count(self, what: str) -> None:
+        """Counts something that went wrong."""
+        self.counted[what] += 1
+        self.note(f"          {what}")
+
+    def note(self, text: str) -> None:
+        """Adds to the trace."""
+        self.trace.append(text if text[:1] != " " else f"{self.loop.now:7.1f}s {text.strip()}")
+
+    def broke(self, error: BaseException) -> None:
+        """Remembers the first thing that does not hold; the loop ends at its next turn."""
+        found = error if isinstance(error, Broken) else Broken("no unexpected error", f"{type(error).__name__}: {error}")
+        self.broken = self.broken or found
+
+    def check(self) -> None:
+        """After every step."""
+        claimed, self._claimed = self._claimed, None
+        try:
+            if claimed is not None:
+                self.watch.leased(*claimed)
+            self.watch.step(self.loop.now)
+        except Broken as error:
+            self.broke(error)
+
+    def fenced(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """What is about to be written for a remediation that was claimed: noted, and judged once it was written."""
+        first = arguments[0] if arguments else None
+        self._claimed = (name, first) if isinstance(first, Remediation) and name in WRITES else None
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        """People are told."""
+        return ""
+
+    def land(self, call: Call, call_id: str, resource_version: str, answer: "asyncio.Future[Evidence]") -> None:
+        """A request reaches the API server."""
+        target = call.target
+        before = self.cluster.objects.get((target.kind, target.namespace, target.name))
+        uid = before["metadata"]["uid"] if before else ""
+        made, error = _at_once(self.cluster.apply(call, call_id, resource_version))
+        if error is None and made is not None and made.status == 200 and call.verb != "collect":
+            self.note(f"  landed {call_id}: {call.describe()}")
+            paused = self.loop.now - self.paused_since if self.loop.now < self.paused_until else 0.0
+            deaf = self.alertmanager.deaf_for if not call_id.startswith("u-") else 0.0
+            try:
+                self.watch.landed(Landed(call_id, call.describe(), uid, self.loop.now, deaf, paused))
+            except Broken as broken:
+                self.broke(broken)
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+            answer.exception()  # whoever waits may be gone
+        else:
+            answer.set_result(made)  # type: ignore[arg-type]
+
+    def run(self) -> Broken | None:
+        """Plays the schedule to its end; what does not hold, or None."""
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_exception_handler(lambda _loop, context: None)
+        saved = engine_module.IDLE, engine_module.HOUSEKEEPING
+        engine_module.IDLE, engine_module.HOUSEKEEPING = IDLE, 60.0
+        try:
+            self.loop.run_until_complete(self._play())
+        finally:
+            engine_module.IDLE, engine_module.HOUSEKEEPING = saved
+            self.loop.close()
+            asyncio.set_event_loop(None)
+        return self.broken
+
+    async def _play(self) -> None:
+        for app in APPS:
+            self.cluster.create_workload("Deployment", "shop", app, f"{app}:1")
+        self.journal = await BLANK.take()
+        self.watch = Watch(self.journal._engine, self.cluster.objects)
+        for replica in self.replicas:
+            replica.boot()
+        for item in self.happenings:
+            await self._until(item.at)
+            if self.broken:
+                break
+            self.note(str(item))
+            try:
+                await self._perform(item)
+            except (JournalError, Crash) as error:
+                self.note(f"  refused: {error}")
+        if not self.broken:
+            await self._calm_down()
+        for replica in self.replicas:
+            await replica.stop()
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        await asyncio.sleep(200)  # births that were to come
+
+    async def _until(self, at: float) -> None:
+        while self.loop.now < at and not self.broken:
+            await asyncio.sleep(min(PROBE, at - self.loop.now))
+            self._probe()
+
+    def _probe(self) -> None:
+        able = [r for r in self.replicas if not r.dead]
+        alive = [self.loop.now - max(r.since, r.stalled_until, r.full_until) for r in able]
+        wrong = max(abs(replica.clock.offset) for replica in self.replicas)
+        try:
+            now = START + timedelta(seconds=self.loop.now)
+            self.watch.told_in_time(now - wrong, max(alive, default=0.0))
+        except Broken as error:
+            self.broke(error)
+
+    async def _calm_down(self) -> None:
+        """All alerts resolve and nothing goes wrong any more: everything must come to an end."""
+        await self._until(ACTIVE)
+        self.hangs_until = self.blind_until = self.alertmanager.deaf_until = -1.0
+        self.faults.clear()
+        self.alertmanager.silenced.clear()
+        for replica in self.replicas:
+            replica.dies_in, replica.full_until = 0, -1.0
+        for ident in list(self.alerts):
+            await self._perform(Happening(self.loop.now, "resolves", {"id": ident}))
+            if ident in self.acked:
+                await self._perform(Happening(self.loop.now, "deliver", {"id": ident, "firing": False}))
+        ends = self.loop.now + PATIENCE
+        while self.loop.now < ends and not self.broken:
+            await self._until(self.loop.now + 20)
+            left = [*self.watch.unfinished(), *(["a delivery is on its way"] if self._sending else [])]
+            if not left:
+                break
+        else:
+            if not self.broken:
+                self.broke(Broken(P1, f"not ended {PATIENCE:.0f}s after all was calm: {'; '.join(left)}"))
+        self._nothing_lost()
+
+    def _nothing_lost(self) -> None:
+        with self.journal._engine.connect() as c:
+            known = set(c.execute(sa.select(episode.c.fingerprint)).scalars())
+            packed = c.execute(sa.select(sa.func.count()).select_from(inbox)).scalar()
+        lost = self.acked - known
+        if (lost or packed) and not self.broken:
+            self.broke(Broken(P1, f"accepted and not in the journal: {', '.join(sorted(lost)) or packed}"))
+
+    async def _perform(self, item: Happening) -> None:
+        handler: Callable[..., Awaitable[None]] = getattr(self, f"_{item.kind}")
+        await handler(
+            **{("for_" if key == "for" else "ident" if key == "id" else key): value for key, value in item.what.items()}
+        )
+
+    async def _fires(self, alert: str, app: str, ident: str) -> None:
+        if ("Deployment", "shop", app) not in self.cluster.objects:
+            return
+        labels = {"alertname": alert, "namespace": "shop", "deployment": app, "severity": "warning"}
+        if alert == "Crash":
+            self.cluster.crashing.add(f"{app}:2")
+            self.cluster.set_image("Deployment", "shop", app, f"{app}:2")
+        elif alert in ("Leak", "Ask"):
+            self.cluster.leaking.update(pod["metadata"]["name"] for pod in self.cluster.pods("shop", app))
+        elif alert == "Suspect":
+            pods = self.cluster.pods("shop", app)
+            labels = {"alertname": alert, "namespace": "shop", "pod": pods[0]["metadata"]["name"] if pods else f"{app}-gone"}
+        self.alerts[ident] = {"labels": labels, "starts": START + timedelta(seconds=self.loop.now), "ends": None}
+        self._tell_alertmanager(ident, True)
+
+    async def _resolves(self, ident: str) -> None:
+        if ident in self.alerts and self.alerts[ident]["ends"] is None:
+            self.alerts[ident]["ends"] = START + timedelta(seconds=self.loop.now)
+            self._tell_alertmanager(ident, False)
+
+    def _tell_alertmanager(self, ident: str, firing: bool) -> None:
+        alert = self.alerts[ident]
+        status = AlertStatus.FIRING if firing else AlertStatus.RESOLVED
+        self.alertmanager.delivered("s", [Alert(ident, status, alert["labels"], {}, alert["starts"], alert["ends"])])
+
+    async def _deliver(self, ident: str, firing: bool) -> None:
+        if ident in self.alerts:
+            task = self.loop.create_task(self._send(ident, firing))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, ident: str, firing: bool) -> None:
+        """As Alertmanager does: again and again until somebody takes it."""
+        alert = self.alerts[ident]
+        ended = None if firing else alert["ends"] or START + timedelta(seconds=self.loop.now)
+        item = {
+            "status": "firing" if firing else "resolved", "labels": alert["labels"], "annotations": {}, "fingerprint": ident,
+            "startsAt": alert["starts"], "endsAt": ended,
+        }  # fmt: skip
+        body = orjson.dumps({"version": "4", "alerts": [item]})
+        while True:
+            alive = [replica for replica in self.replicas if not replica.dead]
+            if alive:
+                replica = self.rng.choice(alive)
+                try:
+                    async with asyncio.timeout(TIMEOUT):
+                        await replica.intake.receive("s", body, tally(decode(body)))
+                    self.acked.add(ident)
+                    return
+                except (JournalError, TimeoutError, Crash):
+                    self.note(f"  not accepted: {ident}")
+            await asyncio.sleep(self.rng.uniform(1, 8))
+
+    async def _crash(self, replica: int, effects: int, after: bool, down: float) -> None:
+        self.replicas[replica % len(self.replicas)].will_crash(effects, after, down)
+
+    async def _call(self, fault: str, count: int) -> None:
+        self.faults += [fault] * count
+
+    async def _blind(self, for_: float) -> None:
+        self.blind_until = self.loop.now + for_
+        self.count("blind")
+
+    async def _deaf(self, for_: float) -> None:
+        if not self.alertmanager.deaf_for:
+            self.alertmanager.deaf_since = self.loop.now
+        self.alertmanager.deaf_until = max(self.alertmanager.deaf_until, self.loop.now + for_)
+        self.count("deaf")
+
+    async def _hang(self, for_: float) -> None:
+        self.hangs_until = self.loop.now + for_
+        self.count("hang")
+
+    async def _disk(self, replica: int, for_: float) -> None:
+        self.replicas[replica % len(self.replicas)].full_until = self.loop.now + for_
+        self.count("disk full")
+
+    async def _stall(self, replica: int, for_: float) -> None:
+        stalled = self.replicas[replica % len(self.replicas)]
+        stalled.stalled_until = max(stalled.stalled_until, self.loop.now + for_)
+        self.count("stall")
+
+    async def _clock(self, replica: int, by: float) -> None:
+        self.replicas[replica % len(self.replicas)].clock.offset += timedelta(seconds=by)
+        self.count("clock jump")
+
+    async def _release(self, app: str, image: str) -> None:
+        if ("Deployment", "shop", app) in self.cluster.objects:
+            self.watch.touched[app] = self.loop.now
+            self.cluster.set_image("Deployment", "shop", app, image)
+
+    async def _replicas(self, app: str, count: int) -> None:
+        if ("Deployment", "shop", app) in self.cluster.objects:
+            self.watch.touched[app] = self.loop.now
+            self.cluster.edit("Deployment", "shop", app, lambda obj: obj["spec"].update(replicas=count))
+
+    async def _recreate(self, app: str) -> None:
+        """Deleted and made again by the same name: another object."""
+        self.watch.touched[app] = self.loop.now
+        mine = [key for key, obj in self.cluster.objects.items() if key[1] == "shop" and _app(obj) == app]
+        for key in mine:
+            self.cluster.remove(*key)
+        self.cluster.create_workload("Deployment", "shop", app, f"{app}:1")
+
+    async def _annotate(self, app: str) -> None:
+        if ("Deployment", "shop", app) in self.cluster.objects:
+            self.cluster.annotate("Deployment", "shop", app, "team", f"t{self.loop.now:.0f}")
+
+    async def _silence(self, app: str, for_: float) -> None:
+        mine = [ident for ident in self.alerts if f"-{app}-" in ident]
+        self.alertmanager.silenced.update(mine)
+        self.loop.call_later(for_, self.alertmanager.silenced.difference_update, mine)
+
+    async def _pause(self, for_: float) -> None:
+        now = START + timedelta(seconds=self.loop.now)
+        wrong = max(replica.clock.offset for replica in self.replicas)  # until the last of their clocks says so
+        await self.journal.pause("all", "x", "me", now + timedelta(seconds=for_) + max(wrong, timedelta()), now)
+        self.paused_since, self.paused_until = self.loop.now, self.loop.now + for_ + min(
+            (replica.clock.offset.total_seconds() for replica in self.replicas), default=0.0
+        ) - 90.0  # fmt: skip
+
+    async def _decide(self, approve: bool) -> None:
+        for row in await self.journal.remediations(20, "awaiting_approval"):
+            await self.journal.decide(row["id"], "", "me", approve, self.replicas[0].clock.now())
+
+    async def _cancel(self) -> None:
+        for ident in self._some(remediation.c.live):
+            await self.journal.cancel(ident, "me", self.replicas[0].clock.now())
+
+    async def _undo(self) -> None:
+        for ident in self._some(~remediation.c.live, remediation.c.acted):
+            await undoing.ask(self.replicas[0].doors, ident, "me", self.replicas[0].clock.now())
+
+    async def _retry(self) -> None:
+        for ident in self._some(~remediation.c.live):
+            await self.journal.retry(ident, "me", self.replicas[0].clock.now())
+
+    def _some(self, *where: Any) -> list[str]:
+        query = sa.select(remediation.c.id).where(remediation.c.undo_of == "", *where).order_by(remediation.c.born_at).limit(1)
+        with self.journal._engine.connect() as c:
+            return list(c.execute(query).scalars())
+
+    async def _reload(self, rules: int) -> None:
+        self.rules = ruleset(rules)
+        for replica in self.replicas:
+            if not replica.dead:
+                try:
+                    await replica.engine.reload(self.rules)
+                except Crash:
+                    self.note("  crashed while it reloaded")
+
+
+def _app(obj: Mapping[str, Any]) -> str:
+    named = (obj["metadata"].get("labels") or {}).get("app")
+    return str(named or (obj["metadata"]["name"] if obj["kind"] == "Deployment" else ""))
+
+
+def _at_once(coroutine: Any) -> tuple[Evidence | None, ClusterError | None]:
+    """What a coroutine that waits for nothing answers."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value, None
+    except ClusterError as error:
+        return None, error
+    raise AssertionError("the sandbox waited for something")
