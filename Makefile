@@ -1,4 +1,7 @@
-.PHONY: demo test check tools install docs format bench
+.PHONY: demo test check tools install docs format bench simulate fuzz
+
+SEEDS := 1000
+INPUTS := 1000000
 
 PY := .venv/bin/python
 
@@ -39,3 +42,9 @@ format: install
 
 bench: install  ## measure; writes docs/performance.md
 	$(PY) -m bench.run
+
+simulate: install  ## play SEEDS=1000 worlds of two replicas on virtual time, and look for the bugs made on purpose
+	$(PY) -m tests.simulation --seeds $(SEEDS)
+
+fuzz: install  ## INPUTS=1000000 of coverage-guided fuzzing, shared among every text that comes from outside
+	$(PY) -m tests.fuzz --inputs $(INPUTS)

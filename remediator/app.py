@@ -93,6 +93,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         raise ConfigurationError(refused)
     rules = load_rules(settings)
     check_receivers(settings, rules)
+    context = _tls(settings.web) if settings.web.tls_cert else None
     clock, metrics = SystemClock(), Metrics()
     async with contextlib.AsyncExitStack() as stack:
         journal = SqlJournal(settings.journal_url, metrics)
@@ -136,7 +137,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(intake.run()), group.create_task(engine.run(settings.workers))]
             tasks.append(group.create_task(_watch(settings, engine)))
-            runner, url = await _listen(settings, server)
+            runner, url = await _listen(settings, server, context)
             server.serving = True
             log().info("serving", url=url, rules=len(rules.sources), journal=settings.journal_url.split(":")[0])
             try:
@@ -161,11 +162,8 @@ def _tls(web_settings: Web) -> ssl.SSLContext:
     return context
 
 
-async def _listen(settings: Settings, server: Server) -> tuple[web.AppRunner, str]:
+async def _listen(settings: Settings, server: Server, context: ssl.SSLContext | None) -> tuple[web.AppRunner, str]:
     host, _, port = settings.web.listen.rpartition(":")
-    context = None
-    if settings.web.tls_cert:
-        context = _tls(settings.web)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
     site = web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port), ssl_context=context)

@@ -51,8 +51,13 @@ class Matcher:
         return self._pattern.fullmatch(actual) is None
 
     def __str__(self) -> str:
-        value = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'{self.name}{self.operator}"{value}"'
+        name = self.name if self.name and not set(self.name) & RESERVED else _in_quotes(self.name)
+        return f"{name}{self.operator}{_in_quotes(self.value)}"
+
+
+def _in_quotes(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 RESERVED = set("{}!=~,\\\"'`") | set(" \t\r\n")

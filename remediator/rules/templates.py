@@ -7,6 +7,7 @@ from ..model.target import Target
 
 PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.S)
 KNOWN = re.compile(r"labels\.([A-Za-z_][A-Za-z0-9_]*)|(target|root)\.(kind|namespace|name)")
+SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")  # what RE2's QuoteMeta must escape
 IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -29,21 +30,28 @@ def mistakes(text: str, promql: bool = False) -> list[str]:
 def render(
     text: str, labels: Mapping[str, str], target: Target | None = None, root: Target | None = None, promql: bool = False
 ) -> str:
-    """Fills the places; inside PromQL what comes in is escaped. Raises: AbsentLabel."""
+    """Fills the places. Inside PromQL what comes in is escaped, in a regex matcher as a regex too. Raises: AbsentLabel."""
 
-    def fill(match: re.Match[str]) -> str:
+    def value(match: re.Match[str]) -> str:
         known = KNOWN.fullmatch(match.group(1))
         if known is None:
             raise AbsentLabel(match.group(1))
         if known.group(1):
             if not labels.get(known.group(1)):
                 raise AbsentLabel(f"the alert has no label {known.group(1)}")
-            value = labels[known.group(1)]
-        else:
-            thing = target if known.group(2) == "target" else root
-            if thing is None:
-                raise AbsentLabel(match.group(1))
-            value = {"kind": thing.kind, "namespace": thing.namespace, "name": thing.name}[known.group(3)]
-        return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") if promql else value
+            return labels[known.group(1)]
+        thing = target if known.group(2) == "target" else root
+        if thing is None:
+            raise AbsentLabel(match.group(1))
+        return {"kind": thing.kind, "namespace": thing.namespace, "name": thing.name}[known.group(3)]
 
-    return PLACE.sub(fill, text)
+    def quoted(match: re.Match[str]) -> str:
+        regex = text[: match.start()].rstrip().endswith(("=~", "!~"))
+
+        def fill(place: re.Match[str]) -> str:
+            given = SPECIAL.sub(r"\\\g<0>", value(place)) if regex else value(place)
+            return given.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+        return PLACE.sub(fill, match.group(0))
+
+    return IN_QUOTES.sub(quoted, text) if promql else PLACE.sub(value, text)

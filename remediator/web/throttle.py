@@ -16,13 +16,13 @@ class Throttle:
         self._buckets: OrderedDict[str, tuple[float, datetime]] = OrderedDict()
 
     def allows(self, caller: str, now: datetime, cost: float = 1.0) -> bool:
-        """Takes a token, where there is one."""
+        """Takes a token where there is one; a cost of 0 only looks whether there is."""
         if self._rate is None:
             return True
         most = float(self._rate.count)
         left, at = self._buckets.pop(caller, (most, now))
         refilled = min(most, left + max(0.0, (now - at).total_seconds()) * most / self._rate.window.total_seconds())
-        taken = refilled >= max(cost, 1e-9)
+        taken = refilled >= max(cost, 1.0)
         self._buckets[caller] = (refilled - cost if taken else refilled, now)
         if len(self._buckets) > MOST_CALLERS:
             self._buckets.popitem(last=False)

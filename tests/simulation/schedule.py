@@ -99,8 +99,8 @@ def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
             ("hang", {"for": rng.uniform(20, 200)}),
             ("disk", {"replica": replica, "for": rng.uniform(2, 20)}),
             ("clock", {"replica": replica, "by": rng.uniform(-45, 45)}),
-            ("stall", {"replica": replica, "for": rng.uniform(20, 150)}),
-            ("stall", {"replica": replica, "for": rng.uniform(20, 150)}),
+            ("stall", {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)}),
+            ("stall", {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)}),
         ]
     )
 

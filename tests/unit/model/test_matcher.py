@@ -53,3 +53,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         parse_matcher(text)
     except MatcherError:
         return
+
+
+@pytest.mark.parametrize("name", ["a", "utf8.name", "with space", 'quo"te', "back\\slash", "}", "new\nline"])
+def test_a_matcher_prints_itself_so_that_it_can_be_read_again(name: str) -> None:
+    made = Matcher(name, Operator.EQUAL, 'x"\\y')
+    again = parse_matcher(str(made))
+    assert (again.name, again.value) == (name, 'x"\\y')

@@ -1,6 +1,7 @@
 """Templates: three kinds of places, no language behind them, and no way out of a PromQL string."""
 
 import pytest
+import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +59,17 @@ def test_no_label_leaves_its_string(value: str) -> None:
         assert inner[position] not in '"\n'
         position += 1
     assert position == len(inner)  # and the last backslash does not eat the closing quote
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_in_a_regex_matcher_a_label_stands_for_itself_alone(value: str) -> None:
+    query = render('up{app=~"a-{{ labels.app }}|b"}', {"app": value}, promql=True)
+    inner = query.removeprefix('up{app=~"').removesuffix('"}')
+    pattern = inner.replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n").replace("\0", "\\")
+    assert re2.fullmatch(pattern, f"a-{value}") is not None
+    assert re2.fullmatch(pattern, "a-anything else") is None or value == "anything else"
+
+
+def test_only_the_matcher_that_is_a_regex_is_escaped_as_one() -> None:
+    query = 'a{x="{{ labels.v }}", y!~"{{ labels.v }}.*", z = "{{ labels.v }}"}'
+    assert render(query, {"v": "a.b"}, promql=True) == 'a{x="a.b", y!~"a\\\\.b.*", z = "a.b"}'
