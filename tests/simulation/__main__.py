@@ -59,7 +59,7 @@ def explain(seed: int) -> str:
 def find(number: int, least: int = 0) -> tuple[int, str, str]:
     """Looks for a mutation: the seed that found it, the invariant that did, and the one that was to."""
     quiet()
-    mutation, wanted = MUTATIONS[number]
+    mutation, wanted, _ = MUTATIONS[number]
     others: Counter[str] = Counter()
     with mutation():
         for seed in range(least, least + MOST_SEEDS):

@@ -193,15 +193,15 @@ def escalation_inside_the_worker() -> Iterator[None]:
 
 
 Mutation = Callable[[], Any]
-MUTATIONS: list[tuple[Mutation, str]] = [
-    (ack_before_commit, invariants.P1),
-    (lease_check_skipped, invariants.LEASE),
-    (uid_dropped, invariants.RIGHT_OBJECT),
-    (limits_outside_begin, invariants.P4),
-    (unknown_is_allow, invariants.P5),
-    (lock_released_before_verify, invariants.P3),
-    (sent_again_after_a_look_that_proved_it, invariants.P2),
-    (resolved_alone_is_success, invariants.P6),
-    (charge_refunded, invariants.P4),
-    (escalation_inside_the_worker, invariants.TOLD),
+MUTATIONS: list[tuple[Mutation, str, int]] = [  # the bug, the invariant that must find it, the first seed to try
+    (ack_before_commit, invariants.P1, 0),
+    (lease_check_skipped, invariants.LEASE, 5),
+    (uid_dropped, invariants.RIGHT_OBJECT, 8),
+    (limits_outside_begin, invariants.P4, 38),
+    (unknown_is_allow, invariants.P5, 0),
+    (lock_released_before_verify, invariants.P3, 5),
+    (sent_again_after_a_look_that_proved_it, invariants.P2, 24),
+    (resolved_alone_is_success, invariants.P6, 5),
+    (charge_refunded, invariants.P4, 0),
+    (escalation_inside_the_worker, invariants.TOLD, 0),
 ]

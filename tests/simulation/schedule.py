@@ -27,13 +27,30 @@ def make(seed: int) -> list[Happening]:
     """What a seed stands for, in the order of time."""
     rng = random.Random(seed)
     out: list[Happening] = []
-    for number in range(rng.randint(2, 6)):
-        out += _trouble(rng, number)
+    if rng.random() < 0.25:
+        out += _plague(rng)
+    else:
+        for number in range(rng.randint(2, 6)):
+            out += _trouble(rng, number)
     for _ in range(rng.randint(0, 4)):
         out.append(Happening(rng.uniform(0, ACTIVE), *_person(rng)))
     for _ in range(rng.randint(1, 7)):
         out.append(Happening(rng.uniform(0, ACTIVE), *_fault(rng)))
     return sorted(out, key=lambda item: item.at)
+
+
+def _plague(rng: random.Random) -> list[Happening]:
+    """The same alert of the same workload again and again: what limits are for."""
+    name, app, out = rng.choice(("Leak", "Slow")), rng.choice(APPS), []
+    start = rng.uniform(0, 10)
+    for number in range(rng.randint(5, 8)):
+        ident, end = f"{name}-{app}-{number}", start + rng.uniform(8, 25)
+        out.append(Happening(start, "fires", {"alert": name, "app": app, "id": ident}))
+        out.append(Happening(start, "deliver", {"id": ident, "firing": True}))
+        out.append(Happening(end, "resolves", {"id": ident}))
+        out.append(Happening(end, "deliver", {"id": ident, "firing": False}))
+        start = end + rng.uniform(16, 30)
+    return out
 
 
 def _trouble(rng: random.Random, number: int) -> list[Happening]:

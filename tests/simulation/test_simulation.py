@@ -1,0 +1,61 @@
+"""A few hundred seeds hold every promise; and each bug made on purpose is found by the invariant that names what it breaks.
+
+`make simulate SEEDS=10000` plays many more. What it cannot show: how real parts answer (the contract and e2e tests do), what no
+schedule here does, and code that no schedule reaches.
+"""
+
+import pytest
+
+from tests.simulation.__main__ import explain, find, play
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.schedule import ACTIVE, Happening, make, smallest
+
+PART, PARTS = 20, 10
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_seeds_hold_every_promise(part: int) -> None:
+    counted, steps, broken = play(range(part * PART, (part + 1) * PART))
+    assert not broken, explain(broken[0][0])
+    assert steps > 20 * PART
+    assert sum(counted.values()) > PART
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", range(len(MUTATIONS)), ids=[mutation.__name__ for mutation, _, _ in MUTATIONS])
+def test_a_bug_made_on_purpose_is_found_by_the_invariant_that_names_it(number: int) -> None:
+    seed, found, wanted = find(number, MUTATIONS[number][2])
+    assert (seed >= 0, found) == (True, wanted)
+
+
+def test_the_same_seed_plays_the_same_way_twice() -> None:
+    first, second = play([3]), play([3])
+    assert first == second
+    assert make(3) == make(3) != make(4)
+
+
+def test_a_failing_schedule_is_cut_down_to_what_it_needs() -> None:
+    schedule = [Happening(float(n), "x", {"n": n}) for n in range(12)]
+    least = smallest(schedule, lambda fewer: {2, 7} <= {item.what["n"] for item in fewer})
+    assert [item.what["n"] for item in least] == [2, 7]
+
+
+def test_schedules_have_everything_in_them() -> None:
+    kinds = {item.kind if item.kind != "call" else item.what["fault"] for seed in range(300) for item in make(seed)}
+    assert {
+        "crash",
+        "stall",
+        "clock",
+        "disk",
+        "hang",
+        "deaf",
+        "blind",
+        "recreate",
+        "release",
+        "reload",
+        "decide",
+        "undo",
+    } <= kinds
+    assert {"error", "conflict", "lost", "landed", "late", "slow", "recreated", "released"} <= kinds
+    assert all(0 <= item.at <= ACTIVE + 61 for seed in range(50) for item in make(seed))
