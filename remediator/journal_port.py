@@ -118,7 +118,8 @@ class AttemptChange:
 class Move:
     """One transition of a claimed remediation, or a note without one; always gives the lease back.
 
-    `template` is the hash of the target's template as it was seen at an end.
+    `template` is the hash of the target's template as it was seen at an end. Where it says `quiet`, it does not end if an
+    alert of it fires when this is written: one may have joined since the last look.
     """
 
     event: Event | None
@@ -133,6 +134,7 @@ class Move:
     messages: tuple[Message, ...] = ()
     clear_approval: bool = False
     template: str = ""
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

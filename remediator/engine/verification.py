@@ -152,6 +152,7 @@ async def _converged(
             why=f"{attempt.plan['summary']}: converged, and proved for {format_duration(quiet)}",
             attempt=attempt.id,
             change=change,
+            quiet=(step.verify.until or ACTIONS[step.action].proof) == "resolved",
         )
     change = AttemptChange(converged_at=since, proved_since=proved)
     return Move(None, now, due=proved + quiet, why="proved; watching that it lasts", attempt=attempt.id, change=change)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..errors import LeaseLost
-from ..journal_port import Claim, Intent, Move
+from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.call import evidence_from_json, evidence_to_json
 from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, RemediationId, State, next_state
 from ..model.target import Target
@@ -239,6 +239,9 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
 def move(c: Connection, remediation: Remediation, change: Move) -> State:
     """One transition; at an end also the locks, the timers and the episodes."""
     row = fence(c, remediation)
+    if change.quiet and _fires(c, remediation.id):
+        again = AttemptChange(clear_proof=True)
+        change = Move(None, change.now, due=change.now, why="an alert fires again", attempt=change.attempt, change=again)
     state = State(row.state)
     after = next_state(state, change.event) if change.event else state
     values: dict[str, Any] = {"reason": change.reason, "why": change.why, "lease_until": None}
@@ -276,6 +279,12 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     for message in change.messages:
         messages.put(c, row.undo_of or remediation.id, message.receiver, message.body, change.now)
     return after
+
+
+def _fires(c: Connection, remediation_id: str) -> bool:
+    """Whether an alert of it is open now."""
+    joined = sa.select(episode_table.c.id).join(attachment, attachment.c.episode == episode_table.c.id)
+    return c.execute(joined.where(attachment.c.remediation == remediation_id, episode_table.c.open)).first() is not None
 
 
 def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datetime) -> str:

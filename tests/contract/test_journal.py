@@ -349,3 +349,18 @@ async def test_work_that_somebody_has_claimed_is_not_due(journal: SqlJournal) ->
     assert await journal.next_work() is None
     await journal.move(claim.remediation, Move(Event.HOLD, NOW, due=NOW + SECOND))
     assert await journal.next_work() == NOW + SECOND
+
+
+async def test_an_alert_that_joined_since_the_last_look_keeps_it_from_ending_quietly(journal: SqlJournal) -> None:
+    await born(journal, "web")
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.begin(claim.remediation, intent(claim), allowing)
+    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW))
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    assert await journal.move(claim.remediation, Move(Event.PROVED, NOW, quiet=True)) is State.VERIFYING
+    claim = await journal.claim(NOW, LEASE)
+    assert claim is not None
+    await journal.close_episode(claim.episodes[0], NOW)
+    assert await journal.move(claim.remediation, Move(Event.PROVED, NOW, quiet=True)) is State.SUCCEEDED
