@@ -5,7 +5,8 @@ RemediatorError
 ├── JournalError
 │   ├── JournalLocked         another daemon holds this journal
 │   ├── JournalUnavailable    cannot be written now (full disk, lost database)
-│   └── LeaseLost             somebody else works on this remediation now
+│   ├── LeaseLost             somebody else works on this remediation now
+│   └── AlreadyUnpacked       another replica was quicker with a webhook
 └── ClusterError
     ├── Conflict              409: the object moved; observe and plan again
     ├── Forbidden             403, naming the verb and the resource
@@ -38,6 +39,10 @@ class JournalLocked(JournalError):
 
 class JournalUnavailable(JournalError):
     """The journal cannot be written now; nothing was accepted."""
+
+
+class AlreadyUnpacked(JournalUnavailable):
+    """Another replica was quicker with these webhooks; nothing is lost."""
 
 
 class LeaseLost(JournalError):

@@ -6,6 +6,7 @@ It knows only labels, and asks Alertmanager of what came late.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from ..errors import AlreadyUnpacked
 from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Activity, Episode, Fate
 from ..model.verdict import Reason
@@ -38,7 +39,11 @@ async def unpack(doors: Doors, now: datetime) -> None:
             count += len(alerts)
             if count >= BATCH:
                 break
-        await _decide(doors, await doors.journal.receive(deliveries), now)
+        try:
+            received = await doors.journal.receive(deliveries)
+        except AlreadyUnpacked:
+            return
+        await _decide(doors, received, now)
 
 
 async def pending(doors: Doors, now: datetime) -> None:

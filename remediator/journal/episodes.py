@@ -10,7 +10,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..errors import JournalUnavailable
+from ..errors import AlreadyUnpacked
 from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.identity import Change, Known, decide
@@ -28,7 +28,7 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
     """Makes episodes of all alerts of all deliveries; those that are new and open."""
     bodies = [delivery.body for delivery in deliveries if delivery.body]
     if bodies and not inbox.forget(c, bodies):
-        raise JournalUnavailable("another daemon has unpacked these webhooks; looking again")
+        raise AlreadyUnpacked("another daemon has unpacked these webhooks; looking again")
     keys = {(d.source, alert.fingerprint) for d in deliveries for alert in d.alerts}
     known = _known(c, keys)
     batch = _Batch()

@@ -34,6 +34,11 @@ def chained(previous: str, first: int, last: int, digests: list[str]) -> str:
     return hashlib.sha256("\n".join([previous, f"{first}-{last}", *digests]).encode()).hexdigest()
 
 
+def due(c: Connection) -> bool:
+    """Whether anything is not sealed yet: asked first, so that an idle sealer is in no writer's way."""
+    return c.execute(sa.select(entry.c.id).where(entry.c.number.is_(None)).limit(1)).first() is not None
+
+
 def write(c: Connection, now: datetime) -> tuple[int, str] | None:
     """Seals what was committed since; the head, None where nothing is new or another sealer is at work."""
     if c.dialect.name == "postgresql" and not c.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK})")).scalar():

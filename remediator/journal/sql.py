@@ -346,7 +346,7 @@ class SqlJournal:
         return await self._read(episodes.began, since, limit)
 
     async def seal(self, now: datetime) -> tuple[int, str] | None:
-        return await self._run(seals.write, now)
+        return await self._run(seals.write, now) if await self._read(seals.due) else None
 
     async def prune(self, before: datetime, now: datetime) -> int:
         return await self._run(people.prune, before, now)

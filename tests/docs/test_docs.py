@@ -44,13 +44,13 @@ def test_the_rules_shown_load(path: str) -> None:
         assert build([load_text(block, path)]).sources
 
 
-PAGES_SHOWN = ["README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/rules.md"]
+PAGES_SHOWN = ["README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/rules.md", "docs/security.md"]
 
 
 @pytest.mark.parametrize("path", PAGES_SHOWN)
 def test_every_command_option_and_link_shown_exists(path: str) -> None:
     text = (ROOT / path).read_text()
-    for command, rest in re.findall(r"remediator ((?:notify )?[a-z]+)((?: [^`\n|#]*)?)", "\n".join(_code(text))):
+    for command, rest in re.findall(r"remediator ((?:(?:notify|journal) )?[a-z]+)((?: [^`\n|#]*)?)", "\n".join(_code(text))):
         group: Any = main
         for word in command.split():
             assert word in group.commands, f"{path}: remediator {command}"

@@ -259,7 +259,7 @@ class Stack:
             return json.loads(answer.read() or b"null")
 
     def remediations(self, namespace: str) -> list[Any]:
-        return [row for row in self.get(f"{self.url}/api/v1/remediations") if row["namespace"] == namespace]
+        return [row for row in self.get(f"{self.url}/api/v1/remediations?limit=1000") if row["namespace"] == namespace]
 
     def wait(self, namespace: str, *states: str, seconds: float = 60) -> Any:
         """The namespace's remediation once one is in one of the states."""

@@ -20,7 +20,7 @@ from remediator.journal.tables import remediation as table
 from remediator.model.call import Effect
 from remediator.model.plan import Verification
 from remediator.model.raw import meta
-from remediator.model.remediation import State
+from remediator.model.remediation import LIVE, State
 from remediator.model.verdict import Decision, allow
 
 from . import invariants
@@ -165,7 +165,8 @@ def charge_refunded() -> Iterator[None]:
 
     def generous(c: Any, remediation: Any, change: Any) -> Any:
         after = move(c, remediation, change)
-        c.execute(sa.delete(charge).where(charge.c.remediation == remediation.id, ~table.c.live, table.c.id == remediation.id))
+        if after not in LIVE:
+            c.execute(sa.delete(charge).where(charge.c.remediation == remediation.id))
         return after
 
     with patched(remediations, move=generous):
@@ -202,6 +203,6 @@ MUTATIONS: list[tuple[Mutation, str, int]] = [  # the bug, the invariant that mu
     (lock_released_before_verify, invariants.P3, 5),
     (sent_again_after_a_look_that_proved_it, invariants.P2, 24),
     (resolved_alone_is_success, invariants.P6, 5),
-    (charge_refunded, invariants.P4, 0),
-    (escalation_inside_the_worker, invariants.TOLD, 0),
+    (charge_refunded, invariants.P4, 3),
+    (escalation_inside_the_worker, invariants.TOLD, 35),
 ]
