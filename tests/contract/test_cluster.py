@@ -20,7 +20,7 @@ from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
 from remediator.generate import rbac
 from remediator.model.call import STAMP, Call, Effect, Evidence, effect
-from remediator.model.facts import Facts, Isolation, Sight, Unknown
+from remediator.model.facts import DECIDING, Facts, Isolation, Room, Sight, Unknown
 from remediator.model.past import Past, PastAct
 from remediator.model.plan import Plan, Refusal, Verification
 from remediator.model.raw import annotations, meta
@@ -135,6 +135,66 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     built.create("Deployment", "web")
     yield built
     await cluster.close()
+
+
+async def test_every_workload_is_counted_with_its_namespace(world: World) -> None:
+    world.create("StatefulSet", "db")
+    world.create("DaemonSet", "agent")
+    found = await world.cluster.workloads()
+    assert not isinstance(found, Unknown)
+    assert [name for name in found if name == world.namespace] == [world.namespace] * 3
+
+
+async def test_what_guards_look_at_before_pods_are_taken_away(world: World) -> None:
+    selector = {"matchLabels": {"app": "web"}}
+    hard = {"pods": "5"}
+    if world.plane:
+        path = f"/namespaces/{world.namespace}"
+        budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 3, "selector": selector}}
+        world.plane.ask("POST", f"/apis/policy/v1{path}/poddisruptionbudgets", budget)
+        world.plane.ask("POST", f"/api/v1{path}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    else:
+        world.cluster.create("PodDisruptionBudget", world.namespace, "b", {"selector": selector}, {"disruptionsAllowed": 0})
+        world.cluster.create("ResourceQuota", world.namespace, "q", {"hard": hard}, {"hard": hard, "used": {"pods": "3"}})
+    sights = frozenset({Sight.TARGET, Sight.PODS, *DECIDING})
+
+    async def seen() -> Any:
+        return await world.cluster.observe(world.target, False, sights, datetime.now(UTC))
+
+    for _ in range(100):  # the controllers fill the status in
+        facts = await seen()
+        assert isinstance(facts.room, Room), facts.room
+        if (facts.room.quotas[0].get("status") or {}).get("used", {}).get("pods") == "3":
+            break
+        await asyncio.sleep(0.1)
+    assert isinstance(facts.budgets, tuple)
+    (budget,) = facts.budgets
+    assert (budget["spec"]["selector"], int(budget.get("status", {}).get("disruptionsAllowed") or 0)) == (selector, 0)
+    assert facts.room.quotas[0]["status"]["used"]["pods"] == "3"
+    assert any(c["type"] == "Ready" and c["status"] == "True" for node in facts.room.nodes for c in node["status"]["conditions"])
+    assert facts.room.failed == ()
+
+
+async def test_pods_that_could_not_be_created_are_seen(world: World) -> None:
+    if not world.plane:  # the sandbox refuses no pods, and says so
+        facts = await world.cluster.observe(world.target, False, frozenset({Sight.TARGET, Sight.ROOM}), datetime.now(UTC))
+        assert isinstance(facts.room, Room)
+        assert facts.room.failed == ()
+        return
+    path = f"/api/v1/namespaces/{world.namespace}"
+    world.plane.ask("POST", f"{path}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}})
+    await asyncio.sleep(1)
+    world.plane.release(world.namespace, "web", "web:2", False, "Deployment")
+    sights = frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS, Sight.ROOM})
+    for _ in range(150):
+        facts = await world.cluster.observe(world.target, False, sights, datetime.now(UTC))
+        if isinstance(facts.room, Room) and facts.room.failed:
+            break
+        await asyncio.sleep(0.1)
+    assert isinstance(facts.room, Room)
+    assert "exceeded quota" in str(facts.room.failed[0]["message"])
+    assert isinstance(facts.revisions, tuple)
+    assert str(facts.room.failed[0]["involvedObject"]["uid"]) in {revision.uid for revision in facts.revisions}
 
 
 async def test_facts_have_pods_revisions_and_namespace(world: World) -> None:

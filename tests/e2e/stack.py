@@ -146,6 +146,7 @@ class Stack:
             "settle": "1s",
             "startup_grace": "0s",
             "limits": {"namespace": "100/1h", "all": "100/1h"},
+            "storm": {"roots": 0},  # on a cluster of a dozen workloads everything would be one
         }
         self.settings: dict[str, Any] = settings
         self.configure()

@@ -36,7 +36,7 @@ def stack(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path:
         journal = server.database(f"e{uuid.uuid4().hex[:10]}")
     built = Stack(control_plane, tmp_path, journal)
     (tmp_path / "rules" / "override.yaml").write_text(yaml.safe_dump(OVERRIDE))
-    built.configure(limits={"namespace": "10000/1h", "all": "10000/1h"}, storm={"roots": 0})
+    built.configure(limits={"namespace": "10000/1h", "all": "10000/1h"})
     with built.running():
         yield built
 
