@@ -168,7 +168,8 @@ def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
 
 
 def _merge_defaults(data: dict[str, Any]) -> None:
-    for group in data.get("groups") or []:
+    groups = data.get("groups")
+    for group in groups if isinstance(groups, list) else []:
         if not isinstance(group, dict) or not isinstance(group.get("rules"), list):
             continue
         defaults = group.get("defaults")

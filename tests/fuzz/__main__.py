@@ -46,7 +46,8 @@ def run(name: str, inputs: int, kept: Path) -> tuple[bool, str]:
     told = [line for line in lines if " cov: " in line]
     if done.returncode == 0:
         return True, told[-1].partition(" exec/s")[0] if told else ""
-    return False, "\n".join(line for line in lines if not line.startswith("#"))[-3000:]
+    said = [line for line in lines if not line.startswith(("#", "INFO", "WARNING", "stat::"))]
+    return False, "\n".join(said)[-3000:]
 
 
 def main() -> int:

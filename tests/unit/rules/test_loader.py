@@ -91,6 +91,8 @@ def test_five_different_mistakes_are_shown_at_once_each_with_a_caret() -> None:
         ("version: 1", "version: 2", 1, "bad-value"),
         ("version: 1", "version: 1\nversion: 1", 2, "duplicate-key"),
         ("version: 1", "version: [", 3, "yaml"),
+        (GOOD[GOOD.index("groups:") :], "groups: 5", 2, "bad-value"),
+        (GOOD[GOOD.index("groups:") :], "groups: {a: 1}", 2, "bad-value"),
     ],
 )
 def test_each_mistake_has_its_place(old: str, new: str, line: int, code: str) -> None:
