@@ -287,8 +287,14 @@ class Journal(Protocol):
     async def breakers(self) -> list[Row]:
         """What is remembered of breakers: rule, opened_at, reset_at, reset_by."""
 
+    async def storms(self) -> list[Row]:
+        """The storms that are on, or in their calm: scope, since, until, why."""
+
+    async def calm(self, scope: str, body: Mapping[str, Any], now: datetime) -> None:
+        """A storm is over: its row goes, and whoever was told of it is told this."""
+
     async def breaker(
-        self, rule: str, opened_at: datetime | None, why: str, messages: tuple[Message, ...], now: datetime
+        self, rule: str, opened_at: datetime | None, why: str, to: Sequence[str], body: Mapping[str, Any], now: datetime
     ) -> None:
         """A breaker opened (or closed, without a time); writes and tells only where that is news."""
 

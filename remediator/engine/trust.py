@@ -26,7 +26,14 @@ async def storm(doors: Doors, source: Source, seen: Look, now: datetime) -> None
 
 
 async def watch(doors: Doors, now: datetime) -> None:
-    """Journals the breakers that opened or closed; whether one is open follows from how remediations ended."""
+    """Storms that are over; and journals the breakers that opened or closed, which follows from how remediations ended."""
+    for row in await doors.journal.storms():
+        if row["until"] <= now:
+            scope = row["scope"]
+            body = people.notice(
+                f"storm-{scope}", scope, "storm", Reason.STORM, "it is calm; what still fires is looked at again"
+            )
+            await doors.journal.calm(scope, {**body, "closed": True}, now)
     known = {row["rule"]: row["opened_at"] for row in await doors.journal.breakers()}
     limit = doors.limits.breaker
     suspects = await doors.journal.suspects(now - limit.quiet, SUSPECTS)
@@ -41,10 +48,9 @@ async def watch(doors: Doors, now: datetime) -> None:
 async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime) -> None:
     """One breaker opened, or closed, or stays open for longer."""
     limit, loaded = doors.limits.breaker, doors.rules.find(rule)
-    text = breaker.why(limit, rule) if since else "closed: nothing ended badly for a while"
-    told = people.to_all(
-        list(loaded.rule.escalate.to) if loaded and since else [],
-        people.notice(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, f"{text}; it waits for approvals now"),
-    )
+    to = list(loaded.rule.escalate.to) if loaded else []
+    text = breaker.why(limit, rule) if since else "closed: nothing ended badly for a while, or somebody reset it"
+    told = f"{text}; it waits for approvals now" if since else text
+    body = people.notice(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
-    await doors.journal.breaker(rule, since, text, told, now)
+    await doors.journal.breaker(rule, since, text, to, body if since else {**body, "closed": True}, now)

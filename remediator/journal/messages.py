@@ -20,6 +20,12 @@ def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datet
     c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now))
 
 
+def told(c: Connection, remediation_id: str) -> list[str]:
+    """The receivers that were told of it."""
+    names = sa.select(outbox.c.receiver).where(outbox.c.remediation == remediation_id).distinct().order_by(outbox.c.receiver)
+    return list(c.execute(names).scalars())
+
+
 def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]) -> list[dict[str, Any]]:
     """Messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
 

@@ -141,8 +141,7 @@ def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...
     firing = sa.exists().where(attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open)
     out = []
     for row in c.execute(sa.select(table).where(table.c.told, ~table.c.live, ~firing).limit(limit)).all():
-        names = sa.select(outbox.c.receiver).where(outbox.c.remediation == row.id).distinct().order_by(outbox.c.receiver)
-        out.append((remediations.from_row(row), tuple(c.execute(names).scalars())))
+        out.append((remediations.from_row(row), tuple(messages.told(c, row.id))))
     return out
 
 

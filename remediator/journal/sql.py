@@ -331,10 +331,16 @@ class SqlJournal:
     async def breakers(self) -> list[Row]:
         return list(await self._read(trust.breakers))
 
+    async def storms(self) -> list[Row]:
+        return list(await self._read(trust.storms))
+
+    async def calm(self, scope: str, body: Mapping[str, Any], now: datetime) -> None:
+        await self._run(trust.calm, scope, body, now)
+
     async def breaker(
-        self, rule: str, opened_at: datetime | None, why: str, messages: tuple[Message, ...], now: datetime
+        self, rule: str, opened_at: datetime | None, why: str, to: Sequence[str], body: Mapping[str, Any], now: datetime
     ) -> None:
-        await self._run(trust.switch, rule, opened_at, why, messages, now)
+        await self._run(trust.switch, rule, opened_at, why, to, body, now)
 
     async def reset(self, rule: str, operator: str, now: datetime) -> None:
         await self._run(trust.reset, rule, operator, now)

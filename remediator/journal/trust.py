@@ -30,8 +30,28 @@ def storm(c: Connection, scope: str, why: str, until: datetime, told: Sequence[M
     c.execute(sa.insert(storm_table).values(scope=scope, since=now, until=until, why=why))
     entries.write(c, now, None, "storm", Reason.STORM, why)
     for message in told:
-        messages.put(c, f"storm-{scope}"[:40], message.receiver, message.body, now)
+        messages.put(c, ident("storm", scope), message.receiver, message.body, now)
     return True
+
+
+def ident(kind: str, name: str) -> str:
+    """What messages about a storm or a breaker go by in the outbox: short enough for a thread's key."""
+    return f"{kind}-{name}"[:40]
+
+
+def storms(c: Connection) -> list[dict[str, Any]]:
+    """All rows."""
+    return [row._asdict() for row in c.execute(sa.select(storm_table))]
+
+
+def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> None:
+    """A storm is over: whoever was told of it is told so."""
+    gone = c.execute(sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now))
+    if not gone.rowcount:
+        return
+    entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
+    for receiver in messages.told(c, ident("storm", scope)):
+        messages.put(c, ident("storm", scope), receiver, body, now)
 
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
@@ -46,8 +66,10 @@ def breakers(c: Connection) -> list[dict[str, Any]]:
     return [row._asdict() for row in c.execute(sa.select(breaker))]
 
 
-def switch(c: Connection, rule: str, opened_at: datetime | None, why: str, told: Sequence[Message], now: datetime) -> None:
-    """Journals that a breaker opened or closed, once."""
+def switch(
+    c: Connection, rule: str, opened_at: datetime | None, why: str, to: Sequence[str], body: Mapping[str, Any], now: datetime
+) -> None:
+    """Journals that a breaker opened or closed, once; told are `to`, and of its closing whoever was told before."""
     mine = breaker.c.rule == rule
     row = c.execute(sa.select(breaker).where(mine).with_for_update()).first()
     if (row.opened_at if row else None) == opened_at:
@@ -61,13 +83,14 @@ def switch(c: Connection, rule: str, opened_at: datetime | None, why: str, told:
         return
     kind, reason = ("breaker_opened", Reason.BREAKER_OPEN) if opened_at else ("breaker_closed", None)
     entries.write(c, now, None, kind, reason, f"rule {rule}: {why}")
-    for message in told:
-        messages.put(c, f"breaker-{rule}"[:40], message.receiver, message.body, now)
+    key = ident("breaker", rule)
+    for receiver in messages.told(c, key) if opened_at is None else to:
+        messages.put(c, key, receiver, body, now)
 
 
 def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
     """Forgets how the rule's remediations ended until now."""
-    values = {"opened_at": None, "reset_at": now, "reset_by": operator}
+    values = {"reset_at": now, "reset_by": operator}
     if c.execute(sa.update(breaker).where(breaker.c.rule == rule).values(**values)).rowcount == 0:
         c.execute(sa.insert(breaker).values(rule=rule, **values))
     entries.write(c, now, None, "reset", Reason.OPERATOR, f"{operator} reset the breaker of rule {rule}")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from ..engine import undo
+from ..engine import trust, undo
 from ..engine.doors import Doors
 from ..engine.explain import explain
 from ..engine.intake import Intake
@@ -254,6 +254,7 @@ class Server:
         if self._doors.rules.find(name) is None:
             return _error(404, f"no rule {name} is loaded")
         await self._doors.journal.reset(name, operator, self._doors.clock.now())
+        await trust.watch(self._doors, self._doors.clock.now())
         self._doors.wake.set()
         return _json({"done": "reset", "rule": name, "by": operator})
 

@@ -97,6 +97,9 @@ async def test_a_storm_holds_everything_and_is_told_once() -> None:
     await world.run(20 * MINUTE, STEP)
     assert len(world.cluster.calls) > 1  # after the calm those that still fire are looked at, within the rates
     assert len([message for message in world.told.messages if message["state"] == "storm"]) == 1
+    (calm,) = [message for message in world.told.closed if message["state"] == "storm"]
+    assert calm["remediation"] == told["remediation"]
+    assert await world.journal.storms() == []
     await world.journal.close()
 
 
@@ -148,6 +151,7 @@ async def test_a_breaker_opens_asks_people_and_is_reset() -> None:
     await leaks(world, "api")
     await world.run(MINUTE, STEP)
     assert len(world.cluster.calls) == 5
+    assert [message["state"] for message in world.told.closed if message["rule"] == "restart"][-1] == "breaker_open"
     await world.journal.close()
 
 
