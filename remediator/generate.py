@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from .actions import ACTIONS
 from .actions.workload import WORKLOADS
 from .cluster.objects import ALWAYS_READ, READABLE, SEEN_BY
+from .guards.opt_in import ANNOTATION
 from .guards.opt_out import ANNOTATIONS
 from .model.duration import format_duration
 from .model.facts import Sight
@@ -143,7 +144,9 @@ def annotations(_paths: Sequence[Path]) -> str:
     """What annotations on a target or its namespace do."""
     head = "# Annotations\n\nOn a workload, or on its namespace for all that is in it. They only tighten.\n\n"
     return (
-        head + "| annotation | means |\n|---|---|\n" + "".join(f"| `{name}` | {text} |\n" for name, text in ANNOTATIONS.items())
+        head
+        + "| annotation | means |\n|---|---|\n"
+        + "".join(f"| `{name}` | {text} |\n" for name, text in {**ANNOTATIONS, **ANNOTATION}.items())
     )
 
 

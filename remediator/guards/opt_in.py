@@ -9,6 +9,7 @@ from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .situation import Situation
 
 ENABLED = f"{PREFIX}/enabled"
+ANNOTATION = {ENABLED: '`"true"`: it may be touched by rules of a group that says `opt_in`; nothing else may be'}
 
 
 def check(situation: Situation) -> Verdict:
