@@ -27,8 +27,11 @@ def make(seed: int) -> list[Happening]:
     """What a seed stands for, in the order of time."""
     rng = random.Random(seed)
     out: list[Happening] = []
-    if rng.random() < 0.25:
+    kind = rng.random()
+    if kind < 0.2:
         out += _plague(rng)
+    elif kind < 0.4:
+        out += _rush(rng)
     else:
         for number in range(rng.randint(2, 6)):
             out += _trouble(rng, number)
@@ -50,6 +53,19 @@ def _plague(rng: random.Random) -> list[Happening]:
         out.append(Happening(end, "resolves", {"id": ident}))
         out.append(Happening(end, "deliver", {"id": ident, "firing": False}))
         start = end + rng.uniform(16, 30)
+    return out
+
+
+def _rush(rng: random.Random) -> list[Happening]:
+    """The same alert of several workloads at the same moment: every worker of every replica begins at once."""
+    name, out = rng.choice(("Leak", "Slow", "Crash")), []
+    for start in (rng.uniform(0, 30), rng.uniform(100, 160)):
+        for app in rng.sample(APPS, rng.randint(2, 4)):
+            ident, end = f"{name}-{app}-{start:.0f}", start + rng.uniform(20, 60)
+            out.append(Happening(start, "fires", {"alert": name, "app": app, "id": ident}))
+            out.append(Happening(start, "deliver", {"id": ident, "firing": True}))
+            out.append(Happening(end, "resolves", {"id": ident}))
+            out.append(Happening(end, "deliver", {"id": ident, "firing": False}))
     return out
 
 
@@ -111,6 +127,7 @@ def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
             ),
             ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
             ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
+            ("call", {"fault": rng.choice(("recreated", "released")), "count": rng.randint(1, 3)}),
             ("blind", {"for": rng.uniform(5, 60)}),
             ("deaf", {"for": rng.uniform(20, 120)}),
             ("hang", {"for": rng.uniform(20, 200)}),
