@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -22,24 +23,31 @@ MOST_SEEDS = 300  # within which a mutation must be found
 
 def play(seeds: Iterable[int]) -> tuple[Counter[str], int, list[tuple[int, str]]]:
     """Plays some seeds: faults injected, steps checked, and what did not hold."""
-    quiet()
     counted: Counter[str] = Counter()
     steps, broken = 0, []
-    for seed in seeds:
-        simulation = Simulation(seed, make(seed))
-        found = simulation.run()
-        counted += simulation.counted
-        steps += simulation.watch.steps
-        if found is not None:
-            broken.append((seed, str(found)))
-    gc.collect()
+    with quiet():
+        for seed in seeds:
+            simulation = Simulation(seed, make(seed))
+            found = simulation.run()
+            counted += simulation.counted
+            steps += simulation.watch.steps
+            if found is not None:
+                broken.append((seed, str(found)))
     return counted, steps, broken
 
 
-def quiet() -> None:
-    """No log: thousands of daemons live here."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No log: thousands of daemons live here. Garbage is collected when a part is over, which is soon enough."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    gc.disable()  # between parts is soon enough
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        structlog.configure(**before)
 
 
 def explain(seed: int) -> str:
@@ -58,10 +66,9 @@ def explain(seed: int) -> str:
 
 def find(number: int, least: int = 0) -> tuple[int, str, str]:
     """Looks for a mutation: the seed that found it, the invariant that did, and the one that was to."""
-    quiet()
     mutation, wanted, _ = MUTATIONS[number]
     others: Counter[str] = Counter()
-    with mutation():
+    with quiet(), mutation():
         for seed in range(least, least + MOST_SEEDS):
             found = Simulation(seed, make(seed)).run()
             if found is not None and found.name == wanted:
@@ -78,10 +85,14 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="play this one and say what happened")
     given = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":  # sets have an order too: a seed plays the same way in every process
+        os.execve(
+            sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
+        )
     if given.seed is not None:
-        quiet()
-        simulation = Simulation(given.seed, make(given.seed))
-        found = simulation.run()
+        with quiet():
+            simulation = Simulation(given.seed, make(given.seed))
+            found = simulation.run()
         print("\n".join(simulation.trace))
         print(explain(given.seed) if found else "everything held")
         return int(found is not None)

@@ -15,7 +15,7 @@ from remediator.model.verdict import REASONS
 
 RATES = {"attempts": (3, timedelta(minutes=10)), "per_rule": (4, timedelta(minutes=10)), "root": (4, timedelta(minutes=10))}
 IN_FLIGHT = 1
-ESCALATE_AFTER, SLACK = 120.0, 40.0
+ESCALATE_AFTER, SLACK = 120.0, 30.0
 UNSEEN_AT_MOST = 21.0  # from the last guard to the write's landing: an answer's timeout, twice
 P1 = "P1 nothing accepted is lost"
 P2 = "P2 at most one act"

@@ -19,6 +19,7 @@ from remediator.engine.engine import Engine
 from remediator.engine.intake import Intake
 from remediator.errors import ClusterError, Conflict, JournalError, JournalUnavailable, Unreachable
 from remediator.guards.situation import ProcessLimits
+from remediator.journal import entries
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import episode, inbox, metadata, remediation
 from remediator.model.alert import Activity, Alert, AlertStatus
@@ -272,7 +273,7 @@ class Simulation:
 
     def __init__(self, seed: int, happenings: list[Happening], replicas: int = 2) -> None:
         self.seed, self.happenings = seed, happenings
-        self.rng = random.Random(f"faults {seed}")
+        self.rng, self.ids = random.Random(f"faults {seed}"), random.Random(f"ids {seed}")
         self.loop = VirtualLoop()
         self.cluster = SandboxCluster(lambda: START + timedelta(seconds=self.loop.now))
         self.alertmanager = Ears(self.loop)
@@ -290,6 +291,10 @@ class Simulation:
         self.broken: Broken | None = None
         self._claimed: tuple[str, Remediation] | None = None
         self._sending: set[asyncio.Task[None]] = set()
+
+    def _new_id(self, prefix: str) -> str:
+        """Ids that are the same when the seed is."""
+        return f"{prefix}-{''.join(self.ids.choice(entries.ALPHABET) for _ in range(10))}"
 
     def count(self, what: str) -> None:
         """Counts something that went wrong."""
@@ -350,12 +355,14 @@ class Simulation:
         """Plays the schedule to its end; what does not hold, or None."""
         asyncio.set_event_loop(self.loop)
         self.loop.set_exception_handler(lambda _loop, context: None)
-        saved = engine_module.IDLE, engine_module.HOUSEKEEPING
+        saved, random_id = (engine_module.IDLE, engine_module.HOUSEKEEPING), entries.new_id
+        entries.new_id = self._new_id
         engine_module.IDLE, engine_module.HOUSEKEEPING = IDLE, 60.0
         try:
             self.loop.run_until_complete(self._play())
         finally:
             engine_module.IDLE, engine_module.HOUSEKEEPING = saved
+            entries.new_id = random_id
             self.loop.close()
             asyncio.set_event_loop(None)
         return self.broken
