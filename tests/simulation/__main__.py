@@ -117,7 +117,9 @@ def main() -> int:
         for seed, _ in sorted(broken)[:3]:
             print(explain(seed))
         alive = 0
-        for mutation, result in zip(MUTATIONS, pool.map(find, range(len(MUTATIONS))), strict=True):
+        for mutation, result in zip(
+            MUTATIONS, pool.map(find, range(len(MUTATIONS)), [first for _, _, first in MUTATIONS]), strict=True
+        ):
             seed, name, wanted = result
             alive += seed < 0
             how = f"killed by `{name}`, seed {seed}" if seed >= 0 else f"ALIVE (wanted `{wanted}`, found {name or 'nothing'})"
