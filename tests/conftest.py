@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from remediator.telemetry import configure_log
-from tests.real.parts import ControlPlane, PostgreSQL
+from tests.real.parts import ControlPlane, Ended, PostgreSQL
 
 configure_log("error")
 
@@ -14,7 +14,12 @@ configure_log("error")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
     try:
-        plane.start()
+        try:
+            plane.start()
+        except Ended:  # another program took a port between our choice and its server's start
+            plane.stop()
+            plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
+            plane.start()
         yield plane
     finally:
         plane.stop()

@@ -21,9 +21,8 @@ from ..model.plan import Plan, Refusal, Verification, stamp_operations
 from ..model.raw import annotations, controller, labels, meta, ready
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
-from . import workload
 from .spec import ActionSpec, Parameters, Permission, Sent
-from .workload import converged, unseen
+from .workload import REPLACING, REPLACING_NEEDS, converged, unseen
 
 NAME = "quarantine_pod"
 LABEL = f"{PREFIX}/quarantine"
@@ -238,13 +237,13 @@ ACTION = ActionSpec(
     permissions=(
         Permission("", "pods", ("delete", "get", "list", "patch")),
         Permission("", "pods/log", ("get",)),
-        *workload.REPLACING_NEEDS,
+        *REPLACING_NEEDS,
         Permission("networking.k8s.io", "networkpolicies", ("create", "delete", "get")),
         Permission("discovery.k8s.io", "endpointslices", ("list",)),
     ),
     disruption="one pod leaves its Services at once; its workload replaces it",
     causes=frozenset(),
-    sights=frozenset({Sight.TARGET, Sight.ISOLATION, Sight.SIBLINGS}) | workload.REPLACING,
+    sights=frozenset({Sight.TARGET, Sight.ISOLATION, Sight.SIBLINGS}) | REPLACING,
     storm_exempt=True,
     waives=frozenset(),
     plan=plan,

@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,11 @@ def _where(function: Any) -> Any:
     return click.option("--journal", "url", help="The journal's URL, such as sqlite:///remediator.db.")(function)
 
 
-@contextmanager
-def _reading(config: Path | None, url: str | None) -> Iterator[Any]:
-    """A connection that only reads. Raises: ConfigurationError, RemediatorError."""
+def _url(config: Path | None, url: str | None) -> str:
+    """The journal that was named, or the settings' own. Raises: ConfigurationError."""
     from .. import settings
-    from ..journal.reading import reading
 
-    with reading(url or settings.load(config).journal_url) as connection:
-        yield connection
+    return url or settings.load(config).journal_url
 
 
 @journal.command()
@@ -44,8 +39,9 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
     a copy of the head elsewhere (the log, or the metric remediator_journal_head) and give it as --head.
     """
     from ..journal import seals
+    from ..journal.reading import reading
 
-    with _reading(config, url) as connection:
+    with reading(_url(config, url)) as connection:
         found = seals.verify(connection, head)
     for finding in found.findings:
         click.echo(f"FINDING  {finding}")
@@ -62,9 +58,10 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
 def export(config: Path | None, url: str | None, output: Path | None) -> None:
     """The history as JSON lines: every entry with its number and digest, each seal behind its range."""
     from ..journal import seals
+    from ..journal.reading import reading
 
     count = 0
-    with _reading(config, url) as connection, click.open_file(str(output or "-"), "w") as file:
+    with reading(_url(config, url)) as connection, click.open_file(str(output or "-"), "w") as file:
         for line in seals.export(connection):
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
@@ -76,10 +73,9 @@ def export(config: Path | None, url: str | None, output: Path | None) -> None:
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 def backup(config: Path | None, url: str | None, target: Path) -> None:
     """Copy a SQLite journal, whole and consistent, into TARGET, while the daemon runs. For PostgreSQL use pg_dump."""
-    from .. import settings
     from ..journal.reading import copy
 
-    size = copy(url or settings.load(config).journal_url, target)
+    size = copy(_url(config, url), target)
     click.echo(f"wrote {target} ({size} bytes); start a daemon on it with journal: sqlite:///{target}")
 
 

@@ -104,8 +104,8 @@ class Controllers:
         deployment = kind == "Deployment"
         most = wanted + math.ceil(wanted / 4) if deployment else wanted
         least = wanted - (wanted // 4 if deployment else 1)
-        self._live_pods(namespace, name, now)
         pods = self._store.pods(namespace, name)
+        self._live(pods, now)
         for pod in pods:  # one that was let go of and has its labels back is taken in again
             pod["metadata"].setdefault("ownerReferences", [_reference(owner)])
         fresh = [p for p in pods if p["metadata"]["labels"]["hash"] == digest]
@@ -156,8 +156,8 @@ class Controllers:
         body = {"spec": copy.deepcopy(obj["spec"]["template"]["spec"]), "status": {}, "lively": False}
         return self._store.put("Pod", namespace, pod_name, body, at=now, labels=labels, ownerReferences=[_reference(owner)])
 
-    def _live_pods(self, namespace: str, name: str, now: datetime) -> None:
-        for pod in self._store.pods(namespace, name):
+    def _live(self, pods: list[dict[str, Any]], now: datetime) -> None:
+        for pod in pods:
             created = timestamp(pod["metadata"]["creationTimestamp"])
             assert created is not None
             age = now - created

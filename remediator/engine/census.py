@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ..model.facts import Unknown
-from ..model.matcher import compile_regex
+from ..model.matcher import admits
 from ..ports import Cluster
 
 REMEMBERED = timedelta(minutes=5)
@@ -32,7 +32,5 @@ class Census:
             return None
         key = (cluster, namespaces)
         if key not in self._in_scope:
-            patterns = [compile_regex(text) for text in namespaces]
-            admitted = (name for name in counts if any(p.fullmatch(name) is not None for p in patterns))
-            self._in_scope[key] = sum(counts[name] for name in admitted)
+            self._in_scope[key] = sum(count for name, count in counts.items() if admits(namespaces, name))
         return self._in_scope[key]

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from ..journal_port import Claim
 from ..model.alert import Episode
-from ..model.facts import Facts, Unknown
+from ..model.facts import Facts
 from ..model.raw import meta
 from ..model.target import Target
 from ..rules.targets import resolve
@@ -24,7 +24,7 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
         if alert.labels.get("severity") != "critical" or alert.name in known or not _same_root(doors, episode, claim, facts):
             continue
         rule = await doors.prometheus.alerting_rule(alert.name)
-        waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) and not isinstance(rule, Unknown) else 0.0
+        waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
         if alert.starts_at - timedelta(seconds=waited) > since:
             return f"the critical alert {alert.name} began to fire on {remediation.target} after the act"
     return ""

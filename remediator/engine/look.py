@@ -71,7 +71,6 @@ async def situation_of(
     rule = source.rule
     given = rule.limits
     limits = RuleLimits(given.attempts, given.cooldown, given.per_rule, given.in_flight, given.blast_radius)
-    namespaces, cluster = source.group.scope.namespaces, remediation.target.cluster
     pauses = tuple(Pause(p["scope"], p["reason"], p["author"], p["until"]) for p in await doors.journal.pauses())
     return Situation(
         now=now,
@@ -96,9 +95,8 @@ async def situation_of(
         active=doors.rules.named(rule.windows.active),
         mute=doors.rules.named(rule.windows.mute),
         opt_in=source.group.scope.opt_in,
-        scope=f"{cluster}/{source.group.name}",
-        namespaces=namespaces,
-        workloads=await doors.census.count(cluster, namespaces, now),
+        scope=f"{remediation.target.cluster}/{source.group.name}",
+        namespaces=source.group.scope.namespaces,
     )
 
 
@@ -132,6 +130,8 @@ async def look(
     verdicts += [hold("preconditions", Reason.UNKNOWN_FACT, unknown)] if unknown else []
     verdicts += pipeline.ask(pipeline.SECOND, situation)
     if planned.plan is not None:
+        counted = await doors.census.count(facts.target.cluster, situation.namespaces, now)
+        situation = replace(situation, workloads=counted)
         used = await doors.journal.usage(remediation, reading(doors, situation, rule, planned.plan), now)
         verdicts += limit_guards.decide(situation, used)
         return Look(facts, planned, situation, verdicts, storm.on(situation, used))

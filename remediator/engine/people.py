@@ -37,9 +37,8 @@ def message(remediation: Remediation, state: str, reason: str, why: str, more: M
     }
 
 
-async def story(doors: Doors, remediation: str) -> list[str]:
-    """What happened so far, a line each: what somebody who is paged wants to know first."""
-    shown = await doors.journal.show(remediation)
+def story(shown: Row | None) -> list[str]:
+    """What happened so far, a line each: what somebody who is paged wants to know first. `shown` as the journal shows it."""
     lines = []
     for line in (shown["history"] if shown else [])[-LONGEST_STORY:]:
         reason = f" {line['reason']}" if line["reason"] else ""
@@ -74,7 +73,7 @@ async def escalate(doors: Doors, now: datetime) -> None:
         later = _within_verification(shown, now) if remediation.state is State.VERIFYING else None
         receivers = shown["rule_text"]["escalate"]["to"]
         why = f"not healed yet: {remediation.state}" + (f" ({remediation.why})" if remediation.why else "")
-        told = {"story": await story(doors, remediation.id)}
+        told = {"story": story(shown)}
         body = message(remediation, remediation.state, remediation.reason or "", why, told)
         await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
         if later is None:

@@ -45,7 +45,7 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
         loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
         following = [*(loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]), *following]
     if following:
-        told_of = {"story": await people.story(doors, remediation.id)} if after in people.TOLD_AT_END else {}
+        told_of = {"story": people.story(await doors.journal.show(remediation.id))} if after in people.TOLD_AT_END else {}
         plain = people.message(remediation, after, move.reason or "", move.why, told_of)
         body = move.messages[0].body if move.messages else plain  # a plan that waits is shown to all alike
         receivers = [name for name in dict.fromkeys(following) if name not in told]

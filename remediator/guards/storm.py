@@ -7,7 +7,7 @@ takes nothing away that serves (scaling out, quarantine) is not held.
 from datetime import timedelta
 
 from ..model.duration import format_duration
-from ..model.matcher import compile_regex
+from ..model.matcher import admits
 from ..model.usage import Usage
 from ..model.verdict import Reason, Verdict, allow, hold
 from .situation import Situation
@@ -37,7 +37,7 @@ def on(situation: Situation, usage: Usage) -> bool:
 def _counted(situation: Situation, usage: Usage) -> str:
     """What makes it a storm in words, else nothing."""
     storm = situation.process.storm
-    roots = {item.key for item in usage.newcomers if _in(situation, item.namespace)}
+    roots = {item.key for item in usage.newcomers if admits(situation.namespaces, item.namespace)}
     if len(roots) < storm.roots:
         return ""
     what = f"{len(roots)} workloads in {situation.scope} came into trouble within {format_duration(storm.within)}"
@@ -45,7 +45,3 @@ def _counted(situation: Situation, usage: Usage) -> str:
         return f"{what} (of how many cannot be known)"
     share = len(roots) / max(1, situation.workloads)
     return f"{what}: {share:.0%} of {situation.workloads}" if share >= storm.share else ""
-
-
-def _in(situation: Situation, namespace: str) -> bool:
-    return any(compile_regex(text).fullmatch(namespace) is not None for text in situation.namespaces)

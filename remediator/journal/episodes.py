@@ -187,16 +187,30 @@ def from_row(row: Any) -> Episode:
     )
 
 
+PENDING = (
+    sa.select(table)
+    .where(table.c.due_at <= sa.bindparam("now"), table.c.open)
+    .order_by(table.c.due_at, table.c.id)
+    .limit(sa.bindparam("most"))
+)
+
+
 def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
     """Open episodes that triage must look at."""
-    query = sa.select(table).where(table.c.due_at <= now, table.c.open).order_by(table.c.due_at, table.c.id).limit(limit)
-    return [from_row(row) for row in c.execute(query)]
+    return [from_row(row) for row in c.execute(PENDING, {"now": now, "most": limit})]
+
+
+BEGAN = (
+    sa.select(table)
+    .where(table.c.open, table.c.starts_at > sa.bindparam("since"))
+    .order_by(table.c.id.desc())
+    .limit(sa.bindparam("most"))
+)
 
 
 def began(c: Connection, since: datetime, limit: int) -> list[Episode]:
     """Open episodes that began since then, the newest first."""
-    query = sa.select(table).where(table.c.open, table.c.starts_at > since).order_by(table.c.id.desc()).limit(limit)
-    return [from_row(row) for row in c.execute(query)]
+    return [from_row(row) for row in c.execute(BEGAN, {"since": since, "most": limit})]
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:

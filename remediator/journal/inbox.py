@@ -25,10 +25,12 @@ def _insert(dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
     return str(compiled), tuple(compiled.positiontup) if compiled.positiontup else None
 
 
+OLDEST = sa.select(table).where(table.c.error.is_(None)).order_by(table.c.id).limit(sa.bindparam("most"))
+
+
 def oldest(c: Connection, limit: int) -> list[Body]:
     """The oldest that can be unpacked."""
-    query = sa.select(table).where(table.c.error.is_(None)).order_by(table.c.id).limit(limit)
-    return [Body(row.source, row.received_at, row.body, row.id) for row in c.execute(query)]
+    return [Body(row.source, row.received_at, row.body, row.id) for row in c.execute(OLDEST, {"most": limit})]
 
 
 def unreadable(c: Connection, body: int, error: str) -> None:

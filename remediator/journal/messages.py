@@ -1,6 +1,7 @@
 """The outbox: what people are told, in order, until it is delivered or given up."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import orjson
@@ -31,6 +32,13 @@ def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not:
 
     One waits while an earlier one to the same receiver about the same remediation is not delivered: threads have an order.
     """
+    whose = {"receiver": receiver} if receiver is not None else {"but_not": but_not}
+    found = c.execute(_due(receiver is not None), {"now": now, "most": limit, **whose})
+    return [row._asdict() | {"body": orjson.loads(row.body)} for row in found]
+
+
+@cache
+def _due(one_receiver: bool) -> sa.Select[Any]:
     earlier, before = outbox.alias(), outbox.alias()
     same = sa.and_(earlier.c.remediation == outbox.c.remediation, earlier.c.receiver == outbox.c.receiver)
     waiting = sa.exists().where(same, earlier.c.id < outbox.c.id, earlier.c.delivered_at.is_(None), earlier.c.due_at.is_not(None))
@@ -41,14 +49,17 @@ def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not:
         .limit(1)
         .scalar_subquery()
     )
-    whose = outbox.c.receiver == receiver if receiver is not None else outbox.c.receiver.not_in(but_not)
-    query = (
-        sa.select(outbox.c.id, outbox.c.remediation, outbox.c.receiver, outbox.c.body, outbox.c.tries, ref.label("ref"))
-        .where(outbox.c.due_at <= now, outbox.c.delivered_at.is_(None), whose, ~waiting)
-        .order_by(outbox.c.due_at)
-        .limit(limit)
+    whose = (
+        outbox.c.receiver == sa.bindparam("receiver")
+        if one_receiver
+        else outbox.c.receiver.not_in(sa.bindparam("but_not", expanding=True))
     )
-    return [row._asdict() | {"body": orjson.loads(row.body)} for row in c.execute(query)]
+    return (
+        sa.select(outbox.c.id, outbox.c.remediation, outbox.c.receiver, outbox.c.body, outbox.c.tries, ref.label("ref"))
+        .where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None), whose, ~waiting)
+        .order_by(outbox.c.due_at)
+        .limit(sa.bindparam("most"))
+    )
 
 
 def delivered(c: Connection, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str) -> None:

@@ -49,10 +49,13 @@ def _past_act(row: Any) -> PastAct:
     return PastAct(row.rule, made.action, causes, made.outcome, made.begun_at, before, left, view, previous, bool(row.owed))
 
 
+REVIVABLE = timers.due(table, table.c.id, "revive").limit(sa.bindparam("most"))
+RESTORABLE = timers.due(attempt, attempt.c.id, "restore").limit(sa.bindparam("most"))
+
+
 def revivals(c: Connection, now: datetime, limit: int) -> list[Claim]:
     """Ended remediations whose revival timer is due."""
-    query = timers.due(table, table.c.id, "revive", now).limit(limit)
-    return [remediations.claim_of(c, row, row.token) for row in c.execute(query).all()]
+    return [remediations.claim_of(c, row, row.token) for row in c.execute(REVIVABLE, {"now": now, "most": limit}).all()]
 
 
 def revive_later(c: Connection, remediation_id: str, template: str, again_at: datetime | None) -> None:
@@ -66,9 +69,8 @@ def revive_later(c: Connection, remediation_id: str, template: str, again_at: da
 
 def restorations(c: Connection, now: datetime, limit: int) -> list[Owed]:
     """Attempts whose restore timer is due."""
-    query = timers.due(attempt, attempt.c.id, "restore", now).limit(limit)
     out = []
-    for row in c.execute(query).all():
+    for row in c.execute(RESTORABLE, {"now": now, "most": limit}).all():
         parent = c.execute(sa.select(table).where(table.c.id == row.remediation)).one()
         out.append(Owed(remediations.from_row(parent), remediations.attempt_from_row(row)))
     return out

@@ -17,10 +17,12 @@ from .tables import attachment, attempt, charge, episode, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
 
+PAUSES = sa.select(pause_table)
+
 
 def pauses(c: Connection) -> list[dict[str, Any]]:
     """All pauses."""
-    return [row._asdict() for row in c.execute(sa.select(pause_table))]
+    return [row._asdict() for row in c.execute(PAUSES)]
 
 
 def pause(c: Connection, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None:
@@ -115,10 +117,12 @@ def retry(c: Connection, remediation_id: str, operator: str, now: datetime) -> s
     return None
 
 
+UNTOLD = timers.due(table, table.c.id, "escalate")
+
+
 def escalations(c: Connection, now: datetime) -> list[Remediation]:
     """Live remediations whose escalation timer is due."""
-    query = timers.due(table, table.c.id, "escalate", now)
-    return [remediations.from_row(row) for row in c.execute(query)]
+    return [remediations.from_row(row) for row in c.execute(UNTOLD, {"now": now})]
 
 
 def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
@@ -136,11 +140,14 @@ def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again
     entries.write(c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}")
 
 
+FIRING = sa.exists().where(attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open)
+QUIETED = sa.select(table).where(table.c.told, ~table.c.live, ~FIRING).limit(sa.bindparam("most"))
+
+
 def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
     """Ended remediations of which trouble was told, and whose alerts have all resolved; and the receivers."""
-    firing = sa.exists().where(attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open)
     out = []
-    for row in c.execute(sa.select(table).where(table.c.told, ~table.c.live, ~firing).limit(limit)).all():
+    for row in c.execute(QUIETED, {"most": limit}).all():
         out.append((remediations.from_row(row), tuple(messages.told(c, row.id))))
     return out
 

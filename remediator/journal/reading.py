@@ -10,16 +10,13 @@ from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
 from ..errors import ConfigurationError, JournalUnavailable
-from .sql import HEAD
+from .sql import HEAD, parsed_url, schema_of
 
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
     """One transaction that sees the journal as it is now. Raises: ConfigurationError, JournalUnavailable."""
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+    parsed = parsed_url(url)
     if parsed.get_backend_name() == "sqlite":
         path = _file(parsed)
         engine = sa.create_engine(
@@ -29,9 +26,7 @@ def reading(url: str) -> Iterator[Connection]:
         engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ")
     try:
         with engine.connect() as connection:
-            tables = sa.inspect(connection).get_table_names()
-            known = "alembic_version" in tables
-            version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if known else None
+            version = schema_of(connection)
             if version != HEAD:
                 why = f"its schema is {version or 'none'} and this version reads {HEAD}; start the daemon once, it migrates"
                 raise ConfigurationError(f"cannot read the journal: {why}")
@@ -44,7 +39,7 @@ def reading(url: str) -> Iterator[Connection]:
 
 def copy(url: str, target: Path) -> int:
     """Copies a SQLite journal, page by page, consistently; its size in bytes. Raises: ConfigurationError, JournalUnavailable."""
-    parsed = sa.make_url(url)
+    parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError("cannot copy this journal: it is no SQLite file; use pg_dump for PostgreSQL")
     path = _file(parsed)

@@ -76,18 +76,22 @@ def attempt_from_row(row: Any) -> Attempt:
     )
 
 
+CLAIMABLE = (
+    timers.due(table, table.c.id, "work")
+    .where(table.c.live, sa.or_(table.c.lease_until.is_(None), table.c.lease_until < sa.bindparam("now")))
+    .limit(1)
+    .with_for_update(of=table, skip_locked=True)
+)
+NEXT_WORK = (
+    sa.select(sa.func.min(timer.c.due_at))
+    .join(table, table.c.id == timer.c.ref)
+    .where(timer.c.kind == "work", table.c.lease_until.is_(None))
+)
+
+
 def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
     """The most overdue remediation that nobody works on; ours until the lease ends."""
-    free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < now)
-    due = (
-        sa.select(table)
-        .join(timer, sa.and_(timer.c.ref == table.c.id, timer.c.kind == "work"))
-        .where(timer.c.due_at <= now, table.c.live, free)
-        .order_by(timer.c.due_at)
-        .limit(1)
-        .with_for_update(of=table, skip_locked=True)
-    )
-    row = c.execute(due).first()
+    row = c.execute(CLAIMABLE, {"now": now}).first()
     if row is None:
         return None
     token = row.token + 1
@@ -97,9 +101,7 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
 
 def next_work(c: Connection) -> datetime | None:
     """When a remediation is due next that nobody works on."""
-    free = sa.and_(timer.c.kind == "work", table.c.lease_until.is_(None))
-    query = sa.select(sa.func.min(timer.c.due_at)).join(table, table.c.id == timer.c.ref).where(free)
-    found: datetime | None = c.execute(query).scalar()
+    found: datetime | None = c.execute(NEXT_WORK).scalar()
     return found
 
 
@@ -162,17 +164,30 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
     for row in c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == younger)).all():
         episodes.attach(c, row.episode, older)
     c.execute(sa.delete(attachment).where(attachment.c.remediation == younger))
-    c.execute(
-        sa.update(table)
-        .where(table.c.id == younger)
-        .values(
-            state=State.SUPERSEDED, live=False, ended_at=now, changed_at=now, reason=Reason.ATTACHED,
-            why=f"merged into {older}", lease_until=None, token=table.c.token + 1,
-        )
-    )  # fmt: skip
-    c.execute(sa.delete(timer).where(timer.c.ref == younger))
-    entries.write(c, now, younger, State.SUPERSEDED, Reason.ATTACHED, f"merged into {older}: the same rule and target")
+    why = f"merged into {older}"
+    _end_superseded(c, younger, Reason.ATTACHED, why, f"{why}: the same rule and target", now)
     entries.write(c, now, older, "attached", Reason.ATTACHED, f"the alerts of {younger} joined")
+
+
+def _end_superseded(c: Connection, ident: str, reason: Reason, why: str, told: str, now: datetime) -> None:
+    """Ends one in another's favour, whoever works on it; `told` is its line in the history."""
+    values = {"state": State.SUPERSEDED, "live": False, "ended_at": now, "changed_at": now, "reason": reason, "why": why}
+    c.execute(sa.update(table).where(table.c.id == ident).values(**values, lease_until=None, token=table.c.token + 1))
+    c.execute(sa.delete(timer).where(timer.c.ref == ident))
+    entries.write(c, now, ident, State.SUPERSEDED, reason, told)
+
+
+def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
+    """Ends those that only verified and are of lower priority; their locks are free then, what they did stays."""
+    for held in sorted(holders):
+        row = c.execute(sa.select(table).where(table.c.id == held).with_for_update()).one()
+        next_state(State(row.state), Event.SUPERSEDE)
+        made = attempt.c.id == _attempts(c, held)[-1].id
+        c.execute(sa.update(attempt).where(made).values(outcome=Outcome.UNKNOWN))
+        c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
+        why = f"{remediation.id} of higher priority took over"
+        _end_superseded(c, held, Reason.OUTRANKED, why, why, now)
+        episodes.release(c, held, State.SUPERSEDED, now)
 
 
 def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
@@ -187,7 +202,7 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     verdicts = decide(used)
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
-    usage.take_over(c, remediation, {h.remediation for h in used.locks.values()} - {remediation.id}, now)
+    _outrank(c, remediation, {h.remediation for h in used.locks.values()} - {remediation.id}, now)
     held = set(c.execute(sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation.id)).scalars())
     for key in sorted(set(intent.reading.locks) - held):  # an undo has its parent's already
         c.execute(sa.insert(target_lock).values(key=key, remediation=remediation.id))

@@ -34,9 +34,12 @@ def chained(previous: str, first: int, last: int, digests: list[str]) -> str:
     return hashlib.sha256("\n".join([previous, f"{first}-{last}", *digests]).encode()).hexdigest()
 
 
+UNSEALED = sa.select(entry.c.id).where(entry.c.number.is_(None)).limit(1)
+
+
 def due(c: Connection) -> bool:
     """Whether anything is not sealed yet: asked first, so that an idle sealer is in no writer's way."""
-    return c.execute(sa.select(entry.c.id).where(entry.c.number.is_(None)).limit(1)).first() is not None
+    return c.execute(UNSEALED).first() is not None
 
 
 def write(c: Connection, now: datetime) -> tuple[int, str] | None:

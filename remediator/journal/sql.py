@@ -41,6 +41,22 @@ HEAD = "0002"
 POOL = 4
 
 
+def parsed_url(url: str) -> sa.URL:
+    """Raises: ConfigurationError, without what may be secret in it."""
+    try:
+        return sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+
+
+def schema_of(c: Connection) -> str | None:
+    """The schema's version, None where there is none yet."""
+    if "alembic_version" not in sa.inspect(c).get_table_names():
+        return None
+    version: str | None = c.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return version
+
+
 class SqlJournal:
     """The journal at a SQLAlchemy URL; `sqlite://` is in memory."""
 
@@ -57,10 +73,7 @@ class SqlJournal:
         self._lock: IO[str] | None = None
 
     def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE") -> Engine:
-        try:
-            parsed = sa.make_url(url)
-        except sa.exc.ArgumentError:
-            raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+        parsed = parsed_url(url)
         if not self.sqlite:
             return sa.create_engine(
                 parsed.set(drivername="postgresql+psycopg"), pool_size=POOL, max_overflow=0, pool_pre_ping=True
@@ -114,12 +127,7 @@ class SqlJournal:
 
     def _migrate(self) -> None:
         with self._engine.connect() as connection:
-            tables = sa.inspect(connection).get_table_names()
-            version = (
-                connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-                if "alembic_version" in tables
-                else None
-            )
+            version = schema_of(connection)
         if version == HEAD:
             return
         from . import migrate  # alembic is slow to import
@@ -135,10 +143,7 @@ class SqlJournal:
                 raise ConfigurationError(f"cannot create the journal {path}: {folder} is missing, or cannot be written")
             return "not there yet; it is made at the first start"
         self._take_lock()
-        found = await self._read(lambda c: "alembic_version" in sa.inspect(c).get_table_names())
-        version = (
-            await self._read(lambda c: c.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()) if found else None
-        )
+        version = await self._read(schema_of)
         return (
             f"schema {version}" if version == HEAD else f"schema {version or 'none yet'}; it is migrated to {HEAD} at the start"
         )

@@ -1,16 +1,15 @@
-"""What limits are decided from, read in the transaction in which an attempt would begin; and locks that are yielded."""
+"""What limits are decided from, read in the transaction in which an attempt would begin."""
 
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..model.remediation import ACTING, Event, Outcome, Remediation, State, next_state
+from ..model.remediation import ACTING, Remediation, State
 from ..model.target import workload_name
 from ..model.usage import Charge, End, Holder, Newcomer, Reading, Usage
 from ..model.verdict import Reason
-from . import entries, episodes
-from .tables import attempt, breaker, charge, storm, target_lock, timer
+from .tables import breaker, charge, storm, target_lock
 from .tables import remediation as table
 
 JUDGED = (State.SUCCEEDED, State.INEFFECTIVE, State.FAILED)
@@ -96,20 +95,3 @@ def _newcomers(c: Connection, cluster: str, now: datetime, reading: Reading) -> 
         root = row.root_key.rsplit("/", 1)[-1]
         found.add(Newcomer(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace))
     return tuple(sorted(found, key=lambda item: item.key))
-
-
-def take_over(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
-    """Ends those that only verified and are outranked; their locks are free then, what they did stays."""
-    for held in sorted(holders):
-        row = c.execute(sa.select(table).where(table.c.id == held).with_for_update()).one()
-        state, why = next_state(State(row.state), Event.SUPERSEDE), f"{remediation.id} of higher priority took over"
-        last = sa.select(sa.func.max(attempt.c.number)).where(attempt.c.remediation == held).scalar_subquery()
-        c.execute(
-            sa.update(attempt).where(attempt.c.remediation == held, attempt.c.number == last).values(outcome=Outcome.UNKNOWN)
-        )
-        values = {"state": state, "live": False, "ended_at": now, "changed_at": now, "reason": Reason.OUTRANKED, "why": why}
-        c.execute(sa.update(table).where(table.c.id == held).values(**values, lease_until=None, token=table.c.token + 1))
-        c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
-        c.execute(sa.delete(timer).where(timer.c.ref == held))
-        entries.write(c, now, held, state, Reason.OUTRANKED, why)
-        episodes.release(c, held, state, now)

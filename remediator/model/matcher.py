@@ -4,9 +4,10 @@ Names may be quoted and hold any UTF-8; regular expressions are RE2 and anchored
 is the empty string. Source: Alertmanager matcher/parse and pkg/labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -66,6 +67,7 @@ QUIET = re2.Options()
 QUIET.log_errors = False
 
 
+@lru_cache(maxsize=65536)  # of rules alone, which may be ten thousand
 def compile_regex(text: str) -> Any:
     """An RE2 pattern; `fullmatch` is the anchored match. Raises: ValueError with RE2's words."""
     try:
@@ -73,6 +75,11 @@ def compile_regex(text: str) -> Any:
     except re2.error as error:
         message = error.args[0] if error.args else error
         raise ValueError(message.decode() if isinstance(message, bytes) else str(message)) from None
+
+
+def admits(patterns: Sequence[str], value: str) -> bool:
+    """Whether an anchored pattern admits the value; none admits nothing."""
+    return any(compile_regex(text).fullmatch(value) is not None for text in patterns)
 
 
 def parse_matcher(text: str) -> Matcher:

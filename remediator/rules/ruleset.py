@@ -13,7 +13,7 @@ from typing import Any
 
 from ..model.alert import Alert
 from ..model.interval import Named
-from ..model.matcher import Operator, compile_regex
+from ..model.matcher import Operator, admits
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from . import templates
@@ -104,7 +104,6 @@ class RuleSet:
     _index: dict[str, int] = field(default_factory=dict)
     _by_name: dict[str, list[int]] = field(default_factory=dict)
     _any: list[int] = field(default_factory=list)
-    _patterns: dict[str, Any] = field(default_factory=dict)
     _effective: dict[tuple[int, tuple[int, ...]], Source] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -160,8 +159,8 @@ class RuleSet:
     def in_scope(self, source: Source, target: Target) -> bool:
         """Whether the group may act on the target."""
         if target.namespace:
-            return self._admits(source.group.scope.namespaces, target.namespace)
-        return self._admits(source.group.scope.nodes, target.name)
+            return admits(source.group.scope.namespaces, target.namespace)
+        return admits(source.group.scope.nodes, target.name)
 
     def _try(self, index: int, alert: Alert, cluster: str) -> Match | WhyNot:
         source = self.sources[index]
@@ -178,7 +177,7 @@ class RuleSet:
             explicit = isinstance(source.rule.target, ExplicitTarget) and "{{" in source.rule.target.namespace
             origin = target.namespace if explicit else alert_namespace(alert.labels)
             admitted = scope.alerts if scope.alerts is not None else scope.namespaces
-            if not self._admits(admitted, origin):
+            if not admits(admitted, origin):
                 return WhyNot(
                     name,
                     Reason.OUT_OF_SCOPE,
@@ -205,7 +204,7 @@ class RuleSet:
             number
             for number, override in enumerate(self.overrides)
             if source.rule.name in override.rules
-            and (not override.namespaces or self._admits(override.namespaces, namespace))
+            and (not override.namespaces or admits(override.namespaces, namespace))
             and all(matcher.matches(alert.labels) for matcher in override.match)
         )
         if not chosen:
@@ -215,14 +214,6 @@ class RuleSet:
                 source = source.with_override(self.overrides[number])
             self._effective[index, chosen] = source
         return self._effective[index, chosen]
-
-    def _admits(self, patterns: tuple[str, ...], value: str) -> bool:
-        for text in patterns:
-            if text not in self._patterns:
-                self._patterns[text] = compile_regex(text)
-            if self._patterns[text].fullmatch(value) is not None:
-                return True
-        return False
 
 
 def alertnames(rule: Rule) -> set[str] | None:

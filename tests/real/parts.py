@@ -3,7 +3,9 @@
 A part that is missing skips its tests and says how to get it; in CI it is a failure.
 """
 
+import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -52,10 +54,19 @@ def binary(part: str, name: str) -> str:
     return str(path)
 
 
+LOW, PORTS = 10_000, 20_000  # below those that the kernel lends to connections, which could take one before its server does
+STRIDE = 1009  # processes of a run have pids near each other, and look for ports far from each other
+_given = itertools.count(os.getpid() * STRIDE)
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A loopback port that nobody listens on and that this process did not give away before."""
+    for number in itertools.islice(_given, PORTS):
+        port = LOW + number % PORTS
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no free port from {LOW} to {LOW + PORTS}")
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
@@ -70,6 +81,10 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
             last = error
         time.sleep(0.2)
     raise AssertionError(f"{what} did not come within {seconds:.0f} s (last: {last!r})")
+
+
+class Ended(Exception):
+    """A process ended that was to serve."""
 
 
 class Processes:
@@ -89,6 +104,17 @@ class Processes:
         log.close()
         self._running.append((name, process))
         return process
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float) -> Any:
+        """Waits for a truthy answer as long as all of them live. Raises: Ended."""
+
+        def there() -> Any:
+            for name, process in self._running:
+                if process.poll() is not None:
+                    raise Ended(f"{name} ended ({process.returncode}) before {what} was there:\n{self.log(name)[-2000:]}")
+            return condition()
+
+        return until(there, what, seconds)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -135,6 +161,7 @@ class ControlPlane:
              "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
              "--initial-cluster", f"default=http://127.0.0.1:{peer}"],
         )  # fmt: skip
+        self.processes.until(lambda: urllib.request.urlopen(f"{etcd}/health", timeout=5).status == 200, "etcd", 90)
         self.processes.start(
             "apiserver",
             [binary("kubernetes", "kube-apiserver"), "--etcd-servers", etcd, "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
@@ -144,8 +171,7 @@ class ControlPlane:
              "--audit-log-path", str(self.audit), "--audit-policy-file", str(folder / "audit.yaml"), "--allow-privileged", "--kubelet-preferred-address-types", "InternalIP",
              "--disable-admission-plugins", "ServiceAccount"],
         )  # fmt: skip
-        until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, "the API server's port", 90)
-        until(lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 90)
+        self.processes.until(lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 180)
         self.processes.start(
             "controller-manager",
             [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
@@ -165,7 +191,7 @@ class ControlPlane:
         )  # fmt: skip
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}}}
         self.ask("POST", "/api/v1/nodes", node)
-        until(self._node_ready, "the fake node", 60)
+        self.processes.until(self._node_ready, "the fake node", 60)
 
     def _node_ready(self) -> bool:
         node = self.ask("GET", "/api/v1/nodes/fake")
@@ -331,7 +357,7 @@ class AlertmanagerServer:
             [binary(self.part, "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
              f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="],
         )  # fmt: skip
-        until(lambda: self.ask("GET", "/api/v2/status"), "Alertmanager", 30)
+        self.processes.until(lambda: self.ask("GET", "/api/v2/status"), "Alertmanager", 30)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = json.dumps(body).encode() if body is not None else None
@@ -394,7 +420,7 @@ class PostgreSQL:
             [str(bin_ / "postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(data), "-F"],
             user=user,
         )
-        until(self._answers, "PostgreSQL", 30)
+        self.processes.until(self._answers, "PostgreSQL", 60)
 
     def _answers(self) -> bool:
         import psycopg

@@ -32,6 +32,8 @@ def make(seed: int) -> list[Happening]:
         out += _plague(rng)
     elif kind < 0.4:
         out += _rush(rng)
+    elif kind < 0.5:
+        out += _jam(rng)
     else:
         for number in range(rng.randint(2, 6)):
             out += _trouble(rng, number)
@@ -67,6 +69,18 @@ def _rush(rng: random.Random) -> list[Happening]:
             out.append(Happening(end, "resolves", {"id": ident}))
             out.append(Happening(end, "deliver", {"id": ident, "firing": False}))
     return out
+
+
+def _jam(rng: random.Random) -> list[Happening]:
+    """The cluster hangs while somebody is to be told: no worker has time for it."""
+    name, app, start = rng.choice(("Crash", "Leak", "Slow", "Suspect")), rng.choice(APPS), rng.uniform(0, 60)
+    ident = f"{name}-{app}"
+    return [
+        Happening(start, "fires", {"alert": name, "app": app, "id": ident}),
+        Happening(start, "deliver", {"id": ident, "firing": True}),
+        Happening(start + rng.uniform(40, 110), "hang", {"for": rng.uniform(90, 150)}),
+        *_trouble(rng, 1),
+    ]
 
 
 def _trouble(rng: random.Random, number: int) -> list[Happening]:

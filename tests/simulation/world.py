@@ -45,6 +45,7 @@ LIMITS = ProcessLimits(
     grace=timedelta(seconds=10), storm=Storm(roots=5, calm=timedelta(seconds=60)), breaker=Breaker(quiet=timedelta(minutes=5)),
 )  # fmt: skip
 TIMEOUT = 10.0
+REQUESTS = (1, 9)  # a look is so many of them, one after the other; each may take its whole time
 PATIENCE = 2400.0  # virtual seconds until all must have ended once everything is calm
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
@@ -182,7 +183,7 @@ class Door:
     async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
         await self._replica.breathe()
         if self._sim.loop.now < self._sim.hangs_until:
-            await asyncio.sleep(TIMEOUT)
+            await asyncio.sleep(self._sim.rng.randint(*REQUESTS) * TIMEOUT)
             return Facts(now, target, target, Unknown("no answer from the API server within 10s"))
         if self._sim.loop.now < self._sim.blind_until:
             return Facts(now, target, target, Unknown("the API server is not to be reached"))
