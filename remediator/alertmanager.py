@@ -30,7 +30,7 @@ class AlertmanagerApi:
         found = await self._alerts(source, [("filter", text) for text in _exactly(alert.labels)])
         if isinstance(found, Unknown):
             return Activity.UNKNOWN
-        mine = next((item for item in found if item.get("fingerprint") == alert.fingerprint), None)
+        mine = next((item for item in found if _same(item, alert)), None)
         if mine is None:
             return Activity.NOT_LISTED if await self._is_settled(source) else Activity.UNKNOWN
         status = mine.get("status") or {}
@@ -77,6 +77,11 @@ class AlertmanagerApi:
         """Closes the connections."""
         if self._session:
             await self._session.close()
+
+
+def _same(item: Mapping[str, Any], alert: Alert) -> bool:
+    """Whether it is the very alert: a fingerprint alone is what whoever posted it says."""
+    return item.get("fingerprint") == alert.fingerprint and item.get("labels") == dict(alert.labels)
 
 
 def _exactly(labels: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ from .engine import gauges
 from .engine.doors import Doors
 from .engine.engine import Engine
 from .engine.intake import Intake
-from .errors import ConfigurationError
+from .errors import ConfigurationError, JournalError
 from .journal.sql import SqlJournal
 from .model.alert import Alert
 from .prometheus import PrometheusApi, SandboxPrometheus
@@ -131,6 +131,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         )
         receivers = {item.name: notify.make(item) for item in settings.receivers}
         engine = Engine(doors, receivers, settings.journal_keep)
+        await journal.reloaded(rules.digest, clock.now())  # they may have changed while nobody ran
         gauges.announce(engine.doors)
         intake = Intake(doors, settings.web.max_waiting)
         server = Server(settings, doors, intake, delivered, links)
@@ -181,12 +182,24 @@ def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
     try:
         rules = load_rules(settings)
         check_receivers(settings, rules)
-    except ConfigurationError as error:
+    except (ConfigurationError, OSError) as error:
         findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
         log().error("rules_not_reloaded", why=f"{error}; the previous rules stay active", mistakes=findings)
         engine.doors.metrics.set("config_last_reload_successful", 0)
         return None
     return rules
+
+
+async def _swap(engine: Engine, rules: RuleSet) -> None:
+    """The new rules, however long the journal cannot be written."""
+    while True:
+        try:
+            await engine.reload(rules)
+        except JournalError as error:
+            log().error("journal_failing", task="reload", why=str(error))
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _watch(settings: Settings, engine: Engine) -> None:
@@ -207,7 +220,7 @@ async def _watch(settings: Settings, engine: Engine) -> None:
             again.clear()
             rules = reload_rules(settings, engine)
             if rules is not None and rules.digest != engine.doors.rules.digest:
-                await engine.reload(rules)
+                await _swap(engine, rules)
                 log().info("rules_reloaded", rules=len(rules.sources), digest=rules.digest)
             elif rules is not None:
                 gauges.announce(engine.doors)

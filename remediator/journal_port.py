@@ -150,6 +150,11 @@ class Intent:
     charged: bool = True
 
 
+def head_number(digest: str) -> int:
+    """The head of the sealed history as a number that a metric holds exactly: its first 48 bits."""
+    return int(digest[:12], 16)
+
+
 class Journal(Protocol):
     """The durable store and what is in it."""
 
@@ -241,8 +246,11 @@ class Journal(Protocol):
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
         """Looks again at a time, or never."""
 
-    async def undo(self, remediation: str, attempt: str, why: str, now: datetime) -> str | None:
-        """Gives birth to an undo of an attempt of a remediation that has ended; None where it did, else why not."""
+    async def undo(self, remediation: str, attempt: str, why: str, now: datetime, asked: str = "") -> str | None:
+        """Gives birth to an undo of an attempt of a remediation that has ended; None where it did, else why not.
+
+        `asked` says who wanted it, and why.
+        """
 
     async def pauses(self) -> list[Row]: ...
 
@@ -255,9 +263,9 @@ class Journal(Protocol):
     ) -> str | None:
         """None where it took effect, else why not."""
 
-    async def cancel(self, remediation: str, operator: str, now: datetime) -> str | None: ...
+    async def cancel(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None: ...
 
-    async def retry(self, remediation: str, operator: str, now: datetime) -> str | None: ...
+    async def retry(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None: ...
 
     async def remediations(self, limit: int, state: str | None) -> list[Row]: ...
 
@@ -310,5 +318,5 @@ class Journal(Protocol):
     async def seal(self, now: datetime) -> tuple[int, str] | None:
         """Seals the history that is not sealed yet: (number of its last entry, digest); None where nothing is new."""
 
-    async def prune(self, before: datetime, now: datetime) -> int:
+    async def prune(self, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
         """Forgets what is older; of the sealed history whole ranges."""

@@ -43,10 +43,11 @@ class Finding:
 
 @dataclass(slots=True)
 class Document:
-    """Plain data, and where each part of it stands."""
+    """Plain data, and where each part of it stands; `most` values, for aliases of aliases come to more than any text says."""
 
     path: str
     lines: list[str]
+    most: int = 1000
     data: Any = None
     keys: dict[Loc, Node] = field(default_factory=dict)
     values: dict[Loc, Node] = field(default_factory=dict)
@@ -83,7 +84,7 @@ for _tag, _pattern, _first in [
 
 def load_text(text: str, path: str) -> Document:
     """Reads one YAML document; what is wrong is in `findings`, and then `data` may be partial."""
-    document = Document(path, text.splitlines())
+    document = Document(path, text.splitlines(), most=1000 + 10 * len(text))
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -107,6 +108,8 @@ def load_file(path: Path) -> Document:
 
 def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
     document.values[loc] = node
+    if len(document.values) > document.most:
+        raise yaml.YAMLError("its aliases multiply into more than a rule file can hold")
     if isinstance(node, SequenceNode):
         return [_build(loader, child, (*loc, index), document) for index, child in enumerate(node.value)]
     if isinstance(node, MappingNode):
@@ -116,7 +119,11 @@ def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
         for pattern, advice in TRAPS:
             if pattern.fullmatch(node.value):
                 document.findings.append(document.finding(loc, "yaml-trap", advice.format(f"`{node.value}`")))
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        document.findings.append(document.finding(loc, "yaml", f"`{node.value[:80]}` is no {node.tag.rsplit(':', 1)[-1]}"))
+        return None
 
 
 def _build_mapping(loader: _Loader, node: MappingNode, loc: Loc, document: Document) -> dict[Hashable, Any]:

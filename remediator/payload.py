@@ -6,7 +6,7 @@ Texts may be of any length, since what is refused is lost: the body's size alone
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from .model.alert import Alert, AlertStatus
 
 MOST_ALERTS = 10_000
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # times beyond can be reckoned with nowhere
 
 
 class Item(BaseModel):
@@ -81,7 +82,6 @@ def alerts_of(webhook: Webhook) -> tuple[Alert, ...]:
 
 def _alert(item: Item) -> Alert:
     resolved = item.status == "resolved"
-    ends_at: datetime | None = (item.endsAt or item.startsAt) if resolved else None
-    return Alert(
-        item.fingerprint, AlertStatus(item.status), item.labels, item.annotations, item.startsAt, ends_at, item.generatorURL
-    )
+    starts_at = min(max(item.startsAt, FIRST), LAST)
+    ends_at: datetime | None = min(max(item.endsAt or starts_at, FIRST), LAST) if resolved else None
+    return Alert(item.fingerprint, AlertStatus(item.status), item.labels, item.annotations, starts_at, ends_at, item.generatorURL)

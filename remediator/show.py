@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .model.text import one_line
+
 Row = Mapping[str, Any]
 ENOUGH = 5
 
@@ -14,7 +16,7 @@ def table(rows: Sequence[Row]) -> str:
     cells = [("ID", "STATE", "RULE", "TARGET", "WHY")]
     cells += [(r["id"], r["state"], r["rule"], r["target"], _why(r)) for r in rows]
     widths = [max(len(str(row[i])) for row in cells) for i in range(4)]
-    return "\n".join("  ".join([*(str(row[i]).ljust(widths[i]) for i in range(4)), str(row[4])]) for row in cells)
+    return _lines(["  ".join([*(str(row[i]).ljust(widths[i]) for i in range(4)), str(row[4])]) for row in cells])
 
 
 def _why(row: Row) -> str:
@@ -41,6 +43,11 @@ def look(seen: Row, indent: str = "  ") -> list[str]:
     return lines
 
 
+def _lines(lines: Sequence[str]) -> str:
+    """Lines of which no label, name or message can make two, or move the cursor."""
+    return "\n".join(map(one_line, lines))
+
+
 def remediation(row: Row) -> str:
     """One remediation, whole."""
     lines = [f"{row['id']}  {row['state']}  rule {row['rule']}  target {row['target']}", f"  why      {_why(row) or '-'}"]
@@ -64,7 +71,7 @@ def remediation(row: Row) -> str:
         lines.append(f"  taken back once all was quiet, not before {row['taken_back_from'][:16].replace('T', ' ')} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
-    return "\n".join(lines)
+    return _lines(lines)
 
 
 def rules(rows: Sequence[Row]) -> str:
@@ -80,7 +87,7 @@ def rules(rows: Sequence[Row]) -> str:
         helped = f"{record['succeeded']} of {acted}" if acted else "-"
         cells.append((row["name"], row["mode"], str(record["observed"] or "-"), approved, helped, note))
     widths = [max(len(row[i]) for row in cells) for i in range(5)]
-    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]).rstrip() for row in cells)
+    return _lines(["  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]).rstrip() for row in cells])
 
 
 def _asked(record: Row) -> int:
@@ -115,7 +122,7 @@ def promotion(row: Row) -> str:
     after = {"observe": "approve", "approve": "act"}.get(row["mode"])
     edit = f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the daemon reloads by itself"
     lines.append(f"  edit     {edit}" if after else "  edit     none: it acts already")
-    return "\n".join(lines)
+    return _lines(lines)
 
 
 def replay(report: Row) -> str:
@@ -128,7 +135,7 @@ def replay(report: Row) -> str:
         reason = f" {line['reason']}" if line["reason"] else ""
         what, about = f"{line['what']}{reason}", line["remediation"] or "alert"
         lines.append(f"  {_time(line['at'])}  {about:<12}  {what:<28}  {line['target']}  {line['text']}".rstrip())
-    lines += ["", table(report["remediations"])] if report["remediations"] else []
+    lines += ["", *table(report["remediations"]).split("\n")] if report["remediations"] else []
     found = report["summary"]
     ends = ", ".join(f"{count} {state}" for state, count in sorted(found["remediations"].items())) or "none"
     lost = f", {found['truncated']} truncated (set max_alerts: 0)" if found["truncated"] else ""
@@ -138,7 +145,7 @@ def replay(report: Row) -> str:
         f"remediations: {ends}",
         f"{found['calls']} calls would have been sent, people would have been told {found['told']} times; nothing was sent",
     ]
-    return "\n".join(lines)
+    return _lines(lines)
 
 
 def explanation(answer: Row) -> str:
@@ -159,4 +166,4 @@ def explanation(answer: Row) -> str:
             f"+ {rule['rule']}: matches, target {rule['target']}" + (f" (root {rule['root']})" if rule.get("root") else "")
         )
         lines += look(rule)
-    return "\n".join(lines)
+    return _lines(lines)

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ..model.call import CALL_ID, PREFIX, STAMP, Call, version_of
 from ..model.facts import Facts, Isolation, Sight, Unknown
-from ..model.plan import Plan, Refusal, Verification, stamp_operations
+from ..model.plan import Plan, Refusal, Verification, gone, stamp_operations
 from ..model.raw import annotations, controller, labels, meta, ready
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -154,6 +154,8 @@ def _policy(facts: Facts) -> Mapping[str, Any]:
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
     """Whether the pod serves nobody, runs on, and its workload is whole without it."""
     pod, beside = facts.object, facts.beside
+    if gone(plan, facts):
+        return Verification.OVERTAKEN
     if isinstance(pod, Unknown | Unresolved) or isinstance(beside, Unknown) or isinstance(facts.isolation, Unknown):
         return Verification.UNKNOWN
     if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves["labels"]:
@@ -188,10 +190,10 @@ def ending(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
 def _released(done: Plan, facts: Facts) -> Refusal | None:
     """Why there is nothing to undo."""
     pod = facts.object
-    if isinstance(pod, Unknown | Unresolved) or isinstance(facts.isolation, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if pod is None:
         return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist any more")
+    if isinstance(pod, Unknown | Unresolved) or isinstance(facts.isolation, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if labels(pod) != done.calls[-1].leaves["labels"] or KEPT not in annotations(pod):
         return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed the labels of {facts.target} after us; it is theirs now")
     return None

@@ -33,7 +33,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     if refused or not isinstance(facts.object, dict):
         return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     obj = facts.object
-    interruption = interrupts(obj)
+    interruption = interrupts(obj, facts)
     if interruption and not params.allow_outage:
         return Refusal(Reason.WOULD_INTERRUPT, f"restarting {facts.target} {interruption}")
     template = obj["spec"]["template"]

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ..model.call import MAX_REPLICAS, Call, template_hash, template_of, version_of, view
+from ..model.call import MAX_REPLICAS, Call, template_hash, template_of, version_of, view, wrote
 from ..model.facts import Facts, Sight, Unknown
-from ..model.plan import Plan, Refusal, Verification, pods_before, stamp_operations
+from ..model.plan import Plan, Refusal, Verification, gone, pods_before, stamp_operations
 from ..model.raw import annotations, meta
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -168,10 +168,10 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
 def _count(plan: Plan, facts: Facts) -> Mapping[str, Any] | Verification:
     """The count as it is set now, where the plan set it; or that it cannot be seen, or is gone."""
     obj, hpa, call = facts.object, facts.autoscaler, plan.calls[0]
-    if isinstance(obj, Unknown | Unresolved) or isinstance(hpa, Unknown):
-        return Verification.UNKNOWN
-    if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
+    if gone(plan, facts):
         return Verification.OVERTAKEN
+    if obj is None or isinstance(obj, Unknown | Unresolved) or isinstance(hpa, Unknown):
+        return Verification.UNKNOWN
     if call.subresource:
         return view(obj, call.leaves)
     if hpa is None or str(meta(hpa).get("uid")) != call.target.uid:
@@ -182,10 +182,15 @@ def _count(plan: Plan, facts: Facts) -> Mapping[str, Any] | Verification:
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """Puts the count of before back, where the one that we left still stands."""
     seen = _count(done, facts)
+    if gone(done, facts):
+        return Refusal(Reason.TARGET_GONE, f"{facts.target} is gone, or another has its name")
     if seen is Verification.UNKNOWN:
         return Refusal(Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have")
     if seen != done.calls[0].leaves:
         return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed the count of {facts.target} after us; it is theirs now")
+    written = facts.object if done.calls[0].subresource else facts.autoscaler
+    if not isinstance(written, Mapping) or not wrote(written, done.calls[0]):
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"others set the count of {facts.target} after us; it is theirs now")
     if done.calls[0].subresource and isinstance(facts.autoscaler, Mapping):
         return Refusal(Reason.OWNED_ELSEWHERE, f"an HPA scales {facts.target} now")
     name, count = next(iter(done.previous.items()))

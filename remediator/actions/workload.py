@@ -11,7 +11,7 @@ from typing import Any
 from ..model.call import STAMP, Call, template_hash, template_of, version_of
 from ..model.facts import Facts, Sight, Unknown
 from ..model.owner import NATIVE, by_hand
-from ..model.plan import Plan, Refusal, Verification, pods_before
+from ..model.plan import Plan, Refusal, Verification, gone, pods_before
 from ..model.raw import annotations, meta, ready, restarts
 from ..model.target import Unresolved
 from ..model.verdict import Reason
@@ -78,9 +78,10 @@ def template_call(facts: Facts, operations: list[Mapping[str, Any]], leaves: Map
     return Call("patch", facts.target, tuple(operations), assumes=assumes, leaves=leaves, seen=version_of(obj))
 
 
-def interrupts(obj: Mapping[str, Any]) -> str | None:
+def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
     """How a rollout would interrupt the service or come to nothing, or None."""
     spec, kind = obj["spec"], obj["kind"]
+    up = sum(map(ready, facts.pods)) if isinstance(facts.pods, tuple) else 0
     if kind == "Deployment":
         strategy = spec.get("strategy") or {}
         if strategy.get("type") == "Recreate":
@@ -88,10 +89,11 @@ def interrupts(obj: Mapping[str, Any]) -> str | None:
         surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
         if spec.get("replicas", 1) == 1 and str(surge) in {"0", "0%"}:
             return "stops its only pod before a new one starts (one replica, no surge)"
-        return None
-    if kind == "StatefulSet" and spec.get("replicas", 1) == 1:
+    elif kind == "StatefulSet" and spec.get("replicas", 1) == 1:
         return "stops its only pod before a new one starts (one replica)"
-    return halfway(obj)
+    elif halfway(obj):
+        return halfway(obj)
+    return f"may stop all {up} ready pods before a new one serves (maxUnavailable)" if 0 < up <= taken(obj, facts) else None
 
 
 def halfway(obj: Mapping[str, Any]) -> str | None:
@@ -124,6 +126,8 @@ def taken(obj: Mapping[str, Any], facts: Facts) -> int:
     wanted = int(scheduled if kind == "DaemonSet" else spec.get("replicas", 1))
     surge = _share(rolling.get("maxSurge", 0), wanted, math.ceil)
     most = 0 if surge else max(1, _share(rolling.get("maxUnavailable", 1), wanted, math.ceil))
+    if spec.get("podManagementPolicy") == "Parallel":  # a pod that is down keeps it from no other
+        return min(up, most)
     return max(0, up - (wanted - most))
 
 
@@ -192,11 +196,13 @@ def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
     """Whether the workload converged on what the plan wrote."""
     obj = facts.object
-    if isinstance(obj, Unknown | Unresolved) or isinstance(facts.pods, Unknown):
+    if isinstance(obj, Unknown | Unresolved):
         return Verification.UNKNOWN
-    if obj is None or str(meta(obj).get("uid")) != plan.target.uid:
+    if gone(plan, facts):
         return Verification.OVERTAKEN
-    if overtaken(sent, obj):
+    if isinstance(facts.pods, Unknown):  # as it is where the object does not exist
+        return Verification.UNKNOWN
+    if obj is None or overtaken(sent, obj):
         return Verification.OVERTAKEN
     if converged(obj):
         return Verification.CONVERGED

@@ -31,11 +31,16 @@ def _url(config: Path | None, url: str | None) -> str:
 
 @journal.command()
 @_where
-@click.option("--head", default="", help="A digest from the log (`journal_sealed`): it must be in this history.")
+@click.option(
+    "--head",
+    default="",
+    help="A digest from the log (`journal_sealed`), its first 12 digits, or the metric's number: it must be in this history.",
+)
 def verify(config: Path | None, url: str | None, head: str) -> None:
     """Compute every digest anew and say where an entry was changed, removed or moved. Exit code 1 where one was.
 
-    What it cannot show: whoever owns the database can rewrite all of it, or cut its end off, and compute new digests. Keep
+    What it cannot show: whoever owns the database can rewrite all of it, cut off its end, or its beginning as if it had been
+    pruned, and compute new digests. Keep
     a copy of the head elsewhere (the log, or the metric remediator_journal_head) and give it as --head.
     """
     from ..journal import seals
@@ -47,6 +52,10 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
         click.echo(f"FINDING  {finding}")
     span = f"entries {found.first} to {found.last} under {found.seals} seals" if found.seals else "no seals yet"
     click.echo(f"{span}, {found.unsealed} entries not sealed yet, head {found.head}")
+    if found.pruned_at:
+        click.echo(
+            f"what was before was pruned at {found.pruned_at:%Y-%m-%d %H:%M:%S} UTC, by journal_keep if nobody did it by hand"
+        )
     if found.findings:
         raise RemediatorError(f"the journal was tampered with, or damaged: {len(found.findings)} findings")
     click.echo("every entry is as it was sealed")

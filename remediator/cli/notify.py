@@ -42,6 +42,7 @@ async def _one(item: "ReceiverSettings") -> bool:
     """Opens something with a first message and closes it with a second, as a remediation does."""
     import aiohttp
 
+    from ..engine.people import failure
     from ..notify import make
 
     message = {
@@ -53,8 +54,7 @@ async def _one(item: "ReceiverSettings") -> bool:
         ref = await receiver.notify(message)
         await receiver.notify({**message, "id": "test/2", "closed": True, "why": "the test is over"}, ref)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        text = str(error) or "no answer in time"
-        click.echo(f"{item.name:<20} {item.kind:<10} FAILED: {text}; check its URL, token and channel")
+        click.echo(f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and channel")
         return False
     click.echo(f"{item.name:<20} {item.kind:<10} delivered: a test message, and its end")
     return True

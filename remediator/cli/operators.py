@@ -1,6 +1,7 @@
 """What operators ask of a running daemon: explain, list, show, approve, deny, pause, resume, cancel, undo, retry."""
 
 import json
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -92,17 +93,31 @@ def show(remediation: str, as_json: bool, url: str, token_file: Path | None) -> 
 def _deciding(verb: str, text: str) -> click.Command:
     @click.command(verb, help=text)
     @click.argument("remediation")
-    @click.option(
-        "--digest", default="", help="The digest of the plan that you looked at; refused where the plan is another now."
-    )
     @click.option("--reason", default="", help="Why; kept in the journal.")
     @with_api
-    def command(remediation: str, digest: str, reason: str, url: str, token_file: Path | None) -> None:
-        asked = {"digest": digest, "reason": reason}
-        answer = Api(url, token_file).ask("POST", f"/remediations/{urllib.parse.quote(remediation)}/{verb}", asked)
+    def command(remediation: str, reason: str, url: str, token_file: Path | None, digest: str = "") -> None:
+        api, path = Api(url, token_file), f"/remediations/{urllib.parse.quote(remediation)}"
+        if verb == "approve" and not digest:
+            digest = _looked_at(api.ask("GET", path))
+        answer = api.ask("POST", f"{path}/{verb}", {"digest": digest, "reason": reason})
         click.echo(f"{answer['done']}: {answer['remediation']} (by {answer['by']})")
 
+    if verb in ("approve", "deny"):
+        about = "The digest of the plan that you looked at; refused where the plan is another now."
+        return click.option("--digest", default="", help=about)(command)
     return command
+
+
+def _looked_at(row: Any) -> str:
+    """The digest of the plan, shown to a person who says yes to it. Raises: RemediatorError where nobody can be asked."""
+    digest = str(row["look"].get("digest") or "")
+    if not sys.stdin.isatty():
+        raise RemediatorError(
+            f"cannot approve {row['id']}: say which plan, by --digest (`remediator show {row['id']}` prints it)"
+        )
+    click.echo(showing.remediation(row))
+    click.confirm(f"\nApprove this plan ({digest or 'none'})?", abort=True)
+    return digest
 
 
 @click.command()

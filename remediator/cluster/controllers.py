@@ -10,7 +10,7 @@ import jsonpatch
 
 from ..actions.workload import WORKLOADS
 from ..errors import Rejected
-from ..model.call import Call, template_hash
+from ..model.call import FIELD_MANAGER, Call, template_hash
 from ..model.raw import meta, timestamp
 from .objects import REVISION, with_id
 
@@ -20,11 +20,17 @@ Key = tuple[str, str, str]
 
 
 def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
-    """The object with the call's JSON Patch applied. Raises: Rejected."""
+    """The object with the call's JSON Patch applied; managedFields say who set a count. Raises: Rejected."""
     try:
-        return dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
+        made = dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise Rejected(f"cannot patch {call.target}: {error}") from None
+    fields: dict[str, Any] = {f"f:{name}": {} for name in call.leaves if name in ("replicas", "minReplicas")}
+    if fields:
+        entry = {"manager": FIELD_MANAGER, "subresource": call.subresource, "fieldsV1": {"f:spec": fields}}
+        others = [e for e in meta(made).get("managedFields") or [] if e["manager"] != FIELD_MANAGER]
+        made["metadata"]["managedFields"] = [*others, entry]
+    return made
 
 
 class Store:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..actions.workload import WORKLOADS
 from ..errors import ClusterError, Conflict, TargetGone, Unsupported
-from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
+from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Sight, Unknown
 from ..model.raw import labels, meta
 from ..model.target import Target
@@ -148,19 +148,13 @@ class SandboxCluster:
                     raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
                 if meta(obj)["resourceVersion"] != resource_version:
                     raise Conflict(f"cannot patch {target}: it changed meanwhile")
-                done = self._patched(obj, call, call_id, dry_run)
+                done = patched(obj, call, call_id)
+                done = done if dry_run else self._replace(target.kind, target.namespace, target.name, done)
             case _:
                 raise Unsupported(f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}")
         if not dry_run:
             self.calls.append((call_id, call.describe()))
         return evidence_of(call, call_id, done)
-
-    def _patched(self, obj: dict[str, Any], call: Call, call_id: str, dry_run: bool) -> dict[str, Any]:
-        made = patched(obj, call, call_id)
-        if call.subresource == "scale":
-            owned: Any = {"f:spec": {"f:replicas": {}}}
-            made["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "subresource": "scale", "fieldsV1": owned}]
-        return made if dry_run else self._replace(call.target.kind, call.target.namespace, call.target.name, made)
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))

@@ -56,7 +56,9 @@ class Crowd:
 
     def defers(self, settle: timedelta, now: datetime) -> bool:
         """Whether unpacking is to wait."""
-        return self.since is not None and self.until is not None and now <= self.until and now - self.since < settle
+        if self.since is None or self.until is None:
+            return False
+        return now <= self.until and timedelta() <= now - self.since < settle  # a clock that jumped back defers nothing
 
 
 @dataclass(slots=True)

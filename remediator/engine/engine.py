@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 from ..errors import JournalError
+from ..journal_port import head_number
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
 from . import gauges, people, restoration, revival, triage, trust, worker
 from .doors import LULL, Doors
+from .look import longest_window
 
 IDLE = 1.0
 SHORTEST = 0.05
@@ -76,7 +78,7 @@ class Engine:
     async def _triage(self) -> float:
         now = self.doors.clock.now()
         await triage.unpack(self.doors, now)
-        if (now - self._triaged_at).total_seconds() >= IDLE:
+        if abs((now - self._triaged_at).total_seconds()) >= IDLE:  # a clock may jump back
             await triage.pending(self.doors, now)
             self._triaged_at = now
         return LULL.total_seconds() if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now()) else IDLE
@@ -108,7 +110,7 @@ class Engine:
         if head is not None:
             number, digest = head
             self.doors.metrics.set("journal_sealed_entries", number)
-            self.doors.metrics.set("journal_head", int(digest[:12], 16))
+            self.doors.metrics.set("journal_head", head_number(digest))
             log().info("journal_sealed", number=number, digest=digest)
         return IDLE
 
@@ -118,8 +120,9 @@ class Engine:
         await trust.watch(self.doors, now)
         await gauges.read(self.doors, self._looked_at, now)
         self._looked_at = now
-        if now - self._pruned_at > PRUNE_EVERY:
-            await self.doors.journal.prune(now - self._keep, now)
+        if abs(now - self._pruned_at) > PRUNE_EVERY:
+            longest = longest_window(self.doors, *(source.rule for source in self.doors.rules.sources))
+            await self.doors.journal.prune(now - self._keep, now, longest)
             self._pruned_at = now
         return HOUSEKEEPING
 

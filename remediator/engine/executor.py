@@ -315,6 +315,10 @@ async def recover(
     facts = await slices.observe(doors, claim.remediation, source, now)
     obj = await _object_of(doors, call, facts)
     if isinstance(obj, Unknown):
+        patience = timedelta(seconds=attempt.plan["converged_within"]) + source.rule.expire
+        if claim.remediation.cancel_by or now - attempt.begun_at > patience:
+            why = f"nobody can see whether its call took effect: {obj.why}"
+            return next_rung(claim, None, attempt, now, Outcome.UNKNOWN, Reason.UNKNOWN_FACT, why)
         return Move(None, now, due=now + looking.LOOK_AGAIN, reason=Reason.UNKNOWN_FACT, why=obj.why)
     match effect(call, sent, obj):
         case Effect.OVERTAKEN:

@@ -46,8 +46,7 @@ async def read(doors: Doors, since: datetime, now: datetime) -> None:
     metrics.set("journal_bytes", journal.size())
     for rule, remediated, seconds in await journal.resolutions(since, now):
         metrics.observe("alert_resolution_seconds", seconds, rule, str(remediated).lower())
-    windows = [longest_window(source.rule, doors) for source in doors.rules.sources]
-    charges = await journal.charges(now - max([doors.limits.longest, *windows]))
+    charges = await journal.charges(now - longest_window(doors, *(source.rule for source in doors.rules.sources)))
     per_rule = {source.rule.name: source.rule.limits.per_rule for source in doors.rules.sources}
     for scope, ratio in limits.fullest(doors.limits, per_rule, charges, now).items():
         metrics.set("limit_usage_ratio", ratio, scope)

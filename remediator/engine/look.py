@@ -141,7 +141,7 @@ async def look(
 def reading(doors: Doors, situation: Situation, rule: Rule, plan: Plan) -> Reading:
     """What the limits of an attempt are decided from."""
     limits = doors.limits
-    return Reading(plan.locks, longest_window(rule, doors), limits.storm.within, limits.breaker.of, situation.scope)
+    return Reading(plan.locks, longest_window(doors, rule), limits.storm.within, limits.breaker.of, situation.scope)
 
 
 def unseen(facts: Facts) -> Verdict | None:
@@ -170,9 +170,10 @@ def ineffective_window(rule: Rule) -> timedelta:
     return max((rate.window for rate in rule.limits.attempts), default=timedelta(hours=6))
 
 
-def longest_window(rule: Rule, doors: Doors) -> timedelta:
+def longest_window(doors: Doors, *rules: Rule) -> timedelta:
     """How far back charges count for anything."""
-    own = [*rule.limits.attempts, *rule.limits.per_rule, *(r for s in rule.steps for r in s.limits.attempts)]
+    own = [r for rule in rules for r in (*rule.limits.attempts, *rule.limits.per_rule)]
+    own += [r for rule in rules for s in rule.steps for r in s.limits.attempts]
     return max([doors.limits.longest, *(rate.window for rate in own)])
 
 

@@ -107,6 +107,13 @@ async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: da
         log().error("message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"])
 
 
+def failure(error: Exception) -> str:
+    """Why a receiver did not take a message, without its URL: that is a secret."""
+    if isinstance(error, aiohttp.InvalidURL):
+        return f"{type(error).__name__}: its URL is none; write it whole, with https://"
+    return f"{type(error).__name__}: {error}"[:300]
+
+
 async def _deliver(doors: Doors, receiver: Notifier, row: Row, now: datetime) -> None:
     """One message; a failure is tried again with growing pauses, then given up and logged."""
     error: str | None = None
@@ -115,8 +122,8 @@ async def _deliver(doors: Doors, receiver: Notifier, row: Row, now: datetime) ->
     try:
         async with asyncio.timeout(SLOWEST):
             ref = await receiver.notify({**row["body"], "id": f"{row['remediation']}/{row['id']}"}, row["ref"] or "")
-    except (aiohttp.ClientError, OSError, TimeoutError) as failure:
-        error = f"{type(failure).__name__}: {failure}"[:300]
+    except (aiohttp.ClientError, OSError, TimeoutError) as failed:
+        error = failure(failed)
         last = row["tries"] + 1 >= GIVE_UP_AFTER
         again = None if last else now + min(LONGEST_PAUSE, timedelta(seconds=5 * 2 ** row["tries"]))
     outcome = "delivered" if error is None else "retrying" if again else "given_up"

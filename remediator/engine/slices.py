@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from ..errors import ClusterError
 from ..journal_port import Claim, Move
 from ..model.facts import Facts, Sight, Unknown
+from ..model.plan import Plan, gone
 from ..model.remediation import LIVE, Remediation, State, next_state
 from ..model.target import Target
 from ..model.verdict import Reason
@@ -34,13 +35,21 @@ async def see(doors: Doors, target: Target, climb: bool, sights: frozenset[Sight
     return await cluster.observe(target, climb, sights, now)
 
 
+def taken_over(plan: Plan, facts: Facts) -> tuple[Reason, str]:
+    """How what an attempt left came into others' hands."""
+    if gone(plan, facts):
+        return Reason.TARGET_GONE, f"{plan.target} was deleted after us, whoever has its name now"
+    return Reason.ASSUMPTION_CHANGED, f"others changed {plan.target} after us"
+
+
 async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     """The one place where a slice ends: transition, messages, metrics, log and the Event on the target."""
     remediation = claim.remediation
     after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
     theirs = remediation.undo_why == "timed" and move.reason in (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
     told = {message.receiver for message in move.messages}
-    following = [name for name in doors.followers if after is not remediation.state and after in people.FOLLOWED]
+    news = after is not remediation.state or bool(move.messages)  # the same state, with another plan to decide on
+    following = [name for name in doors.followers if news and after in people.FOLLOWED]
     if after in people.TOLD_AT_END and not theirs:
         loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
         following = [*(loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]), *following]

@@ -57,9 +57,12 @@ async def pending(doors: Doors, now: datetime) -> None:
 
 async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> None:
     """Decides some episodes and stores what was decided, together."""
+    rules = doors.rules
     decided = [await decide(doors, episode, now) for episode in batch]
     if decided:
         await doors.journal.triaged(decided, now)
+    if doors.rules is not rules:  # swapped meanwhile: what was just written by the old ones is asked of the new ones
+        await doors.journal.reloaded(doors.rules.digest, now)
     for item in decided:
         _tell(doors, item)
     if any(item.wanted for item in decided):

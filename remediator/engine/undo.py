@@ -68,7 +68,7 @@ def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
     return planned(from_json(undone.plan), undone.evidence, facts)
 
 
-async def ask(doors: Doors, remediation: str, operator: str, now: datetime) -> str | None:
+async def ask(doors: Doors, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
     """Takes back the last act of a remediation that has ended; None where that begins, else why not."""
     row = await doors.journal.show(remediation)
     if row is None:
@@ -78,7 +78,8 @@ async def ask(doors: Doors, remediation: str, operator: str, now: datetime) -> s
         return f"{remediation} has done nothing that could be taken back"
     if ACTIONS[done[-1]["action"]].undo is None:
         return f"{done[-1]['action']} cannot be taken back"
-    refused = await doors.journal.undo(remediation, done[-1]["id"], "asked", now)
+    asked = f"{operator} asked for it{why and f': {why}'}"
+    refused = await doors.journal.undo(remediation, done[-1]["id"], "asked", now, asked)
     if refused is None:
         log().info("undo_born", remediation_id=remediation, operator=operator)
     return refused
@@ -134,8 +135,8 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
         change = AttemptChange(converged_at=now, outcome=Outcome.SUCCEEDED)
         return Move(Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change)
     if seen is Verification.OVERTAKEN:
-        why = f"others changed {remediation.target} meanwhile"
-        return executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
+        reason, why = slices.taken_over(from_json(attempt.plan), facts)
+        return executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)
     if now - (attempt.applied_at or attempt.begun_at) > within:
         why = f"not as before within {format_duration(within)}"
         return executor.next_rung(claim, None, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)

@@ -29,7 +29,8 @@ async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime
         beside = (await slices.see(doors, plan.beside, False, frozenset({Sight.TARGET}), now)).object
         facts = replace(facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside)
     seen = action.verify(plan, attempt.evidence, facts)
-    if action.next is not None and seen is Verification.WAITING and source is not None and not claim.remediation.cancel_by:
+    goes_on = source is not None and not claim.remediation.cancel_by and not _too_late(attempt, now)
+    if action.next is not None and seen is Verification.WAITING and source is not None and goes_on:
         calls = action.next(plan, attempt.evidence, facts)
         if calls:
             return await executor.extend(doors, claim, source, calls, now)
@@ -66,8 +67,8 @@ async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts
     step = rule.steps[attempt.step]
     match seen:
         case Verification.OVERTAKEN:
-            why = f"others changed {remediation.target} after us; nothing is undone"
-            move = executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, Reason.ASSUMPTION_CHANGED, why)
+            reason, why = slices.taken_over(from_json(attempt.plan), facts)
+            move = executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
             return replace(move, template=looking.template_now(facts))
         case Verification.WORSE:
             return _worse(claim, source, "fewer ready pods than before, or new restarts of older pods", now)
@@ -78,10 +79,14 @@ async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts
     return await _converged(doors, claim, source, rule, step, attempt, now)
 
 
+def _too_late(attempt: Attempt, now: datetime) -> bool:
+    """Whether it should have converged by now."""
+    return now - (attempt.applied_at or attempt.begun_at) > timedelta(seconds=attempt.plan["converged_within"])
+
+
 def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts: Facts, now: datetime) -> Move:
-    since = attempt.applied_at or attempt.begun_at
     within = timedelta(seconds=attempt.plan["converged_within"])
-    if now - since > within:
+    if _too_late(attempt, now):
         why = f"not converged within {format_duration(within)}"
         if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan["before"].get("ready", 0):
             why = f"{why}, with fewer ready pods than before; taking it back"

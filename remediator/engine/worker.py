@@ -169,9 +169,11 @@ async def _follow(
             doors, claim, Move(after_attempts(claim, Event.BLOCK), now, reason=verdict.reason, why=verdict.why, look=shown)
         )
     elif verdict.decision is Decision.APPROVE and seen is not None and seen.planned.plan is not None:
-        new = remediation.state is not State.AWAITING_APPROVAL or bool(remediation.approved_digest)
         plan = seen.planned.plan
-        more = {"plan": plan.summary, "digest": plan.digest, "approve": f"remediator approve {remediation.id}"}
+        waits = remediation.state is State.AWAITING_APPROVAL and not remediation.approved_digest
+        new = not waits or remediation.asked_digest != plan.digest  # another plan than people were shown
+        approve = f"remediator approve {remediation.id} --digest {plan.digest}"
+        more = {"plan": plan.summary, "digest": plan.digest, "approve": approve}
         if doors.link is not None:
             more["link"] = doors.link(remediation.id, plan.digest, now + source.rule.approval.expires)
         body = people.message(remediation, State.AWAITING_APPROVAL, verdict.reason or "", verdict.why, more)

@@ -1,4 +1,4 @@
-"""opt_out: annotations on the target or its namespace that say no. They only tighten; `ANNOTATIONS` is their documentation."""
+"""opt_out: annotations on the target, a pod's workload or their namespace that say no. They only tighten; `ANNOTATIONS` is their documentation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,12 @@ def check(situation: Situation) -> Verdict:
         return allow("opt_out")
     if isinstance(facts.namespace, Unknown):
         return hold("opt_out", Reason.UNKNOWN_FACT, f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}")
-    for obj, what in ((facts.object, str(situation.target)), (facts.namespace, f"namespace {situation.target.namespace}")):
+    looked_at = (
+        (facts.object, str(situation.target)),
+        (facts.beside, str(facts.root)),  # a pod's workload, where the pod itself is the target
+        (facts.namespace, f"namespace {situation.target.namespace}"),
+    )
+    for obj, what in looked_at:
         if isinstance(obj, Mapping):
             verdict = _check(obj, what, situation)
             if verdict:

@@ -2,7 +2,7 @@
 
 Judged per field: GitOps and Helm own the fields that their manager applied (managedFields); where they own the object by
 label or annotation and managedFields are silent, the template, and the replicas that were last applied. A controller
-that is a custom resource owns the whole object, an HPA the replicas, KEDA's ScaledObject the HPA.
+that is a custom resource owns the whole object, an HPA the replicas, KEDA's ScaledObject the HPA; GitOps and Helm may own an HPA too.
 """
 
 import json
@@ -20,7 +20,11 @@ GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id",)
 GITOPS_LABELS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name", "argocd.argoproj.io/instance")
 MANAGERS = {"gitops": ("argocd", "kustomize-controller", "helm-controller"), "helm": ("helm",)}
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-FIELDS = {"template": ("f:template", "f:spec"), "replicas": ("f:replicas",)}  # of what is written, below f:spec
+FIELDS = {
+    "template": ("f:template", "f:spec"),
+    "replicas": ("f:replicas",),
+    "minReplicas": ("f:minReplicas",),
+}  # of what is written, below f:spec
 DEFAULTS = {"gitops": "refuse", "operator": "refuse", "helm": "warn", "hpa": "refuse", "keda": "refuse"}
 
 
@@ -30,7 +34,11 @@ def check(situation: Situation) -> Verdict:
     if facts is None or plan is None or not isinstance(facts.object, Mapping):
         return allow("ownership")
     warned = ""
-    for owner, who in [*_controllers(facts, plan.writes, plan.action), *_appliers(facts.object, plan.writes)]:
+    written = [facts.object]
+    if "minReplicas" in plan.writes and isinstance(facts.autoscaler, Mapping):
+        written.append(facts.autoscaler)
+    appliers = [applier for obj in written for applier in _appliers(obj, plan.writes)]
+    for owner, who in [*_controllers(facts, plan.writes, plan.action), *appliers]:
         policy = situation.owners.get(owner, DEFAULTS[owner])
         why = f"{who} owns what the plan would write on {facts.target}"
         if policy == "refuse":

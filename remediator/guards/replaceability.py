@@ -7,11 +7,11 @@ Nothing is tried: what the namespace, the nodes and the pods' siblings show deci
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..model.call import bare_template, template_hash
+from ..model.call import bare_template
 from ..model.facts import Facts, Room, Unknown
 from ..model.plan import Plan
 from ..model.quantity import asked, parse_quantity
-from ..model.raw import labels, meta, ready, selected
+from ..model.raw import controller, labels, meta, ready, selected
 from ..model.verdict import Reason, Verdict, allow, hold
 from .situation import Situation
 
@@ -30,7 +30,7 @@ def check(situation: Situation) -> Verdict:
         return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see whether a replacement can come: {facts.room.why}")
     if isinstance(facts.peers, Unknown):
         return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see the pods beside it: {facts.peers.why}")
-    against = [*_refused(facts, plan), *_full(facts.room, facts, plan), *_siblings(facts.peers, plan), *_nodes(facts, plan)]
+    against = [*_refused(facts, plan), *_full(facts.room, facts, plan), *_siblings(facts, plan), *_nodes(facts, plan)]
     if against:
         return hold("replaceability", Reason.NOT_REPLACEABLE, f"the replacement may not come: {against[0]}")
     return allow("replaceability")
@@ -40,10 +40,7 @@ def _refused(facts: Facts, plan: Plan) -> Iterable[str]:
     """Pods of the workload that could not be created of late."""
     assert isinstance(facts.room, Room)
     workload = facts.beside if facts.target.kind == "Pod" else facts.object
-    owners = {facts.target.uid, facts.root.uid}
-    if isinstance(facts.revisions, tuple):
-        wanted = bare_template(plan.successor or {})
-        owners |= {revision.uid for revision in facts.revisions if bare_template(revision.template) == wanted}
+    owners = {facts.target.uid, facts.root.uid, *_revisions(facts, plan)}
     for event in facts.room.failed:
         if str((event.get("involvedObject") or {}).get("uid")) in owners:
             yield str(event.get("message") or "a pod could not be created")
@@ -51,6 +48,13 @@ def _refused(facts: Facts, plan: Plan) -> Iterable[str]:
         for condition in (workload.get("status") or {}).get("conditions") or []:
             if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
                 yield str(condition.get("message") or "its ReplicaSet fails to create pods")
+
+
+def _revisions(facts: Facts, plan: Plan) -> set[str]:
+    """The uids of the revisions whose template the replacement will have."""
+    wanted = bare_template(plan.successor or {})
+    revisions = facts.revisions if isinstance(facts.revisions, tuple) else ()
+    return {revision.uid for revision in revisions if bare_template(revision.template) == wanted}
 
 
 def _full(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
@@ -77,12 +81,13 @@ def _leaving(facts: Facts) -> dict[str, Any]:
     return {key: min(count.get(key, 0) for count in counts) for key in keys}
 
 
-def _siblings(peers: tuple[Mapping[str, Any], ...], plan: Plan) -> Iterable[str]:
+def _siblings(facts: Facts, plan: Plan) -> Iterable[str]:
     """Pods of the very template that cannot start, or find no node: they speak for what is missing."""
-    wanted = _images(plan.successor or {})
-    for pod in peers:
+    owners = _revisions(facts, plan)
+    assert isinstance(facts.peers, tuple)
+    for pod in facts.peers:
         status = pod.get("status") or {}
-        if _images(pod) != wanted:
+        if str((controller(pod) or {}).get("uid")) not in owners and not _alike(pod, plan.successor or {}):
             continue
         for container in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
             reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
@@ -93,11 +98,15 @@ def _siblings(peers: tuple[Mapping[str, Any], ...], plan: Plan) -> Iterable[str]
                 yield f"{meta(pod).get('name')} of the same template finds no node: {condition.get('message') or 'unschedulable'}"
 
 
-def _images(template: Mapping[str, Any]) -> str:
-    """What of a template a pod still shows: its containers' images and sources of configuration."""
-    containers = (template.get("spec") or {}).get("containers") or []
-    shown = [{key: c.get(key) for key in ("name", "image", "envFrom", "command", "args")} for c in containers]
-    return template_hash({"containers": shown})
+def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
+    """Whether a pod shows the template's containers, their images and sources of configuration; it may have been given more."""
+
+    def shown(obj: Mapping[str, Any]) -> dict[str, Any]:
+        containers = (obj.get("spec") or {}).get("containers") or []
+        return {c.get("name"): [c.get(key) for key in ("image", "envFrom", "command", "args")] for c in containers}
+
+    wanted, there = shown(template), shown(pod)
+    return all(there.get(name) == what for name, what in wanted.items())
 
 
 def _nodes(facts: Facts, plan: Plan) -> Iterable[str]:

@@ -55,7 +55,9 @@ def _due(one_receiver: bool) -> sa.Select[Any]:
         else outbox.c.receiver.not_in(sa.bindparam("but_not", expanding=True))
     )
     return (
-        sa.select(outbox.c.id, outbox.c.remediation, outbox.c.receiver, outbox.c.body, outbox.c.tries, ref.label("ref"))
+        sa.select(
+            outbox.c.id, outbox.c.remediation, outbox.c.receiver, outbox.c.body, outbox.c.tries, outbox.c.due_at, ref.label("ref")
+        )
         .where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None), whose, ~waiting)
         .order_by(outbox.c.due_at)
         .limit(sa.bindparam("most"))

@@ -19,7 +19,7 @@ def past(c: Connection, rule: str, target_key: str) -> Past:
     """Every act on the target by any rule, and when the rule's alerts of it fired."""
     owed = sa.exists().where(timer.c.kind == "restore", timer.c.ref == attempt.c.id)
     acts = (
-        sa.select(attempt, table.c.rule, owed.label("owed"))
+        sa.select(attempt, table.c.rule, table.c.live, owed.label("owed"))
         .join(table, table.c.id == attempt.c.remediation)
         .where(table.c.target_key == target_key, attempt.c.evidence.is_not(None))
         .order_by(attempt.c.begun_at)
@@ -46,7 +46,8 @@ def _past_act(row: Any) -> PastAct:
     view = {name: value for item in made.evidence for name, value in item.left.items()}
     left = str(view.get("template", before))
     previous = made.plan.get("previous") or {}
-    return PastAct(row.rule, made.action, causes, made.outcome, made.begun_at, before, left, view, previous, bool(row.owed))
+    owed = bool(row.owed) or (row.live and remediations.owes(made))
+    return PastAct(row.rule, made.action, causes, made.outcome, made.begun_at, before, left, view, previous, owed)
 
 
 REVIVABLE = timers.due(table, table.c.id, "revive").limit(sa.bindparam("most"))
@@ -84,7 +85,7 @@ def restore_later(c: Connection, attempt_id: str, again_at: datetime | None) -> 
         timers.put(c, "restore", attempt_id, again_at)
 
 
-def undo(c: Connection, remediation_id: str, attempt_id: str, why: str, now: datetime) -> str | None:
+def undo(c: Connection, remediation_id: str, attempt_id: str, why: str, now: datetime, asked: str = "") -> str | None:
     """Gives birth to an undo, unless one is under way or the remediation still is."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).one()
     if State(row.state) in LIVE:
@@ -92,5 +93,5 @@ def undo(c: Connection, remediation_id: str, attempt_id: str, why: str, now: dat
     live = c.execute(sa.select(table.c.id).where(table.c.undo_of == remediation_id, table.c.live)).scalar()
     if live:
         return f"{live} takes it back already"
-    remediations.start_undo(c, row, attempt_id, why, now)
+    remediations.start_undo(c, row, attempt_id, why, now, asked)
     return None

@@ -1,7 +1,7 @@
 """What people do: pause and resume, approve and deny, cancel and retry; and what they are told."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -56,6 +56,8 @@ def decide(
         return f"there is no remediation {remediation_id}"
     if row.state != State.AWAITING_APPROVAL:
         return f"{remediation_id} is {row.state}; it waits for no approval"
+    if row.cancel_by:
+        return f"{row.cancel_by} already; {remediation_id} ends at its next look"
     shown = orjson.loads(row.look).get("digest", "")
     if digest and digest != shown:
         return f"the plan changed: its digest is {shown} now; look at it again with `remediator show {remediation_id}`"
@@ -64,31 +66,31 @@ def decide(
     if by and operator not in by:
         return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
     if not approve:
-        return cancel(c, remediation_id, operator, now, "denied", why)
+        return cancel(c, remediation_id, operator, now, why, "denied")
     if row.approved_digest:
         return f"{row.approved_by} approved {remediation_id} already"
     if now - row.changed_at > parse_duration(approval.get("expires") or "1h"):
         return f"{remediation_id} waited too long for a decision: its approval has expired"
-    approvers, said = operator, f": {why}" if why else ""
+    approvers = operator
     if approval.get("two_person"):
         for_digest, _, first = row.approved_first.partition(" ")
         if for_digest != shown:
             first_of_two = sa.update(table).where(table.c.id == remediation_id).values(approved_first=f"{shown} {operator}")
             c.execute(first_of_two)
-            text = f"{operator} approved {shown}; a second person must too{said}"
-            entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, text)
+            text = f"{operator} approved {shown}; a second person must too"
+            entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, because(text, why))
             return None
-        if first == operator:
+        if first.casefold() == operator.casefold():
             return f"{operator} approved {remediation_id} already; a second person must too"
         approvers = f"{first} and {operator}"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=approvers))
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, f"{operator} approved {shown}{said}")
+    entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, because(f"{operator} approved {shown}", why))
     return None
 
 
 def cancel(
-    c: Connection, remediation_id: str, operator: str, now: datetime, word: str = "cancelled", why: str = ""
+    c: Connection, remediation_id: str, operator: str, now: datetime, why: str = "", word: str = "cancelled"
 ) -> str | None:
     """Cancels what has not ended: at once while it waits, at its next look while it acts (what was called stays)."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
@@ -96,14 +98,21 @@ def cancel(
         return f"there is no remediation {remediation_id}"
     if State(row.state) not in LIVE:
         return f"{remediation_id} has ended already: {row.state}"
+    if row.cancel_by:
+        return f"{row.cancel_by} already; {remediation_id} ends at its next look"
     text = f"{operator} {word} it"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=text))
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, word, Reason.OPERATOR, f"{text}: {why}" if why else text)
+    entries.write(c, now, remediation_id, word, Reason.OPERATOR, because(text, why))
     return None
 
 
-def retry(c: Connection, remediation_id: str, operator: str, now: datetime) -> str | None:
+def because(text: str, why: str) -> str:
+    """What somebody did, and why where they said so."""
+    return f"{text}: {why}" if why else text
+
+
+def retry(c: Connection, remediation_id: str, operator: str, now: datetime, why: str = "") -> str | None:
     """Sends the still firing alerts of an ended remediation back to triage, forgetting that steps were ineffective."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
@@ -113,7 +122,7 @@ def retry(c: Connection, remediation_id: str, operator: str, now: datetime) -> s
     if not episodes.revive(c, [remediation_id], now):
         return f"no alert of {remediation_id} is firing any more"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
-    entries.write(c, now, remediation_id, "retry", Reason.OPERATOR, f"{operator} asked for a retry")
+    entries.write(c, now, remediation_id, "retry", Reason.OPERATOR, because(f"{operator} asked for a retry", why))
     return None
 
 
@@ -127,10 +136,11 @@ def escalations(c: Connection, now: datetime) -> list[Remediation]:
 
 def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
     """People were told (or will be, later)."""
+    mine = sa.and_(timer.c.kind == "escalate", timer.c.ref == remediation_id)  # gone where it ended meanwhile
     if again_at is not None:
-        timers.put(c, "escalate", remediation_id, again_at)
+        c.execute(sa.update(timer).where(mine).values(due_at=again_at))
         return
-    done = c.execute(sa.delete(timer).where(timer.c.kind == "escalate", timer.c.ref == remediation_id))
+    done = c.execute(sa.delete(timer).where(mine))
     if not done.rowcount:
         return
     if told:
@@ -159,8 +169,8 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         messages.put(c, remediation_id, message.receiver, message.body, now)
 
 
-def prune(c: Connection, before: datetime, now: datetime) -> int:
-    """Forgets closed episodes, ended remediations and sealed history older than `before`."""
+def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
+    """Forgets closed episodes, ended remediations and sealed history older than `before`; charges, once no limit counts them."""
     waiting = sa.select(timer.c.ref)  # an alert of it fires on
     owing = sa.select(attempt.c.remediation).join(timer, timer.c.ref == attempt.c.id)
     forgotten = sa.and_(~table.c.live, table.c.ended_at < before, table.c.id.not_in(waiting), table.c.id.not_in(owing))
@@ -177,5 +187,5 @@ def prune(c: Connection, before: datetime, now: datetime) -> int:
     kept = sa.select(attachment.c.episode)
     gone += c.execute(sa.delete(episode).where(~episode.c.open, episode.c.last_seen < before, episode.c.id.not_in(kept))).rowcount
     gone += seals.prune(c, before, now)
-    c.execute(sa.delete(charge).where(charge.c.at < before))
+    c.execute(sa.delete(charge).where(charge.c.at < min(before, now - longest)))
     return gone

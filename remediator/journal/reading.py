@@ -20,8 +20,11 @@ def reading(url: str) -> Iterator[Connection]:
     if parsed.get_backend_name() == "sqlite":
         path = _file(parsed)
         engine = sa.create_engine(
-            "sqlite://", creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True), poolclass=NullPool
+            "sqlite://",
+            creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None),
+            poolclass=NullPool,
         )
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))  # one snapshot for all
     else:
         engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ")
     try:

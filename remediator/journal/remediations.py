@@ -22,6 +22,7 @@ from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
 
+RESTORE_AGAIN = timedelta(hours=1)  # after a timed undo that had to wait too long
 BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a time
 
 
@@ -119,7 +120,8 @@ def claim_of(c: Connection, row: Any, token: int) -> Claim:
         .order_by(episode_table.c.id)
     )
     found = tuple(episodes.from_row(r) for r in c.execute(attached))
-    claimed = replace(from_row(row), token=token)
+    asked = str(orjson.loads(row.look).get("digest", "")) if row.state == State.AWAITING_APPROVAL else ""
+    claimed = replace(from_row(row), token=token, asked_digest=asked)
     return Claim(claimed, orjson.loads(row.rule_text), found, _attempts(c, row.id), undone, undo)
 
 
@@ -175,6 +177,7 @@ def _end_superseded(c: Connection, ident: str, reason: Reason, why: str, told: s
     c.execute(sa.update(table).where(table.c.id == ident).values(**values, lease_until=None, token=table.c.token + 1))
     c.execute(sa.delete(timer).where(timer.c.ref == ident))
     entries.write(c, now, ident, State.SUPERSEDED, reason, told)
+    _owe(c, ident, now)
 
 
 def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
@@ -257,6 +260,8 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     if change.quiet and _fires(c, remediation.id):
         again = AttemptChange(clear_proof=True)
         change = Move(None, change.now, due=change.now, why="an alert fires again", attempt=change.attempt, change=again)
+    if change.event is Event.ASK and row.approved_digest != remediation.approved_digest:  # somebody decided during the look
+        change = replace(change, due=change.now, clear_approval=False, messages=())
     state = State(row.state)
     after = next_state(state, change.event) if change.event else state
     values: dict[str, Any] = {"reason": change.reason, "why": change.why, "lease_until": None}
@@ -280,6 +285,8 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
         _take_over(c, row, change.now)
     elif row.undo_of and after not in LIVE:
         _give_locks_back(c, row, change.now)
+        if after is State.EXPIRED and row.undo_why == "timed":
+            timers.put(c, "restore", row.undoes, change.now + RESTORE_AGAIN)
     elif state in ACTING and after not in ACTING and not row.undo_of:
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
     _set_timers(c, remediation.id, after, change)
@@ -302,8 +309,8 @@ def _fires(c: Connection, remediation_id: str) -> bool:
     return c.execute(joined.where(attachment.c.remediation == remediation_id, episode_table.c.open)).first() is not None
 
 
-def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datetime) -> str:
-    """A remediation of its own that takes an attempt back; its id."""
+def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datetime, asked: str = "") -> str:
+    """A remediation of its own that takes an attempt back, because somebody `asked` or by itself; its id."""
     born = entries.new_id("u")
     same = (
         "rule",
@@ -326,7 +333,7 @@ def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datet
     timers.put(c, "work", born, now)
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
     reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
-    entries.write(c, now, born, "born", reason, f"takes back what {parent.id} did")
+    entries.write(c, now, born, "born", reason, f"takes back what {parent.id} did{asked and f'; {asked}'}")
     return born
 
 
@@ -351,9 +358,14 @@ def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
 def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
     """Sets the timers of the undos that are to come once all is quiet: what failed halfway is put back too."""
     for made in _attempts(c, remediation_id):
-        after = made.plan.get("restore_after")
-        if after and made.applied_at and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN, Outcome.CANCELLED):
-            timers.put(c, "restore", made.id, now + timedelta(seconds=after))
+        if owes(made):
+            timers.put(c, "restore", made.id, now + timedelta(seconds=made.plan["restore_after"]))
+
+
+def owes(made: Attempt) -> bool:
+    """Whether what it did stands, and is to be taken back in time."""
+    stands = made.applied_at is not None and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN, Outcome.CANCELLED)
+    return stands and bool(made.plan.get("restore_after"))
 
 
 def _change_attempt(c: Connection, change: Move) -> None:

@@ -15,12 +15,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..journal_port import head_number
 from . import entries
 from .tables import EPOCH, MICROSECOND, entry, seal
 
 AT_ONCE = 1000
 SEAL_LOCK = 7_305_802  # PostgreSQL's advisory lock that makes sealers one at a time
 START = "0" * 64
+SHORTEST = 12  # digits of a digest that tell one from another
 
 
 def digest_of(row: Any, number: int) -> str:
@@ -78,18 +80,22 @@ def _pruned(anchor: Any) -> str:
 
 @dataclass(slots=True)
 class Verified:
-    """What was found: the range that was read, the head, what is not sealed yet, and what is wrong with it."""
+    """What was found: the range that was read, the head, what is not sealed yet, and what is wrong with it.
+
+    `pruned_at` is when what was before the range is said to have been pruned.
+    """
 
     first: int = 0
     last: int = 0
     seals: int = 0
     head: str = START
     unsealed: int = 0
+    pruned_at: datetime | None = None
     findings: list[str] = field(default_factory=list)
 
 
 def verify(c: Connection, head: str = "") -> Verified:
-    """Reads the whole history and computes every digest anew; `head` is an outside copy of a digest that must be there."""
+    """Reads the whole history and computes every digest anew; `head` is an outside copy of a digest (or of the metric) that must be there."""
     out, previous, expected, anchored = Verified(), START, 1, False
     seen = {START}
     for position, row in enumerate(c.execute(sa.select(seal).order_by(seal.c.number)).all()):
@@ -97,7 +103,8 @@ def verify(c: Connection, head: str = "") -> Verified:
             previous, expected, anchored = row.digest, row.last + 1, True
             out.head, out.first, out.last = row.digest, row.last + 1, row.last
             seen.add(row.digest)
-            if not _told(c, row):
+            out.pruned_at = _told(c, row)
+            if out.pruned_at is None:
                 out.findings.append(f"seal {row.number} claims that what is before was pruned, and no entry says so")
             continue
         out.seals += 1
@@ -119,13 +126,25 @@ def verify(c: Connection, head: str = "") -> Verified:
     if beyond or below:
         out.findings.append(f"{beyond + below} entries are numbered, and no seal covers them")
     out.unsealed = int(c.execute(sa.select(sa.func.count()).where(entry.c.number.is_(None)).select_from(entry)).scalar() or 0)
-    if head and head not in seen:
-        out.findings.append(f"no seal has the digest {head}: the history that it was taken from is not this one, or was cut")
+    if head and not any(_is_head(head, digest) for digest in seen):
+        cut = ", or lies before what was pruned" if anchored else ""
+        why = f"the history that it was taken from is not this one, or was cut{cut}"
+        out.findings.append(f"no seal has the digest {head}: {why}")
     return out
 
 
-def _told(c: Connection, anchor: Any) -> bool:
-    return c.execute(sa.select(entry.c.id).where(entry.c.kind == "pruned", entry.c.text == _pruned(anchor))).first() is not None
+def _is_head(given: str, digest: str) -> bool:
+    """Whether what somebody kept is of this digest: all of it, its beginning, or the metric's number."""
+    if given.isdecimal() and head_number(digest) == int(given):
+        return True
+    return len(given) >= SHORTEST and digest.startswith(given.lower())
+
+
+def _told(c: Connection, anchor: Any) -> datetime | None:
+    """When it was said that what is before was pruned."""
+    mine = sa.select(entry.c.at).where(entry.c.kind == "pruned", entry.c.text == _pruned(anchor))
+    found: datetime | None = c.execute(mine.order_by(entry.c.id).limit(1)).scalar()
+    return found
 
 
 def _range(c: Connection, row: Any) -> Iterator[str]:

@@ -283,8 +283,8 @@ class SqlJournal:
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
         await self._run(past.restore_later, attempt, again_at)
 
-    async def undo(self, remediation: str, attempt: str, why: str, now: datetime) -> str | None:
-        return await self._run(past.undo, remediation, attempt, why, now)
+    async def undo(self, remediation: str, attempt: str, why: str, now: datetime, asked: str = "") -> str | None:
+        return await self._run(past.undo, remediation, attempt, why, now, asked)
 
     async def pauses(self) -> list[Row]:
         return list(await self._read(people.pauses))
@@ -300,11 +300,11 @@ class SqlJournal:
     ) -> str | None:
         return await self._run(people.decide, remediation, digest, operator, approve, now, why)
 
-    async def cancel(self, remediation: str, operator: str, now: datetime) -> str | None:
-        return await self._run(people.cancel, remediation, operator, now)
+    async def cancel(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
+        return await self._run(people.cancel, remediation, operator, now, why)
 
-    async def retry(self, remediation: str, operator: str, now: datetime) -> str | None:
-        return await self._run(people.retry, remediation, operator, now)
+    async def retry(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
+        return await self._run(people.retry, remediation, operator, now, why)
 
     async def remediations(self, limit: int, state: str | None) -> list[Row]:
         return list(await self._read(views.remediations, limit, state))
@@ -359,8 +359,8 @@ class SqlJournal:
     async def seal(self, now: datetime) -> tuple[int, str] | None:
         return await self._run(seals.write, now) if await self._read(seals.due) else None
 
-    async def prune(self, before: datetime, now: datetime) -> int:
-        return await self._run(people.prune, before, now)
+    async def prune(self, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
+        return await self._run(people.prune, before, now, longest)
 
 
 def _next_due(c: Connection) -> datetime | None:

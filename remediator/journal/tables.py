@@ -21,8 +21,11 @@ class Instant(sa.TypeDecorator[datetime]):
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
-        """To an aware time."""
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+        """To an aware time; one that no calendar has is the epoch, so that no row can keep others from being read."""
+        try:
+            return None if value is None else EPOCH + timedelta(microseconds=value)
+        except OverflowError:
+            return EPOCH
 
 
 metadata = MetaData()

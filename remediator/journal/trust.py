@@ -115,7 +115,8 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
             out[rule]["undecided"] += count
         elif acted:
             out[rule][state if state in out[rule] else "other"] += count
-    said = sa.select(table.c.rule, entry.c.kind, sa.func.count()).join(entry, entry.c.remediation == table.c.id)
+    each = sa.func.count(sa.distinct(table.c.id))  # however many persons one of them needed
+    said = sa.select(table.c.rule, entry.c.kind, each).join(entry, entry.c.remediation == table.c.id)
     decided = said.where(mine, entry.c.kind.in_(("approved", "denied"))).group_by(table.c.rule, entry.c.kind)
     for rule, kind, count in c.execute(decided):
         out[rule][kind] += count

@@ -146,15 +146,15 @@ def effect(call: Call, call_id: str, obj: Mapping[str, Any] | None) -> Effect:
     if obj is None or call.verb == "collect":
         return Effect.ABSENT
     if call.subresource:
-        stands = view(obj, call.leaves) == dict(call.leaves) and _wrote(obj, call)
+        stands = view(obj, call.leaves) == dict(call.leaves) and wrote(obj, call)
         return Effect.PROVED if stands else Effect.ABSENT
     if annotations(obj).get(STAMP) != call_id:
         return Effect.ABSENT
     return Effect.PROVED if view(obj, call.leaves) == dict(call.leaves) else Effect.OVERTAKEN
 
 
-def _wrote(obj: Mapping[str, Any], call: Call) -> bool:
-    """Whether managedFields say that we were the last to set what a subresource's call sets."""
+def wrote(obj: Mapping[str, Any], call: Call) -> bool:
+    """Whether managedFields say that we were the last to set the fields of the spec that a call leaves."""
     ours = [e for e in meta(obj).get("managedFields") or [] if e.get("manager") == FIELD_MANAGER]
     fields = [(entry.get("fieldsV1") or {}).get("f:spec") or {} for entry in ours]
     return all(any(f"f:{name}" in spec for spec in fields) for name in call.leaves)

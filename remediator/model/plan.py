@@ -88,6 +88,12 @@ def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return operations
 
 
+def gone(plan: Plan, facts: Facts) -> bool:
+    """Whether the plan's object is certainly not there any more: deleted, or another has its name."""
+    obj = facts.object
+    return obj is None or (isinstance(obj, Mapping) and str(meta(obj).get("uid")) != plan.target.uid)
+
+
 def pods_before(facts: Facts) -> Mapping[str, Any]:
     """Ready pods and restarts per pod uid, to tell *worse* later."""
     pods = facts.pods if isinstance(facts.pods, tuple) else ()

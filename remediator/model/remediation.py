@@ -125,7 +125,7 @@ class Remediation:
 
     `undo_of` names the remediation whose attempt `undoes` this one takes back, because it made things worse, or its time
     is over, or somebody asked (`undo_why`); `ended_template` is the target's template at the end, which somebody else's
-    change is told by.
+    change is told by. `asked_digest` is of the plan that people are asked about now.
     """
 
     id: RemediationId
@@ -151,6 +151,7 @@ class Remediation:
     undo_why: str = ""
     ended_template: str = ""
     priority: int = 0
+    asked_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

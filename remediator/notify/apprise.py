@@ -29,7 +29,10 @@ class AppriseReceiver:
         """Raises: OSError where it was not taken, TimeoutError."""
         async with asyncio.timeout(TIMEOUT):
             taken = await self._apprise.async_notify(
-                title=title(message), body="\n".join(details(message)), notify_type=KINDS[severity(message)]
+                title=title(message),
+                body="\n".join(details(message)),
+                notify_type=KINDS[severity(message)],
+                body_format=apprise.NotifyFormat.TEXT,  # labels are untrusted: where a service shows HTML they are escaped
             )
         if not taken:
             raise OSError("the service behind the Apprise URL did not take it")

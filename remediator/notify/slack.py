@@ -10,6 +10,7 @@ from .words import details, severity, title
 
 TIMEOUT = 10
 MARKS = {"critical": ":red_circle:", "warning": ":large_orange_circle:", "info": ":large_green_circle:"}
+LONGEST, MOST = 3000, 10  # characters of a block, and blocks that follow the title
 API = "https://slack.com/api/"
 
 
@@ -26,16 +27,27 @@ class SlackReceiver:
         """Opens the remediation's thread, or writes into it and brings its first message up to date. Raises: OSError."""
         head = f"{MARKS[severity(message)]} *{_plain(title(message))}*"
         body = "\n".join(_plain(line) for line in details(message))
+        said: dict[str, Any] = {"text": f"{head}\n{body}", "blocks": _blocks(head, message)}
+        new = {**said, "unfurl_links": False, "unfurl_media": False}
         try:
             if not ref:
-                answer = await self._client.chat_postMessage(channel=self._channel, text=f"{head}\n{body}", unfurl_links=False)
+                answer = await self._client.chat_postMessage(channel=self._channel, **new)
                 return f"{answer['channel']}/{answer['ts']}"
             channel, _, thread = ref.partition("/")
-            await self._client.chat_postMessage(channel=channel, thread_ts=thread, text=f"{head}\n{body}", unfurl_links=False)
-            await self._client.chat_update(channel=channel, ts=thread, text=f"{head}\n{body}")
+            await self._client.chat_postMessage(channel=channel, thread_ts=thread, **new)
+            await self._client.chat_update(channel=channel, ts=thread, **said)
         except SlackClientError as error:
             raise OSError(f"Slack refused it: {_why(error)}") from None
         return ref
+
+
+def _blocks(head: str, message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is shown; `text` is for notifications only. But for the title and our own link nothing is markup, mention or link."""
+    body, link = "\n".join(details(message)), message.get("link")
+    parts = [body[at : at + LONGEST] for at in range(0, len(body), LONGEST)][:MOST]
+    texts = [{"type": "mrkdwn", "text": head}, *({"type": "plain_text", "text": part, "emoji": False} for part in parts)]
+    texts += [{"type": "mrkdwn", "text": f"<{_plain(str(link))}|Look at the plan and decide>"}] if link else []
+    return [{"type": "section", "text": text} for text in texts]
 
 
 def _why(error: SlackClientError) -> str:
@@ -44,5 +56,5 @@ def _why(error: SlackClientError) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is a link, a mention or markup: labels are untrusted."""
+    """Text in which nothing is a link or a mention with other words than its own: labels are untrusted."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

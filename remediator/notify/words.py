@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..model.text import one_line
+
 SHOWN = 8  # lines of what happened; the message itself has more
 GOOD = {"succeeded", "observed"}
 BAD = {"failed", "ineffective", "unknown", "blocked", "expired"}
@@ -22,7 +24,7 @@ def details(message: Mapping[str, Any]) -> list[str]:
     lines += [f"plan: {message['plan']}"] if message.get("plan") else []
     lines += [str(line) for line in message.get("story") or []][-SHOWN:]
     lines += [str(message[key]) for key in ("link", "approve", "show") if message.get(key)]
-    return [line for line in lines if line]
+    return [one_line(line) for line in lines if line]
 
 
 def severity(message: Mapping[str, Any]) -> str:

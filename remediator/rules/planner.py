@@ -34,7 +34,8 @@ def plan(
 
     `tried` holds (action, cause) pairs that were ineffective before; such a step is skipped for that cause, as are the
     steps whose own `when` does not hold (`skipped`). A step
-    whose action refuses is skipped where a later one plans; else the first refusal is the answer.
+    whose action refuses is skipped where a later one plans; else the first refusal is the answer. One that cannot see what
+    it must is waited for.
     """
     found = causes.find(facts, changed_within(rule))
     names = {cause.name for cause in found}
@@ -54,6 +55,8 @@ def plan(
         answer = action.plan(facts, action.params.model_validate(dict(step.with_)))
         if isinstance(answer, Plan):
             return Planned(found, index, answer, None)
+        if answer.reason is Reason.UNKNOWN_FACT:  # it may be for this step: no other is taken instead
+            return Planned(found, index, None, answer)
         refusal = refusal or (index, answer)
     if refusal:
         return Planned(found, refusal[0], None, refusal[1])

@@ -6,7 +6,7 @@ matching; order is file, then position; the first match wins unless it says `con
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -150,7 +150,13 @@ class RuleSet:
         index = self._index.get(name)
         if index is None:
             return None
-        return self._overridden(index, alert, None) if alert else self.sources[index]
+        source = self.sources[index]
+        return self._overridden(index, alert, self._target(source.rule, alert, "")) if alert else source
+
+    @property
+    def names(self) -> Container[str]:
+        """Of all rules."""
+        return self._index.keys()
 
     def named(self, names: Sequence[str]) -> tuple[Named, ...]:
         """The time intervals of these names; that they exist was checked when the rules were loaded."""
@@ -197,9 +203,9 @@ class RuleSet:
             return Unresolved(Reason.NO_TARGET, str(error))
         return named(cluster, rule.target.kind, namespace, name)
 
-    def _overridden(self, index: int, alert: Alert, target: Target | None) -> Source:
+    def _overridden(self, index: int, alert: Alert, target: Target | Unresolved) -> Source:
         source = self.sources[index]
-        namespace = target.namespace if target else alert_namespace(alert.labels)
+        namespace = target.namespace if isinstance(target, Target) else alert_namespace(alert.labels)
         chosen = tuple(
             number
             for number, override in enumerate(self.overrides)

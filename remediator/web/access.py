@@ -35,7 +35,7 @@ class Access:
         if named:
             return named
         if not self.settings.operators:
-            return "local"
+            return None if self.settings.web.trusted_proxy_header else "local"  # the proxy says who it is, or nobody does
         if token:
             return _by_token(self.settings.operators, token)
         return _named(self.settings.operators, request)
@@ -53,7 +53,7 @@ def _by_token(credentials: Sequence[Credential], token: str) -> str | None:
     found: str | None = None
     for credential in credentials:
         secret = credential.token_file.get_secret_value() if credential.token_file else ""
-        if secret and hmac.compare_digest(token.strip().encode(), secret.encode()) and found is None:
+        if secret and hmac.compare_digest(_bytes(token), secret.encode()) and found is None:
             found = credential.name
     return found
 
@@ -73,7 +73,7 @@ def _named(credentials: Sequence[Credential], request: web.Request) -> str | Non
     certified = certificate_names(request)
     for credential in credentials:  # all are compared, so that time tells nothing
         if scheme.lower() == "bearer" and credential.token_file is not None:
-            matches = hmac.compare_digest(value.strip().encode(), credential.token_file.get_secret_value().encode())
+            matches = hmac.compare_digest(_bytes(value), credential.token_file.get_secret_value().encode())
         elif scheme.lower() == "basic" and credential.password_file is not None:
             expected = f"{credential.username or credential.name}:{credential.password_file.get_secret_value()}"
             matches = hmac.compare_digest(_decoded(value), expected.encode())
@@ -84,9 +84,14 @@ def _named(credentials: Sequence[Credential], request: web.Request) -> str | Non
     return found
 
 
+def _bytes(value: str) -> bytes:
+    """As it came: a header may hold bytes that are no text."""
+    return value.strip().encode("utf-8", "surrogateescape")
+
+
 def _decoded(value: str) -> bytes:
     try:
-        return base64.b64decode(value.strip(), validate=True)
+        return base64.b64decode(_bytes(value), validate=True)
     except (binascii.Error, ValueError):
         return b""
 

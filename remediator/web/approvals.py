@@ -37,10 +37,10 @@ form{border-color:#30363d}input{background:#0d1117;color:inherit;border-color:#6
 
 
 class Approvals:
-    """GET shows, POST decides. Wrong credentials are counted per address."""
+    """GET shows, POST decides. Wrong credentials are counted per address, decisions per operator."""
 
-    def __init__(self, doors: Doors, access: Access, links: Links, wrong: Throttle) -> None:
-        self._doors, self._access, self._links, self._wrong = doors, access, links, wrong
+    def __init__(self, doors: Doors, access: Access, links: Links, wrong: Throttle, asking: Throttle) -> None:
+        self._doors, self._access, self._links, self._wrong, self._asking = doors, access, links, wrong, asking
 
     async def show(self, request: web.Request) -> web.Response:
         """The plan; nothing changes, whoever or whatever follows the link."""
@@ -61,14 +61,18 @@ class Approvals:
         if not self._same_origin(request):
             return _page("This form was sent from another site.", "", 403)
         ident, now = request.match_info["id"], self._doors.clock.now()
-        form = await request.post()
-        if not self._wrong.allows(request.remote or "", now, 0.0):
-            return _page("Too many wrong credentials; wait a minute.", "", 429)
+        try:
+            form = await request.post()
+        except (ValueError, LookupError):  # an unknown charset, bytes that are no text, a broken multipart body
+            return _page("This form cannot be read. Nothing was decided.", "", 400)
         operator = self._access.operator_of(request, str(form.get("token") or ""))
+        if operator is None and not self._wrong.allows(request.remote or "", now):
+            return _page("Too many wrong credentials; wait a minute. Nothing was decided.", "", 429)
+        if operator is not None and not self._asking.allows(operator, now):
+            return _page(f"{operator} asks more often than web.operator_rate permits. Nothing was decided.", "", 429)
         try:
             row = await self._doors.journal.show(ident)
             if operator is None:
-                self._wrong.allows(request.remote or "", now)
                 return self._plan(request, row, "These are no operator's credentials. Nothing was decided.", 401)
             verb, why = str(form.get("verdict") or ""), str(form.get("reason") or "").strip()[:LONGEST_REASON]
             if verb not in ("approve", "deny"):
@@ -104,9 +108,9 @@ class Approvals:
         body.append(f'<p class="why">{html.escape(str(row.get("why") or ""))}</p><dl>{shown}</dl>')
         changed = look.get("digest") != request.query.get("digest")
         if waiting and changed:
-            body.append(_note("The plan is another one now. Wait for a new link, or use the command line."))
+            body.append(_note("The plan is another one now. A new link was sent to whoever got this one."))
         elif waiting:
-            body.append(_form(bool(self._access.proxied(request))))
+            body.append(_form(self._access.operator_of(request) is not None))
         else:
             body.append(_note(f"It is {row['state']} now; there is nothing to decide."))
         return _page(f"{row['rule']} on {row['target']}", "".join(body), status)
@@ -124,10 +128,11 @@ def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, s
     return [*given, ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"), ("id", f"<code>{row['id']}</code>")]
 
 
-def _form(proxied: bool) -> str:
+def _form(known: bool) -> str:
+    """For somebody whom a proxy, a certificate or the loopback vouches for, or who gives a token."""
     token = '<label>Your operator token<input type="password" name="token" autocomplete="off" required></label>'
     return (
-        f'<form method="post">{"" if proxied else token}'
+        f'<form method="post">{"" if known else token}'
         f'<label>Why (kept in the journal)<input name="reason" maxlength="{LONGEST_REASON}"></label>'
         '<button name="verdict" value="approve">Approve</button><button class="no" name="verdict" value="deny">Deny</button></form>'
     )

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -27,7 +28,7 @@ from .approvals import LONGEST_REASON, Approvals
 from .links import Links
 from .throttle import Throttle
 
-Asking = Callable[[str, str, datetime], Awaitable[str | None]]
+Asking = Callable[[str, str, datetime, str], Awaitable[str | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CATCH_UP = 2.0
 WRONG = Rate(10, timedelta(minutes=1))  # wrong credentials from one address
@@ -49,7 +50,7 @@ class Server:
         self._access = Access(settings)
         self._sources, self._asking = Throttle(settings.web.source_rate), Throttle(settings.web.operator_rate)
         self._wrong = Throttle(WRONG)
-        self._approvals = Approvals(doors, self._access, links, self._wrong) if links else None
+        self._approvals = Approvals(doors, self._access, links, self._wrong, self._asking) if links else None
         self.serving = False
 
     def application(self) -> web.Application:
@@ -82,13 +83,12 @@ class Server:
 
     def _operators(self, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            now, address = self._doors.clock.now(), request.remote or ""
-            if not self._wrong.allows(address, now, 0.0):
-                return _error(429, "too many wrong credentials; wait a minute")
-            operator = self._access.operator(request)
+            now, operator = self._doors.clock.now(), self._access.operator(request)
             if operator is None:
-                self._wrong.allows(address, now)
-                return _error(401, "who are you? send an operator's bearer token or basic credentials")
+                return self._unknown(request, "who are you? send an operator's bearer token or basic credentials")
+            refused = self._by_a_page(request)
+            if refused:
+                return refused
             if self._settings.operators and not self._asking.allows(operator, now):
                 return _error(429, f"{operator} asks more often than web.operator_rate permits")
             try:
@@ -97,6 +97,21 @@ class Server:
                 return _error(503, str(error))
 
         return guarded
+
+    def _unknown(self, request: web.Request, why: str) -> web.Response:
+        """Wrong credentials, counted by address. Who has the right ones is never kept out by whoever guesses beside them."""
+        if self._wrong.allows(request.remote or "", self._doors.clock.now()):
+            return _error(401, why)
+        return _error(429, "too many wrong credentials from this address; wait a minute")
+
+    def _by_a_page(self, request: web.Request) -> web.Response | None:
+        """The refusal where a web page sends what its visitor's certificate, proxy or network would vouch for."""
+        if request.method == "POST" and request.content_type != "application/json":
+            return _error(415, "send Content-Type: application/json")
+        origin, own = request.headers.get("Origin"), urlsplit(self._settings.web.public_url)
+        if request.method != "GET" and origin is not None and origin != f"{own.scheme}://{own.netloc}":
+            return _error(403, f"a page of {origin[:200]} may not ask for this")
+        return None
 
     async def webhook(self, request: web.Request) -> web.Response:
         """Authenticate, cap, parse, store; 200 only when every alert is durable."""
@@ -110,7 +125,7 @@ class Server:
     async def _receive(self, request: web.Request) -> web.Response:
         source = self._access.source(request)
         if source is None:
-            return _error(401, "unknown credentials")
+            return self._unknown(request, "unknown credentials")
         if not self.serving:
             return _error(503, "not ready; deliver again")
         if not self._sources.allows(source, self._doors.clock.now()):
@@ -156,15 +171,16 @@ class Server:
         )
 
     async def remediations(self, request: web.Request, _operator: str) -> web.Response:
-        limit = min(1000, int(request.query.get("limit", "100"))) if request.query.get("limit", "100").isdigit() else 100
-        return _json(await self._doors.journal.remediations(limit, request.query.get("state")))
+        asked = request.query.get("limit", "")
+        limit = int(asked) if asked.isdecimal() and len(asked) < 5 else 100
+        return _json(await self._doors.journal.remediations(min(1000, limit), request.query.get("state")))
 
     async def remediation(self, request: web.Request, _operator: str) -> web.Response:
         found = await self._doors.journal.show(request.match_info["id"])
         return _json(found) if found else _error(404, f"there is no remediation {request.match_info['id']}")
 
     async def decide(self, request: web.Request, operator: str) -> web.Response:
-        """approve (with the digest that was looked at), deny, cancel, retry, undo."""
+        """approve (only with the digest of the plan that was looked at), deny, cancel, retry, undo."""
         journal, now, verb, ident = (
             self._doors.journal,
             self._doors.clock.now(),
@@ -172,19 +188,15 @@ class Server:
             request.match_info["id"],
         )
         body = await _body(request)
+        digest, why = str(body.get("digest") or ""), str(body.get("reason") or "").strip()[:LONGEST_REASON]
+        if verb == "approve" and not digest:
+            return _error(400, "say which plan: send the `digest` that you looked at")
         if verb in ("approve", "deny"):
-            refused = await journal.decide(
-                ident,
-                str(body.get("digest") or ""),
-                operator,
-                verb == "approve",
-                now,
-                str(body.get("reason") or "")[:LONGEST_REASON],
-            )
+            refused = await journal.decide(ident, digest, operator, verb == "approve", now, why)
         else:
             asking: dict[str, Asking] = {"cancel": journal.cancel, "retry": journal.retry}
             asking["undo"] = functools.partial(undo.ask, self._doors)
-            refused = await asking[verb](ident, operator, now)
+            refused = await asking[verb](ident, operator, now, why)
         self._doors.wake.set()
         return _error(409, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
 
@@ -220,13 +232,17 @@ class Server:
         scope, reason = str(body.get("scope") or "all"), str(body.get("reason") or "").strip()
         if scope != "all" and not scope.startswith(SCOPES):
             return _error(400, f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME")
+        kind, _, name = scope.partition(":")
+        known: dict[str, Container[str]] = {"rule": self._doors.rules.names, "cluster": self._doors.clusters}
+        if kind in known and name not in known[kind]:
+            return _error(404, f"there is no {kind} {name}, so nothing would be paused")
         if not reason:
             return _error(400, "say why: `reason` is empty")
         now = self._doors.clock.now()
         try:
             until = now + parse_duration(str(body["for"])) if body.get("for") else None
-        except ValueError as error:
-            return _error(400, str(error))
+        except (ValueError, OverflowError) as error:
+            return _error(400, f"for: {error}")
         await self._doors.journal.pause(scope, reason[:500], operator, until, now)
         return _json({"paused": scope, "until": until, "by": operator})
 
@@ -262,7 +278,7 @@ class Server:
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
         data = json.loads(await request.read() or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 

@@ -37,7 +37,8 @@ def go_on(stack: Stack, namespace: str, moment: str) -> None:
         stack.resume(namespace)
     if moment == "awaiting_approval":
         row = stack.wait(namespace, "awaiting_approval")
-        stack.post(f"{stack.url}/api/v1/remediations/{row['id']}/approve", {})
+        shown = stack.get(f"{stack.url}/api/v1/remediations/{row['id']}")
+        stack.post(f"{stack.url}/api/v1/remediations/{row['id']}/approve", {"digest": shown["look"]["digest"]})
 
 
 def ends_well(stack: Stack, namespace: str, moment: str) -> None:

@@ -271,8 +271,9 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
     assert (row["state"], world.cluster.calls) == ("awaiting_approval", [])
     shown = await world.journal.show(row["id"])
     assert shown is not None
+    digest = shown["look"]["digest"]
     for told in (world.told, chat):
-        assert [message["approve"] for message in told.messages] == [f"remediator approve {row['id']}"]
+        assert [message["approve"] for message in told.messages] == [f"remediator approve {row['id']} --digest {digest}"]
     assert shown["look"]["calls"][-1] == "DELETE Pod, where needed, 6 times at most"  # what the person saw
     assert await world.journal.decide(row["id"], shown["look"]["digest"], "me", True, world.clock.now()) is None
     await world.run(MINUTE)

@@ -228,7 +228,8 @@ async def test_a_header_names_the_operator_only_from_a_trusted_proxy(tmp_path: P
     ("method", "path", "body", "status"),
     [
         ("GET", "/remediations/r-nobody", None, 404),
-        ("POST", "/remediations/r-nobody/approve", {}, 409),
+        ("POST", "/remediations/r-nobody/approve", {"digest": "sha256:x"}, 409),
+        ("POST", "/remediations/r-nobody/approve", {}, 400),
         ("POST", "/remediations/r-nobody/retry", {}, 409),
         ("POST", "/remediations/r-nobody/explode", {}, 404),
         ("POST", "/pauses", {"scope": "all"}, 400),

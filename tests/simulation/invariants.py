@@ -8,12 +8,15 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from remediator.actions import ACTIONS
 from remediator.actions.workload import WORKLOADS, converged
 from remediator.journal.tables import attachment, attempt, entry, episode, remediation, timer
 from remediator.model.remediation import ACTING, LIVE, State
 from remediator.model.verdict import REASONS
 
-RATES = {"attempts": (3, timedelta(minutes=10)), "per_rule": (4, timedelta(minutes=10)), "root": (4, timedelta(minutes=10))}
+WINDOW = timedelta(minutes=10)
+RATES = {"attempts": (3, ("rule", "root_key")), "per_rule": (4, ("rule",)), "root": (4, ("root_key",)), "namespace": (6, ())}
+STORM, WITHIN = 4, timedelta(minutes=5)  # workloads that come into trouble together: then nothing begins
 IN_FLIGHT = 1
 ESCALATE_AFTER, SLACK = 120.0, 30.0
 UNSEEN_AT_MOST = 21.0  # from the last guard to the write's landing: an answer's timeout, twice
@@ -59,6 +62,7 @@ class Watch:
     touched: dict[str, float] = field(default_factory=dict)
     _succeeded: set[str] = field(default_factory=set)
     _attempts: int = 0
+    _before: list[Any] = field(default_factory=list)
     _landed: dict[str, Landed] = field(default_factory=dict)
     steps: int = 0
 
@@ -85,6 +89,7 @@ class Watch:
             self._locks(acting)
             self._in_flight(acting)
         self._limits()
+        self._before = rows
 
     def landed(self, item: Landed) -> None:
         """A write took effect."""
@@ -153,20 +158,25 @@ class Watch:
                 raise Broken(P4, f"{rules.count(rule)} remediations of rule {rule} act at once; {IN_FLIGHT} may")
 
     def _limits(self) -> None:
-        query = sa.select(attempt.c.id, attempt.c.begun_at, remediation.c.rule, remediation.c.root_key).join(
+        query = sa.select(attempt.c.id, attempt.c.begun_at, attempt.c.action, remediation.c.rule, remediation.c.root_key).join(
             remediation, remediation.c.id == attempt.c.remediation
         )
         rows = self._rows(query.where(remediation.c.undo_of == "").order_by(sa.text("attempt.rowid")))
         for number in range(self._attempts, len(rows)):
             made = rows[number]
-            for name, (most, window) in RATES.items():
+            for name, (most, keys) in RATES.items():
                 same = [
                     other for other in rows[: number + 1]
-                    if other.begun_at > made.begun_at - window
-                    and (name == "root" or other.rule == made.rule) and (name == "per_rule" or other.root_key == made.root_key)
+                    if other.begun_at > made.begun_at - WINDOW and all(getattr(other, key) == getattr(made, key) for key in keys)
                 ]  # fmt: skip
                 if len(same) > most:
                     raise Broken(P4, f"{len(same)} attempts within 10m, {name} allows {most}: {', '.join(o.id for o in same)}")
+            troubled = {
+                row.name.split("-")[0] for row in self._before
+                if row.undo_of == "" and row.state != State.SUPERSEDED and row.born_at > made.begun_at - WITHIN
+            }  # fmt: skip
+            if len(troubled) >= STORM and not ACTIONS[made.action].storm_exempt:
+                raise Broken(P4, f"{made.id} began in a storm: {', '.join(sorted(troubled))} came into trouble within 5m")
         self._attempts = len(rows)
 
     def told_in_time(self, now: datetime, alive_for: float) -> None:

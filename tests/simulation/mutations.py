@@ -12,7 +12,7 @@ from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine import executor, verification, worker
 from remediator.engine.engine import Engine
 from remediator.engine.intake import Intake
-from remediator.guards import activity, freshness, pipeline
+from remediator.guards import activity, approval, freshness, pause, pipeline, storm
 from remediator.journal import remediations
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import charge, target_lock
@@ -118,6 +118,32 @@ def unknown_is_allow() -> Iterator[None]:
 
 
 @contextmanager
+def pause_is_not_asked_again() -> Iterator[None]:
+    """Just before the write nobody looks whether it was paused meanwhile."""
+    guards = [guard for guard in pipeline.SECOND if guard is not pause.check]
+    with patched(pipeline, FIRST=[guard for guard in pipeline.FIRST if guard is not pause.check], SECOND=guards):
+        yield
+
+
+@contextmanager
+def any_approval_will_do() -> Iterator[None]:
+    """Once somebody approved, whatever plan there is now is carried out."""
+
+    def check(situation: Any) -> Any:
+        return allow("approval") if situation.approved_digest else approval.check(situation)
+
+    with patched(pipeline, SECOND=[check if guard is approval.check else guard for guard in pipeline.SECOND]):
+        yield
+
+
+@contextmanager
+def storm_is_not_counted() -> Iterator[None]:
+    """However many come into trouble at once, each is repaired."""
+    with patched(storm, check=lambda *_: allow("storm"), on=lambda *_: False):
+        yield
+
+
+@contextmanager
 def lock_released_before_verify() -> Iterator[None]:
     """The lock goes when the call was answered, not when its effect was proved."""
     move = remediations.move
@@ -204,5 +230,8 @@ MUTATIONS: list[tuple[Mutation, str, int]] = [  # the bug, the invariant that mu
     (sent_again_after_a_look_that_proved_it, invariants.P2, 15),
     (resolved_alone_is_success, invariants.P6, 19),
     (charge_refunded, invariants.P4, 1),
+    (pause_is_not_asked_again, invariants.P5, 31),
+    (any_approval_will_do, invariants.P7, 10),
+    (storm_is_not_counted, invariants.P4, 4),
     (escalation_inside_the_worker, invariants.TOLD, 40),
 ]

@@ -34,6 +34,8 @@ def make(seed: int) -> list[Happening]:
         out += _rush(rng)
     elif kind < 0.5:
         out += _jam(rng)
+    elif kind < 0.58:
+        out += _asked(rng)
     else:
         for number in range(rng.randint(2, 6)):
             out += _trouble(rng, number)
@@ -79,6 +81,20 @@ def _jam(rng: random.Random) -> list[Happening]:
         Happening(start, "fires", {"alert": name, "app": app, "id": ident}),
         Happening(start, "deliver", {"id": ident, "firing": True}),
         Happening(start + rng.uniform(40, 110), "hang", {"for": rng.uniform(90, 150)}),
+        *_trouble(rng, 1),
+    ]
+
+
+def _asked(rng: random.Random) -> list[Happening]:
+    """People are asked, and somebody changes the workload about when they answer."""
+    app, start = rng.choice(APPS), rng.uniform(0, 60)
+    answered = start + rng.uniform(15, 60)
+    return [
+        Happening(start, "fires", {"alert": "Ask", "app": app, "id": f"Ask-{app}"}),
+        Happening(start, "deliver", {"id": f"Ask-{app}", "firing": True}),
+        Happening(answered, "decide", {"approve": True}),
+        Happening(answered + rng.uniform(-2, 2), "replicas", {"app": app, "count": rng.randint(4, 6)}),
+        Happening(answered + 40, "decide", {"approve": rng.random() < 0.5}),
         *_trouble(rng, 1),
     ]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,7 @@ from remediator.payload import decode, tally
 from remediator.prometheus import SandboxPrometheus
 from remediator.telemetry import Metrics
 
-from .invariants import P1, Broken, Landed, Watch
+from .invariants import P1, STORM, Broken, Landed, Watch
 from .loop import VirtualLoop
 from .rules import ruleset
 from .schedule import ACTIVE, APPS, Happening
@@ -42,14 +43,14 @@ START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=10)
 LIMITS = ProcessLimits(
     root=(Rate(4, WINDOW),), namespace=(Rate(6, WINDOW),), everything=(Rate(7, WINDOW),),
-    grace=timedelta(seconds=10), storm=Storm(roots=5, calm=timedelta(seconds=60)), breaker=Breaker(quiet=timedelta(minutes=5)),
+    grace=timedelta(seconds=10), storm=Storm(roots=STORM, calm=timedelta(seconds=60)), breaker=Breaker(quiet=timedelta(minutes=5)),
 )  # fmt: skip
 TIMEOUT = 10.0
 REQUESTS = (1, 9)  # a look is so many of them, one after the other; each may take its whole time
 PATIENCE = 2400.0  # virtual seconds until all must have ended once everything is calm
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
-WORKLOADS_IN_ALL = 16  # as the census counts: five in trouble are a storm
+WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
 WRITES = {"begin", "send", "extend", "move", "retarget"}  # these need the lease
 LOOKS = {"claim", "write", "unreadable", "restore_later", "revive_later"}  # these change nothing that an invariant speaks of
 
@@ -88,6 +89,20 @@ class Hands(SqlJournal):
         return self._transact(self._engine, function, *arguments)
 
 
+class Counted(Metrics):
+    """A replica's metrics: an error that nobody expected is found, though the engine goes on after it."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        super().__init__()
+        self._sim = sim
+
+    def count(self, name: str, *labels: str, by: float = 1.0) -> None:
+        """Counts; an unexpected error breaks the run."""
+        if name == "worker_errors_total":
+            self._sim.broke(sys.exc_info()[1] or RuntimeError(name))
+        super().count(name, *labels, by=by)
+
+
 class Replica:
     """A process: an engine and an intake; it dies at an effect and is born again."""
 
@@ -108,7 +123,7 @@ class Replica:
         self.journal = Hands(sim.journal, self)
         self.doors = Doors(
             journal=self.journal, clusters={"default": Door(sim, self)}, sources={"s": "default"},
-            prometheus=SandboxPrometheus(), alertmanager=sim.alertmanager, clock=self.clock, metrics=Metrics(),
+            prometheus=SandboxPrometheus(), alertmanager=sim.alertmanager, clock=self.clock, metrics=Counted(sim),
             rules=sim.rules, limits=LIMITS, started_at=self.clock.now(), settle=timedelta(seconds=2),
         )  # fmt: skip
         self.engine, self.intake = Engine(self.doors, {"log": sim}), Intake(self.doors)
@@ -284,7 +299,7 @@ class Simulation:
         self.watch: Watch
         self.faults: list[str] = []
         self.hangs_until = self.blind_until = self.paused_until = -1.0
-        self.paused_since = 0.0
+        self.paused_since, self.pause_ends = 0.0, START
         self.alerts: dict[str, dict[str, Any]] = {}
         self.acked: set[str] = set()
         self.counted: Counter[str] = Counter()
@@ -531,6 +546,7 @@ class Simulation:
 
     async def _clock(self, replica: int, by: float) -> None:
         self.replicas[replica % len(self.replicas)].clock.offset += timedelta(seconds=by)
+        self.paused_until = min(self.paused_until, self._in_force())
         self.count("clock jump")
 
     async def _release(self, app: str, image: str) -> None:
@@ -563,10 +579,15 @@ class Simulation:
     async def _pause(self, for_: float) -> None:
         now = START + timedelta(seconds=self.loop.now)
         wrong = max(replica.clock.offset for replica in self.replicas)  # until the last of their clocks says so
-        await self.journal.pause("all", "x", "me", now + timedelta(seconds=for_) + max(wrong, timedelta()), now)
-        self.paused_since, self.paused_until = self.loop.now, self.loop.now + for_ + min(
-            (replica.clock.offset.total_seconds() for replica in self.replicas), default=0.0
-        ) - 90.0  # fmt: skip
+        until = now + timedelta(seconds=for_) + max(wrong, timedelta())
+        await self.journal.pause("all", "x", "me", until, now)
+        self.paused_since, self.pause_ends = self.loop.now, until
+        self.paused_until = self._in_force()
+
+    def _in_force(self) -> float:
+        """Until when the pause binds whichever replica's clock is ahead."""
+        ends = (self.pause_ends - START).total_seconds()
+        return min(ends - replica.clock.offset.total_seconds() for replica in self.replicas)
 
     async def _decide(self, approve: bool) -> None:
         for row in await self.journal.remediations(20, "awaiting_approval"):

@@ -109,8 +109,9 @@ def test_a_step_that_is_none_is_refused_at_loading(bad: dict[str, Any]) -> None:
 
 
 def scaled(seen: Facts, count: int, available: int | None = None) -> Facts:
-    """The Deployment with another count."""
+    """The Deployment with another count, which we were the last to set."""
     obj = objects.workload(replicas=count)
+    obj["metadata"]["managedFields"] = [{"manager": "remediator", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]
     obj["status"]["availableReplicas"] = count if available is None else available
     return replace(seen, object=obj)
 
@@ -138,6 +139,8 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
     assert (back.calls[0].assumes["replicas"], dict(back.calls[0].leaves)) == (5, {"replicas": 3})
     for changed, reason in (
         (scaled(seen, 6), Reason.ASSUMPTION_CHANGED),
+        (replace(seen, object=objects.workload(replicas=5)), Reason.ASSUMPTION_CHANGED),  # the same count, set by others
+        (replace(seen, object=None), Reason.TARGET_GONE),
         (replace(scaled(seen, 5), autoscaler=autoscaler()), Reason.OWNED_ELSEWHERE),
         (replace(seen, object=Unknown("down")), Reason.UNKNOWN_FACT),
     ):
