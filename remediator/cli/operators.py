@@ -108,10 +108,14 @@ def _deciding(verb: str, text: str) -> click.Command:
     return command
 
 
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def _looked_at(row: Any) -> str:
     """The digest of the plan, shown to a person who says yes to it. Raises: RemediatorError where nobody can be asked."""
     digest = str(row["look"].get("digest") or "")
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         raise RemediatorError(
             f"cannot approve {row['id']}: say which plan, by --digest (`remediator show {row['id']}` prints it)"
         )

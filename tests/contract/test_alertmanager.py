@@ -118,6 +118,19 @@ async def test_what_fires_is_active_and_what_does_not_is_not_listed(world: World
     assert list(await world.port.firing("s")) == [LABELS]
 
 
+async def test_another_alert_s_fingerprint_proves_nothing(server: AlertmanagerServer) -> None:
+    server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
+    server.fire(LABELS)
+    found = until(lambda: server.ask("GET", "/api/v2/alerts"), "the alert", 10)
+    api = AlertmanagerApi({"s": server.url}, now, settled=timedelta())
+    padded = {f"A{n:02}": "" for n in range(20)}  # they come first, and match whatever has no such label
+    forged = Alert(
+        found[0]["fingerprint"], AlertStatus.FIRING, {**padded, "alertname": "Other", "namespace": "db"}, {}, now(), None
+    )
+    assert await api.activity("s", forged) is Activity.NOT_LISTED
+    await api.close()
+
+
 async def test_a_silenced_alert_is_silenced(world: World) -> None:
     world.fire()
     world.silence()

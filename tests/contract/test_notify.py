@@ -15,6 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from remediator import settings
 from remediator.engine.engine import Engine
+from remediator.engine.people import failure
 from remediator.errors import ConfigurationError
 from remediator.notify import webhook as notify
 from remediator.notify.apprise import AppriseReceiver
@@ -184,6 +185,31 @@ async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(se
     assert "Failed: restart on Deployment/shop/web" in first["text"]
     assert "&lt;!channel&gt; &amp; so on" in first["text"]  # a label cannot page a channel
     assert "Succeeded" in update["text"]
+    title, *rest = [block["text"] for block in first["blocks"]]
+    assert (title["type"], {text["type"] for text in rest}) == ("mrkdwn", {"plain_text"})  # no label is markup or a link
+    assert (first["unfurl_links"], first["unfurl_media"]) == (False, False)
+
+
+async def test_slack_links_to_the_plan_and_to_nothing_else(server: Server) -> None:
+    receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
+    await receiver.notify(
+        {**MESSAGE, "why": "*look* at https://evil.example\n:boom:", "link": "https://r.example/approvals/r-1?digest=d&until=1"}
+    )
+    blocks = [block["text"] for block in server.seen[0][1]["blocks"]]
+    assert [block["text"] for block in blocks if block["type"] == "mrkdwn"][1:] == [
+        "<https://r.example/approvals/r-1?digest=d&amp;until=1|Look at the plan and decide>"
+    ]
+    (said,) = [block["text"] for block in blocks if block["type"] == "plain_text"]
+    assert "*look* at https://evil.example\N{REPLACEMENT CHARACTER}:boom:" in said
+
+
+async def test_a_url_that_is_none_is_not_repeated(server: Server) -> None:
+    del server
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.InvalidURL) as caught:
+            await session.post("hooks.example.com/SECRET")
+    assert "SECRET" in str(caught.value)
+    assert "SECRET" not in failure(caught.value)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

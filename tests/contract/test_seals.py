@@ -12,7 +12,9 @@ from click.testing import CliRunner
 
 from remediator.cli import main
 from remediator.journal import entries, seals
+from remediator.journal.reading import reading
 from remediator.journal.sql import SqlJournal
+from remediator.journal_port import head_number
 from tests.contract.test_journal import NOW, SECOND
 from tests.contract.test_journal import journal as journal
 
@@ -43,7 +45,10 @@ async def test_what_was_written_is_sealed_once_and_found_whole(journal: SqlJourn
     assert (first[0], second[0]) == (2, 3)
     found = await verified(journal, first[1])
     assert (found.first, found.last, found.seals, found.head, found.findings) == (1, 3, 2, second[1], [])
-    assert "no seal has the digest" in (await verified(journal, "0" * 63 + "1")).findings[0]
+    for kept in (first[1][:12].upper(), str(head_number(first[1]))):  # from a log, or from the metric
+        assert (await verified(journal, kept)).findings == []
+    for other in ("0" * 63 + "1", str(head_number(first[1]) + 1), first[1][:11]):
+        assert "no seal has the digest" in (await verified(journal, other)).findings[0]
 
 
 @pytest.mark.parametrize(
@@ -178,3 +183,17 @@ def test_what_cannot_be_read_is_said(url: str, words: str, tmp_path: Path) -> No
     code, text = run("verify", "--journal", url.format(empty=tmp_path / "empty.db"))
     assert code == 1
     assert words in text
+
+
+async def test_who_verifies_beside_a_daemon_sees_one_moment_of_it(tmp_path: Path) -> None:
+    journal = SqlJournal(f"sqlite:///{tmp_path}/j.db")
+    await journal.open(NOW)
+    await written(journal, "a")
+    await journal.seal(NOW)
+    count = sa.select(sa.func.count()).select_from(sa.text("entry"))
+    with reading(f"sqlite:///{tmp_path}/j.db") as connection:
+        before = connection.execute(count).scalar()
+        await written(journal, "b")
+        await journal.seal(NOW + SECOND)
+        assert (connection.execute(count).scalar(), seals.verify(connection).findings) == (before, [])
+    await journal.close()

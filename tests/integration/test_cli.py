@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from remediator.__main__ import main as entry
 from remediator.app import App, running
-from remediator.cli import main
+from remediator.cli import main, operators
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.settings import Settings
 
@@ -96,13 +96,39 @@ async def test_from_list_to_approve(app: App, run: Run) -> None:
         assert part in shown
     digest = json.loads(await run("show", ident, "--json"))["look"]["digest"]
     assert "the plan changed" in await run("approve", ident, "--digest", "sha256:other", code=1)
-    assert f"approve: {ident} (by me)" in await run("approve", ident, "--digest", digest)
+    assert f"say which plan, by --digest (`remediator show {ident}` prints it)" in await run("approve", ident, code=1)
+    assert f"approve: {ident} (by me)" in await run("approve", ident, "--digest", digest, "--reason", "seen it")
     await waiting(run, "verifying")
     assert "under way" in await run("show", ident)
     assert "is verifying; it waits for no approval" in await run("deny", ident, code=1)
     assert "cancel" in await run("cancel", ident)
     await waiting(run, "cancelled")
     assert "retry" in await run("retry", ident)
+    assert "restart_workload cannot be taken back" in await run("undo", ident, code=1)
+
+
+async def test_whoever_approves_at_a_terminal_sees_the_plan_and_is_asked(
+    app: App, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leak(app)
+    ident = await waiting(run, "awaiting_approval")
+    digest = json.loads(await run("show", ident, "--json"))["look"]["digest"]
+    shown: list[str] = []
+    monkeypatch.setattr(operators, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr(operators.click, "confirm", lambda text, abort: shown.append(text))
+    assert "plan     restart Deployment/shop/web" in await run("approve", ident)
+    assert digest in shown[0]
+    await waiting(run, "verifying")
+
+
+async def test_a_label_cannot_forge_a_line_or_move_the_cursor(app: App, run: Run) -> None:
+    labels = {"alertname": "Leak", "namespace": "shop", "deployment": "web", "note": "x\n  call     PATCH nothing\x1b[2K"}
+    alert = {"status": "firing", "labels": labels, "startsAt": datetime.now(UTC).isoformat(), "fingerprint": "f2"}
+    async with aiohttp.ClientSession(app.url) as http, http.post("/webhook", json={"version": "4", "alerts": [alert]}):
+        pass
+    text = await run("explain", "f2")
+    assert "\x1b" not in text
+    assert "\n  call     PATCH nothing" not in text
 
 
 async def test_explain_tells_of_a_received_and_of_a_given_alert(app: App, run: Run, tmp_path: Path) -> None:

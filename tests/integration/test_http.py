@@ -235,12 +235,17 @@ async def test_a_header_names_the_operator_only_from_a_trusted_proxy(tmp_path: P
         ("POST", "/pauses", {"scope": "all"}, 400),
         ("POST", "/pauses", {"scope": "galaxy", "reason": "x"}, 400),
         ("POST", "/pauses", {"scope": "all", "reason": "x", "for": "soon"}, 400),
+        ("POST", "/pauses", {"scope": "all", "reason": "x", "for": "9999999d"}, 400),
+        ("POST", "/pauses", {"scope": "rule:no-such-rule", "reason": "x"}, 404),
+        ("POST", "/pauses", {"scope": "cluster:nowhere", "reason": "x"}, 404),
         ("DELETE", "/pauses/all", None, 404),
         ("POST", "/explain", {}, 404),
         ("POST", "/explain", {"fingerprint": "nobody"}, 404),
         ("POST", "/explain", {"alert": {"labels": 3}}, 404),
         ("POST", "/explain", {"alert": {"labels": {"alertname": "A"}}}, 200),
         ("GET", "/remediations?limit=nonsense", None, 200),
+        ("GET", "/remediations?limit=²", None, 200),
+        ("GET", "/remediations?limit=99999999999999999999", None, 200),
         ("GET", "/counts", None, 200),
     ],
 )
@@ -249,6 +254,52 @@ async def test_the_api_answers_in_words(http: aiohttp.ClientSession, method: str
         assert answer.status == status
         if status >= 400 and status != 404:
             assert (await answer.json())["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", "pauses", {"Content-Type": "text/plain"}, 415),
+        ("POST", "pauses", {}, 415),
+        ("POST", "pauses", {"Content-Type": "application/json", "Origin": "https://evil.example"}, 403),
+        ("POST", "pauses", {"Content-Type": "application/json", "Origin": "null"}, 403),
+        ("DELETE", "pauses/all", {"Origin": "http://evil.example:9099"}, 403),
+        ("POST", "pauses", {"Content-Type": "application/json"}, 200),
+    ],
+)
+async def test_a_page_cannot_use_what_vouches_for_its_visitor(
+    tmp_path: Path, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    web = {"listen": "127.0.0.1:0", "trusted_proxy_header": "X-User", "trusted_proxies": ["127.0.0.1"]}
+    body = json.dumps({"scope": "all", "reason": "from a page"}).encode()
+    async with running(settings(tmp_path, web=web)) as app, aiohttp.ClientSession(app.url) as session:
+        async with session.request(method, f"/api/v1/{path}", data=body, headers={**headers, "X-User": "ada"}) as answer:
+            assert answer.status == status
+        async with session.get("/api/v1/pauses", headers=ME) as answer:
+            assert len(await answer.json()) == (status == 200)
+
+
+async def test_where_a_proxy_names_everybody_whom_it_does_not_name_is_nobody(tmp_path: Path) -> None:
+    web = {"listen": "127.0.0.1:0", "trusted_proxy_header": "X-User", "trusted_proxies": ["127.0.0.1"]}
+    async with running(settings(tmp_path, web=web, operators=[])) as app, aiohttp.ClientSession(app.url) as session:
+        async with session.get("/api/v1/pauses") as answer:
+            assert answer.status == 401
+        async with session.get("/api/v1/pauses", headers={"X-User": "ada"}) as answer:
+            assert answer.status == 200
+
+
+async def test_bytes_that_are_no_text_are_wrong_credentials_and_a_deep_body_is_none(app: App) -> None:
+    host, port = app.url.removeprefix("http://").split(":")
+    for path, scheme in (("/webhook", b"Bearer \xff\xfe"), ("/api/v1/pauses", b"Basic \xff")):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\nAuthorization: ".encode()
+        writer.write(head + scheme + b"\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 401"), path
+        writer.close()
+    async with aiohttp.ClientSession(app.url) as http:
+        headers = {**ME, "Content-Type": "application/json"}
+        async with http.post("/api/v1/pauses", data=b"[" * 100_000, headers=headers) as answer:
+            assert answer.status == 400
 
 
 async def test_the_same_alert_twice_in_one_webhook_is_one_episode(http: aiohttp.ClientSession) -> None:

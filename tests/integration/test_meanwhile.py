@@ -1,18 +1,21 @@
 """What people and time do while a remediation runs: targets that vanish, decisions that cross, clocks and rules that change."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from remediator.engine import triage, undo, worker
+from remediator.engine import gauges, triage, undo, worker
+from remediator.errors import Unreachable
 from remediator.guards.situation import ProcessLimits
-from remediator.journal.tables import target_lock
-from remediator.journal_port import Delivery
+from remediator.journal.tables import seal, target_lock
+from remediator.journal_port import Delivery, head_number
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
+from remediator.model.facts import Unknown
 from remediator.model.limit import Storm
 from remediator.model.usage import Rate
 from remediator.payload import alerts_of, decode
@@ -325,4 +328,70 @@ async def test_concurrent_begins_exceed_no_rate(tmp_path: Any) -> None:
     await asyncio.gather(*(worker.run_one(world.doors, world.clock.now()) for _ in range(8)))
     assert len(world.cluster.calls) == 3
     assert len(await world.journal.charges(world.clock.now() - HOUR)) == 3
+    await world.journal.close()
+
+
+async def test_calls_that_follow_end_with_the_time_to_converge() -> None:
+    """A StatefulSet's stuck pod is not deleted while a guard holds; the remediation does not wait for that for ever."""
+    back = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload, verify: {converged_within: 10m}}]"
+    world = await World(rules(back)).start()
+    world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
+    world.clock.time += MINUTE
+    world.cluster.pods("shop", "db")
+    world.cluster.crashing.add("db:2")
+    world.cluster.set_image("StatefulSet", "shop", "db", "db:2")
+    world.clock.time += MINUTE
+    await world.deliver("Crash", "", statefulset="db")
+    apply = world.cluster.apply
+
+    async def pausing(*arguments: Any, **named: Any) -> Any:
+        made = await apply(*arguments, **named)
+        await world.journal.pause("all", "stop", "me", None, world.clock.now())
+        return made
+
+    world.cluster.apply = pausing  # type: ignore[method-assign]
+    await world.run(HOUR, STEP)
+    row = await world.only()
+    assert (len(world.cluster.calls), row["state"]) == (1, "failed")
+    await world.journal.close()
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_call_in_doubt_that_nobody_can_look_at_ends(cancelled: bool) -> None:
+    world = await World(rules(SCALE)).start()
+    world.cluster.failures.append(Unreachable("no answer"))
+    observe = world.cluster.observe
+
+    async def blind(*arguments: Any) -> Any:
+        seen = await observe(*arguments)
+        return replace(seen, object=Unknown("forbidden: cannot get deployments")) if not world.cluster.failures else seen
+
+    await world.deliver("Slow")
+    world.cluster.observe = blind  # type: ignore[method-assign]
+    await world.run(MINUTE)
+    row = await world.only()
+    assert (row["state"], row["reason"]) == ("executing", "unknown_fact")
+    if cancelled:
+        await world.journal.cancel(row["id"], "me", world.clock.now())
+    await world.run(MINUTE if cancelled else 3 * HOUR, STEP)
+    row = await world.only()
+    assert (row["state"], row["reason"]) == ("unknown", "unknown_fact")
+    assert "nobody can see whether its call took effect: forbidden" in row["why"]
+    await world.journal.close()
+
+
+async def test_the_gauges_tell_the_oldest_message_and_the_head() -> None:
+    world = await World(rules(RESTART.replace("steps:", "mode: approve, steps:"))).start()
+    world.told.failing = 9
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(MINUTE)
+    await gauges.read(world.doors, world.clock.now() - MINUTE, world.clock.now() + HOUR)
+    await world.engine._seal()
+    text = world.doors.metrics.render().decode()
+    value = {line.split(" ")[0]: float(line.split(" ")[1]) for line in text.splitlines() if line and line[0] != "#"}
+    assert value["remediator_outbox_oldest_age_seconds"] > 60
+    assert value["remediator_journal_sealed_entries"] > 0
+    head = await world.journal._read(lambda c: c.execute(sa.select(seal.c.digest).order_by(seal.c.number.desc())).scalar())
+    assert value["remediator_journal_head"] == head_number(str(head))
     await world.journal.close()

@@ -59,6 +59,20 @@ def test_what_cannot_be_read_is_a_finding(text: str) -> None:
     assert load_text(text, "f.yaml").findings
 
 
+@pytest.mark.parametrize("value", ['!!int ""', '!!float ""', "!!bool maybe", "!!timestamp x", "!!binary é", "!other x"])
+def test_a_tag_that_its_value_does_not_fit_is_a_finding(value: str) -> None:
+    (finding,) = load_text(f"a: {value}\n", "f.yaml").findings
+    assert (finding.line, finding.code) == (1, "yaml")
+
+
+def test_aliases_of_aliases_of_aliases_are_refused_before_they_are_built() -> None:
+    text = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    (finding,) = load_text(text, "f.yaml").findings
+    assert "aliases" in finding.message
+    shared = load_text("a: &a {x: 1}\nb: *a\nc: *a\n", "f.yaml")
+    assert (shared.data, shared.findings) == ({"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1}}, [])
+
+
 @given(st.text(max_size=200))
 def test_no_text_raises(text: str) -> None:
     document = load_text(text, "f.yaml")

@@ -59,6 +59,22 @@ def unscheduled() -> dict[str, Any]:
     return made
 
 
+def with_sidecar(reason: str) -> dict[str, Any]:
+    """As a mesh's webhook makes it: a container more."""
+    made = waiting(reason)
+    return {
+        **made,
+        "spec": {"containers": [*template("web:2")["spec"]["containers"], {"name": "istio-proxy", "image": "proxy:1"}]},
+    }
+
+
+def rewritten(owner: str) -> dict[str, Any]:
+    """As a registry's webhook makes it: another image, the same ReplicaSet."""
+    made = {**waiting("ImagePullBackOff"), "spec": {"containers": [{"name": "app", "image": "mirror/web@sha256:1"}]}}
+    made["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "web-2", "uid": owner, "controller": True}]
+    return made
+
+
 def older(reason: str) -> dict[str, Any]:
     return {**waiting(reason), "spec": template("web:1")["spec"]}
 
@@ -110,6 +126,9 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("a sibling's image cannot be pulled", REPLACE, taking(1, pods=(*THREE, waiting("ImagePullBackOff"))), *HELD),
     ("a sibling crashes: that is no news", REPLACE, taking(1, pods=(*THREE, waiting("CrashLoopBackOff"))), *ALLOW),
     ("a pod of another release cannot start", REPLACE, taking(1, pods=(*THREE, older("ImagePullBackOff"))), *ALLOW),
+    ("a sibling with a sidecar cannot start", REPLACE, taking(1, pods=(*THREE, with_sidecar("ImagePullBackOff"))), *HELD),
+    ("a sibling whose image was rewritten cannot start", REPLACE, taking(1, pods=(*THREE, rewritten("uid-rs-2"))), *HELD),
+    ("an older one whose image was rewritten cannot start", REPLACE, taking(1, pods=(*THREE, rewritten("uid-rs-1"))), *ALLOW),
     ("a sibling finds no node", REPLACE, taking(1, pods=(*THREE, unscheduled())), *HELD),
     ("no node is ready", REPLACE, taking(1, **room(node(ready=False))), *HELD),
     ("every node is cordoned", REPLACE, taking(1, **room(node(unschedulable=True))), *HELD),
@@ -185,6 +204,8 @@ def test_the_release_that_is_taken_back_does_not_speak_against_the_one_before() 
         (workload(replicas=1, strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}}), 1, 1),
         (workload("StatefulSet"), 3, 1),
         (workload("StatefulSet"), 2, 0),
+        (workload("StatefulSet", podManagementPolicy="Parallel"), 2, 1),
+        (workload("StatefulSet", podManagementPolicy="Parallel"), 0, 0),
         (workload("DaemonSet"), 3, 1),
         (workload("DaemonSet", updateStrategy={"rollingUpdate": {"maxUnavailable": "50%"}}), 3, 2),
         (workload("DaemonSet", updateStrategy={"rollingUpdate": {"maxSurge": 1}}), 3, 0),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from remediator.model.facts import Facts
+from remediator.model.facts import Facts, Unknown
 from remediator.model.verdict import Reason
 from remediator.rules import planner
 from remediator.rules.schema import Rule
@@ -41,6 +41,7 @@ ALWAYS = {"action": "restart_workload", "if": "always"}
         ("any, and there is none", ({**AGAIN, "if": "any"},), NOTHING, 0, None, Reason.NO_CAUSE),
         ("if narrows", ({**AGAIN, "if": ["crash_loop"]},), OOM, 0, None, Reason.NO_CAUSE),
         ("a refusal is the answer", (ALWAYS,), facts(objects.workload(replicas=0)), 0, None, Reason.SCALED_TO_ZERO),
+        ("what cannot be seen is waited for, not skipped", ({"action": "scale_workload", "if": "always"}, ALWAYS), facts(autoscaler=Unknown("timeout")), 0, None, Reason.UNKNOWN_FACT),
         ("a later step takes over from one that refuses", ({**BACK, "with": {"changed_within": "1m"}, "if": "any"}, {**AGAIN, "if": "any"}), facts(pods=(pod("a", **LOOPING),)), 0, 1, None),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
