@@ -1,7 +1,8 @@
-.PHONY: demo test check tools install docs format bench simulate fuzz
+.PHONY: demo test check tools install docs format bench simulate fuzz kill
 
 SEEDS := 1000
 INPUTS := 1000000
+KILLS := 100
 
 PY := .venv/bin/python
 
@@ -30,7 +31,7 @@ check: install  ## lint, format, types, import arrows, generated files, all test
 	.venv/bin/pytest -n 2 --dist loadfile --durations 40
 
 docs: install  ## write the generated pages
-	@for page in schema actions reasons metrics states rbac annotations settings rules; do \
+	@for page in schema actions guards reasons metrics states rbac annotations settings rules; do \
 	  case $$page in schema) file=rules.schema.json;; rbac) file=rbac.yaml;; *) file=$$page.md;; esac; \
 	  .venv/bin/remediator generate $$page > docs/reference/$$file; done
 	.venv/bin/remediator generate permissions > helm/remediator/files/permissions.yaml
@@ -45,6 +46,9 @@ bench: install  ## measure; writes docs/performance.md
 
 simulate: install  ## play SEEDS=1000 worlds of two replicas on virtual time, and look for the bugs made on purpose
 	$(PY) -m tests.simulation --seeds $(SEEDS)
+
+kill: tools install  ## kill -9 the daemon KILLS=100 times under load, on SQLite and again on PostgreSQL; count acts in the audit log
+	REMEDIATOR_KILLS=$(KILLS) .venv/bin/pytest tests/e2e/test_load.py -s
 
 fuzz: install  ## INPUTS=1000000 of coverage-guided fuzzing, shared among every text that comes from outside
 	$(PY) -m tests.fuzz --inputs $(INPUTS)

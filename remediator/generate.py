@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from .actions import ACTIONS
 from .actions.workload import WORKLOADS
 from .cluster.objects import ALWAYS_READ, READABLE, SEEN_BY
+from .guards import pipeline
 from .guards.opt_in import ANNOTATION
 from .guards.opt_out import ANNOTATIONS
 from .model.duration import format_duration
@@ -131,6 +132,19 @@ def reasons(_paths: Sequence[Path]) -> str:
     )
 
 
+def guards(_paths: Sequence[Path]) -> str:
+    """The guards in their order."""
+    head = (
+        "# Guards\n\nAsked in this order; every verdict is kept and shown, and the strongest decides: deny, hold, ask, allow. What cannot\n"
+        "be known holds. The first look is before anything is observed, the second has facts and a plan; begin is the transaction\n"
+        "that begins an attempt, in which no two can both pass; write is just before each write. Verdicts that are not to allow are\n"
+        "counted in `remediator_verdicts_total`.\n\n"
+        "| guard | set by | is for | asked |\n|---|---|---|---|\n"
+    )
+    rows = (f"| `{name}` | {keys} | {text} | {asked} |\n" for name, keys, text, asked in pipeline.described())
+    return head + "".join(rows)
+
+
 def metrics(_paths: Sequence[Path]) -> str:
     """The metrics that are exported."""
     rows = (
@@ -212,6 +226,7 @@ PAGES: dict[str, Callable[[Sequence[Path]], str]] = {
     "rbac": rbac,
     "permissions": permissions,
     "actions": actions,
+    "guards": guards,
     "reasons": reasons,
     "metrics": metrics,
     "states": states,

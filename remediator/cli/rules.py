@@ -23,7 +23,7 @@ def check(paths: tuple[Path, ...]) -> None:
 @click.argument(
     "what",
     type=click.Choice(
-        ["schema", "rbac", "permissions", "actions", "reasons", "metrics", "states", "annotations", "settings", "rules"]
+        ["schema", "rbac", "permissions", "actions", "guards", "reasons", "metrics", "states", "annotations", "settings", "rules"]
     ),
 )
 @click.option(

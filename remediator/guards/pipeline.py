@@ -1,16 +1,19 @@
 """The guards in their order: a literal list. The limits come last, inside the begin transaction."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 
 from ..model.verdict import Verdict
 from . import (
     activity,
     approval,
     blast_radius,
+    breaker,
     budgets,
     freshness,
     grace,
     inhibition,
+    limits,
     mode,
     opt_in,
     opt_out,
@@ -20,6 +23,7 @@ from . import (
     protection,
     replaceability,
     scope,
+    storm,
     window,
 )
 from .situation import Situation
@@ -47,8 +51,36 @@ SECOND: list[Guard] = [
     mode.check,
 ]
 UNDO: list[Guard] = [pause.check, scope.check, protection.check]
+LIMITS = [limits.target_lock, limits.cooldown, limits.attempts, limits.rates, limits.in_flight, storm.check, breaker.check]
+SET_BY = {
+    "pause": "`remediator pause`", "window": "`windows`", "freshness": "`max_age`, `pending`", "activity": "`sources[].alertmanager`",
+    "grace": "`startup_grace`", "scope": "`groups[].scope`", "protection": "`protected_namespaces`, `scope.protected`",
+    "opt_in": "`scope.opt_in`", "opt_out": "annotations", "ownership": "`owners`", "blast_radius": "`limits.blast_radius`",
+    "budgets": "PodDisruptionBudgets", "replaceability": "-", "inhibition": "`unless`", "preconditions": "`when`",
+    "approval": "`mode`, `approval`", "mode": "`mode`", "target_lock": "`priority`", "cooldown": "`limits.cooldown`",
+    "attempts": "`limits.attempts`", "rates": "`limits.per_rule`; settings `limits`", "in_flight": "`limits.in_flight`",
+    "storm": "settings `storm`", "breaker": "settings `breaker`",
+}  # fmt: skip
 
 
 def ask(guards: list[Guard], situation: Situation) -> list[Verdict]:
     """Every guard's verdict."""
     return [guard(situation) for guard in guards]
+
+
+def described() -> Iterator[tuple[str, str, str, str]]:
+    """Every guard in its order: its name, what sets it, what it is for, and at which looks it is asked."""
+    for guard in SECOND:
+        name, text = _said(sys.modules[guard.__module__].__doc__, "")
+        yield name, SET_BY[name], text, "first look, second look, write" if guard in FIRST else "second look, write"
+    for limit in LIMITS:
+        shared = limit.__name__ != "check"
+        name, text = _said(limit.__doc__, limit.__name__) if shared else _said(sys.modules[limit.__module__].__doc__, "")
+        yield name, SET_BY[name], text, "second look, begin"
+
+
+def _said(documentation: str | None, name: str) -> tuple[str, str]:
+    """A guard's name, which begins its file's documentation where it has one of its own, and the first sentence."""
+    first = " ".join((documentation or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+    head, _, text = first.partition(": ")
+    return (name, first) if name else (head, text)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediator.guards import limits, storm
+from remediator.guards import limits, pipeline, storm
 from remediator.guards.situation import ProcessLimits, RuleLimits
 from remediator.model.limit import Breaker, Storm
 from remediator.model.usage import Charge, End, Holder, Newcomer, Rate, Usage
@@ -154,3 +154,12 @@ def test_a_storm_is_on_only_while_it_is_counted() -> None:
     assert storm.on(situation(), usage(newcomers=roots(5)))
     assert not storm.on(situation(), usage(storm_until=T + MINUTE))
     assert not storm.on(situation(storm_exempt=True), usage(newcomers=roots(5)))
+
+
+def test_the_page_of_guards_has_every_one_in_the_order_in_which_it_is_asked() -> None:
+    shown = [name for name, *_ in pipeline.described()]
+    asked = [verdict.guard for verdict in limits.decide(situation(), usage())]
+    rates = [name for name in asked if name.startswith("rate_")]
+    assert shown[len(pipeline.SECOND) :] == [*(n for n in asked[:3]), "rates", *asked[3 + len(rates) :]]
+    assert shown[: len(pipeline.SECOND)] == [verdict.guard for verdict in pipeline.ask(pipeline.SECOND, situation())]
+    assert all(keys and text and when for _, keys, text, when in pipeline.described())
