@@ -93,7 +93,8 @@ def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
         return "stops its only pod before a new one starts (one replica)"
     elif halfway(obj):
         return halfway(obj)
-    return f"may stop all {up} ready pods before a new one serves (maxUnavailable)" if 0 < up <= taken(obj, facts) else None
+    whole = kind != "DaemonSet" and 0 < up <= taken(obj, facts)  # a DaemonSet's pods do not stand in for each other
+    return f"may stop all {up} ready pods before a new one serves (maxUnavailable)" if whole else None
 
 
 def halfway(obj: Mapping[str, Any]) -> str | None:

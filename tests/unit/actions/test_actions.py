@@ -166,6 +166,26 @@ def test_an_outage_needs_to_be_allowed(name: str, obj: dict[str, Any]) -> None:
     assert planned(facts(obj), allow_outage=True)
 
 
+@pytest.mark.parametrize(
+    ("obj", "up", "stopped"),
+    [
+        (objects.workload(replicas=1, strategy={"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}), 1, True),
+        (objects.workload(strategy={"rollingUpdate": {"maxUnavailable": "100%"}}), 1, True),
+        (objects.workload(strategy={"rollingUpdate": {"maxUnavailable": "100%"}}), 0, False),
+        (objects.workload(strategy={"rollingUpdate": {"maxUnavailable": 1}}), 3, False),
+        (objects.workload("StatefulSet", replicas=2, podManagementPolicy="Parallel"), 1, True),
+        (objects.workload("StatefulSet", replicas=2, podManagementPolicy="Parallel"), 2, False),
+        (objects.workload("DaemonSet"), 1, False),
+    ],
+)
+def test_a_restart_that_may_stop_every_ready_pod_needs_to_be_allowed(obj: dict[str, Any], up: int, stopped: bool) -> None:
+    total = obj["spec"].get("replicas", 1)
+    seen = facts(obj, pods=tuple(objects.pod(f"web-{n}", ready=n < up) for n in range(total)))
+    answer = ACTIONS["restart_workload"].plan(seen, ACTIONS["restart_workload"].params())
+    assert isinstance(answer, Refusal) == stopped
+    assert not stopped or refused(seen) is Reason.WOULD_INTERRUPT
+
+
 def test_one_replica_with_surge_is_restarted() -> None:
     assert planned(facts(objects.workload(replicas=1)))
 
