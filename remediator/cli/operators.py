@@ -115,12 +115,14 @@ def _at_a_terminal() -> bool:
 def _looked_at(row: Any) -> str:
     """The digest of the plan, shown to a person who says yes to it. Raises: RemediatorError where nobody can be asked."""
     digest = str(row["look"].get("digest") or "")
+    if row["state"] != "awaiting_approval":
+        raise RemediatorError(f"cannot approve {row['id']}: it is {row['state']}, and waits for no approval")
     if not _at_a_terminal():
         raise RemediatorError(
             f"cannot approve {row['id']}: say which plan, by --digest (`remediator show {row['id']}` prints it)"
         )
     click.echo(showing.remediation(row))
-    click.confirm(f"\nApprove this plan ({digest or 'none'})?", abort=True)
+    click.confirm(f"\nApprove this plan ({digest})?", abort=True)
     return digest
 
 

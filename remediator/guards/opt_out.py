@@ -1,4 +1,7 @@
-"""opt_out: annotations on the target, a pod's workload or their namespace that say no. They only tighten; `ANNOTATIONS` is their documentation."""
+"""opt_out: annotations on the target, a pod's workload or their namespace that say no.
+
+They only tighten; `ANNOTATIONS` is their documentation.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -101,6 +101,7 @@ async def test_from_list_to_approve(app: App, run: Run) -> None:
     await waiting(run, "verifying")
     assert "under way" in await run("show", ident)
     assert "is verifying; it waits for no approval" in await run("deny", ident, code=1)
+    assert "it is verifying, and waits for no approval" in await run("approve", ident, code=1)
     assert "cancel" in await run("cancel", ident)
     await waiting(run, "cancelled")
     assert "retry" in await run("retry", ident)
