@@ -47,7 +47,9 @@ LIMITS = ProcessLimits(
 )  # fmt: skip
 TIMEOUT = 10.0
 REQUESTS = (1, 9)  # a look is so many of them, one after the other; each may take its whole time
-PATIENCE = 2400.0  # virtual seconds until all must have ended once everything is calm
+PATIENCE = (
+    6000.0  # virtual seconds until all must have ended once everything is calm: an undo that waited too long comes an hour later
+)
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
