@@ -1,77 +1,157 @@
-"""Alertmanager's API: is an alert still active, silenced or inhibited? Asked by fingerprint, per source."""
+"""Alertmanager's API: is an alert still active, silenced or inhibited? Asked by fingerprint, per source.
 
-import re
+A source is one Alertmanager or a cluster of them, and every instance is asked by itself: a name with several addresses (a
+headless Service) stands for as many instances. What one answers in one go is a snapshot of all its alerts with its own
+uptime, shared by all who ask within a second.
+"""
+
+import asyncio
+import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
+import orjson
 
 from .model.alert import Activity, Alert
 from .model.facts import Unknown
-from .model.matcher import Matcher, Operator
+from .telemetry import Metrics
 
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 SETTLED = timedelta(minutes=2)
-PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+REMEMBERED = timedelta(seconds=1)
+NOT_ASKED_FOR = timedelta(seconds=10)  # after an instance did not answer: until then it is taken to be gone
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What one instance said in one go; `why` is not empty where it said nothing."""
+
+    where: str
+    alerts: Mapping[str, Item] = field(default_factory=dict)
+    settled: bool = False
+    peers: int = 1
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What all instances of a source said, and when they were asked."""
+
+    asked_at: datetime
+    instances: tuple[Instance, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every instance answered, and the cluster has no more of them than were asked."""
+        answered = all(not instance.why for instance in self.instances)
+        return answered and max((i.peers for i in self.instances), default=1) <= len(self.instances)
+
+    @property
+    def believed(self) -> list[Instance]:
+        """Those whose lists are believed: of a cluster of which somebody is silent only who has been up for a while."""
+        answered = [instance for instance in self.instances if not instance.why]
+        return answered if len(answered) == len(self.instances) else [i for i in answered if i.settled]
+
+    @property
+    def settled(self) -> bool:
+        """Whether what none of them lists is no alert any more."""
+        return self.complete and all(instance.settled for instance in self.instances)
 
 
 class AlertmanagerApi:
-    """The port over HTTP: one URL per source. An Alertmanager younger than `settled` is not believed when it lists nothing."""
+    """The port over HTTP. An instance younger than `settled` is not believed when it does not list an alert."""
 
-    def __init__(self, urls: Mapping[str, str], clock: Callable[[], datetime], settled: timedelta = SETTLED) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, tuple[str, ...]],
+        clock: Callable[[], datetime],
+        settled: timedelta = SETTLED,
+        remembered: timedelta = REMEMBERED,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._urls = urls
         self._clock = clock
-        self._settled = settled
+        self._settled, self._remembered = settled, remembered
+        self._metrics = metrics or Metrics()
         self._session: aiohttp.ClientSession | None = None
+        self._snapshots: dict[str, Snapshot] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+        self._silent: dict[str, tuple[datetime, str]] = {}
 
-    async def activity(self, source: str, alert: Alert) -> Activity:
-        """What the source's Alertmanager says of the alert; UNKNOWN where it cannot be asked."""
-        found = await self._alerts(source, [("filter", text) for text in _exactly(alert.labels)])
-        if isinstance(found, Unknown):
-            return Activity.UNKNOWN
-        mine = next((item for item in found if _same(item, alert)), None)
-        if mine is None:
-            return Activity.NOT_LISTED if await self._is_settled(source) else Activity.UNKNOWN
-        status = mine.get("status") or {}
-        if status.get("silencedBy"):
+    async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
+        """What the source's instances say of the alert, asked after `since`; UNKNOWN where that cannot be known.
+
+        Muted by one is muted. Not listed is only what no instance lists, each of them settled: a pod that has just started
+        lists nothing yet, and one that does not answer might list it.
+        """
+        snapshot = await self._seen(source, since)
+        found = [item for instance in snapshot.believed if (item := instance.alerts.get(alert.fingerprint))]
+        mine = [item.get("status") or {} for item in found if item.get("labels") == dict(alert.labels)]  # it is whose it says
+        if any(status.get("silencedBy") for status in mine):
             return Activity.SILENCED
-        if status.get("inhibitedBy") or status.get("mutedBy"):
+        if any(status.get("inhibitedBy") or status.get("mutedBy") for status in mine):
             return Activity.INHIBITED
-        return Activity.ACTIVE if status.get("state") == "active" else Activity.UNKNOWN
+        if any(status.get("state") == "active" for status in mine):
+            return Activity.ACTIVE
+        return Activity.NOT_LISTED if snapshot.settled and not mine else Activity.UNKNOWN
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
         """The labels of all active alerts, silenced ones too: a silence does not stop an alert from being true."""
-        found = await self._alerts(source, [])
-        return found if isinstance(found, Unknown) else [item.get("labels") or {} for item in found]
+        snapshot = await self._seen(source, None)
+        believed = snapshot.believed
+        if not believed:
+            why = next((instance.why for instance in snapshot.instances if instance.why), "none is configured")
+            return Unknown(f"Alertmanager of source {source}: {why}")
+        return list({key: item.get("labels") or {} for one in believed for key, item in one.alerts.items()}.values())
 
-    async def _alerts(self, source: str, query: Sequence[tuple[str, str]]) -> list[dict[str, Any]] | Unknown:
-        answer = await self._get(source, "/api/v2/alerts", query)
-        return answer if isinstance(answer, Unknown) else list(answer)
+    async def _seen(self, source: str, since: datetime | None) -> Snapshot:
+        """The last snapshot where it is recent enough, else a new one; whoever asks meanwhile waits for the same."""
+        async with self._asking.setdefault(source, asyncio.Lock()):
+            last, now = self._snapshots.get(source), self._clock()
+            recent = last is not None and timedelta() <= now - last.asked_at < self._remembered
+            if last is not None and recent and (since is None or last.asked_at > since):
+                return last
+            targets = [pair for url in self._urls.get(source, ()) for pair in await addresses(url)]
+            instances = await asyncio.gather(*(self._instance(url, host, now) for url, host in targets))
+            self._snapshots[source] = Snapshot(now, tuple(instances))
+            return self._snapshots[source]
 
-    async def _is_settled(self, source: str) -> bool:
-        status = await self._get(source, "/api/v2/status", [])
-        if isinstance(status, Unknown):
-            return False
+    async def _instance(self, url: str, host: str, now: datetime) -> Instance:
+        """One instance's alerts and status. Which of the two came first does not matter: both are of one process."""
+        until, why = self._silent.get(url, (now, ""))
+        if now < until and until - now <= NOT_ASKED_FOR:  # a clock may jump back
+            return Instance(url, why=why)
         try:
-            uptime = datetime.fromisoformat(str(status.get("uptime")).replace("Z", "+00:00"))
-        except ValueError:
-            return False
-        return self._clock() - uptime >= self._settled
+            alerts, status = await self._get(url, host, "/api/v2/alerts"), await self._get(url, host, "/api/v2/status")
+            listed = {str(item["fingerprint"]): item for item in alerts}
+            started = datetime.fromisoformat(str(status["uptime"]).replace("Z", "+00:00"))
+            peers = len((status.get("cluster") or {}).get("peers") or ()) or 1
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
+            why = f"{url} could not be asked: {error if isinstance(error, _Refused) else type(error).__name__}"
+            self._silent[url] = (now + NOT_ASKED_FOR, why)
+            self._metrics.count("alertmanager_queries_total", "error")
+            return Instance(url, why=why)
+        self._silent.pop(url, None)
+        self._metrics.count("alertmanager_queries_total", "ok")
+        return Instance(url, listed, now - started >= self._settled, peers)
 
-    async def _get(self, source: str, path: str, query: Sequence[tuple[str, str]]) -> Any:
-        url = self._urls.get(source)
-        if not url:
-            return Unknown(f"source {source} has no Alertmanager configured")
+    async def _get(self, url: str, host: str, path: str) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT)
-        try:
-            async with self._session.get(url.rstrip("/") + path, params=list(query)) as answer:
-                if answer.status != 200:
-                    return Unknown(f"Alertmanager answered {answer.status}")
-                return await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return Unknown(f"Alertmanager could not be asked: {type(error).__name__}")
+        named = {"headers": {"Host": urlsplit(host).netloc}, "server_hostname": urlsplit(host).hostname} if host != url else {}
+        if urlsplit(url).scheme != "https":
+            named.pop("server_hostname", None)
+        async with self._session.get(url + path, **named) as answer:  # type: ignore[arg-type]
+            if answer.status != 200:
+                raise _Refused(f"it answered {answer.status}")
+            return orjson.loads(await answer.read())
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -79,15 +159,24 @@ class AlertmanagerApi:
             await self._session.close()
 
 
-def _same(item: Mapping[str, Any], alert: Alert) -> bool:
-    """Whether it is the very alert: a fingerprint alone is what whoever posted it says."""
-    return item.get("fingerprint") == alert.fingerprint and item.get("labels") == dict(alert.labels)
+class _Refused(ValueError):
+    """An answer that is none."""
 
 
-def _exactly(labels: Mapping[str, str]) -> list[str]:
-    """Matchers that admit little more than this alert, so that a thousand others of its name are not sent along."""
-    plain = [(name, value) for name, value in sorted(labels.items()) if PLAIN_NAME.fullmatch(name) and len(value) < 200]
-    return [str(Matcher(name, Operator.EQUAL, value)) for name, value in plain[:20]]
+async def addresses(url: str) -> list[tuple[str, str]]:
+    """(URL by address, URL by name) of each instance behind a URL. One family only: a pod has an address in each."""
+    plain = url.rstrip("/")
+    parts = urlsplit(plain)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, family=family, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        hosts = sorted({str(address[4][0]) for address in found})
+        shown = [f"[{host}]" if family == socket.AF_INET6 else host for host in hosts]
+        return [(urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")), plain) for host in shown]
+    return [(plain, plain)]  # it cannot be resolved: asking says so
 
 
 class SandboxAlertmanager:
@@ -106,7 +195,7 @@ class SandboxAlertmanager:
             else:
                 self._active.pop((source, alert.fingerprint), None)
 
-    async def activity(self, source: str, alert: Alert) -> Activity:
+    async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
         """As delivered."""
         if self.unreachable:
             return Activity.UNKNOWN

@@ -35,6 +35,7 @@ from .web.links import Links
 from .web.server import Server
 
 DRAIN = 20.0
+POLL = 5000  # milliseconds between two looks at the rule files, where the system cannot tell of changes
 SWITCH = 0.0005  # seconds; the journal's thread waits ten times longer for its turn by default, and webhooks wait for it
 
 
@@ -105,7 +106,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         if isinstance(alertmanager, SandboxAlertmanager) and sandboxed:
             delivered = alertmanager.delivered
         else:
-            alertmanager = AlertmanagerApi({s.name: s.alertmanager for s in settings.sources}, clock.now)
+            alertmanager = AlertmanagerApi({s.name: s.alertmanager for s in settings.sources}, clock.now, metrics=metrics)
             stack.push_async_callback(alertmanager.close)
         key = settings.web.link_key_file
         links = Links(settings.web.public_url, key.get_secret_value().encode()) if key else None
@@ -177,10 +178,10 @@ async def _listen(settings: Settings, server: Server, context: ssl.SSLContext | 
     return runner, f"{'https' if context else 'http'}://{bound[0]}:{bound[1]}"
 
 
-def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
-    """Builds everything that can fail; None where it failed, and the previous rules stay."""
+async def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
+    """Builds everything that can fail; None where it failed, and the previous rules stay. Many rules keep no alert waiting."""
     try:
-        rules = load_rules(settings)
+        rules = await asyncio.to_thread(load_rules, settings)
         check_receivers(settings, rules)
     except (ConfigurationError, OSError) as error:
         findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
@@ -209,8 +210,16 @@ async def _watch(settings: Settings, engine: Engine) -> None:
     folders = {str(path if path.is_dir() else path.parent) for path in map(Path, settings.rules)}
 
     async def files() -> None:
-        if folders:
+        if not folders:
+            return
+        try:
             async for _ in awatch(*folders, recursive=False, step=200):
+                again.set()
+        except OSError as error:  # a node's inotify instances are few, and every pod on it shares them
+            log().warning(
+                "watching_by_polling", why=f"{error}; raise fs.inotify.max_user_instances to be told of changes at once"
+            )
+            async for _ in awatch(*folders, recursive=False, step=200, force_polling=True, poll_delay_ms=POLL):
                 again.set()
 
     async with asyncio.TaskGroup() as group:
@@ -218,7 +227,7 @@ async def _watch(settings: Settings, engine: Engine) -> None:
         while True:
             await again.wait()
             again.clear()
-            rules = reload_rules(settings, engine)
+            rules = await reload_rules(settings, engine)
             if rules is not None and rules.digest != engine.doors.rules.digest:
                 await _swap(engine, rules)
                 log().info("rules_reloaded", rules=len(rules.sources), digest=rules.digest)

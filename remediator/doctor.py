@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from . import generate, notify
+from .alertmanager import addresses
 from .app import check_receivers
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .journal.sql import SqlJournal
@@ -69,7 +70,8 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
     yield await _prometheus(settings, rules)
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         for source in settings.sources:
-            yield await _alertmanager(session, source)
+            async for finding in _alertmanager(session, source):
+                yield finding
         if not settings.sources:
             yield Finding("warn", "sources", "none: only this machine may post alerts", "add one under `sources`")
         async for finding in _daemon(session, settings, url, test_alert):
@@ -171,30 +173,32 @@ async def _prometheus(settings: Settings, rules: RuleSet | None) -> Finding:
         port.close()
 
 
-async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Finding:
+async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> AsyncIterator[Finding]:
+    """Every instance that is named; and whether the cluster has more of them."""
     what = f"alertmanager {source.name}" if source.name != "alertmanager" else "alertmanager"
     if not source.alertmanager:
-        return Finding(
-            "fail", what, "no URL", "set `alertmanager` of the source: no alert can be confirmed without it, and nothing acts"
-        )
-    try:
-        async with session.get(f"{source.alertmanager.rstrip('/')}/api/v2/status") as answer:
-            answer.raise_for_status()
-            status = await answer.json()
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return Finding(
-            "fail", what, f"{source.alertmanager}: {type(error).__name__}", "check the URL, and that it can be reached from here"
-        )
-    version = (status.get("versionInfo") or {}).get("version", "?")
-    text = (status.get("config") or {}).get("original", "")
-    if "webhook_configs" not in text:  # their URLs are hidden
-        return Finding(
-            "warn",
-            what,
-            f"version {version} answers; it has no webhook receiver",
-            "remediator init writes the routes to merge",
-        )
-    return Finding("ok", what, f"version {version} answers, and has a webhook receiver")
+        advice = "set `alertmanager` of the source: no alert can be confirmed without it, and nothing acts"
+        yield Finding("fail", what, "no URL", advice)
+    known = [pair for url in source.alertmanager for pair in await addresses(url)]
+    for url in source.alertmanager:
+        try:
+            async with session.get(f"{url.rstrip('/')}/api/v2/status") as answer:
+                answer.raise_for_status()
+                status = await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            advice = "check the URL, and that it can be reached from here"
+            yield Finding("fail", what, f"{url}: {type(error).__name__}", advice)
+            continue
+        version = (status.get("versionInfo") or {}).get("version", "?")
+        peers = len((status.get("cluster") or {}).get("peers") or ())
+        if peers > len(known):
+            advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
+            yield Finding("warn", what, f"{url}: its cluster has {peers} members, and {len(known)} can be asked", advice)
+        elif "webhook_configs" not in (status.get("config") or {}).get("original", ""):  # their URLs are hidden
+            advice = "remediator init writes the routes to merge"
+            yield Finding("warn", what, f"version {version} answers; it has no webhook receiver", advice)
+        else:
+            yield Finding("ok", what, f"version {version} answers, and has a webhook receiver")
 
 
 async def _daemon(session: aiohttp.ClientSession, settings: Settings, url: str, test_alert: bool) -> AsyncIterator[Finding]:
@@ -258,5 +262,5 @@ async def _put_alert(session: aiohttp.ClientSession, source: Source, mark: str, 
     labels = {"alertname": PROBE, "severity": "none", "probe": mark}
     notes = {"summary": "A test by `remediator doctor`; nothing is wrong."}
     alert = {"labels": labels, "annotations": notes, "startsAt": now.isoformat(), "endsAt": (now + lasts).isoformat()}
-    async with session.post(f"{source.alertmanager.rstrip('/')}/api/v2/alerts", json=[alert]) as answer:
+    async with session.post(f"{source.alertmanager[0].rstrip('/')}/api/v2/alerts", json=[alert]) as answer:
         answer.raise_for_status()

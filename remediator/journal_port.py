@@ -13,7 +13,7 @@ from .model.call import Evidence
 from .model.past import Past
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
 from .model.target import Target
-from .model.usage import Charge, End, Reading, Usage
+from .model.usage import Charge, End, Reading, Troubled, Usage
 from .model.verdict import Reason, Verdict
 
 Row = Mapping[str, Any]
@@ -119,7 +119,8 @@ class Move:
     """One transition of a claimed remediation, or a note without one; always gives the lease back.
 
     `template` is the hash of the target's template as it was seen at an end. Where it says `quiet`, it does not end if an
-    alert of it fires when this is written: one may have joined since the last look.
+    alert of it fires when this is written: one may have joined since the last look. `unsent` says that no call of the
+    attempt was sent, so that its charge goes; `unlock` are locks that are not needed any longer.
     """
 
     event: Event | None
@@ -135,6 +136,16 @@ class Move:
     clear_approval: bool = False
     template: str = ""
     quiet: bool = False
+    unsent: bool = False
+    unlock: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What the journal wrote: the state that follows, and the move as it was written, which may be another than was asked."""
+
+    state: State
+    move: Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +189,11 @@ class Journal(Protocol):
 
     async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None: ...
 
-    async def claim(self, now: datetime, lease: timedelta) -> Claim | None: ...
+    async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
+        """The most overdue remediation; one that cannot be read is put aside, and told in the history."""
+
+    async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
+        """Keeps the lease for longer, while the work goes on."""
 
     async def retarget(self, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
         """Fixes the climbed target; False where this one was superseded by a live one of the same rule and target."""
@@ -194,9 +209,19 @@ class Journal(Protocol):
     async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
         """Makes further calls of an attempt durable, before the first of them is sent."""
 
-    async def move(self, remediation: Remediation, move: Move) -> State: ...
+    async def move(self, remediation: Remediation, move: Move) -> Moved: ...
 
-    async def close_episode(self, episode: Episode, now: datetime) -> None: ...
+    async def close_episode(self, episode: Episode, now: datetime) -> None:
+        """Resolved, though nobody delivered it; its remediations look at once."""
+
+    async def still_open(self, after: int, limit: int) -> list[Episode]:
+        """Open episodes by their number, those after one of them."""
+
+    async def ping(self) -> None:
+        """Whether it answers; asks for nothing that grows."""
+
+    def stuck_for(self) -> float:
+        """Seconds since the oldest transaction that has not ended began."""
 
     async def next_due(self) -> datetime | None:
         """When anything is due next."""
@@ -213,7 +238,10 @@ class Journal(Protocol):
     async def outbox(
         self, now: datetime, limit: int = 50, receiver: str | None = None, but_not: tuple[str, ...] = ()
     ) -> list[Row]:
-        """Messages that are due: of one receiver, or of all others; of one remediation only the oldest."""
+        """Takes messages that are due, for a while: of one receiver, or of all others; of one remediation only the oldest."""
+
+    async def oldest_message(self) -> datetime | None:
+        """Since when the oldest message waits that is not delivered."""
 
     async def delivered(
         self, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str = ""
@@ -246,6 +274,9 @@ class Journal(Protocol):
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
         """Looks again at a time, or never."""
 
+    async def looked_at(self, remediation: str, undone: str) -> Claim | None:
+        """An undo of one of its attempts as it would be, with nothing written and nothing leased."""
+
     async def undo(self, remediation: str, attempt: str, why: str, now: datetime, asked: str = "") -> str | None:
         """Gives birth to an undo of an attempt of a remediation that has ended; None where it did, else why not.
 
@@ -267,7 +298,10 @@ class Journal(Protocol):
 
     async def retry(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None: ...
 
-    async def remediations(self, limit: int, state: str | None) -> list[Row]: ...
+    async def remediations(
+        self, limit: int, state: str | None, namespace: str = "", rule: str = "", since: datetime | None = None
+    ) -> list[Row]:
+        """The newest first."""
 
     async def show(self, remediation: str) -> Row | None: ...
 
@@ -298,6 +332,9 @@ class Journal(Protocol):
     async def storms(self) -> list[Row]:
         """The storms that are on, or in their calm: scope, since, until, why."""
 
+    async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
+        """The roots of which alerts fire now."""
+
     async def calm(self, scope: str, body: Mapping[str, Any], now: datetime) -> None:
         """A storm is over: its row goes, and whoever was told of it is told this."""
 
@@ -319,4 +356,4 @@ class Journal(Protocol):
         """Seals the history that is not sealed yet: (number of its last entry, digest); None where nothing is new."""
 
     async def prune(self, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
-        """Forgets what is older; of the sealed history whole ranges."""
+        """Forgets a part of what is older, and how much that was; of the sealed history whole ranges. Ask until it is 0."""

@@ -49,7 +49,8 @@ class Prometheus(Protocol):
 class Alertmanager(Protocol):
     """What one Alertmanager says of its alerts."""
 
-    async def activity(self, source: str, alert: Alert) -> Activity: ...
+    async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
+        """As it was after `since`: a delivery must not be judged by what was seen before it."""
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
         """The labels of every alert that is active now."""

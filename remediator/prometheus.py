@@ -1,6 +1,11 @@
-"""The one home of prometheus_api_client, which is synchronous: a thread, a hard timeout, Unknown on any failure."""
+"""The one home of prometheus_api_client, which is synchronous: threads, a hard timeout, Unknown on any failure.
+
+A Prometheus that does not answer keeps nobody waiting for long: one question finds that out, and until it answers again
+everybody else is told Unknown at once. Its rules are read in the background, and the last that were read count.
+"""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +14,12 @@ from typing import Any, TypeVar
 from .model.facts import Unknown
 from .telemetry import Metrics
 
-TIMEOUT = 10.0
-REMEMBERED = 30.0
+TIMEOUT = 5.0
+SLOW = 3.0  # seconds; while a question waits for longer, others are not asked
+ASK_AGAIN = 15.0  # seconds after a failure
+REMEMBERED = 30.0  # seconds that rules are taken to be as they were read
+FIRST, PATIENCE = 2.0, 0.2  # seconds that somebody waits for rules: where none were read yet, and where some were
+NONE_CONFIGURED = "no Prometheus is configured; set `prometheus:`"
 T = TypeVar("T")
 
 
@@ -21,8 +30,12 @@ class PrometheusApi:
         self._url = url
         self._metrics = metrics or Metrics()
         self._client: Any = None
-        self._read: tuple[float, list[Mapping[str, Any]]] = (0.0, [])
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="prometheus")
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="prometheus")
+        self._asked: set[float] = set()  # when each question that waits was asked
+        self._failed: tuple[float, str] | None = None
+        self._rules_read_at = 0.0
+        self._rules: dict[str, Mapping[str, Any]] | None = None
+        self._reading: asyncio.Future[list[Mapping[str, Any]]] | None = None
 
     def _connect(self) -> Any:
         if self._client is None:
@@ -33,11 +46,26 @@ class PrometheusApi:
             self._client = PrometheusConnect(url=self._url, timeout=TIMEOUT, retry=Retry(total=0))
         return self._client
 
+    def _silent(self) -> str:
+        """Why it is not asked now, or nothing. Once a pause is over one question is let through."""
+        now = time.monotonic()
+        if self._asked and now - min(self._asked) > SLOW:
+            return f"Prometheus has not answered for {now - min(self._asked):.0f}s"
+        if self._failed is None:
+            return ""
+        at, why = self._failed
+        if now - at < ASK_AGAIN or self._asked:
+            return f"{why}; asked again within {ASK_AGAIN:.0f}s"
+        return ""
+
     async def _ask(self, function: Callable[[], T]) -> T | Unknown:
-        if not self._url:
-            return Unknown("no Prometheus is configured; set `prometheus:`")
-        started = time.perf_counter()
+        silent = self._silent() if self._url else NONE_CONFIGURED
+        if silent:
+            return Unknown(silent)
+        started = time.monotonic()
+        self._asked.add(started)
         answer: T | Unknown
+        answered = False
         try:
             async with asyncio.timeout(TIMEOUT + 1):
                 answer = await asyncio.get_running_loop().run_in_executor(self._threads, function)
@@ -45,40 +73,71 @@ class PrometheusApi:
             answer = Unknown(f"Prometheus did not answer within {TIMEOUT:.0f}s")
         except Exception as error:  # the library raises its own, requests' and json's alike
             answer = Unknown(f"Prometheus could not be asked: {type(error).__name__}")
+            answered = type(error).__name__ == "PrometheusApiClientException"  # it refused this very query, or has no time
+            answer = Unknown(f"Prometheus refused: {str(error)[:200]}") if answered else answer
+        finally:
+            self._asked.discard(started)
+        self._failed = (time.monotonic(), answer.why) if isinstance(answer, Unknown) and not answered else None
         self._metrics.count("prometheus_queries_total", "error" if isinstance(answer, Unknown) else "ok")
-        self._metrics.observe("prometheus_query_duration_seconds", time.perf_counter() - started)
+        self._metrics.observe("prometheus_query_duration_seconds", time.monotonic() - started)
         return answer
 
     async def holds(self, query: str) -> bool | Unknown:
-        """Whether the query returns a non-empty vector."""
+        """Whether the query returns a non-empty vector. A scalar is none: it is there whatever its value."""
         answer = await self._ask(lambda: self._connect().custom_query(query))
-        return answer if isinstance(answer, Unknown) else bool(answer)
+        if isinstance(answer, Unknown):
+            return answer
+        if any(not isinstance(item, Mapping) for item in answer):
+            return Unknown(f"`{query}` returns a scalar; compare it, or use vector(), so that it can be empty")
+        return bool(answer)
 
     async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
         """The rule of that name with its recording rules; None where Prometheus has none."""
-        answer = await self._ask(self._rules)
-        if isinstance(answer, Unknown):
-            return answer
-        rules = [rule for group in answer for rule in group.get("rules", [])]
-        recorded = {rule["name"]: rule["query"] for rule in rules if rule.get("type") == "recording"}
-        found = next((rule for rule in rules if rule.get("type") == "alerting" and rule.get("name") == alertname), None)
-        return None if found is None else {**found, "recorded": recorded}
+        if not self._url:
+            return Unknown(NONE_CONFIGURED)
+        now = time.monotonic()
+        stale = self._rules is None or now - self._rules_read_at > REMEMBERED
+        if self._reading is None and stale and not self._silent():
+            self._asked.add(now)
+            self._reading = asyncio.get_running_loop().run_in_executor(self._threads, self._groups)
+            self._reading.add_done_callback(functools.partial(self._read, now))
+        if self._reading is not None:
+            await asyncio.wait([self._reading], timeout=FIRST if self._rules is None and not self._failed else PATIENCE)
+        if self._rules is None:
+            return Unknown(self._failed[1] if self._failed else "Prometheus' rules were not read yet")
+        return self._rules.get(alertname)
 
-    def _rules(self) -> list[Mapping[str, Any]]:
-        """All groups of rules, remembered for a while: they are asked for at every attempt, and change seldom."""
-        read_at, groups = self._read
-        if groups and time.monotonic() - read_at < REMEMBERED:
-            return groups
+    def _read(self, asked: float, reading: "asyncio.Future[list[Mapping[str, Any]]]") -> None:
+        """What became of the reading of rules."""
+        self._reading = None
+        self._asked.discard(asked)
+        error = None if reading.cancelled() else reading.exception()
+        self._metrics.count("prometheus_queries_total", "error" if error or reading.cancelled() else "ok")
+        if error is not None:
+            self._failed = (time.monotonic(), f"Prometheus could not be asked for its rules: {type(error).__name__}")
+        elif not reading.cancelled():
+            self._failed = None
+            self._rules, self._rules_read_at = _by_name(reading.result()), time.monotonic()
+
+    def _groups(self) -> list[Mapping[str, Any]]:
         client = self._connect()
         answer = client._session.get(f"{self._url}/api/v1/rules", timeout=TIMEOUT)  # the library has no call for it
         answer.raise_for_status()
-        groups = list(answer.json()["data"]["groups"])
-        self._read = (time.monotonic(), groups)
-        return groups
+        return list(answer.json()["data"]["groups"])
 
     def close(self) -> None:
         """Lets the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _by_name(groups: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The alerting rules, the first of each name, each with all recording rules."""
+    rules = [rule for group in groups for rule in group.get("rules", [])]
+    recorded = {rule["name"]: rule["query"] for rule in rules if rule.get("type") == "recording"}
+    out: dict[str, Mapping[str, Any]] = {}
+    for rule in (rule for rule in rules if rule.get("type") == "alerting"):
+        out.setdefault(str(rule.get("name")), {**rule, "recorded": recorded})
+    return out
 
 
 class SandboxPrometheus:

@@ -38,6 +38,11 @@ def _secret(value: Any) -> Any:
 SecretFile = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
+def _listed(value: Any) -> Any:
+    """One of something, or a list of it; an empty text is none."""
+    return ((value,) if value else ()) if isinstance(value, str) else value
+
+
 class Credential(Section):
     """A named caller: a bearer token, or a user with a password; secrets come from files."""
 
@@ -54,8 +59,10 @@ class Source(Credential):
     """A configured Alertmanager (an HA pair is one source) and the cluster that its alerts are about."""
 
     cluster: str = Field(default="default", description="Name of the cluster.")
-    alertmanager: str = Field(
-        default="", description="URL of its Alertmanager; without it no alert can be confirmed active, and nothing acts."
+    alertmanager: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="URL of its Alertmanager, or a list of those of its instances; a name with several addresses (a headless "
+        "Service) stands for all of them. Without it no alert can be confirmed active, and nothing acts.",
     )
 
 
@@ -110,10 +117,12 @@ class LimitSettings(Section):
 class StormSettings(Section):
     """When so many workloads are in trouble at once that they have a common cause."""
 
-    roots: int = Field(default=Storm().roots, ge=0, description="Distinct workloads at least; 0 = off.")
+    roots: int = Field(
+        default=Storm().roots, ge=0, description="Distinct workloads with alerts that fire now, at least; 0 = off."
+    )
     share: float = Field(default=Storm().share, ge=0, le=1, description="Share of the workloads in scope, at least.")
-    within: Duration = Field(default=Storm().within, description="In which time.")
-    calm: Duration = Field(default=Storm().calm, description="How long after it nothing begins.")
+    calm: Duration = Field(default=Storm().calm, description="How long they must be fewer until it is over.")
+    within: Duration | None = Field(default=None, description="Not used any more: storms are counted, not timed. Remove it.")
 
 
 class BreakerSettings(Section):
@@ -191,6 +200,19 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        clusters = sorted({source.cluster for source in self.sources})
+        if len(clusters) > 1:
+            raise ValueError(
+                f"`sources` name {len(clusters)} clusters ({', '.join(clusters)}), and one daemon acts on one: "
+                "run a remediator for each cluster"
+            )
+        for section, credentials in (("sources", self.sources), ("operators", self.operators)):
+            mute = [c.name for c in credentials if not (c.token_file or c.password_file or c.certificate)]
+            if mute and (len(credentials) > 1 or section == "operators"):
+                raise ValueError(
+                    f"`{mute[0]}` under `{section}` has no token_file, password_file or certificate: "
+                    "nobody could ever speak for it"
+                )
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
         if named and not (self.web.client_ca and self.web.tls_cert):
             raise ValueError(f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and web.tls_key too")
@@ -220,7 +242,7 @@ class Settings(Section):
             limits.all,
             self.startup_grace,
             self.protected_namespaces,
-            Storm(self.storm.roots, self.storm.share, self.storm.within, self.storm.calm),
+            Storm(self.storm.roots, self.storm.share, self.storm.calm),
             Breaker(self.breaker.bad, self.breaker.of, self.breaker.quiet),
         )
 

@@ -13,10 +13,44 @@ def table(rows: Sequence[Row]) -> str:
     """One line per remediation."""
     if not rows:
         return "no remediations yet"
-    cells = [("ID", "STATE", "RULE", "TARGET", "WHY")]
-    cells += [(r["id"], r["state"], r["rule"], r["target"], _why(r)) for r in rows]
-    widths = [max(len(str(row[i])) for row in cells) for i in range(4)]
-    return _lines(["  ".join([*(str(row[i]).ljust(widths[i]) for i in range(4)), str(row[4])]) for row in cells])
+    cells = [("CREATED (UTC)", "ID", "STATE", "RULE", "TARGET", "WHY")]
+    cells += [(_moment(r.get("born_at") or ""), r["id"], _state(r), r["rule"], r["target"], _why(r)) for r in rows]
+    widths = [max(len(str(row[i])) for row in cells) for i in range(5)]
+    return _lines(["  ".join([*(str(row[i]).ljust(widths[i]) for i in range(5)), str(row[5])]) for row in cells])
+
+
+def _state(row: Row) -> str:
+    """The state; of what was only observed, whether it would have acted."""
+    if row["state"] != "observed":
+        return str(row["state"])
+    return "observed: would act" if row.get("reason") == "observe_mode" else "observed: no act"
+
+
+def _moment(text: str) -> str:
+    """A date and a time to the minute."""
+    return text[:16].replace("T", " ")
+
+
+def pauses(rows: Sequence[Row]) -> str:
+    """One line per pause."""
+    if not rows:
+        return "nothing is paused"
+    return _lines(
+        [
+            f"{row['scope']}  by {row['author']}  since {_moment(str(row['at']))}  "
+            f"until {_moment(str(row['until'])) if row['until'] else 'resumed'}: {row['reason']}"
+            for row in rows
+        ]
+    )
+
+
+def undoing(would: Row) -> str:
+    """What an undo would do."""
+    lines = [f"plan     {would['plan'] or '-'}"] + [f"call     {call}" for call in would["calls"]]
+    for verdict in would["verdicts"]:
+        if verdict["verdict"] != "allow":
+            lines.append(f"guard    {verdict['guard']}: {verdict['verdict']} {verdict['reason']}: {verdict['why']}")
+    return _lines(lines)
 
 
 def _why(row: Row) -> str:
@@ -50,9 +84,12 @@ def _lines(lines: Sequence[str]) -> str:
 
 def remediation(row: Row) -> str:
     """One remediation, whole."""
-    lines = [f"{row['id']}  {row['state']}  rule {row['rule']}  target {row['target']}", f"  why      {_why(row) or '-'}"]
+    lines = [f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}  cluster {row.get('cluster', '-')}"]
+    ended = f", ended {_moment(row['ended_at'])}" if row.get("ended_at") else ""
+    lines += [f"  created  {_moment(row.get('born_at') or '')} UTC{ended}", f"  why      {_why(row) or '-'}"]
     if row.get("undo_of"):
         lines.append(f"  undoes   what {row['undo_of']} did")
+    lines += [f"  undone   by {u['id']}: {u['state']} {u['why'] or ''}".rstrip() for u in row.get("undos") or []]
     for episode in row["episodes"]:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(episode["labels"].items()))
         status = "firing" if episode["open"] else "resolved"
@@ -85,7 +122,7 @@ def rules(rows: Sequence[Row]) -> str:
         note = f"breaker open since {row['breaker_open_since'][:16]}: it waits for approvals" if row["breaker_open_since"] else ""
         approved = f"{record['approved']} of {asked}" if asked else "-"
         helped = f"{record['succeeded']} of {acted}" if acted else "-"
-        cells.append((row["name"], row["mode"], str(record["observed"] or "-"), approved, helped, note))
+        cells.append((row["name"], row["mode"], str(record["would"] or "-"), approved, helped, note))
     widths = [max(len(row[i]) for row in cells) for i in range(5)]
     return _lines(["  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]).rstrip() for row in cells])
 
@@ -103,8 +140,10 @@ def promotion(row: Row) -> str:
     record = row["record"]
     asked, acted = _asked(record), _acted(record)
     lines = [f"{row['name']} is in mode {row['mode']} ({row['file']}:{row['line']})"]
-    lines.append(f"  observe  it would have acted {record['observed']} times")
-    lines += [f"           lately: {plan}" for plan in record["would"]]
+    idle = ", ".join(f"{count} {reason}" for reason, count in sorted(record["against"].items()))
+    nothing = f"; {record['idle']} times there was nothing to do or something against it ({idle})" if record["idle"] else ""
+    lines.append(f"  observe  it would have acted {record['would']} times{nothing}")
+    lines += [f"           lately: {plan}" for plan in record["lately"]]
     lines.append(
         f"  approve  people approved {record['approved']} of {asked}, denied {record['denied']}, left {record['undecided']} undecided"
     )
@@ -114,8 +153,8 @@ def promotion(row: Row) -> str:
     against = []
     if row["breaker_open_since"]:
         against.append("its breaker is open: find out why it did not help, then `remediator reset`")
-    if row["mode"] == "observe" and record["observed"] < ENOUGH:
-        against.append(f"it was observed {record['observed']} times; look at {ENOUGH} plans before people are asked")
+    if row["mode"] == "observe" and record["would"] < ENOUGH:
+        against.append(f"it would have acted {record['would']} times; look at {ENOUGH} plans before people are asked")
     if row["mode"] == "approve" and (record["approved"] < ENOUGH or 10 * record["approved"] < 9 * asked):
         against.append(f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten approved")
     lines += [f"  against  {text}" for text in against] or ["  against  nothing that the journal knows"]

@@ -47,6 +47,7 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
     "kubernetes_request_duration_seconds": (Histogram, "How long they took.", ("verb",)),
     "prometheus_queries_total": (Counter, "Questions to Prometheus.", ("result",)),
     "prometheus_query_duration_seconds": (Histogram, "How long they took.", ()),
+    "alertmanager_queries_total": (Counter, "Times that an Alertmanager instance was asked what fires.", ("result",)),
     "notifications_total": (Counter, "Messages by receiver kind and outcome.", ("channel", "outcome")),
     "outbox_oldest_age_seconds": (Gauge, "Age of the oldest message that is not delivered.", ()),
     "journal_commits_total": (Counter, "Transactions of the journal.", ("result",)),
@@ -59,6 +60,7 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
     "last_act_timestamp_seconds": (Gauge, "When an action last wrote.", ("action",)),
     "watchdog_last_seen_timestamp_seconds": (Gauge, "When the always-firing alert last came.", ()),
     "event_loop_lag_seconds": (Gauge, "How late the event loop last was.", ()),
+    "rows_unreadable_total": (Counter, "Stored rows that could not be read and were put aside.", ()),
     "worker_errors_total": (Counter, "Slices of work that ended in an unexpected error.", ()),
 }
 BUCKETS = dict.fromkeys(

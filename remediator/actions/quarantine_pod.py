@@ -75,6 +75,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         converged_within=WITHIN,
         beside=facts.root,
         takes=int(ready(pod)),
+        brief=(facts.root.key,) if facts.root.key != facts.target.key else (),
         successor={"metadata": {"labels": labels(pod)}, "spec": pod["spec"]},
     )
 
@@ -94,6 +95,11 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
         return Refusal(Reason.ALREADY_DONE, f"{target} is in quarantine")
     if isinstance(facts.isolation, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot see the network of {target}: {facts.isolation.why}")
+    there = facts.isolation.policy
+    if there is not None and labels(there).get(LABEL) != target.uid:
+        return Refusal(
+            Reason.CONFLICT, f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate {target}"
+        )
     if spec.get("hostNetwork"):
         return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} uses its node's network; no policy isolates it")
     return _irreplaceable(facts, params) or _crowded(facts, facts.isolation, params)
@@ -195,7 +201,9 @@ def _released(done: Plan, facts: Facts) -> Refusal | None:
     if isinstance(pod, Unknown | Unresolved) or isinstance(facts.isolation, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if labels(pod) != done.calls[-1].leaves["labels"] or KEPT not in annotations(pod):
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed the labels of {facts.target} after us; it is theirs now")
+        return Refusal(
+            Reason.ASSUMPTION_CHANGED, f"the labels of {facts.target} were modified after our change; leaving it alone"
+        )
     return None
 
 

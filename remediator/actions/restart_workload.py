@@ -3,7 +3,8 @@
 Use when: pods leak, hang or hold stale state, and a fresh process helps.
 Do not use when: a new release is broken (roll it back), or the trouble is a dependency's.
 How it verifies: the rollout completes with every replica available, and the alert resolves.
-What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it cannot be undone.
+What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it cannot be undone. A
+StatefulSet's pods that are stuck on the revision before are deleted, as nothing else would replace them (kubernetes#67250).
 """
 
 from pydantic import Field
@@ -15,7 +16,21 @@ from ..model.plan import Plan, Refusal, pods_before, stamp_operations
 from ..model.raw import annotations
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission
-from .workload import REPLACING, REPLACING_NEEDS, WORKLOADS, interrupts, patience, refusal, taken, template_call, verify
+from .workload import (
+    REPLACING,
+    REPLACING_NEEDS,
+    REVISION_NEEDS,
+    UNBLOCKING_NEEDS,
+    WORKLOADS,
+    interrupts,
+    patience,
+    refusal,
+    stuck_at_most,
+    taken,
+    template_call,
+    unblock,
+    verify,
+)
 
 NAME = "restart_workload"
 WAIVES: frozenset[Reason] = frozenset()
@@ -60,6 +75,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         converged_within=patience(obj),
         takes=taken(obj, facts),
         successor=template,
+        bounds=stuck_at_most(facts),
     )
 
 
@@ -69,12 +85,18 @@ ACTION = ActionSpec(
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
-    permissions=(*(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)), *REPLACING_NEEDS),
-    disruption="each pod once, within the workload's own maxUnavailable",
+    permissions=(
+        *(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
+        *REVISION_NEEDS,
+        *UNBLOCKING_NEEDS,
+        *REPLACING_NEEDS,
+    ),
+    disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
     causes=frozenset({CauseName.OOM_KILLED, CauseName.CRASH_LOOP}),
-    sights=frozenset({Sight.TARGET, Sight.PODS}) | REPLACING,
+    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}) | REPLACING,
     waives=WAIVES,
     plan=plan,
+    next=unblock,
     verify=verify,
     example="{action: restart_workload, if: oom_killed}",
 )

@@ -15,26 +15,27 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from ..causes.cause import CauseName
-from ..model.call import Call, bare_template, template_hash, template_state
+from ..model.call import bare_template, template_hash, template_state
 from ..model.duration import format_duration, parse_duration
 from ..model.facts import Facts, Revision, Sight, Unknown, current_revision
 from ..model.plan import Plan, Refusal, pods_before, stamp_operations
-from ..model.raw import labels, meta, ready
-from ..model.target import Target
 from ..model.verdict import Reason
 from .spec import ActionSpec, Parameters, Permission, Sent
 from .workload import (
     REPLACING,
     REPLACING_NEEDS,
+    REVISION_NEEDS,
+    UNBLOCKING_NEEDS,
     WORKLOADS,
     halfway,
-    observed,
     overtaken,
     patience,
     refusal,
     restored,
+    stuck_at_most,
     taken,
     template_call,
+    unblock,
     verify,
 )
 
@@ -89,7 +90,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     assert isinstance(facts.object, dict)
     assert isinstance(facts.revisions, tuple)
     if overtaken(sent, facts.object):
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed {facts.target} after us; it is theirs now")
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"{facts.target} was modified after our change; leaving it alone")
     before = next((r for r in facts.revisions if r.uid == done.previous.get("uid")), None)
     if before is None:
         return Refusal(Reason.NO_REVISION, f"revision {done.previous.get('revision')} of {facts.target} is gone")
@@ -128,26 +129,9 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
         converged_within=patience(facts.object),
         takes=taken(facts.object, facts),
         successor=template,
-        bounds={"delete Pod": 2 * facts.object["spec"]["replicas"]} if facts.target.kind == "StatefulSet" else {},
+        bounds=stuck_at_most(facts),
         **more,
     )
-
-
-def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
-    """Deletes a StatefulSet's pods that are stuck: unready, and not of the revision that is rolled out now."""
-    obj = facts.object
-    if facts.target.kind != "StatefulSet" or not isinstance(obj, Mapping) or not isinstance(facts.pods, tuple):
-        return ()
-    wanted = (obj.get("status") or {}).get("updateRevision")
-    if not observed(obj) or not wanted:
-        return ()
-    stuck = [
-        pod for pod in facts.pods
-        if not ready(pod) and not meta(pod).get("deletionTimestamp") and labels(pod).get("controller-revision-hash") != wanted
-    ]  # fmt: skip
-    there = facts.target
-    targets = [Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"])) for pod in stuck]
-    return tuple(Call("delete", target, assumes={"ready": False}) for target in targets)
 
 
 def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusal:
@@ -161,9 +145,10 @@ def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusa
             Reason.ALREADY_DONE, f"{facts.target} was rolled back from this template before, and others brought it back"
         )
     since = min(r.created_at for r in facts.revisions if bare_template(r.template) == running)
-    if facts.at - since > params.changed_within:
-        age, window = format_duration(facts.at - since), format_duration(params.changed_within)
-        return Refusal(Reason.NO_REVISION, f"the revision of {facts.target} is {age} old; changed_within is {window}")
+    if facts.since - since > params.changed_within:
+        age, window = format_duration(facts.since - since), format_duration(params.changed_within)
+        why = f"the revision of {facts.target} was {age} old when the trouble began; changed_within is {window}"
+        return Refusal(Reason.NO_REVISION, why)
     older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != running]
     if not older:
         return Refusal(Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs")
@@ -190,9 +175,8 @@ ACTION = ActionSpec(
     targets=WORKLOADS,
     permissions=(
         *(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
-        Permission("apps", "replicasets", ("get", "list")),
-        Permission("apps", "controllerrevisions", ("list",)),
-        Permission("", "pods", ("delete", "get")),
+        *REVISION_NEEDS,
+        *UNBLOCKING_NEEDS,
         *REPLACING_NEEDS,
     ),
     disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",

@@ -187,10 +187,10 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     if seen is Verification.UNKNOWN:
         return Refusal(Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have")
     if seen != done.calls[0].leaves:
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"others changed the count of {facts.target} after us; it is theirs now")
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"the count of {facts.target} was modified after our change; leaving it alone")
     written = facts.object if done.calls[0].subresource else facts.autoscaler
     if not isinstance(written, Mapping) or not wrote(written, done.calls[0]):
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"others set the count of {facts.target} after us; it is theirs now")
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"the count of {facts.target} was set again after our change; leaving it alone")
     if done.calls[0].subresource and isinstance(facts.autoscaler, Mapping):
         return Refusal(Reason.OWNED_ELSEWHERE, f"an HPA scales {facts.target} now")
     name, count = next(iter(done.previous.items()))

@@ -12,8 +12,8 @@ from ..model.call import STAMP, Call, template_hash, template_of, version_of
 from ..model.facts import Facts, Sight, Unknown
 from ..model.owner import NATIVE, by_hand
 from ..model.plan import Plan, Refusal, Verification, gone, pods_before
-from ..model.raw import annotations, meta, ready, restarts
-from ..model.target import Unresolved
+from ..model.raw import annotations, labels, meta, ready, restarts
+from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from .spec import Permission, Sent
 
@@ -26,6 +26,13 @@ REPLACING_NEEDS = (
     Permission("", "nodes", ("list",)),
     Permission("", "events", ("list",)),
 )
+
+
+REVISION_NEEDS = (
+    Permission("apps", "replicasets", ("get", "list")),
+    Permission("apps", "controllerrevisions", ("list",)),
+)
+UNBLOCKING_NEEDS = (Permission("", "pods", ("delete", "get")),)
 
 
 def owned(action: str, facts: Facts, what: str) -> Refusal:
@@ -52,7 +59,7 @@ def refusal(facts: Facts, action: str, targets: frozenset[str], waives: frozense
     refused = unseen(facts)
     if refused or not isinstance(obj, Mapping):
         return refused
-    if facts.target.kind not in targets and facts.root.kind not in NATIVE:
+    if facts.target.kind not in targets and facts.root.kind not in NATIVE and facts.root != facts.target:
         return owned(action, facts, str(facts.target))
     if facts.target.kind not in targets:
         return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {' or '.join(sorted(targets))}")
@@ -226,3 +233,26 @@ def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
     pods = facts.pods if isinstance(facts.pods, tuple) else ()
     restarted = any(restarts(p) > known.get(str(meta(p).get("uid")), restarts(p)) for p in pods)
     return progress_deadline_exceeded(obj) and (now["ready"] < plan.before.get("ready", 0) or restarted)
+
+
+def stuck_at_most(facts: Facts) -> Mapping[str, int]:
+    """How many stuck pods a rollout may have deleted: a StatefulSet's, each twice at most."""
+    assert isinstance(facts.object, Mapping)
+    return {"delete Pod": 2 * int(facts.object["spec"].get("replicas", 1))} if facts.target.kind == "StatefulSet" else {}
+
+
+def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
+    """Deletes a StatefulSet's pods that are stuck: unready, and not of the revision that is rolled out now."""
+    obj = facts.object
+    if facts.target.kind != "StatefulSet" or not isinstance(obj, Mapping) or not isinstance(facts.pods, tuple):
+        return ()
+    wanted = (obj.get("status") or {}).get("updateRevision")
+    if not observed(obj) or not wanted:
+        return ()
+    stuck = [
+        pod for pod in facts.pods
+        if not ready(pod) and not meta(pod).get("deletionTimestamp") and labels(pod).get("controller-revision-hash") != wanted
+    ]  # fmt: skip
+    there = facts.target
+    targets = [Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"])) for pod in stuck]
+    return tuple(Call("delete", target, assumes={"ready": False}) for target in targets)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from ..model.facts import Facts
-from ..model.raw import meta
+from ..model.raw import container_statuses, meta
 from .cause import Cause, CauseName
 
 
@@ -14,7 +14,7 @@ def find(facts: Facts, _changed_within: timedelta) -> Cause | None:
     looping = {
         f"{meta(pod).get('name')}/{status.get('name')}": int(status.get("restartCount") or 0)
         for pod in facts.pods
-        for status in (pod.get("status") or {}).get("containerStatuses") or []
+        for status in container_statuses(pod)
         if ((status.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff"
     }
     if not looping:

@@ -14,7 +14,7 @@ from .cause import Cause, CauseName
 
 
 def find(facts: Facts, changed_within: timedelta) -> Cause | None:
-    """The change, where the template that runs now first appeared within `changed_within`."""
+    """The change, where the template that runs now first appeared within `changed_within` of the trouble's begin."""
     current = current_revision(facts)
     if current is None or not isinstance(facts.revisions, tuple):
         return None
@@ -23,8 +23,9 @@ def find(facts: Facts, changed_within: timedelta) -> Cause | None:
         return None
     same = [r for r in facts.revisions if bare_template(r.template) == wanted]
     older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != wanted]
-    age = facts.at - min(r.created_at for r in same)
-    if not older or age > changed_within:
+    created = min(r.created_at for r in same)
+    age = facts.at - created
+    if not older or facts.since - created > changed_within:
         return None
     previous = max(older, key=lambda revision: revision.number)
     changes = differences(bare_template(previous.template), wanted)

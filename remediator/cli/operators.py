@@ -71,12 +71,20 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
 
 @click.command("list")
 @click.option("--state", help="Only those in this state.")
+@click.option("--namespace", "-n", help="Only those with a target in this namespace.")
+@click.option("--rule", help="Only those of this rule.")
+@click.option("--since", help="Only those created since then: a duration such as 2h, or a time such as 2026-05-01T12:00:00Z.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
-def list_(state: str | None, as_json: bool, url: str, token_file: Path | None) -> None:
+def list_(
+    state: str | None, namespace: str | None, rule: str | None, since: str | None, limit: int, as_json: bool, url: str,
+    token_file: Path | None,
+) -> None:  # fmt: skip
     """The newest remediations."""
-    query = f"?state={urllib.parse.quote(state)}" if state else ""
-    rows = Api(url, token_file).ask("GET", f"/remediations{query}")
+    asked = {"state": state, "namespace": namespace, "rule": rule, "since": since, "limit": limit}
+    query = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
+    rows = Api(url, token_file).ask("GET", f"/remediations?{query}")
     click.echo(json.dumps(rows, indent=2) if as_json else showing.table(rows))
 
 
@@ -95,16 +103,20 @@ def _deciding(verb: str, text: str) -> click.Command:
     @click.argument("remediation")
     @click.option("--reason", default="", help="Why; kept in the journal.")
     @with_api
-    def command(remediation: str, reason: str, url: str, token_file: Path | None, digest: str = "") -> None:
+    def command(remediation: str, reason: str, url: str, token_file: Path | None, digest: str = "", yes: bool = False) -> None:
         api, path = Api(url, token_file), f"/remediations/{urllib.parse.quote(remediation)}"
         if verb == "approve" and not digest:
             digest = _looked_at(api.ask("GET", path))
+        if verb == "undo":
+            _sure(remediation, api.ask("GET", f"{path}/undo"), yes)
         answer = api.ask("POST", f"{path}/{verb}", {"digest": digest, "reason": reason})
         click.echo(f"{answer['done']}: {answer['remediation']} (by {answer['by']})")
 
     if verb in ("approve", "deny"):
         about = "The digest of the plan that you looked at; refused where the plan is another now."
         return click.option("--digest", default="", help=about)(command)
+    if verb == "undo":
+        return click.option("--yes", is_flag=True, help="Do it without asking; its plan is printed all the same.")(command)
     return command
 
 
@@ -124,6 +136,27 @@ def _looked_at(row: Any) -> str:
     click.echo(showing.remediation(row))
     click.confirm(f"\nApprove this plan ({digest})?", abort=True)
     return digest
+
+
+def _sure(remediation: str, would: Any, yes: bool) -> None:
+    """Shows what an undo would do, and asks. Raises: RemediatorError where nobody can be asked."""
+    click.echo(showing.undoing(would))
+    if would.get("refused"):
+        raise RemediatorError(f"cannot undo {remediation}: {would['refused']}")
+    if yes:
+        return
+    if not _at_a_terminal():
+        raise RemediatorError(f"cannot undo {remediation}: nobody can be asked here; look at the plan above, then use --yes")
+    click.confirm("\nDo this?", abort=True)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@with_api
+def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
+    """What is paused, by whom, until when and why."""
+    rows = Api(url, token_file).ask("GET", "/pauses")
+    click.echo(json.dumps(rows, indent=2) if as_json else showing.pauses(rows))
 
 
 @click.command()
@@ -156,5 +189,6 @@ COMMANDS = [
     _deciding("undo", "Take back what an ended remediation did, where nobody changed it since."),
     _deciding("retry", "Send the still firing alerts of an ended remediation back to the rules."),
     pause,
+    pauses,
     resume,
 ]

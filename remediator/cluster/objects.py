@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from ..actions.quarantine_pod import LABEL, policy_name
-from ..errors import ClusterError
+from ..errors import ClusterError, Unsupported
 from ..model.call import CALL_ID, bare_template
 from ..model.facts import Facts, Isolation, Revision, Room, Sight, Unknown
 from ..model.raw import annotations, controller, labels, meta, ready, timestamp
@@ -49,6 +49,7 @@ SEEN_BY = {  # what a sight lists
     Sight.ROOM: ("ResourceQuota", "Node", "Event"),
 }
 SELECTING = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
+HAVE_PODS = SELECTING | {"Pod"}
 SECRET = re.compile(r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)(\W{1,3}(?:bearer\s+|basic\s+)?)\S+")
 LATELY = timedelta(minutes=5)
 EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}  # app.kubernetes.io/name
@@ -116,7 +117,8 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
 
 
 def _is_exporter(obj: Object | None) -> bool:
-    return labels(obj or {}).get("app.kubernetes.io/name") in EXPORTERS
+    name = labels(obj or {}).get("app.kubernetes.io/name", "")
+    return name in EXPORTERS or name.endswith("-exporter")
 
 
 async def _behind(objects: Objects, service: Target, obj: Object) -> tuple[Target, Object] | Unresolved:
@@ -182,11 +184,15 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     own = (obj,) if target.kind == "Pod" else tuple(pod for pod in pods if _owned(pod, owners))
     if wanted:
         bare = replace(bare, revisions=_revisions(obj, mine) if kind == "ReplicaSet" else _controller_revisions(obj, mine, own))
-    return replace(bare, pods=own) if Sight.PODS in sights else bare
+    if Sight.PODS not in sights:
+        return bare
+    return replace(bare, pods=own if target.kind in HAVE_PODS else Unknown(f"a {target.kind} has no pods of its own to look at"))
 
 
 async def _siblings(objects: Objects, bare: Facts) -> tuple[Object, ...]:
-    """The pods of the workload that the pod is one of."""
+    """The pods of the workload that the pod is one of. Raises: Unsupported for any other object: none is not the same as empty."""
+    if bare.target.kind != "Pod":
+        raise Unsupported(f"a {bare.target.kind} is no pod of a workload")
     if not isinstance(bare.beside, Mapping) or bare.root.kind not in SELECTING:
         return ()
     return tuple(await _selected(objects, "Pod", bare.root, bare.beside))
@@ -225,6 +231,8 @@ async def _autoscaler(objects: Objects, target: Target) -> Object | None:
 
 
 async def _isolation(objects: Objects, pod: Target) -> Isolation:
+    if pod.kind != "Pod":
+        raise Unsupported(f"a {pod.kind} cannot be isolated")
     slices, quarantined, policy = await asyncio.gather(
         objects.list_objects("EndpointSlice", pod.namespace, ""),
         objects.list_objects("Pod", pod.namespace, LABEL),

@@ -11,7 +11,7 @@ from ..journal_port import head_number
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import gauges, people, restoration, revival, triage, trust, worker
+from . import absent, gauges, people, restoration, revival, triage, trust, worker
 from .doors import LULL, Doors
 from .look import longest_window
 
@@ -19,6 +19,8 @@ IDLE = 1.0
 SHORTEST = 0.05
 HOUSEKEEPING = 15.0
 PRUNE_EVERY = timedelta(hours=1)
+SWEEP_EVERY = timedelta(minutes=2)
+BREATH = 0.02
 
 
 class Engine:
@@ -29,6 +31,7 @@ class Engine:
         self._receivers = receivers
         self._keep = keep
         self._looked_at = self._pruned_at = doors.clock.now()
+        self._swept_at, self._swept_to = self._looked_at, 0
         self._triaged_at = self._looked_at - timedelta(seconds=IDLE)  # what a predecessor left is looked at first
 
     async def run_due(self) -> datetime | None:
@@ -41,6 +44,7 @@ class Engine:
         await self._escalate()
         await trust.watch(self.doors, now)
         await self._revive()
+        await self._sweep(now)
         for name in self._receivers:
             await people.deliver(self.doors, self._receivers, name, self.doors.clock.now())
         await people.undeliverable(self.doors, self._receivers, self.doors.clock.now())
@@ -80,7 +84,8 @@ class Engine:
         await triage.unpack(self.doors, now)
         if abs((now - self._triaged_at).total_seconds()) >= IDLE:  # a clock may jump back
             await triage.pending(self.doors, now)
-            self._triaged_at = now
+            self._swept_at, self._swept_to = self._looked_at, 0
+        self._triaged_at = now
         return LULL.total_seconds() if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now()) else IDLE
 
     async def _work(self) -> float:
@@ -104,6 +109,12 @@ class Engine:
         await restoration.run(self.doors, self.doors.clock.now())
         return IDLE
 
+    async def _sweep(self, now: datetime) -> None:
+        """Goes through what is open, some at a time, once in a while."""
+        if self._swept_to or abs(now - self._swept_at) >= SWEEP_EVERY:
+            self._swept_to = await absent.sweep(self.doors, self._swept_to, now)
+            self._swept_at = now
+
     async def _seal(self) -> float:
         """Seals what was written since; the head goes where an owner of the database cannot rewrite it."""
         head = await self.doors.journal.seal(self.doors.clock.now())
@@ -120,9 +131,11 @@ class Engine:
         await trust.watch(self.doors, now)
         await gauges.read(self.doors, self._looked_at, now)
         self._looked_at = now
+        await self._sweep(now)
         if abs(now - self._pruned_at) > PRUNE_EVERY:
             longest = longest_window(self.doors, *(source.rule for source in self.doors.rules.sources))
-            await self.doors.journal.prune(now - self._keep, now, longest)
+            while await self.doors.journal.prune(now - self._keep, now, longest):
+                await asyncio.sleep(BREATH)  # in slices: whoever writes does not wait for all of it
             self._pruned_at = now
         return HOUSEKEEPING
 

@@ -41,8 +41,8 @@ async def read(doors: Doors, since: datetime, now: datetime) -> None:
         metrics.set("paused", int(scope in paused), scope)
     due = await journal.next_due()
     metrics.set("oldest_due_seconds", max(0.0, (now - due).total_seconds()) if due else 0.0)
-    waiting = [message["due_at"] for message in await journal.outbox(now, 1)]
-    metrics.set("outbox_oldest_age_seconds", max(0.0, (now - min(waiting)).total_seconds()) if waiting else 0.0)
+    oldest = await journal.oldest_message()
+    metrics.set("outbox_oldest_age_seconds", max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
     metrics.set("journal_bytes", journal.size())
     for rule, remediated, seconds in await journal.resolutions(since, now):
         metrics.observe("alert_resolution_seconds", seconds, rule, str(remediated).lower())

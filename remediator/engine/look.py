@@ -9,7 +9,7 @@ from typing import Any
 from ..actions import ACTIONS
 from ..guards import limits as limit_guards
 from ..guards import pipeline, storm
-from ..guards.situation import Pause, RuleLimits, Situation
+from ..guards.situation import Before, Pause, RuleLimits, Situation
 from ..journal_port import Claim
 from ..model.alert import Activity, Episode
 from ..model.call import template_hash, template_of
@@ -37,7 +37,8 @@ class Look:
     planned: planner.Planned
     situation: Situation
     verdicts: list[Verdict]
-    storming: bool = False
+    outside: "Outside"
+    storming: bool
 
     def as_json(self) -> Mapping[str, Any]:
         """As `show` and `explain` print it."""
@@ -61,18 +62,16 @@ def strictest(*modes: str | None) -> str:
 
 async def first_pass(doors: Doors, claim: Claim, source: Source, now: datetime) -> list[Verdict]:
     """The guards that need no facts."""
-    return pipeline.ask(pipeline.FIRST, await situation_of(doors, claim.remediation, claim.episodes, source, now))
+    return pipeline.ask(pipeline.FIRST, await before(doors, claim.remediation, claim.episodes, source, now))
 
 
-async def situation_of(
-    doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, now: datetime
-) -> Situation:
+async def before(doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, now: datetime) -> Before:
     """What guards look at, as far as it is known without facts."""
     rule = source.rule
     given = rule.limits
     limits = RuleLimits(given.attempts, given.cooldown, given.per_rule, given.in_flight, given.blast_radius)
     pauses = tuple(Pause(p["scope"], p["reason"], p["author"], p["until"]) for p in await doors.journal.pauses())
-    return Situation(
+    return Before(
         now=now,
         remediation=remediation.id,
         rule=rule.name,
@@ -95,9 +94,27 @@ async def situation_of(
         active=doors.rules.named(rule.windows.active),
         mute=doors.rules.named(rule.windows.mute),
         opt_in=source.group.scope.opt_in,
-        scope=f"{remediation.target.cluster}/{source.group.name}",
+        scope=source.scope_of(remediation.target.cluster),
         namespaces=source.group.scope.namespaces,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What Prometheus and Alertmanager said, and when the last of them was asked."""
+
+    unmet: tuple[tuple[str, Unknown | None], ...]
+    inhibitor: str | Unknown | None
+    activity: Activity
+    asked_at: datetime
+
+
+async def outside(doors: Doors, rule: Rule, episodes: tuple[Episode, ...], facts: Facts) -> Outside:
+    """Asks them; whether the alerts are still active last, since that ages fastest."""
+    queries = await unmet(doors, rule.when, episodes, facts)
+    inhibiting = await inhibitor(doors, rule, episodes)
+    asked_at = doors.clock.now()
+    return Outside(queries, inhibiting, await activity(doors, episodes), asked_at)
 
 
 async def look(
@@ -105,43 +122,53 @@ async def look(
 ) -> Look:
     """Plans the next rung and asks every guard, the limits included (they are asked again inside begin)."""
     rule, remediation = source.rule, replace(remediation, target=facts.target)
-    situation = await situation_of(doors, remediation, episodes, source, now)
-    facts = replace(facts, past=await doors.journal.past(rule.name, facts.target.key))
+    past = await doors.journal.past(rule.name, facts.target.key)
+    facts = replace(facts, past=past, began=await began(doors, episodes))
     tried = facts.past.ineffective(rule.name, template_now(facts), ineffective_window(rule), now)
     skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts)
     planned = planner.plan(rule, facts, remediation.rung, tried, skipped)
     step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
-    situation = replace(
-        situation,
-        target=facts.target,
-        root=facts.root,
-        action=step.action,
-        storm_exempt=ACTIONS[step.action].storm_exempt,
-        mode=strictest(rule.mode, step.mode),
-        step_attempts=step.limits.attempts,
-        activity=await activity(doors, episodes),
-        inhibitor=await inhibitor(doors, rule, episodes),
-        unmet=await unmet(doors, rule.when, episodes, facts),
-        in_scope=doors.rules.in_scope(source, facts.target),
+    seen = await outside(doors, rule, episodes, facts)
+    ground = await before(doors, remediation, episodes, source, now)  # after what may be slow: a pause counts at once
+    situation = ground.planned(
         facts=facts,
         plan=planned.plan,
+        action=step.action,
+        mode=strictest(rule.mode, step.mode),
+        approved_digest=remediation.approved_digest,
+        in_scope=doors.rules.in_scope(source, facts.target),
+        activity=seen.activity,
+        inhibitor=seen.inhibitor,
+        unmet=seen.unmet,
+        step_attempts=step.limits.attempts,
+        workloads=await doors.census.count(facts.target.cluster, ground.namespaces, now) if planned.plan else None,
+        storm_exempt=ACTIONS[step.action].storm_exempt,
     )
     verdicts = [] if planned.refusal is None else [_refused(planned.refusal.reason, planned.refusal.why)]
     verdicts += [hold("preconditions", Reason.UNKNOWN_FACT, unknown)] if unknown else []
     verdicts += pipeline.ask(pipeline.SECOND, situation)
+    storming = False
     if planned.plan is not None:
-        counted = await doors.census.count(facts.target.cluster, situation.namespaces, now)
-        situation = replace(situation, workloads=counted)
-        used = await doors.journal.usage(remediation, reading(doors, situation, rule, planned.plan), now)
+        used = await doors.journal.usage(remediation, reading(situation, planned.plan), now)
         verdicts += limit_guards.decide(situation, used)
-        return Look(facts, planned, situation, verdicts, storm.on(situation, used))
-    return Look(facts, planned, situation, verdicts)
+        storming = storm.on(situation, used)
+    return Look(facts, planned, situation, verdicts, seen, storming)
 
 
-def reading(doors: Doors, situation: Situation, rule: Rule, plan: Plan) -> Reading:
+def reading(situation: Situation, plan: Plan) -> Reading:
     """What the limits of an attempt are decided from."""
-    limits = doors.limits
-    return Reading(plan.locks, longest_window(doors, rule), limits.storm.within, limits.breaker.of, situation.scope)
+    counted = limit_guards.counted(situation)
+    return Reading(plan.locks, counted, situation.process.breaker.of, situation.scope)
+
+
+async def began(doors: Doors, episodes: tuple[Episode, ...]) -> datetime | None:
+    """When the trouble began: the earliest start of the alerts that fire, less the `for` of its alerting rule."""
+    starts = []
+    for episode in (e for e in episodes if e.open):
+        found = await doors.prometheus.alerting_rule(episode.alert.name)
+        waited = float(found.get("duration") or 0) if isinstance(found, Mapping) else 0.0
+        starts.append(episode.alert.starts_at - timedelta(seconds=waited))
+    return min(starts, default=None)
 
 
 def unseen(facts: Facts) -> Verdict | None:
@@ -179,7 +206,7 @@ def longest_window(doors: Doors, *rules: Rule) -> timedelta:
 
 async def activity(doors: Doors, episodes: tuple[Episode, ...]) -> Activity:
     """ACTIVE where any open episode is active and none is muted; the most doubtful otherwise."""
-    found = await asyncio.gather(*(doors.alertmanager.activity(e.source, e.alert) for e in episodes if e.open))
+    found = await asyncio.gather(*(doors.alertmanager.activity(e.source, e.alert, e.last_seen) for e in episodes if e.open))
     for answer in (Activity.SILENCED, Activity.INHIBITED, Activity.UNKNOWN, Activity.ACTIVE):
         if answer in found:
             return answer
@@ -213,12 +240,11 @@ async def unmet(
         try:
             query = templates.render(text, labels, facts.target, facts.root, promql=True)
         except templates.AbsentLabel as error:
-            out.append((text, Unknown(str(error))))
-            continue
+            return ((text, Unknown(str(error))),)
         answer = await doors.prometheus.holds(query)
-        if isinstance(answer, Unknown):
-            out.append((query, answer))
-        elif not answer:
+        if isinstance(answer, Unknown):  # it holds, whatever the others say: they are not asked
+            return ((query, answer),)
+        if not answer:
             out.append((query, None))
     return tuple(out)
 

@@ -10,6 +10,7 @@ import aiohttp
 from ..journal_port import Message, Row
 from ..model.remediation import Remediation, State
 from ..ports import Notifier
+from ..rules.ruleset import Source
 from ..telemetry import log
 from .doors import Doors
 
@@ -20,6 +21,7 @@ LONGEST_PAUSE = timedelta(minutes=10)
 AT_ONCE = 20
 LONGEST_STORY = 20
 SLOWEST = 30.0
+ASK_AGAIN = timedelta(minutes=1)
 
 
 def message(remediation: Remediation, state: str, reason: str, why: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def message(remediation: Remediation, state: str, reason: str, why: str, more: M
         **({"undo": remediation.id} if remediation.undo_of else {}),
         "rule": remediation.rule,
         "target": str(remediation.target),
+        "cluster": remediation.target.cluster,
         "state": state,
         "reason": reason,
         "why": why,
@@ -59,6 +62,12 @@ def notice(ident: str, rule: str, state: str, reason: str, why: str) -> dict[str
     }
 
 
+async def storming(doors: Doors, remediation: Remediation, source: Source | None) -> bool:
+    """Whether a storm is on where a remediation belongs: it speaks for its members."""
+    scope = source.scope_of(remediation.target.cluster) if source else ""
+    return any(row["scope"] == scope for row in await doors.journal.storms())
+
+
 def to_all(receivers: list[str], body: Mapping[str, Any], trouble: bool = True) -> tuple[Message, ...]:
     """One message for each receiver."""
     return tuple(Message(name, body, trouble) for name in receivers)
@@ -71,6 +80,11 @@ async def escalate(doors: Doors, now: datetime) -> None:
         if shown is None:
             continue
         later = _within_verification(shown, now) if remediation.state is State.VERIFYING else None
+        if later is None and await _spoken_for(doors, remediation, shown):
+            later = now + ASK_AGAIN
+        if remediation.mode == "observe":
+            await doors.journal.escalated(remediation.id, (), None, now)
+            continue
         receivers = shown["rule_text"]["escalate"]["to"]
         why = f"not healed yet: {remediation.state}" + (f" ({remediation.why})" if remediation.why else "")
         told = {"story": story(shown)}
@@ -78,6 +92,11 @@ async def escalate(doors: Doors, now: datetime) -> None:
         await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
         if later is None:
             doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")
+
+
+async def _spoken_for(doors: Doors, remediation: Remediation, shown: Mapping[str, Any]) -> bool:
+    """Whether a storm's message speaks for it; what it did itself, it tells itself."""
+    return not shown["attempts"] and await storming(doors, remediation, doors.rules.find(remediation.rule))
 
 
 def _within_verification(shown: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -110,7 +129,7 @@ async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: da
 def failure(error: Exception) -> str:
     """Why a receiver did not take a message, without its URL: that is a secret."""
     if isinstance(error, aiohttp.InvalidURL):
-        return f"{type(error).__name__}: its URL is none; write it whole, with https://"
+        return f"{type(error).__name__}: invalid URL; include the scheme (https://…)"
     return f"{type(error).__name__}: {error}"[:300]
 
 

@@ -14,8 +14,8 @@ from ..model.remediation import Remediation, State
 from ..model.verdict import Decision, Reason
 from ..rules.ruleset import Source
 from ..telemetry import log
+from . import absent, slices
 from . import look as looking
-from . import slices
 from .doors import Doors
 
 SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=5)
@@ -29,6 +29,8 @@ async def run(doors: Doors, now: datetime) -> None:
         remediation = ended.remediation
         if not any(episode.open for episode in ended.episodes):
             await doors.journal.revive_later(remediation.id, remediation.ended_template, None)
+            continue
+        if await absent.close(doors, ended.episodes, now):  # they resolved, though nobody delivered it
             continue
         source = doors.rules.find(remediation.rule, ended.episodes[0].alert)
         why, template = await _changed(doors, ended, source, now)

@@ -24,7 +24,7 @@ async def observe(
     doors: Doors, remediation: Remediation, source: Source, now: datetime, sights: frozenset[Sight] | None = None
 ) -> Facts:
     """One look at the target as the rule names it, with the sights given, else with all that the rule must see."""
-    return await see(doors, remediation.target, source.rule.target != "object", sights or planner.sights(source.rule), now)
+    return await see(doors, remediation.target, source.rule.target == "workload", sights or planner.sights(source.rule), now)
 
 
 async def see(doors: Doors, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
@@ -43,23 +43,10 @@ def taken_over(plan: Plan, facts: Facts) -> tuple[Reason, str]:
 
 
 async def finish(doors: Doors, claim: Claim, move: Move) -> State:
-    """The one place where a slice ends: transition, messages, metrics, log and the Event on the target."""
+    """The one place where a slice ends: the journal says what it wrote; metrics, log and the Event on the target follow from it."""
     remediation = claim.remediation
-    after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
-    theirs = remediation.undo_why == "timed" and move.reason in (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
-    told = {message.receiver for message in move.messages}
-    news = after is not remediation.state or bool(move.messages)  # the same state, with another plan to decide on
-    following = [name for name in doors.followers if news and after in people.FOLLOWED]
-    if after in people.TOLD_AT_END and not theirs:
-        loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
-        following = [*(loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]), *following]
-    if following:
-        told_of = {"story": people.story(await doors.journal.show(remediation.id))} if after in people.TOLD_AT_END else {}
-        plain = people.message(remediation, after, move.reason or "", move.why, told_of)
-        body = move.messages[0].body if move.messages else plain  # a plan that waits is shown to all alike
-        receivers = [name for name in dict.fromkeys(following) if name not in told]
-        move = replace(move, messages=(*move.messages, *people.to_all(receivers, body, after in people.TOLD_AT_END)))
-    state = await doors.journal.move(remediation, move)
+    moved = await doors.journal.move(remediation, await _with_messages(doors, claim, move))
+    state, move = moved.state, moved.move
     _count(doors, claim, move, state)
     unchanged = state is remediation.state and move.reason == remediation.reason
     (log().debug if unchanged else log().info)(
@@ -75,6 +62,30 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
         doors.wake.set()
         await announce(doors, remediation, EVENTS.get(state), move.why)
     return state
+
+
+async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
+    """The move with what people are told of it: at an end those of the rule's `escalate`, at every step the followers.
+
+    Nobody is paged for a rule that only observes. What did nothing while a storm was on is in the storm's own messages.
+    """
+    remediation = claim.remediation
+    after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
+    theirs = remediation.undo_why == "timed" and move.reason in (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
+    told = {message.receiver for message in move.messages}
+    news = after is not remediation.state or bool(move.messages)  # the same state, with another plan to decide on
+    following = [name for name in doors.followers if news and after in people.FOLLOWED]
+    if after in people.TOLD_AT_END and not theirs and remediation.mode != "observe":
+        loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
+        if claim.attempts or not await people.storming(doors, remediation, loaded):
+            following = [*(loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]), *following]
+    if not following:
+        return move
+    told_of = {"story": people.story(await doors.journal.show(remediation.id))} if after in people.TOLD_AT_END else {}
+    plain = people.message(remediation, after, move.reason or "", move.why, told_of)
+    body = move.messages[0].body if move.messages else plain  # a plan that waits is shown to all alike
+    receivers = [name for name in dict.fromkeys(following) if name not in told]
+    return replace(move, messages=(*move.messages, *people.to_all(receivers, body, after in people.TOLD_AT_END)))
 
 
 def _count(doors: Doors, claim: Claim, move: Move, state: State) -> None:

@@ -83,7 +83,7 @@ async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
     """One episode's fate."""
     rules = doors.rules
     if episode.reopened:
-        activity = await doors.alertmanager.activity(episode.source, episode.alert)
+        activity = await doors.alertmanager.activity(episode.source, episode.alert, episode.last_seen)
         if activity is Activity.UNKNOWN:
             return Triaged(episode, Fate.PENDING, Reason.UNKNOWN_FACT, rules.digest, again_at=now + ASK_AGAIN)
         if activity is Activity.NOT_LISTED:

@@ -1,24 +1,30 @@
 """Trust in rules: storms that stop them all, breakers that stop one; people are told once of either."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..guards import breaker
+from ..guards.situation import Situation
+from ..guards.storm import counted, members
+from ..journal_port import Row
 from ..model.verdict import Reason
 from ..rules.ruleset import Source
 from ..telemetry import log
 from . import people
 from .doors import Doors
-from .look import Look
 
 SUSPECTS = 100
+MOST_NAMED = 20
+MOST_COUNTED = 1000
+BEFORE = timedelta(hours=1)  # what was held by a storm may have been created before it was one
 
 
-async def storm(doors: Doors, source: Source, seen: Look, now: datetime) -> None:
-    """A storm is on: it is remembered, and told once."""
-    why = next(verdict.why for verdict in seen.verdicts if verdict.reason is Reason.STORM)
-    scope = seen.situation.scope
+async def storm(doors: Doors, source: Source, situation: Situation, why: str, now: datetime) -> None:
+    """A storm is on: it is remembered, and told once for all its members, whose own messages wait until it is over."""
+    scope = situation.scope
+    troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "nothing is repaired one by one; find the common cause"
     body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, f"{why}; {advice}")
+    body |= {"members": troubled[:MOST_NAMED], "story": [f"in trouble: {name}" for name in troubled[:MOST_NAMED]]}
     until = now + doors.limits.storm.calm
     if await doors.journal.storm(scope, why, until, people.to_all(list(source.rule.escalate.to), body), now):
         doors.metrics.count("storms_total")
@@ -26,14 +32,37 @@ async def storm(doors: Doors, source: Source, seen: Look, now: datetime) -> None
 
 
 async def watch(doors: Doors, now: datetime) -> None:
-    """Storms that are over; and journals the breakers that opened or closed, which follows from how remediations ended."""
+    """Storms that go on or are over, by count; and the breakers that opened or closed, which follows from how remediations ended."""
     for row in await doors.journal.storms():
-        if row["until"] <= now:
-            scope = row["scope"]
-            body = people.notice(
-                f"storm-{scope}", scope, "storm", Reason.STORM, "it is calm; what still fires is looked at again"
-            )
-            await doors.journal.calm(scope, {**body, "closed": True}, now)
+        await _storm(doors, row, now)
+    await _breakers(doors, now)
+
+
+async def _storm(doors: Doors, row: Row, now: datetime) -> None:
+    """Whether so many are still in trouble; it is over once they were few for a while, whatever the clock says."""
+    scope, limit = row["scope"], doors.limits.storm
+    cluster, _, group = scope.partition("/")
+    namespaces = next((s.group.scope.namespaces for s in doors.rules.sources if s.group.name == group), ())
+    troubled = members(namespaces, await doors.journal.troubled(cluster))
+    workloads = await doors.census.count(cluster, namespaces, now)
+    why = counted(limit, scope, troubled, workloads)
+    if why:
+        await doors.journal.storm(scope, why, now + limit.calm, (), now)
+    elif row["until"] <= now:
+        left = (
+            f"{len(troubled)} workloads still have alerts firing: {', '.join(troubled[:MOST_NAMED])}"
+            if troubled
+            else "all resolved"
+        )
+        ended = await doors.journal.remediations(MOST_COUNTED, None, since=row["since"] - BEFORE)
+        held = sum(item["reason"] == Reason.STORM and item["ended_at"] is not None for item in ended)
+        said = f"storm over; the remaining alerts will be re-evaluated; {left}"
+        said += f"; {held} remediations expired without an act" if held else ""
+        body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, said)
+        await doors.journal.calm(scope, {**body, "closed": True}, now)
+
+
+async def _breakers(doors: Doors, now: datetime) -> None:
     known = {row["rule"]: row["opened_at"] for row in await doors.journal.breakers()}
     limit = doors.limits.breaker
     suspects = await doors.journal.suspects(now - limit.quiet, SUSPECTS)

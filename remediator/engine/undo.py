@@ -5,26 +5,28 @@ verified by the cluster's state alone. It has the locks of a parent that waits f
 has ended it takes its own.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from ..actions import ACTIONS
 from ..guards import limits, pipeline
+from ..guards.situation import Before
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.duration import format_duration
 from ..model.facts import DECIDING, Facts
 from ..model.plan import Plan, Refusal, Verification, from_json
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
-from ..model.usage import Reading
+from ..model.usage import Reading, Usage
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
 from ..rules.ruleset import Source
 from ..telemetry import log
 from . import executor, slices
 from . import look as looking
 from .doors import Doors, as_json
+from .moves import next_rung
 from .slices import LATER, SOON
-
-UNCOUNTED = timedelta(hours=1)  # its charges are not looked at
 
 
 async def work(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
@@ -51,9 +53,7 @@ def wait(claim: Claim, source: Source | None, now: datetime) -> Move:
         return Move(None, now, due=now + LATER, reason=Reason.WORSE, why=f"made things worse; {undo.id} takes it back")
     done = undo.state is State.SUCCEEDED
     how = f"{undo.id} took it back" if done else f"{undo.id} could not take it back: {undo.why}"
-    return executor.next_rung(
-        claim, source if done else None, attempt, now, Outcome.WORSE, Reason.WORSE, f"made things worse; {how}"
-    )
+    return next_rung(claim, source if done else None, attempt, now, Outcome.WORSE, Reason.WORSE, f"made things worse; {how}")
 
 
 def _undone(claim: Claim) -> Attempt:
@@ -70,16 +70,11 @@ def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
 
 async def ask(doors: Doors, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
     """Takes back the last act of a remediation that has ended; None where that begins, else why not."""
-    row = await doors.journal.show(remediation)
-    if row is None:
-        return f"there is no remediation {remediation}"
-    done = [made for made in row["attempts"] if made["applied_at"] and made["outcome"] != Outcome.WORSE]
-    if not done:
-        return f"{remediation} has done nothing that could be taken back"
-    if ACTIONS[done[-1]["action"]].undo is None:
-        return f"{done[-1]['action']} cannot be taken back"
+    made = _last_act(remediation, await doors.journal.show(remediation))
+    if isinstance(made, str):
+        return made
     asked = f"{operator} asked for it{why and f': {why}'}"
-    refused = await doors.journal.undo(remediation, done[-1]["id"], "asked", now, asked)
+    refused = await doors.journal.undo(remediation, made["id"], "asked", now, asked)
     if refused is None:
         log().info("undo_born", remediation_id=remediation, operator=operator)
     return refused
@@ -99,11 +94,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         why = f"held for {format_duration(held)}: {remediation.why}"
         await slices.finish(doors, claim, Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why))
         return
-    facts = await slices.observe(doors, remediation, source, now, ACTIONS[undone.action].sights - DECIDING)
-    answer = _plan(claim, facts)
-    situation = await looking.situation_of(doors, remediation, claim.episodes, source, now)
-    situation = replace(situation, root=facts.root, facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
-    verdicts = pipeline.ask(pipeline.UNDO, situation)
+    answer, verdicts, facts, ground = await _would(doors, claim, source, now)
     verdict = strongest(verdicts)
     if isinstance(answer, Refusal):
         again = answer.reason is Reason.UNKNOWN_FACT
@@ -112,16 +103,61 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         times = {"converged_within": answer.converged_within.total_seconds(), "resolved_within": 0.0, "quiet_for": 0.0}
         attempt = executor.new_attempt(claim, answer, undone.step, times, doors.clock.now())
         look = {"plan": attempt.plan, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": [], "causes": []}
-        intent = Intent(
-            attempt, Reading(answer.locks, UNCOUNTED), source.rule.name, facts.root.key, answer.target, look, charged=False
-        )
-        refused = await executor.start(doors, claim, source, answer, intent, lambda usage: [limits.target_lock(situation, usage)])
+        reading = Reading(answer.locks)
+        intent = Intent(attempt, reading, source.rule.name, facts.root.key, answer.target, look, charged=False)
+        locked = partial(_locked, ground)
+        refused = await executor.start(doors, claim, source, answer, intent, locked, None)
         if refused is None:
             return
         verdict = refused
     event = Event.BLOCK if verdict.decision is Decision.DENY else Event.HOLD
     due = now + (verdict.retry_after or LATER)
     await slices.finish(doors, claim, Move(event, now, due=due, reason=verdict.reason, why=verdict.why))
+
+
+def _locked(ground: Before, usage: Usage) -> list[Verdict]:
+    return [limits.target_lock(ground, usage)]
+
+
+async def _would(
+    doors: Doors, claim: Claim, source: Source, now: datetime
+) -> tuple[Plan | Refusal, list[Verdict], Facts, Before]:
+    """The plan of an undo as the world is now, and what the guards say of it."""
+    facts = await slices.observe(doors, claim.remediation, source, now, ACTIONS[_undone(claim).action].sights - DECIDING)
+    answer = _plan(claim, facts)
+    ground = await looking.before(doors, claim.remediation, claim.episodes, source, now)
+    undoing = ground.undoing(facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
+    return answer, pipeline.ask(pipeline.UNDO, undoing), facts, ground
+
+
+async def preview(doors: Doors, remediation: str, now: datetime) -> Mapping[str, Any] | str:
+    """What an undo that is asked for now would do; a text where it cannot be asked for."""
+    row = await doors.journal.show(remediation)
+    made = _last_act(remediation, row)
+    if isinstance(made, str):
+        return made
+    claim = await doors.journal.looked_at(remediation, made["id"])
+    source = doors.rules.find(str(row["rule"])) if row and claim else None
+    if claim is None or source is None:
+        return f"rule {row['rule'] if row else ''} is not loaded any more, so it would not be taken back"
+    answer, verdicts, _, _ = await _would(doors, claim, source, now)
+    if isinstance(answer, Refusal):
+        return {"plan": "", "refused": f"{answer.reason}: {answer.why}", "verdicts": as_json(verdicts), "calls": []}
+    calls = [call.describe() for call in answer.calls]
+    return {"plan": answer.summary, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": calls}
+
+
+def _last_act(remediation: str, row: Mapping[str, Any] | None) -> Mapping[str, Any] | str:
+    """The attempt that an undo would take back, else why there is none."""
+    if row is None:
+        return f"there is no remediation {remediation}"
+    done = [made for made in row["attempts"] if made["applied_at"] and made["outcome"] != Outcome.WORSE]
+    if not done:
+        return f"{remediation} has done nothing that could be taken back"
+    if ACTIONS[done[-1]["action"]].undo is None:
+        return f"{done[-1]['action']} cannot be taken back"
+    last: Mapping[str, Any] = done[-1]
+    return last
 
 
 async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
@@ -136,8 +172,8 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
         return Move(Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change)
     if seen is Verification.OVERTAKEN:
         reason, why = slices.taken_over(from_json(attempt.plan), facts)
-        return executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)
+        return next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)
     if now - (attempt.applied_at or attempt.begun_at) > within:
         why = f"not as before within {format_duration(within)}"
-        return executor.next_rung(claim, None, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
+        return next_rung(claim, None, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     return Move(None, now, due=now + SOON, why="waiting until it is as before", attempt=attempt.id)

@@ -10,14 +10,17 @@ from ..model.duration import format_duration
 from ..model.facts import DECIDING, Facts, Sight, Unknown
 from ..model.plan import Verification, from_json, pods_before
 from ..model.remediation import Attempt, Event, Outcome
-from ..model.target import Unresolved
+from ..model.target import Unresolved, target_of
 from ..model.verdict import Reason
 from ..rules.ruleset import Source
 from ..rules.schema import Rule, Step
 from . import executor, harmed, slices
 from . import look as looking
 from .doors import Doors
+from .moves import next_rung
 from .slices import LATER, SOON
+
+LONGEST = timedelta(minutes=1)
 
 
 async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> tuple[Claim, Move]:
@@ -53,7 +56,7 @@ def _worse(claim: Claim, source: Source | None, why: str, now: datetime) -> Move
     attempt = claim.attempts[-1]
     if ACTIONS[attempt.action].undo is not None:
         return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=f"{why}; taking it back")
-    return executor.next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
+    return next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
 
 
 async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts, seen: Verification, now: datetime) -> Move:
@@ -68,7 +71,7 @@ async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts
     match seen:
         case Verification.OVERTAKEN:
             reason, why = slices.taken_over(from_json(attempt.plan), facts)
-            move = executor.next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
+            move = next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
             return replace(move, template=looking.template_now(facts))
         case Verification.WORSE:
             return _worse(claim, source, "fewer ready pods than before, or new restarts of older pods", now)
@@ -91,7 +94,7 @@ def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts:
         if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan["before"].get("ready", 0):
             why = f"{why}, with fewer ready pods than before; taking it back"
             return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=why)
-        return executor.next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
+        return next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     change = AttemptChange(clear_proof=True) if attempt.proved_since else None
     return Move(None, now, due=now + SOON, why="waiting until it is complete", attempt=attempt.id, change=change)
 
@@ -125,9 +128,7 @@ async def _converged(
     change = AttemptChange(converged_at=since)
     last = attempt.step + 1 >= len(rule.steps)
     if step.then == "next" and not last:
-        return executor.next_rung(
-            claim, source, attempt, now, Outcome.CONVERGED, Reason.RESOLVED, "converged; on to the next step"
-        )
+        return next_rung(claim, source, attempt, now, Outcome.CONVERGED, Reason.RESOLVED, "converged; on to the next step")
     proof = await _proof(doors, claim, step, now)
     if isinstance(proof, Unknown):
         move = _lost_sight(claim, attempt, rule, now)
@@ -137,17 +138,19 @@ async def _converged(
             else Move(None, now, due=move.due, reason=move.reason, why=proof.why, attempt=attempt.id, change=change)
         )
     within = timedelta(seconds=attempt.plan["resolved_within"])
+    if now - since > within and step.verify.resolved_within is None:  # another alert, that goes on for longer, may have joined
+        within = max(within, await executor.proof_within(doors, claim))
     if not proof:
         if now - since > within:
             why = f"converged, but the alert still fires {format_duration(within)} later"
-            return executor.next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-        pause = SOON if now - since < timedelta(minutes=1) else LATER
+            return next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
+        pause = min(LONGEST, max(SOON, (now - since) / 4))  # a delivery, or a withdrawn alert that is noticed, wakes it
         change = AttemptChange(converged_at=since, clear_proof=True)
         return Move(None, now, due=now + pause, why="converged; waiting for the proof", attempt=attempt.id, change=change)
     proved = max(attempt.proved_since or now, _last_end(claim))
     if proved != attempt.proved_since and now - since > within:
         why = f"converged, but the alert comes and goes: it was never quiet for long within {format_duration(within)}"
-        return executor.next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
+        return next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     quiet = timedelta(seconds=attempt.plan["quiet_for"])
     if now - proved >= quiet:
         change = AttemptChange(converged_at=since, proved_since=proved, outcome=Outcome.SUCCEEDED)
@@ -176,7 +179,8 @@ async def _proof(doors: Doors, claim: Claim, step: Step, now: datetime) -> bool 
         return True
     if until == "resolved":
         return await _resolved(doors, claim, now)
-    facts = Facts(now, claim.remediation.target, claim.remediation.target, None)
+    target = claim.remediation.target
+    facts = Facts(now, target, target_of(claim.remediation.root_key) or target, None)
     for query, unknown in await looking.unmet(doors, tuple(until), claim.episodes, facts):
         return Unknown(f"cannot ask `{query}`: {unknown.why}") if unknown else False
     return True
@@ -186,7 +190,7 @@ async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown
     """Whether every attached alert resolved: it was delivered, or its settled Alertmanager no longer lists it."""
     still_open = [episode for episode in claim.episodes if episode.open]
     for episode in still_open:
-        answer = await doors.alertmanager.activity(episode.source, episode.alert)
+        answer = await doors.alertmanager.activity(episode.source, episode.alert, episode.last_seen)
         if answer is Activity.NOT_LISTED:
             await doors.journal.close_episode(episode, now)
         elif answer is Activity.ACTIVE:

@@ -1,16 +1,17 @@
 """The worker: claims a due remediation, does one slice of work, sets the next timer, lets go."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..errors import LeaseLost
+from ..errors import JournalError, LeaseLost
 from ..journal_port import Claim, Move
 from ..model.duration import format_duration
 from ..model.facts import Facts
 from ..model.plan import Plan
 from ..model.remediation import WAITING, Event, Outcome, State
-from ..model.verdict import Decision, Reason, Verdict
+from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..rules import planner
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -30,10 +31,22 @@ async def run_one(doors: Doors, now: datetime) -> bool:
     if claim is None:
         return False
     try:
-        await work(doors, claim)
-    except LeaseLost as error:
-        log().info("lease_lost", remediation_id=claim.remediation.id, why=str(error))
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(_keep(doors, claim))
+            await work(doors, claim)
+            keeping.cancel()
+    except* LeaseLost as lost:
+        log().info("lease_lost", remediation_id=claim.remediation.id, why=str(lost.exceptions[0]))
+    except* JournalError as failed:
+        raise failed.exceptions[0] from None
     return True
+
+
+async def _keep(doors: Doors, claim: Claim) -> None:
+    """Renews the lease while the work goes on; where somebody else has it, the work ends. Raises: LeaseLost."""
+    while True:
+        await asyncio.sleep(LEASE.total_seconds() / 3)
+        await doors.journal.renew(claim.remediation, doors.clock.now(), LEASE)
 
 
 async def work(doors: Doors, claim: Claim) -> None:
@@ -54,9 +67,9 @@ async def work(doors: Doors, claim: Claim) -> None:
         return
     assert source is not None
     verdicts = await looking.first_pass(doors, claim, source, now)
-    strongest = doors.count_verdicts(remediation.rule, verdicts)
-    if strongest.decision in (Decision.DENY, Decision.HOLD) and source.rule.mode != "observe":
-        await _follow(doors, claim, strongest, {"verdicts": as_json(verdicts)}, source, now)
+    decisive = doors.count_verdicts(claim.remediation, verdicts)
+    if decisive.decision in (Decision.DENY, Decision.HOLD) and source.rule.mode != "observe":
+        await _follow(doors, claim, decisive, {"verdicts": as_json(verdicts)}, source, now)
         return
     await _observe_and_act(doors, claim, source, now)
 
@@ -132,17 +145,18 @@ async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: date
     claim = replace(claim, remediation=remediation)
     seen = await looking.look(doors, remediation, claim.episodes, source, facts, now)
     if seen.storming and rule.mode != "observe":
-        await trust.storm(doors, source, seen, now)
+        why = next(verdict.why for verdict in seen.verdicts if verdict.reason is Reason.STORM)
+        await trust.storm(doors, source, seen.situation, why, now)
     if await _resolved_unseen(doors, claim, seen, now):
         await finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="Alertmanager no longer lists the alert"))
         return
-    strongest = doors.count_verdicts(rule.name, seen.verdicts)
-    if strongest.decision is Decision.ALLOW and seen.planned.plan is not None:
+    decisive = doors.count_verdicts(claim.remediation, seen.verdicts)
+    if decisive.decision is Decision.ALLOW and seen.planned.plan is not None:
         denied = await executor.begin(doors, claim, source, seen)
         if denied is None:
             return
-        strongest = denied
-    await _follow(doors, claim, strongest, dict(seen.as_json()), source, now, seen)
+        decisive = denied
+    await _follow(doors, claim, decisive, dict(seen.as_json()), source, now, seen)
 
 
 async def _resolved_unseen(doors: Doors, claim: Claim, seen: Look, now: datetime) -> bool:
@@ -155,13 +169,21 @@ async def _resolved_unseen(doors: Doors, claim: Claim, seen: Look, now: datetime
     return True
 
 
+def _against(seen: Look | None) -> Verdict | None:
+    """What would have kept an observing rule from acting, had it been allowed to; None where nothing would."""
+    verdicts = [verdict for verdict in seen.verdicts if verdict.reason is not Reason.OBSERVE_MODE] if seen else []
+    found = strongest(verdicts)
+    return found if found.decision in (Decision.HOLD, Decision.DENY) else None
+
+
 async def _follow(
     doors: Doors, claim: Claim, verdict: Verdict, shown: dict[str, Any], source: Source, now: datetime, seen: Look | None = None
 ) -> None:
     """What a verdict that is not to allow leads to."""
     remediation = claim.remediation
     if verdict.reason is Reason.OBSERVE_MODE:
-        await finish(doors, claim, Move(Event.OBSERVE, now, reason=verdict.reason, why=verdict.why, look=shown))
+        against = _against(seen) or verdict  # what it would have done, or what would have kept it from that
+        await finish(doors, claim, Move(Event.OBSERVE, now, reason=against.reason, why=against.why, look=shown))
     elif verdict.reason is Reason.OPERATOR:
         await finish(doors, claim, Move(Event.CANCEL, now, reason=verdict.reason, why=verdict.why, look=shown))
     elif verdict.decision is Decision.DENY:
@@ -170,8 +192,7 @@ async def _follow(
         )
     elif verdict.decision is Decision.APPROVE and seen is not None and seen.planned.plan is not None:
         plan = seen.planned.plan
-        waits = remediation.state is State.AWAITING_APPROVAL and not remediation.approved_digest
-        new = not waits or remediation.asked_digest != plan.digest  # another plan than people were shown
+        new = remediation.asked_digest != plan.digest or bool(remediation.approved_digest)  # another plan than people were shown
         approve = f"remediator approve {remediation.id} --digest {plan.digest}"
         more = {"plan": plan.summary, "digest": plan.digest, "approve": approve}
         if doors.link is not None:

@@ -9,7 +9,7 @@ from .situation import Situation
 def check(situation: Situation) -> Verdict:
     """Denies a plan that takes more; unready pods do not count."""
     plan, facts = situation.plan, situation.facts
-    if plan is None or facts is None or plan.takes == 0:
+    if plan is None or plan.takes == 0:
         return allow("blast_radius")
     pods = facts.peers
     if isinstance(pods, Unknown):

@@ -12,7 +12,7 @@ from .situation import Situation
 def check(situation: Situation) -> Verdict:
     """Holds where a budget of the pods permits fewer disruptions now than the plan makes."""
     plan, facts = situation.plan, situation.facts
-    if plan is None or facts is None or plan.takes == 0:
+    if plan is None or plan.takes == 0:
         return allow("budgets")
     if isinstance(facts.budgets, Unknown):
         return hold("budgets", Reason.UNKNOWN_FACT, f"cannot see the disruption budgets: {facts.budgets.why}")

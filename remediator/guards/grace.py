@@ -1,10 +1,10 @@
 """grace: for a while after a start, what was pending before is let settle: bulk delivery is no new trouble."""
 
 from ..model.verdict import Reason, Verdict, allow, hold
-from .situation import Situation
+from .situation import Before
 
 
-def check(situation: Situation) -> Verdict:
+def check(situation: Before) -> Verdict:
     """Holds an alert that began before the daemon did, until the grace period is over."""
     over = situation.started_at + situation.process.grace
     old_news = any(episode.alert.starts_at < situation.started_at for episode in situation.episodes)

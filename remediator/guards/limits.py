@@ -1,19 +1,37 @@
 """limits: target lock, cooldown, attempts, rates, in flight, storm and breaker: decided inside the begin transaction.
 
-Pure over what the journal read there, so that no two remediations can both pass. A remediation's own charges and
-locks do not count against it, except for `attempts`, `rates` and the like, which count every attempt ever begun.
+Pure over what the journal read there, so that no two remediations can both pass. A remediation's own locks do not count
+against it; `attempts`, `rates` and the like count every attempt of which a call was, or may have been, sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ..model.duration import format_duration
-from ..model.usage import Charge, Holder, Rate, Usage
+from ..model.usage import Charge, Counted, Holder, Rate, Usage
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from . import breaker, storm
-from .situation import ProcessLimits, Situation
+from .situation import Before, ProcessLimits, Situation
 
 MOST_DOUBLINGS = 6
+SPENT = ("attempts", "step")  # of these there are no more; the others free with time
+
+
+def counted(situation: Situation) -> tuple[Counted, ...]:
+    """What the journal is to count for the limits, in their order."""
+    limits, process = situation.limits, situation.process
+    rule, root = ("rule", situation.rule), ("root_key", situation.root.key)
+    action, namespace = ("action", situation.action), ("namespace", situation.target.namespace)
+    rates: list[tuple[str, tuple[Rate, ...], tuple[tuple[str, str], ...]]] = [
+        ("attempts", limits.attempts, (rule, root)),
+        ("step", situation.step_attempts, (rule, root, action)),
+        ("rule", limits.per_rule, (rule,)),
+        ("root", process.root, (root,)),
+        ("action", process.action, (action,)),
+        ("namespace", process.namespace, (namespace,)),
+        ("global", process.everything, ()),
+    ]
+    return tuple(Counted(limit, rate, where) for limit, limited, where in rates for rate in limited)
 
 
 def decide(situation: Situation, usage: Usage) -> list[Verdict]:
@@ -29,7 +47,7 @@ def decide(situation: Situation, usage: Usage) -> list[Verdict]:
     ]
 
 
-def target_lock(situation: Situation, usage: Usage) -> Verdict:
+def target_lock(situation: Before, usage: Usage) -> Verdict:
     """Holds while another remediation holds a lock that the plan needs, unless that one yields."""
     for key, holder in usage.locks.items():
         if holder.remediation != situation.remediation and not yields(situation, holder):
@@ -38,7 +56,7 @@ def target_lock(situation: Situation, usage: Usage) -> Verdict:
     return allow("target_lock")
 
 
-def yields(situation: Situation, holder: Holder) -> bool:
+def yields(situation: Before, holder: Holder) -> bool:
     """Whether the holder only verifies what it did, and is of lower priority."""
     return holder.verifying and holder.priority < situation.priority
 
@@ -48,8 +66,7 @@ def cooldown(situation: Situation, usage: Usage) -> Verdict:
 
     It doubles with each remediation in a row that did not help.
     """
-    own = any(charge.remediation == situation.remediation for charge in usage.charges)
-    if usage.ended is None or own:
+    if usage.ended is None or usage.begun:
         return allow("cooldown")
     grown = situation.limits.cooldown * 2 ** min(usage.ineffective_in_row, MOST_DOUBLINGS)
     left = usage.ended + grown - situation.now
@@ -60,29 +77,16 @@ def cooldown(situation: Situation, usage: Usage) -> Verdict:
 
 def attempts(situation: Situation, usage: Usage) -> Verdict:
     """Denies once the rule's attempts on this root are spent: gave up, people are told."""
-    mine = [c for c in usage.charges if c.rule == situation.rule and c.root_key == situation.root.key]
-    for rate in (*situation.limits.attempts,):
-        used = _within(mine, rate, situation)
-        if len(used) >= rate.count:
-            return deny("attempts", Reason.GAVE_UP, f"{rate} attempts on {situation.root} are spent")
-    for rate in situation.step_attempts:
-        used = _within([c for c in mine if c.action == situation.action], rate, situation)
-        if len(used) >= rate.count:
-            return deny("attempts", Reason.GAVE_UP, f"{rate} attempts of {situation.action} on {situation.root} are spent")
+    for limit in counted(situation):
+        if limit.limit in SPENT and limit in usage.used_up:
+            of = f" of {situation.action}" if limit.limit == "step" else ""
+            return deny("attempts", Reason.GAVE_UP, f"{limit.rate} attempts{of} on {situation.root} are spent")
     return allow("attempts")
 
 
 def rates(situation: Situation, usage: Usage) -> list[Verdict]:
     """Holds until a rate frees: per rule, root, action, namespace and over all."""
-    process, limits = situation.process, situation.limits
-    scopes: list[tuple[str, tuple[Rate, ...], Callable[[Charge], bool]]] = [
-        ("rule", limits.per_rule, lambda c: c.rule == situation.rule),
-        ("root", process.root, lambda c: c.root_key == situation.root.key),
-        ("action", process.action, lambda c: c.action == situation.action),
-        ("namespace", process.namespace, lambda c: c.namespace == situation.target.namespace),
-        ("global", process.everything, lambda c: True),
-    ]
-    return [_rate(name, rates_, list(filter(counts, usage.charges)), situation) for name, rates_, counts in scopes]
+    return [_rate(scope, situation, usage) for scope in ("rule", "root", "action", "namespace", "global")]
 
 
 def in_flight(situation: Situation, usage: Usage) -> Verdict:
@@ -93,21 +97,17 @@ def in_flight(situation: Situation, usage: Usage) -> Verdict:
     return allow("in_flight")
 
 
-def _rate(scope: str, limits: tuple[Rate, ...], charges: list[Charge], situation: Situation) -> Verdict:
+def _rate(scope: str, situation: Situation, usage: Usage) -> Verdict:
     guard = f"rate_{scope}"
-    for rate in limits:
-        used = _within(charges, rate, situation)
-        if len(used) >= rate.count:
-            if rate.count == 0:
-                return deny(guard, Reason.RATE_LIMITED, f"the {scope} rate is zero")
-            frees = sorted(c.at for c in used)[len(used) - rate.count] + rate.window - situation.now
-            why = f"{rate} per {scope} used up; frees in {format_duration(frees)}"
-            return hold(guard, Reason.RATE_LIMITED, why, max(frees, timedelta(seconds=1)))
+    for limit in counted(situation):
+        if limit.limit != scope or limit not in usage.used_up:
+            continue
+        if limit.rate.count == 0:
+            return deny(guard, Reason.RATE_LIMITED, f"the {scope} rate is zero")
+        frees = usage.used_up[limit] + limit.rate.window - situation.now
+        why = f"{limit.rate} per {scope} used up; frees in {format_duration(frees)}"
+        return hold(guard, Reason.RATE_LIMITED, why, max(frees, timedelta(seconds=1)))
     return allow(guard)
-
-
-def _within(charges: list[Charge], rate: Rate, situation: Situation) -> list[Charge]:
-    return [charge for charge in charges if charge.at > situation.now - rate.window]
 
 
 def fullest(

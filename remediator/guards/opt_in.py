@@ -15,7 +15,7 @@ ANNOTATION = {ENABLED: '`"true"`: it may be touched by rules of a group that say
 def check(situation: Situation) -> Verdict:
     """Denies a target that carries the annotation neither itself nor on its namespace."""
     facts = situation.facts
-    if not situation.opt_in or facts is None:
+    if not situation.opt_in:
         return allow("opt_in")
     for obj in (facts.object, facts.namespace):
         if isinstance(obj, Mapping) and annotations(obj).get(ENABLED, "").lower() == "true":

@@ -24,8 +24,6 @@ ANNOTATIONS = {
 def check(situation: Situation) -> Verdict:
     """Denies or holds as the annotations say; an unreadable time holds."""
     facts = situation.facts
-    if facts is None:
-        return allow("opt_out")
     if isinstance(facts.namespace, Unknown):
         return hold("opt_out", Reason.UNKNOWN_FACT, f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}")
     looked_at = (

@@ -31,7 +31,7 @@ DEFAULTS = {"gitops": "refuse", "operator": "refuse", "helm": "warn", "hpa": "re
 def check(situation: Situation) -> Verdict:
     """Denies where the policy for the owner is `refuse`; `warn` allows and says so."""
     facts, plan = situation.facts, situation.plan
-    if facts is None or plan is None or not isinstance(facts.object, Mapping):
+    if plan is None or not isinstance(facts.object, Mapping):
         return allow("ownership")
     warned = ""
     written = [facts.object]

@@ -1,10 +1,10 @@
 """pause: holds while somebody has paused everything, the cluster, the namespace or the rule."""
 
 from ..model.verdict import Reason, Verdict, allow, hold
-from .situation import Situation
+from .situation import Before
 
 
-def check(situation: Situation) -> Verdict:
+def check(situation: Before) -> Verdict:
     """Holds until the pause ends or is resumed."""
     target = situation.target
     scopes = {"all", f"cluster:{target.cluster}", f"namespace:{target.namespace}", f"rule:{situation.rule}"}

@@ -1,7 +1,8 @@
 """The guards in their order: a literal list. The limits come last, inside the begin transaction."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from ..model.verdict import Verdict
 from . import (
@@ -26,12 +27,21 @@ from . import (
     storm,
     window,
 )
-from .situation import Situation
+from .situation import Before, Situation, Undoing
 
-Guard = Callable[[Situation], Verdict]
+S = TypeVar("S", bound=Before, contravariant=True)
 
-FIRST: list[Guard] = [pause.check, window.check, grace.check, protection.check]
-SECOND: list[Guard] = [
+
+class Guard(Protocol[S]):
+    """One question about a situation of its type."""
+
+    __module__: str
+
+    def __call__(self, situation: S) -> Verdict: ...
+
+
+FIRST: list[Guard[Before]] = [pause.check, window.check, grace.check, protection.check]
+SECOND: list[Guard[Situation]] = [
     pause.check,
     window.check,
     freshness.check,
@@ -50,7 +60,7 @@ SECOND: list[Guard] = [
     approval.check,
     mode.check,
 ]
-UNDO: list[Guard] = [pause.check, scope.check, protection.check]
+UNDO: list[Guard[Undoing]] = [pause.check, scope.check, protection.check]
 LIMITS = [limits.target_lock, limits.cooldown, limits.attempts, limits.rates, limits.in_flight, storm.check, breaker.check]
 SET_BY = {
     "pause": "`remediator pause`", "window": "`windows`", "freshness": "`max_age`, `pending`", "activity": "`sources[].alertmanager`",
@@ -63,7 +73,7 @@ SET_BY = {
 }  # fmt: skip
 
 
-def ask(guards: list[Guard], situation: Situation) -> list[Verdict]:
+def ask(guards: Sequence[Guard[S]], situation: S) -> list[Verdict]:
     """Every guard's verdict."""
     return [guard(situation) for guard in guards]
 

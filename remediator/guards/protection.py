@@ -1,10 +1,10 @@
 """protection: system and monitoring namespaces, and our own, are not touched."""
 
 from ..model.verdict import Reason, Verdict, allow, deny
-from .situation import Situation
+from .situation import Before
 
 
-def check(situation: Situation) -> Verdict:
+def check(situation: Before) -> Verdict:
     """Denies unless the group lifts the protection for exactly this object."""
     for target in {situation.target, situation.root}:
         if str(target) in situation.lifted:

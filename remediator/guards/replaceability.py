@@ -11,7 +11,7 @@ from ..model.call import bare_template
 from ..model.facts import Facts, Room, Unknown
 from ..model.plan import Plan
 from ..model.quantity import asked, parse_quantity
-from ..model.raw import controller, labels, meta, ready, selected
+from ..model.raw import container_statuses, controller, labels, meta, ready, selected
 from ..model.verdict import Reason, Verdict, allow, hold
 from .situation import Situation
 
@@ -24,7 +24,7 @@ KEEPS_AWAY = {"NoSchedule", "NoExecute"}
 def check(situation: Situation) -> Verdict:
     """Holds where something speaks against the replacement, or cannot be seen."""
     plan, facts = situation.plan, situation.facts
-    if plan is None or facts is None or plan.takes == 0 or plan.successor is None:
+    if plan is None or plan.takes == 0 or plan.successor is None:
         return allow("replaceability")
     if isinstance(facts.room, Unknown):
         return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see whether a replacement can come: {facts.room.why}")
@@ -89,7 +89,7 @@ def _siblings(facts: Facts, plan: Plan) -> Iterable[str]:
         status = pod.get("status") or {}
         if str((controller(pod) or {}).get("uid")) not in owners and not _alike(pod, plan.successor or {}):
             continue
-        for container in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
+        for container in container_statuses(pod):
             reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
             if reason in CANNOT_START:
                 yield f"{meta(pod).get('name')} of the same template is in {reason}"

@@ -1,10 +1,10 @@
 """scope: the climbed target is still inside what the rule's group may act on."""
 
 from ..model.verdict import Reason, Verdict, allow, deny
-from .situation import Situation
+from .situation import Undoing
 
 
-def check(situation: Situation) -> Verdict:
+def check(situation: Undoing) -> Verdict:
     """Denies a target outside."""
     if situation.in_scope:
         return allow("scope")

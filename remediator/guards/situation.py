@@ -1,8 +1,12 @@
-"""Everything that guards may look at: gathered by the engine, once, before they are asked."""
+"""Everything that guards may look at: gathered by the engine, once, before they are asked.
+
+Three moments, three types: before anything is looked at, before an act, before an act is taken back.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from typing import Any
 
 from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
@@ -55,11 +59,11 @@ class Pause:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """One remediation at one moment. `facts` and `plan` are None in the first pass.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """One remediation at one moment, before it is looked at. No field has a default: what is forgotten is a type error.
 
-    `scope` is the rule's group and `namespaces` where it may act; `workloads` counts those there, None where that is unknown.
+    `scope` is the rule's group and `namespaces` where it may act. `root` is the target until the climb has found it.
     """
 
     now: datetime
@@ -73,25 +77,73 @@ class Situation:
     limits: RuleLimits
     process: ProcessLimits
     started_at: datetime
-    pauses: tuple[Pause, ...] = ()
-    max_age: timedelta = timedelta(hours=1)
-    pending: timedelta = timedelta()
-    activity: Activity = Activity.UNKNOWN
-    inhibitor: str | Unknown | None = None
-    unmet: tuple[tuple[str, Unknown | None], ...] = ()
-    in_scope: bool = True
-    lifted: frozenset[str] = field(default=frozenset())
-    owners: Mapping[str, str] = field(default_factory=dict)
-    own_namespace: str = ""
-    approved_digest: str = ""
-    step_attempts: tuple[Rate, ...] = ()
-    priority: int = 0
-    active: tuple[Named, ...] = ()
-    mute: tuple[Named, ...] = ()
-    opt_in: bool = False
-    scope: str = ""
-    namespaces: tuple[str, ...] = ()
-    workloads: int | None = None
-    storm_exempt: bool = False
-    facts: Facts | None = None
-    plan: Plan | None = None
+    pauses: tuple[Pause, ...]
+    max_age: timedelta
+    pending: timedelta
+    lifted: frozenset[str]
+    owners: Mapping[str, str]
+    own_namespace: str
+    approved_digest: str
+    priority: int
+    active: tuple[Named, ...]
+    mute: tuple[Named, ...]
+    opt_in: bool
+    scope: str
+    namespaces: tuple[str, ...]
+
+    def undoing(self, *, facts: Facts, in_scope: bool) -> "Undoing":
+        """The same, once what is to be taken back was looked at."""
+        own = _fields(self) | {"target": facts.target, "root": facts.root}
+        return Undoing(**own, facts=facts, in_scope=in_scope)
+
+    def planned(
+        self,
+        *,
+        facts: Facts,
+        plan: Plan | None,
+        action: str,
+        mode: str,
+        approved_digest: str,
+        in_scope: bool,
+        activity: Activity,
+        inhibitor: str | Unknown | None,
+        unmet: tuple[tuple[str, Unknown | None], ...],
+        step_attempts: tuple[Rate, ...],
+        workloads: int | None,
+        storm_exempt: bool,
+    ) -> "Situation":
+        """The same, once the target was looked at and a step of the ladder chosen."""
+        own = _fields(self) | {"target": facts.target, "root": facts.root}
+        own |= {"action": action, "mode": mode, "approved_digest": approved_digest}
+        return Situation(
+            **own, facts=facts, plan=plan, in_scope=in_scope, activity=activity, inhibitor=inhibitor, unmet=unmet,
+            step_attempts=step_attempts, workloads=workloads, storm_exempt=storm_exempt,
+        )  # fmt: skip
+
+
+def _fields(before: Before) -> dict[str, Any]:
+    return {field_.name: getattr(before, field_.name) for field_ in fields(Before)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing(Before):
+    """What guards look at before an act is taken back."""
+
+    facts: Facts
+    in_scope: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation(Undoing):
+    """What guards look at before an act. `plan` is None where no step of the ladder plans.
+
+    `workloads` counts those in the namespaces of the scope, None where that is unknown.
+    """
+
+    plan: Plan | None
+    activity: Activity
+    inhibitor: str | Unknown | None
+    unmet: tuple[tuple[str, Unknown | None], ...]
+    step_attempts: tuple[Rate, ...]
+    workloads: int | None
+    storm_exempt: bool

@@ -1,14 +1,17 @@
 """storm: many workloads in trouble at once have a common cause: nothing is repaired one by one, people are told once.
 
-Decided inside the begin transaction, from the remediations that were born lately in the scope of the rule's group. What
-takes nothing away that serves (scaling out, quarantine) is not held.
+A storm is counted, not timed: it lasts as long as so many roots in the scope of the rule's group have an alert that fires,
+and is over once they were few for `calm`. Decided inside the begin transaction. What takes nothing away that serves
+(scaling out, quarantine) is not held.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from ..model.duration import format_duration
+from ..model.limit import Storm
 from ..model.matcher import admits
-from ..model.usage import Usage
+from ..model.usage import Troubled, Usage
 from ..model.verdict import Reason, Verdict, allow, hold
 from .situation import Situation
 
@@ -24,7 +27,7 @@ def check(situation: Situation, usage: Usage) -> Verdict:
         return hold("storm", Reason.STORM, counted, LONGEST_PAUSE)
     if usage.storm_until is not None and usage.storm_until > situation.now:
         left = usage.storm_until - situation.now
-        why = f"a storm in {situation.scope} passed lately; {format_duration(left)} of calm are left"
+        why = f"few workloads in {situation.scope} are in trouble now; the storm is over in {format_duration(left)}"
         return hold("storm", Reason.STORM, why, min(left, LONGEST_PAUSE))
     return allow("storm")
 
@@ -35,13 +38,21 @@ def on(situation: Situation, usage: Usage) -> bool:
 
 
 def _counted(situation: Situation, usage: Usage) -> str:
+    roots = members(situation.namespaces, usage.troubled)
+    return counted(situation.process.storm, situation.scope, roots, situation.workloads)
+
+
+def members(namespaces: tuple[str, ...], troubled: Sequence[Troubled]) -> list[str]:
+    """The roots in trouble that are in the namespaces of a scope."""
+    return sorted({item.key for item in troubled if admits(namespaces, item.namespace)})
+
+
+def counted(storm: Storm, scope: str, roots: Sequence[str], workloads: int | None) -> str:
     """What makes it a storm in words, else nothing."""
-    storm = situation.process.storm
-    roots = {item.key for item in usage.newcomers if admits(situation.namespaces, item.namespace)}
-    if len(roots) < storm.roots:
+    if not storm.roots or len(roots) < storm.roots:
         return ""
-    what = f"{len(roots)} workloads in {situation.scope} came into trouble within {format_duration(storm.within)}"
-    if situation.workloads is None:
+    what = f"{len(roots)} workloads in {scope} have alerts firing now"
+    if workloads is None:
         return f"{what} (of how many cannot be known)"
-    share = len(roots) / max(1, situation.workloads)
-    return f"{what}: {share:.0%} of {situation.workloads}" if share >= storm.share else ""
+    share = len(roots) / max(1, workloads)
+    return f"{what}: {share:.0%} of {workloads}" if share >= storm.share else ""

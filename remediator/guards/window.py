@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 from ..model.verdict import Reason, Verdict, allow, hold
-from .situation import Situation
+from .situation import Before
 
 LOOK_AGAIN = timedelta(minutes=1)  # what intervals are made of
 
 
-def check(situation: Situation) -> Verdict:
+def check(situation: Before) -> Verdict:
     """Holds outside the active intervals, and inside the muting ones."""
     now = situation.now
     for interval in situation.mute:
@@ -22,5 +22,5 @@ def check(situation: Situation) -> Verdict:
     return allow("window")
 
 
-def _until_next_minute(situation: Situation) -> timedelta:
+def _until_next_minute(situation: Before) -> timedelta:
     return LOOK_AGAIN - timedelta(seconds=situation.now.second, microseconds=situation.now.microsecond)

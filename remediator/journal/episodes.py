@@ -17,6 +17,7 @@ from ..model.identity import Change, Known, decide
 from ..model.remediation import WAITING, State
 from ..model.verdict import Reason
 from . import entries, inbox, timers
+from .births import alone
 from .tables import attachment, remediation, timer
 from .tables import episode as table
 
@@ -203,7 +204,7 @@ def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
 BEGAN = (
     sa.select(table)
     .where(table.c.open, table.c.starts_at > sa.bindparam("since"))
-    .order_by(table.c.id.desc())
+    .order_by(table.c.starts_at.desc())
     .limit(sa.bindparam("most"))
 )
 
@@ -211,6 +212,16 @@ BEGAN = (
 def began(c: Connection, since: datetime, limit: int) -> list[Episode]:
     """Open episodes that began since then, the newest first."""
     return [from_row(row) for row in c.execute(BEGAN, {"since": since, "most": limit})]
+
+
+STILL_OPEN = (
+    sa.select(table).where(table.c.open, table.c.id > sa.bindparam("after")).order_by(table.c.id).limit(sa.bindparam("most"))
+)
+
+
+def still_open(c: Connection, after: int, limit: int) -> list[Episode]:
+    """Open episodes by their number."""
+    return [from_row(row) for row in c.execute(STILL_OPEN, {"after": after, "most": limit})]
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
@@ -233,6 +244,7 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
     stale = [item.episode.id for item in decided if item.fate is Fate.STALE]
     if stale:
         c.execute(sa.update(table).where(table.c.id.in_(stale), table.c.open).values(open=False, ends_at=now))
+    alone(c, *(f"{wanted.rule} {wanted.target.key}" for item in decided for wanted in item.wanted))
     ended = _ended(c, [item.episode.id for item in decided if item.wanted])
     for item in (d for d in decided if d.wanted):
         if c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
@@ -307,7 +319,11 @@ def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
 def close(c: Connection, item: Episode, now: datetime) -> None:
     """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it."""
     values = {"open": False, "ends_at": now, "due_at": None, "last_seen": now}
-    c.execute(sa.update(table).where(table.c.id == item.id, table.c.open).values(**values))
+    done = c.execute(sa.update(table).where(table.c.id == item.id, table.c.open).values(**values))
+    settled = sa.update(table).where(table.c.id == item.id, table.c.fate.in_((Fate.PENDING, Fate.UNMATCHED)))
+    c.execute(settled.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED))
+    if done.rowcount:
+        wake(c, [item.id], now)
 
 
 def release(c: Connection, remediation_id: str, state: State, now: datetime) -> None:
@@ -324,12 +340,12 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
         timers.put(c, "revive", remediation_id, now)
 
 
-def revive(c: Connection, remediation_ids: Sequence[str], now: datetime) -> int:
-    """Sends the open episodes of ended remediations back to triage; how many."""
-    mine = sa.select(attachment.c.episode).where(attachment.c.remediation.in_(remediation_ids))
-    done = c.execute(sa.update(table).where(table.c.id.in_(mine), table.c.open).values(due_at=now, fate=Fate.PENDING))
-    c.execute(sa.update(attachment).where(attachment.c.remediation.in_(remediation_ids)).values(ended=False))
-    c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref.in_(remediation_ids)))
+def revive(c: Connection, ended: Any, now: datetime) -> int:
+    """Sends the open episodes of ended remediations back to triage; how many. `ended` is a list or a query of their ids."""
+    mine = sa.select(attachment.c.episode).where(attachment.c.remediation.in_(ended))
+    done = c.execute(sa.update(table).where(table.c.open, table.c.id.in_(mine)).values(due_at=now, fate=Fate.PENDING))
+    c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref.in_(ended)))
+    c.execute(sa.update(attachment).where(attachment.c.remediation.in_(ended)).values(ended=False))
     return int(done.rowcount)
 
 
@@ -337,12 +353,12 @@ def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
     """Unmatched, observed and blocked episodes are triaged again; remediations that wait look at once."""
     other = table.c.rules_digest != rules_digest
     c.execute(sa.update(table).where(table.c.open, table.c.fate == Fate.UNMATCHED, other).values(due_at=now))
-    joined = sa.join(attachment, table, attachment.c.episode == table.c.id)
+    joined = sa.join(table, attachment, attachment.c.episode == table.c.id)
     ended = (
         sa.select(remediation.c.id)
-        .select_from(sa.join(remediation, joined, attachment.c.remediation == remediation.c.id))
-        .where(remediation.c.state.in_(sorted(BY_RELOAD)), attachment.c.ended, table.c.open, other)
+        .select_from(sa.join(joined, remediation, remediation.c.id == attachment.c.remediation))
+        .where(table.c.open, other, attachment.c.ended, remediation.c.state.in_(sorted(BY_RELOAD)))
     )
-    revive(c, list(c.execute(ended).scalars()), now)
-    refs = sa.select(remediation.c.id).where(remediation.c.state.in_(sorted(WAITING)))
+    revive(c, ended, now)
+    refs = sa.select(remediation.c.id).where(remediation.c.live, remediation.c.state.in_(sorted(WAITING)))
     timers.pull(c, timers.work_of(refs), now)

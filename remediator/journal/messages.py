@@ -1,6 +1,6 @@
 """The outbox: what people are told, in order, until it is delivered or given up."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ def dumps(value: Any) -> str:
 
 def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
     """Puts a message in the outbox."""
-    c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now))
+    c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now, at=now))
 
 
 def told(c: Connection, remediation_id: str) -> list[str]:
@@ -27,14 +27,38 @@ def told(c: Connection, remediation_id: str) -> list[str]:
     return list(c.execute(names).scalars())
 
 
+LEASE = timedelta(minutes=1)  # longer than any receiver is waited for; who took a message and died is followed then
+
+
 def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
+    """Takes messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
 
     One waits while an earlier one to the same receiver about the same remediation is not delivered: threads have an order.
+    They are due again when the lease is over, unless the delivery's end was written before.
     """
     whose = {"receiver": receiver} if receiver is not None else {"but_not": but_not}
-    found = c.execute(_due(receiver is not None), {"now": now, "most": limit, **whose})
+    found = c.execute(_due(receiver is not None), {"now": now, "most": limit, **whose}).all()
+    if found:
+        taken = outbox.c.id.in_([row.id for row in found])
+        c.execute(sa.update(outbox).where(taken).values(due_at=now + LEASE))
     return [row._asdict() | {"body": orjson.loads(row.body)} for row in found]
+
+
+ANY_DUE = sa.select(outbox.c.id).where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None)).limit(1)
+
+
+def any_due(c: Connection, now: datetime) -> bool:
+    """Whether anything is to be delivered: asked first, so that nobody who has nothing to do is in a writer's way."""
+    return c.execute(ANY_DUE, {"now": now}).first() is not None
+
+
+OLDEST = sa.select(sa.func.min(outbox.c.at)).where(outbox.c.due_at.is_not(None), outbox.c.delivered_at.is_(None))
+
+
+def oldest(c: Connection) -> datetime | None:
+    """Since when the oldest message waits."""
+    found: datetime | None = c.execute(OLDEST).scalar()
+    return found
 
 
 @cache
@@ -61,6 +85,7 @@ def _due(one_receiver: bool) -> sa.Select[Any]:
         .where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None), whose, ~waiting)
         .order_by(outbox.c.due_at)
         .limit(sa.bindparam("most"))
+        .with_for_update(of=outbox, skip_locked=True)
     )
 
 

@@ -1,24 +1,47 @@
 """Brings a journal to this version's schema. Alembic is imported here only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from ..errors import ConfigurationError
 
 FOLDER = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 7_305_803  # PostgreSQL's advisory lock that makes migrations one at a time
 
 
-def upgrade(engine: Engine, version: str | None) -> None:
-    """Runs the missing migrations. Raises: ConfigurationError where a newer remediator wrote the journal."""
+def upgrade(engine: Engine) -> None:
+    """Runs the missing migrations, one process at a time. Raises: ConfigurationError where a newer remediator wrote the journal."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if version is not None and version not in known:
-        raise ConfigurationError(f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade this one")
-    with engine.begin() as connection:
+    with _alone(engine), engine.connect() as connection:
+        version = MigrationContext.configure(connection).get_current_revision()
+        connection.rollback()
+        if version is not None and version not in known:
+            raise ConfigurationError(f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade this one")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Nobody else migrates meanwhile; who waited finds the work done. A SQLite file is locked by its daemon already."""
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # asked again and again rather than waited for: a statement that waits would keep indexes from being built meanwhile
+        while not connection.execute(sa.text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")).scalar():
+            connection.execute(sa.text("SELECT pg_sleep(0.2)"))
+        try:
+            yield
+        finally:
+            connection.execute(sa.text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))

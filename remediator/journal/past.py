@@ -1,6 +1,8 @@
 """What was done to a target before, and what became of alerts that fire on after an end."""
 
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,38 +11,62 @@ from sqlalchemy import Connection
 from ..journal_port import Claim, Owed
 from ..model.past import Past, PastAct
 from ..model.remediation import LIVE, State
-from . import remediations, timers
+from . import claims, remediations, timers
 from .tables import attachment, attempt, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
 
+MOST_ACTS, MOST_FIRINGS = 50, 200  # the newest; what is older tells nothing that these do not
+OWED = sa.exists().where(timer.c.kind == "restore", timer.c.ref == attempt.c.id)
+LATEST_ACTED = (
+    sa.select(table.c.id, table.c.rule, table.c.live)
+    .where(table.c.target_key == sa.bindparam("target"), table.c.acted)
+    .order_by(table.c.born_at.desc())
+    .limit(MOST_ACTS)
+    .subquery()
+)
+ACTS = (
+    sa.select(attempt, LATEST_ACTED.c.rule, LATEST_ACTED.c.live, OWED.label("owed"))
+    .join(LATEST_ACTED, LATEST_ACTED.c.id == attempt.c.remediation)
+    .where(attempt.c.evidence.is_not(None))
+)
+LATEST_OF_RULE = (
+    sa.select(table.c.id)
+    .where(table.c.rule == sa.bindparam("rule"), table.c.target_key == sa.bindparam("target"))
+    .order_by(table.c.born_at.desc())
+    .limit(MOST_FIRINGS)
+    .subquery()
+)
+FIRING = (
+    sa.select(episode_table.c.starts_at, episode_table.c.ends_at, episode_table.c.open)
+    .join(attachment, attachment.c.episode == episode_table.c.id)
+    .join(LATEST_OF_RULE, LATEST_OF_RULE.c.id == attachment.c.remediation)
+)
+RETRIED = (
+    sa.select(table.c.retried_at)
+    .where(
+        table.c.rule == sa.bindparam("rule"),
+        table.c.target_key == sa.bindparam("target"),
+        table.c.retried_at.is_not(None),
+    )
+    .order_by(table.c.retried_at.desc())
+    .limit(1)
+)
+
 
 def past(c: Connection, rule: str, target_key: str) -> Past:
-    """Every act on the target by any rule, and when the rule's alerts of it fired."""
-    owed = sa.exists().where(timer.c.kind == "restore", timer.c.ref == attempt.c.id)
-    acts = (
-        sa.select(attempt, table.c.rule, table.c.live, owed.label("owed"))
-        .join(table, table.c.id == attempt.c.remediation)
-        .where(table.c.target_key == target_key, attempt.c.evidence.is_not(None))
-        .order_by(attempt.c.begun_at)
-    )
-    mine = sa.and_(table.c.rule == rule, table.c.target_key == target_key)
-    firing = (
-        sa.select(episode_table.c.starts_at, episode_table.c.ends_at, episode_table.c.open)
-        .join(attachment, attachment.c.episode == episode_table.c.id)
-        .join(table, table.c.id == attachment.c.remediation)
-        .where(mine)
-    )
-    retried = c.execute(sa.select(sa.func.max(table.c.retried_at)).where(mine)).scalar()
+    """The newest acts on the target by any rule, and when the rule's alerts of it fired."""
+    mine = {"rule": rule, "target": target_key}
+    acts = sorted(c.execute(ACTS, {"target": target_key}).all(), key=lambda row: row.begun_at)
     return Past(
-        tuple(_past_act(row) for row in c.execute(acts)),
-        tuple((row.starts_at, None if row.open else row.ends_at) for row in c.execute(firing)),
-        retried,
+        tuple(_past_act(row) for row in acts),
+        tuple((row.starts_at, None if row.open else row.ends_at) for row in c.execute(FIRING, mine)),
+        c.execute(RETRIED, mine).scalar(),
     )
 
 
 def _past_act(row: Any) -> PastAct:
-    made = remediations.attempt_from_row(row)
+    made = claims.attempt_from_row(row)
     causes = tuple(str(cause["name"]) for cause in made.causes)
     before = str((made.plan.get("assumptions") or {}).get("template", ""))
     view = {name: value for item in made.evidence for name, value in item.left.items()}
@@ -56,7 +82,9 @@ RESTORABLE = timers.due(attempt, attempt.c.id, "restore").limit(sa.bindparam("mo
 
 def revivals(c: Connection, now: datetime, limit: int) -> list[Claim]:
     """Ended remediations whose revival timer is due."""
-    return [remediations.claim_of(c, row, row.token) for row in c.execute(REVIVABLE, {"now": now, "most": limit}).all()]
+    rows = c.execute(REVIVABLE, {"now": now, "most": limit}).all()
+    read = (claims.readable(c, "revive", row.id, now, partial(claims.claim_of, c, row, row.token)) for row in rows)
+    return [item for item in read if item is not None]
 
 
 def revive_later(c: Connection, remediation_id: str, template: str, again_at: datetime | None) -> None:
@@ -70,11 +98,14 @@ def revive_later(c: Connection, remediation_id: str, template: str, again_at: da
 
 def restorations(c: Connection, now: datetime, limit: int) -> list[Owed]:
     """Attempts whose restore timer is due."""
-    out = []
-    for row in c.execute(RESTORABLE, {"now": now, "most": limit}).all():
-        parent = c.execute(sa.select(table).where(table.c.id == row.remediation)).one()
-        out.append(Owed(remediations.from_row(parent), remediations.attempt_from_row(row)))
-    return out
+    rows = c.execute(RESTORABLE, {"now": now, "most": limit}).all()
+    read = (claims.readable(c, "restore", row.id, now, partial(_owed, c, row)) for row in rows)
+    return [item for item in read if item is not None]
+
+
+def _owed(c: Connection, row: Any) -> Owed:
+    parent = c.execute(sa.select(table).where(table.c.id == row.remediation)).one()
+    return Owed(claims.from_row(parent), claims.attempt_from_row(row))
 
 
 def restore_later(c: Connection, attempt_id: str, again_at: datetime | None) -> None:
@@ -83,6 +114,17 @@ def restore_later(c: Connection, attempt_id: str, again_at: datetime | None) -> 
         c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
     else:
         timers.put(c, "restore", attempt_id, again_at)
+
+
+def looked_at(c: Connection, remediation_id: str, undone: str) -> Claim | None:
+    """An undo of one of its attempts as it would be."""
+    row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
+    if row is None:
+        return None
+    claim = claims.claim_of(c, row, row.token)
+    made = next((item for item in claim.attempts if item.id == undone), None)
+    own = replace(claim.remediation, undo_of=remediation_id, undoes=undone, undo_why="asked")
+    return None if made is None else replace(claim, remediation=own, attempts=(), undone=made)
 
 
 def undo(c: Connection, remediation_id: str, attempt_id: str, why: str, now: datetime, asked: str = "") -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from ..journal_port import Message
 from ..model.duration import parse_duration
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from . import entries, episodes, messages, remediations, seals, timers
+from . import claims, entries, episodes, messages, seals, timers
 from .tables import attachment, attempt, charge, episode, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -131,7 +132,9 @@ UNTOLD = timers.due(table, table.c.id, "escalate")
 
 def escalations(c: Connection, now: datetime) -> list[Remediation]:
     """Live remediations whose escalation timer is due."""
-    return [remediations.from_row(row) for row in c.execute(UNTOLD, {"now": now})]
+    rows = c.execute(UNTOLD, {"now": now}).all()
+    read = (claims.readable(c, "escalate", row.id, now, partial(claims.from_row, row)) for row in rows)
+    return [item for item in read if item is not None]
 
 
 def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
@@ -158,7 +161,7 @@ def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...
     """Ended remediations of which trouble was told, and whose alerts have all resolved; and the receivers."""
     out = []
     for row in c.execute(QUIETED, {"most": limit}).all():
-        out.append((remediations.from_row(row), tuple(messages.told(c, row.id))))
+        out.append((claims.from_row(row), tuple(messages.told(c, row.id))))
     return out
 
 
@@ -169,23 +172,27 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         messages.put(c, remediation_id, message.receiver, message.body, now)
 
 
+SLICE = 500  # what is forgotten in one transaction: others wait for it
+
+
 def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
-    """Forgets closed episodes, ended remediations and sealed history older than `before`; charges, once no limit counts them."""
-    waiting = sa.select(timer.c.ref)  # an alert of it fires on
-    owing = sa.select(attempt.c.remediation).join(timer, timer.c.ref == attempt.c.id)
-    forgotten = sa.and_(~table.c.live, table.c.ended_at < before, table.c.id.not_in(waiting), table.c.id.not_in(owing))
-    old = sa.select(table.c.id).where(forgotten)
-    gone = 0
+    """Forgets a slice of closed episodes, ended remediations and sealed history older than `before`; and charges, once no
+    limit counts them. How much that was: 0 once nothing is left.
+    """
+    waiting = sa.exists().where(timer.c.ref == table.c.id)  # an alert of it fires on
+    owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
+    forgotten = sa.select(table.c.id).where(~table.c.live, table.c.ended_at < before, ~waiting, ~owing)
+    old = list(c.execute(forgotten.order_by(table.c.ended_at).limit(SLICE)).scalars())
+    sent = sa.or_(outbox.c.due_at.is_(None), outbox.c.delivered_at.is_not(None))
     c.execute(sa.delete(attempt).where(attempt.c.remediation.in_(old)))
     c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
-    c.execute(
-        sa.delete(outbox).where(
-            outbox.c.remediation.in_(old), sa.or_(outbox.c.due_at.is_(None), outbox.c.delivered_at.is_not(None))
-        )
-    )
-    gone += c.execute(sa.delete(table).where(forgotten)).rowcount
-    kept = sa.select(attachment.c.episode)
-    gone += c.execute(sa.delete(episode).where(~episode.c.open, episode.c.last_seen < before, episode.c.id.not_in(kept))).rowcount
+    c.execute(sa.delete(outbox).where(outbox.c.remediation.in_(old), sent))
+    gone = c.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount
+    kept = sa.exists().where(attachment.c.episode == episode.c.id)
+    closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
+    ids = list(c.execute(closed.order_by(episode.c.last_seen).limit(SLICE)).scalars())
+    gone += c.execute(sa.delete(episode).where(episode.c.id.in_(ids))).rowcount
     gone += seals.prune(c, before, now)
-    c.execute(sa.delete(charge).where(charge.c.at < min(before, now - longest)))
-    return gone
+    uncounted = sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at).limit(SLICE)
+    gone += c.execute(sa.delete(charge).where(charge.c.id.in_(list(c.execute(uncounted).scalars())))).rowcount
+    return int(gone)

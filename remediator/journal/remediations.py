@@ -1,6 +1,6 @@
-"""Remediations: claimed by lease, begun in one transaction with locks and charges, moved only by the state table."""
+"""Remediations: begun in one transaction with locks and charges, moved only by the state table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,14 +9,15 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..errors import LeaseLost
-from ..journal_port import AttemptChange, Claim, Intent, Move
-from ..model.call import evidence_from_json, evidence_to_json
-from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, RemediationId, State, next_state
+from ..journal_port import AttemptChange, Intent, Move, Moved
+from ..model.call import evidence_to_json
+from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, State, next_state
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from . import entries, episodes, messages, timers, usage
+from .births import alone
+from .claims import attempts_of, fence
 from .messages import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -26,121 +27,9 @@ RESTORE_AGAIN = timedelta(hours=1)  # after a timed undo that had to wait too lo
 BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a time
 
 
-def from_row(row: Any) -> Remediation:
-    """A stored remediation."""
-    target = Target(row.cluster, row.kind, row.namespace, row.name, row.uid)
-    return Remediation(
-        id=RemediationId(row.id),
-        rule=row.rule,
-        rule_digest=row.rule_digest,
-        target=target,
-        root_key=row.root_key,
-        state=State(row.state),
-        reason=Reason(row.reason) if row.reason else None,
-        why=row.why,
-        mode=row.mode,
-        rung=row.rung,
-        born_at=row.born_at,
-        changed_at=row.changed_at,
-        held_since=row.held_since,
-        ended_at=row.ended_at,
-        approved_digest=row.approved_digest,
-        approved_by=row.approved_by,
-        cancel_by=row.cancel_by,
-        token=row.token,
-        undo_of=row.undo_of,
-        undoes=row.undoes,
-        undo_why=row.undo_why,
-        ended_template=row.ended_template,
-        priority=row.priority,
-    )
-
-
-def attempt_from_row(row: Any) -> Attempt:
-    """A stored attempt."""
-    return Attempt(
-        id=row.id,
-        remediation=RemediationId(row.remediation),
-        number=row.number,
-        step=row.step,
-        action=row.action,
-        plan=orjson.loads(row.plan),
-        digest=row.digest,
-        causes=tuple(orjson.loads(row.causes)),
-        begun_at=row.begun_at,
-        sent_by=row.sent_by,
-        applied_at=row.applied_at,
-        evidence=evidence_from_json(orjson.loads(row.evidence or "[]")),
-        converged_at=row.converged_at,
-        proved_since=row.proved_since,
-        outcome=Outcome(row.outcome) if row.outcome else None,
-    )
-
-
-CLAIMABLE = (
-    timers.due(table, table.c.id, "work")
-    .where(table.c.live, sa.or_(table.c.lease_until.is_(None), table.c.lease_until < sa.bindparam("now")))
-    .limit(1)
-    .with_for_update(of=table, skip_locked=True)
-)
-NEXT_WORK = (
-    sa.select(sa.func.min(timer.c.due_at))
-    .join(table, table.c.id == timer.c.ref)
-    .where(timer.c.kind == "work", table.c.lease_until.is_(None))
-)
-
-
-def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
-    """The most overdue remediation that nobody works on; ours until the lease ends."""
-    row = c.execute(CLAIMABLE, {"now": now}).first()
-    if row is None:
-        return None
-    token = row.token + 1
-    c.execute(sa.update(table).where(table.c.id == row.id).values(token=token, lease_until=now + lease))
-    return claim_of(c, row, token)
-
-
-def next_work(c: Connection) -> datetime | None:
-    """When a remediation is due next that nobody works on."""
-    found: datetime | None = c.execute(NEXT_WORK).scalar()
-    return found
-
-
-def claim_of(c: Connection, row: Any, token: int) -> Claim:
-    """The row with all that is needed to work on it."""
-    undone = next((made for made in _attempts(c, row.undo_of) if made.id == row.undoes), None) if row.undo_of else None
-    undo: Remediation | None = None
-    if row.state == State.UNDOING:
-        newest = sa.select(table).where(table.c.undo_of == row.id).order_by(table.c.born_at.desc()).limit(1)
-        undo = from_row(c.execute(newest).one())
-    attached = (
-        sa.select(episode_table)
-        .join(attachment, attachment.c.episode == episode_table.c.id)
-        .where(attachment.c.remediation == row.id)
-        .order_by(episode_table.c.id)
-    )
-    found = tuple(episodes.from_row(r) for r in c.execute(attached))
-    asked = str(orjson.loads(row.look).get("digest", "")) if row.state == State.AWAITING_APPROVAL else ""
-    claimed = replace(from_row(row), token=token, asked_digest=asked)
-    return Claim(claimed, orjson.loads(row.rule_text), found, _attempts(c, row.id), undone, undo)
-
-
-def _attempts(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:
-    query = sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
-    return tuple(attempt_from_row(row) for row in c.execute(query))
-
-
-def fence(c: Connection, remediation: Remediation) -> Any:
-    """The row, locked, if the lease is still ours. Raises: LeaseLost."""
-    query = sa.select(table).where(table.c.id == remediation.id, table.c.token == remediation.token).with_for_update()
-    row = c.execute(query).first()
-    if row is None:
-        raise LeaseLost(f"cannot go on with {remediation.id}: another worker took it over")
-    return row
-
-
 def retarget(c: Connection, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
     """Fixes target and root after the climb; merges with a live remediation of the same rule and target."""
+    alone(c, f"{remediation.rule} {target.key}")
     fence(c, remediation)
     query = sa.select(table).where(
         table.c.rule == remediation.rule,
@@ -185,7 +74,7 @@ def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: da
     for held in sorted(holders):
         row = c.execute(sa.select(table).where(table.c.id == held).with_for_update()).one()
         next_state(State(row.state), Event.SUPERSEDE)
-        made = attempt.c.id == _attempts(c, held)[-1].id
+        made = attempt.c.id == attempts_of(c, held)[-1].id
         c.execute(sa.update(attempt).where(made).values(outcome=Outcome.UNKNOWN))
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
         why = f"{remediation.id} of higher priority took over"
@@ -254,8 +143,8 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     entries.write(c, now, remediation.id, state, None, "further calls")
 
 
-def move(c: Connection, remediation: Remediation, change: Move) -> State:
-    """One transition; at an end also the locks, the timers and the episodes."""
+def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
+    """One transition, as it was written; at an end also the locks, the timers and the episodes."""
     row = fence(c, remediation)
     if change.quiet and _fires(c, remediation.id):
         again = AttemptChange(clear_proof=True)
@@ -274,13 +163,20 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
     if change.rung is not None:
         values["rung"] = change.rung
     if change.look is not None:
-        values["look"] = dumps(change.look)
+        values["look"] = dumps(_with_asked(change, row.look))
+    elif change.rung is not None:
+        values["look"] = dumps({key: value for key, value in orjson.loads(row.look).items() if key != "asked"})
     if change.clear_approval:
         values |= {"approved_digest": "", "approved_by": ""}
     if after not in LIVE:
         values |= {"live": False, "ended_at": change.now, "ended_template": change.template}
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     _change_attempt(c, change)
+    if change.unsent and change.attempt:
+        _release(c, remediation.id, change.attempt)
+    if change.unlock:
+        mine = target_lock.c.remediation == remediation.id
+        c.execute(sa.delete(target_lock).where(mine, target_lock.c.key.in_(change.unlock)))
     if after is State.UNDOING and state is not after:
         _take_over(c, row, change.now)
     elif row.undo_of and after not in LIVE:
@@ -300,7 +196,23 @@ def move(c: Connection, remediation: Remediation, change: Move) -> State:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
     for message in change.messages:
         messages.put(c, row.undo_of or remediation.id, message.receiver, message.body, change.now)
-    return after
+    return Moved(after, change)
+
+
+def _with_asked(change: Move, before: str) -> Mapping[str, Any]:
+    """The look, and which plan people were asked about: it is asked for once, whatever was seen in between."""
+    assert change.look is not None
+    asked = change.look.get("digest") if change.event is Event.ASK else orjson.loads(before).get("asked")
+    return {**change.look, "asked": asked} if asked and change.rung is None else change.look
+
+
+def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
+    """The charge of an attempt that was given back before any call of it was sent: nothing was done that a limit counts."""
+    made = c.execute(sa.select(attempt.c.begun_at).where(attempt.c.id == attempt_id)).scalar()
+    c.execute(sa.delete(charge).where(charge.c.remediation == remediation_id, charge.c.at == made))
+    others = c.execute(sa.select(charge.c.id).where(charge.c.remediation == remediation_id).limit(1)).first()
+    if others is None:
+        c.execute(sa.update(table).where(table.c.id == remediation_id).values(acted=False))
 
 
 def _fires(c: Connection, remediation_id: str) -> bool:
@@ -339,7 +251,7 @@ def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datet
 
 def _take_over(c: Connection, parent: Any, now: datetime) -> None:
     """An undo of the last attempt, with its parent's locks."""
-    last = _attempts(c, parent.id)[-1]
+    last = attempts_of(c, parent.id)[-1]
     born = start_undo(c, parent, last.id, "worse", now)
     c.execute(sa.update(target_lock).where(target_lock.c.remediation == parent.id).values(remediation=born))
 
@@ -357,14 +269,14 @@ def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
 
 def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
     """Sets the timers of the undos that are to come once all is quiet: what failed halfway is put back too."""
-    for made in _attempts(c, remediation_id):
+    for made in attempts_of(c, remediation_id):
         if owes(made):
             timers.put(c, "restore", made.id, now + timedelta(seconds=made.plan["restore_after"]))
 
 
 def owes(made: Attempt) -> bool:
     """Whether what it did stands, and is to be taken back in time."""
-    stands = made.applied_at is not None and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN, Outcome.CANCELLED)
+    stands = made.applied_at is not None and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
     return stands and bool(made.plan.get("restore_after"))
 
 

@@ -29,6 +29,16 @@ class Instant(sa.TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+
+
+def partial(sqlite: str, postgresql: str = "") -> dict[str, Any]:
+    """Which rows an index holds, in the words in which each database's statements ask for them.
+
+    SQLite uses a partial index only for a statement that says the very same: `open = 1`, where PostgreSQL says `open`.
+    """
+    return {"sqlite_where": sa.text(sqlite), "postgresql_where": sa.text(postgresql or sqlite)}
+
+
 Key = BigInteger().with_variant(Integer, "sqlite")
 
 inbox = Table(
@@ -60,18 +70,13 @@ episode = Table(
     Column("reopened", Boolean, nullable=False, default=False),
     Column("due_at", Instant),
 )
-Index(
-    "episode_open",
-    episode.c.source,
-    episode.c.fingerprint,
-    unique=True,
-    sqlite_where=episode.c.open,
-    postgresql_where=episode.c.open,
-)
-Index("episode_due", episode.c.due_at, sqlite_where=episode.c.due_at.is_not(None), postgresql_where=episode.c.due_at.is_not(None))
+Index("episode_open", episode.c.source, episode.c.fingerprint, unique=True, **partial("open"))
+OPEN = partial("open = 1", "open")
+Index("episode_pending", episode.c.due_at, episode.c.id, **OPEN)
+Index("episode_began", episode.c.starts_at, **OPEN)
+Index("episode_fate", episode.c.fate, **OPEN)
+Index("episode_ended", episode.c.last_seen, **partial("open = 0", "NOT open"))
 Index("episode_fingerprint", episode.c.fingerprint, episode.c.source, episode.c.open, episode.c.ends_at)
-ENDED = sa.text("NOT open")
-Index("episode_ended", episode.c.last_seen, sqlite_where=ENDED, postgresql_where=ENDED)
 
 remediation = Table(
     "remediation",
@@ -113,22 +118,35 @@ remediation = Table(
     Column("lease_until", Instant),
     Column("priority", Integer, nullable=False, default=0),
 )
-Index(
-    "remediation_live",
-    remediation.c.rule,
-    remediation.c.target_key,
-    unique=True,
-    sqlite_where=sa.text("live AND undo_of = ''"),
-    postgresql_where=sa.text("live AND undo_of = ''"),
-)
-Index("remediation_told", remediation.c.told, sqlite_where=sa.text("told"), postgresql_where=sa.text("told"))
+Index("remediation_live", remediation.c.rule, remediation.c.target_key, unique=True, **partial("live AND undo_of = ''"))
+Index("remediation_undo", remediation.c.undo_of, unique=True, **partial("live AND undo_of != ''"))
+Index("remediation_told", remediation.c.told, **partial("told = 1", "told"))
 Index("remediation_born", remediation.c.born_at)
+Index("remediation_state", remediation.c.state, remediation.c.born_at)
+Index("remediation_alive", remediation.c.state, **partial("live = 1", "live"))
+Index("remediation_ended", remediation.c.ended_at, **partial("live = 0", "NOT live"))
 Index("remediation_target", remediation.c.target_key)
 Index("remediation_rule", remediation.c.rule, remediation.c.ended_at)
-BAD = sa.text("acted AND state IN ('ineffective', 'failed')")
-Index("remediation_bad", remediation.c.ended_at, sqlite_where=BAD, postgresql_where=BAD)
-LIVE_UNDO = sa.text("live AND undo_of != ''")
-Index("remediation_undo", remediation.c.undo_of, unique=True, sqlite_where=LIVE_UNDO, postgresql_where=LIVE_UNDO)
+Index("remediation_history", remediation.c.rule, remediation.c.target_key, remediation.c.born_at)
+Index(
+    "remediation_retried", remediation.c.rule, remediation.c.target_key, remediation.c.retried_at,
+    **partial("retried_at IS NOT NULL"),
+)  # fmt: skip
+Index("remediation_acts", remediation.c.target_key, remediation.c.born_at, **partial("acted = 1", "acted"))
+Index("remediation_undoes", remediation.c.undo_of, remediation.c.born_at, **partial("undo_of != ''"))
+IS_ACTING = "state IN ('executing', 'undoing', 'verifying')"  # written out: an index is not used for bound values
+IS_JUDGED = "state IN ('failed', 'ineffective', 'succeeded')"
+IS_BAD = "state IN ('failed', 'ineffective')"
+Index("remediation_acting", remediation.c.rule, **partial(IS_ACTING))
+Index("remediation_bad", remediation.c.ended_at, **partial(f"acted = 1 AND {IS_BAD}", f"acted AND {IS_BAD}"))
+Index(
+    "remediation_judged", remediation.c.rule, remediation.c.ended_at,
+    **partial(f"acted = 1 AND {IS_JUDGED}", f"acted AND {IS_JUDGED}"),
+)  # fmt: skip
+Index(
+    "remediation_acted", remediation.c.rule, remediation.c.target_key, remediation.c.ended_at,
+    **partial("acted = 1 AND live = 0", "acted AND NOT live"),
+)  # fmt: skip
 
 attachment = Table(
     "attachment",
@@ -179,6 +197,13 @@ charge = Table(
     Column("at", Instant, nullable=False, index=True),
 )
 
+Index("charge_root", charge.c.root_key, charge.c.at)
+Index("charge_rule", charge.c.rule, charge.c.root_key, charge.c.at)
+Index("charge_per_rule", charge.c.rule, charge.c.at)
+Index("charge_action", charge.c.action, charge.c.at)
+Index("charge_namespace", charge.c.namespace, charge.c.at)
+Index("charge_remediation", charge.c.remediation)
+
 timer = Table(
     "timer",
     metadata,
@@ -186,6 +211,8 @@ timer = Table(
     Column("ref", String(60), primary_key=True),
     Column("due_at", Instant, nullable=False, index=True),
 )
+Index("timer_due", timer.c.kind, timer.c.due_at, timer.c.ref)
+Index("timer_ref", timer.c.ref)
 
 outbox = Table(
     "outbox",
@@ -199,6 +226,7 @@ outbox = Table(
     Column("delivered_at", Instant),
     Column("error", Text),
     Column("ref", String(200), nullable=False, default=""),
+    Column("at", Instant),
 )
 Index("outbox_due", outbox.c.due_at)
 Index("outbox_remediation", outbox.c.remediation)

@@ -12,11 +12,12 @@ from ..journal_port import Message
 from ..model.remediation import State
 from ..model.verdict import Reason
 from . import entries, messages
-from .tables import breaker, entry
+from .tables import IS_BAD, breaker, entry
 from .tables import remediation as table
 from .tables import storm as storm_table
 
 EXAMPLES = 3
+COUNTED = ("would", "idle", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other")
 
 
 def storm(c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime) -> bool:
@@ -47,7 +48,7 @@ def storms(c: Connection) -> list[dict[str, Any]]:
 def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> None:
     """A storm is over: whoever was told of it is told so."""
     gone = c.execute(sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now))
-    if not gone.rowcount:
+    if not gone.rowcount:  # another daemon said so, or it came back
         return
     entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
     for receiver in messages.told(c, ident("storm", scope)):
@@ -56,8 +57,7 @@ def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> N
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
     """The rules of which an acting remediation ended badly since then."""
-    bad = table.c.state.in_((State.INEFFECTIVE, State.FAILED))
-    query = sa.select(table.c.rule).distinct().where(table.c.ended_at > since, table.c.acted, bad).limit(limit)
+    query = sa.select(table.c.rule).distinct().where(table.c.ended_at > since, table.c.acted, sa.text(IS_BAD)).limit(limit)
     return list(c.execute(query).scalars())
 
 
@@ -97,20 +97,20 @@ def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
 
 
 def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    """For each rule: observed, approved, denied, expired (undecided), acted, and of those succeeded, ineffective, failed; and
-    `would` with its newest observed plans."""
-    out: dict[str, dict[str, Any]] = {
-        rule: dict.fromkeys(("observed", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other"), 0)
-        | {"would": []}
-        for rule in rules
-    }
+    """For each rule: how often it `would` have acted and how often there was nothing to do or something against it (`idle`,
+    with `against` by reason); approved, denied, expired (undecided), acted, and of those succeeded, ineffective, failed; and
+    `lately` with the newest plans that it only observed."""
+    out: dict[str, dict[str, Any]] = {rule: dict.fromkeys(COUNTED, 0) | {"against": {}, "lately": []} for rule in rules}
     mine = sa.and_(table.c.rule.in_(rules), table.c.undo_of == "")
     grouped = sa.select(table.c.rule, table.c.state, table.c.reason, table.c.acted, sa.func.count()).where(mine, ~table.c.live)
     for rule, state, reason, acted, count in c.execute(
         grouped.group_by(table.c.rule, table.c.state, table.c.reason, table.c.acted)
     ):
-        if state == State.OBSERVED:
-            out[rule]["observed"] += count
+        if state == State.OBSERVED and reason == Reason.OBSERVE_MODE:
+            out[rule]["would"] += count
+        elif state == State.OBSERVED:
+            out[rule]["idle"] += count
+            out[rule]["against"][reason] = out[rule]["against"].get(reason, 0) + count
         elif reason == Reason.APPROVAL_EXPIRED:
             out[rule]["undecided"] += count
         elif acted:
@@ -123,10 +123,10 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
     for rule in rules:
         newest = (
             sa.select(table.c.look)
-            .where(table.c.rule == rule, table.c.state == State.OBSERVED)
+            .where(table.c.rule == rule, table.c.state == State.OBSERVED, table.c.reason == Reason.OBSERVE_MODE)
             .order_by(table.c.born_at.desc())
             .limit(EXAMPLES)
         )
         plans = [orjson.loads(look).get("plan") or {} for look in c.execute(newest).scalars()]
-        out[rule]["would"] = [plan["summary"] for plan in plans if plan.get("summary")]
+        out[rule]["lately"] = [plan["summary"] for plan in plans if plan.get("summary")]
     return out

@@ -1,53 +1,108 @@
-"""What limits are decided from, read in the transaction in which an attempt would begin."""
+"""What limits are decided from, read in the transaction in which an attempt would begin.
 
+Nothing here grows with the history: limits are counts (the time of the k-th newest charge), and what is counted of
+remediations and alerts is what is live, or fires, now.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..model.remediation import ACTING, Remediation, State
+from ..model.remediation import Remediation, State
 from ..model.target import workload_name
-from ..model.usage import Charge, End, Holder, Newcomer, Reading, Usage
+from ..model.usage import Charge, Counted, End, Holder, Reading, Troubled, Usage
 from ..model.verdict import Reason
-from .tables import breaker, charge, storm, target_lock
+from .tables import EPOCH, IS_ACTING, IS_JUDGED, attachment, breaker, charge, episode, storm, target_lock
 from .tables import remediation as table
 
-JUDGED = (State.SUCCEEDED, State.INEFFECTIVE, State.FAILED)
 STEPPED_IN = {Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE, Reason.OPERATOR}  # failures that are not the rule's
 IN_ROW = 10
+
+IN_FLIGHT = sa.select(sa.func.count()).where(
+    table.c.rule == sa.bindparam("rule"), sa.text(IS_ACTING), table.c.undo_of == "", table.c.id != sa.bindparam("id")
+)
+LAST_ENDS = (
+    sa.select(table.c.state, table.c.ended_at)
+    .where(
+        table.c.rule == sa.bindparam("rule"),
+        table.c.target_key == sa.bindparam("target"),
+        table.c.acted,
+        ~table.c.live,
+        table.c.undo_of == "",
+        table.c.id != sa.bindparam("id"),
+    )
+    .order_by(table.c.ended_at.desc())
+    .limit(IN_ROW)
+)
+ENDS = (
+    sa.select(table.c.state, table.c.reason, table.c.ended_at)
+    .where(
+        table.c.rule == sa.bindparam("rule"),
+        table.c.acted,
+        sa.text(IS_JUDGED),
+        table.c.undo_of == "",
+        table.c.ended_at > sa.bindparam("since"),
+    )
+    .order_by(table.c.ended_at.desc())
+    .limit(sa.bindparam("most"))
+)
+TROUBLED = (
+    sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key)
+    .distinct()
+    .select_from(
+        sa.join(episode, attachment, attachment.c.episode == episode.c.id).join(table, table.c.id == attachment.c.remediation)
+    )
+    .where(episode.c.open, table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "")
+    .where(table.c.state != State.SUPERSEDED)
+)
+LOCKS = (
+    sa.select(target_lock.c.key, target_lock.c.remediation, table.c.state, table.c.priority, table.c.undo_of)
+    .join(table, table.c.id == target_lock.c.remediation)
+    .where(target_lock.c.key.in_(sa.bindparam("keys", expanding=True)))
+)
 
 
 def read(c: Connection, remediation: Remediation, reading: Reading, now: datetime) -> Usage:
     """Everything that the guards of begin decide from."""
-    acting = sa.select(sa.func.count()).where(
-        table.c.rule == remediation.rule,
-        table.c.state.in_(sorted(ACTING)),
-        table.c.undo_of == "",
-        table.c.id != remediation.id,
-    )
-    mine = sa.and_(
-        table.c.rule == remediation.rule,
-        table.c.target_key == remediation.target.key,
-        table.c.acted,
-        table.c.undo_of == "",
-        table.c.id != remediation.id,
-        ~table.c.live,
-    )
-    before = c.execute(
-        sa.select(table.c.state, table.c.ended_at).where(mine).order_by(table.c.ended_at.desc()).limit(IN_ROW)
-    ).all()
-    good = next((n for n, row in enumerate(before) if row.state != State.INEFFECTIVE), len(before))
+    mine = {"rule": remediation.rule, "target": remediation.target.key, "id": remediation.id}
+    before = c.execute(LAST_ENDS, mine).all()
+    in_row = next((n for n, row in enumerate(before) if row.state != State.INEFFECTIVE), len(before))
     until = c.execute(sa.select(storm.c.until).where(storm.c.scope == reading.scope)).scalar()
+    begun = c.execute(sa.select(charge.c.id).where(charge.c.remediation == remediation.id).limit(1)).first()
     return Usage(
         locks=_locks(c, reading.locks),
-        charges=tuple(charges(c, now - reading.longest)),
-        in_flight=int(c.execute(acting).scalar() or 0),
+        used_up=used_up(c, reading.counted, now),
+        begun=begun is not None,
+        in_flight=int(c.execute(IN_FLIGHT, {"rule": remediation.rule, "id": remediation.id}).scalar() or 0),
         ended=before[0].ended_at if before else None,
-        ineffective_in_row=good,
+        ineffective_in_row=in_row,
         ends=ends(c, remediation.rule, reading.ends),
-        newcomers=_newcomers(c, remediation.target.cluster, now, reading),
+        troubled=troubled(c, remediation.target.cluster),
         storm_until=until,
     )
+
+
+def used_up(c: Connection, counted: Sequence[Counted], now: datetime) -> dict[Counted, datetime]:
+    """The limits that have no room: their k-th newest charge is within the window; with when that was."""
+    out: dict[Counted, datetime] = {}
+    for limit in counted:
+        if limit.rate.count == 0:
+            out[limit] = now
+            continue
+        mine = [charge.c[column] == value for column, value in limit.where]
+        kth = (
+            sa.select(charge.c.at)
+            .where(*mine, charge.c.at > now - limit.rate.window)
+            .order_by(charge.c.at.desc())
+            .limit(1)
+            .offset(limit.rate.count - 1)
+        )
+        at = c.execute(kth).scalar()
+        if at is not None:
+            out[limit] = at
+    return out
 
 
 def charges(c: Connection, since: datetime) -> list[Charge]:
@@ -58,40 +113,25 @@ def charges(c: Connection, since: datetime) -> list[Charge]:
 
 def ends(c: Connection, rule: str, limit: int) -> tuple[End, ...]:
     """How the rule's last acting remediations ended, since its breaker was reset; the newest first."""
-    query = sa.select(table.c.state, table.c.reason, table.c.ended_at).where(
-        table.c.rule == rule, table.c.acted, table.c.undo_of == "", table.c.state.in_(JUDGED)
-    )
     reset_at = c.execute(sa.select(breaker.c.reset_at).where(breaker.c.rule == rule)).scalar()
-    if reset_at is not None:
-        query = query.where(table.c.ended_at > reset_at)
     out = []
-    for row in c.execute(query.order_by(table.c.ended_at.desc()).limit(3 * limit)):
+    for row in c.execute(ENDS, {"rule": rule, "since": reset_at or EPOCH, "most": 3 * limit}):
         theirs = row.state == State.FAILED and row.reason in STEPPED_IN
         out.append(End(None if theirs else row.state == State.SUCCEEDED, row.ended_at))
     return tuple(out)
 
 
 def _locks(c: Connection, keys: tuple[str, ...]) -> dict[str, Holder]:
-    query = (
-        sa.select(target_lock.c.key, target_lock.c.remediation, table.c.state, table.c.priority, table.c.undo_of)
-        .join(table, table.c.id == target_lock.c.remediation)
-        .where(target_lock.c.key.in_(keys))
-    )
     return {
         row.key: Holder(row.remediation, row.state == State.VERIFYING and not row.undo_of, row.priority)
-        for row in c.execute(query)
+        for row in c.execute(LOCKS, {"keys": keys})
     }
 
 
-def _newcomers(c: Connection, cluster: str, now: datetime, reading: Reading) -> tuple[Newcomer, ...]:
-    """The workloads of what was born lately; those that were not looked at yet by the name that their pods go by."""
-    query = (
-        sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key)
-        .where(table.c.born_at > now - reading.newcomers, table.c.undo_of == "", table.c.cluster == cluster)
-        .where(table.c.state != State.SUPERSEDED)
-    )
+def troubled(c: Connection, cluster: str) -> tuple[Troubled, ...]:
+    """The roots of which an alert fires now; one that was not looked at yet by the name that its pods go by."""
     found = set()
-    for row in c.execute(query):
+    for row in c.execute(TROUBLED, {"cluster": cluster}):
         root = row.root_key.rsplit("/", 1)[-1]
-        found.add(Newcomer(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace))
+        found.add(Troubled(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace))
     return tuple(sorted(found, key=lambda item: item.key))

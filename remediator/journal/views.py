@@ -24,11 +24,15 @@ def _remediation(row: Any) -> dict[str, Any]:
     return shown
 
 
-def remediations(c: Connection, limit: int, state: str | None) -> list[dict[str, Any]]:
+def remediations(
+    c: Connection, limit: int, state: str | None, namespace: str, rule: str, since: datetime | None
+) -> list[dict[str, Any]]:
     """The newest remediations first."""
     query = sa.select(table).order_by(table.c.born_at.desc(), table.c.id).limit(limit)
-    if state:
-        query = query.where(table.c.state == state)
+    for column, wanted in ((table.c.state, state), (table.c.namespace, namespace), (table.c.rule, rule)):
+        query = query.where(column == wanted) if wanted else query
+    if since is not None:
+        query = query.where(table.c.born_at >= since)
     return [_remediation(row) for row in c.execute(query)]
 
 
@@ -62,6 +66,9 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     owed = sa.select(sa.func.min(timer.c.due_at)).where(timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts]))
     restore = c.execute(owed).scalar()
     shown["taken_back_from"] = restore.isoformat() if restore else None
+    undoing = sa.select(table.c.id, table.c.state, table.c.reason, table.c.why, table.c.born_at, table.c.ended_at)
+    mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(table.c.born_at)
+    shown["undos"] = [_plain(u._asdict()) for u in c.execute(mine)]
     return shown
 
 

@@ -34,7 +34,7 @@ class Call:
     `body` is a JSON Patch (patch), the object (create), or what to read (collect). `assumes` is what `view` must show
     just before, `leaves` what it shows once the call took effect; `seen` is the object's version at planning.
     Effect proved by: the stamp, or managedFields where a subresource drops it. Not proved: sent again only where the
-    object's version is still `seen`.
+    object's version is still `seen`. `whole` is false of a call that was stored without its secret values: it is not sent.
     """
 
     verb: str
@@ -45,6 +45,7 @@ class Call:
     leaves: Mapping[str, Any] = field(default_factory=dict)
     seen: int = 0
     timeout: timedelta = timedelta(seconds=10)
+    whole: bool = True
 
     def describe(self) -> str:
         """One line for a person."""

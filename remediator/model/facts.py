@@ -74,7 +74,8 @@ class Facts:
     climbed through. `object` is Unknown when it could not be read, Unresolved where there is no one object to act on, and
     None when it does not exist. `autoscaler` is the HPA that scales the target, None where there is none; `beside` an
     object that a plan asked to see too. `siblings` are the pods of a pod's workload, `budgets` the disruption budgets of the
-    namespace. `past` is what remediator did to the target before, by its journal.
+    namespace. `past` is what remediator did to the target before, by its journal. `began` is when the trouble began: the
+    alert's start less its `for`; None where no alert is known.
     """
 
     at: datetime
@@ -91,6 +92,12 @@ class Facts:
     budgets: tuple[Mapping[str, Any], ...] | Unknown = Unknown("not asked for")
     room: Room | Unknown = Unknown("not asked for")
     past: Past = field(default_factory=Past)
+    began: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """From when causes look back: when the trouble began, where that is known, else now."""
+        return min(self.began or self.at, self.at)
 
     @property
     def peers(self) -> tuple[Mapping[str, Any], ...] | Unknown:

@@ -23,14 +23,13 @@ class Radius:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """So many distinct roots, and such a share of the workloads in scope, within a window: a common cause.
+    """So many distinct roots, and such a share of the workloads in scope, in trouble at once: a common cause.
 
-    Nothing but what is exempt begins then, until it was calm for `calm`. `roots` 0 switches it off.
+    Nothing but what is exempt begins then, until they were fewer for `calm`. `roots` 0 switches it off.
     """
 
     roots: int = 5
     share: float = 0.3
-    within: timedelta = timedelta(minutes=5)
     calm: timedelta = timedelta(minutes=10)
 
 

@@ -14,6 +14,8 @@ from .raw import annotations, meta, ready, restarts
 from .target import Target
 from .verdict import Reason
 
+DRIFTING = {"replicas", "minReplicas", "ready"}  # an autoscaler moves these; a plan that sets one says so in its calls
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -22,7 +24,7 @@ class Plan:
     `bounds` says which calls may follow that depend on what the first ones bring ("delete Pod": how many at most).
     `previous` is what an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside` is an
     object that verification must see too. `takes` is how many ready pods it takes away at once, `successor` the pod
-    template of what replaces them.
+    template of what replaces them. `brief` are those of its locks that are needed only until its calls were answered.
     """
 
     action: str
@@ -40,6 +42,7 @@ class Plan:
     beside: Target | None = None
     takes: int = 0
     successor: Mapping[str, Any] | None = None
+    brief: tuple[str, ...] = ()
 
     def later(self) -> list[str]:
         """The calls that may follow, one line each for a person."""
@@ -48,14 +51,14 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """What an approval is for: all but resourceVersions, times and stamps."""
+        """What an approval is for: what the plan would do, not what merely happens to be (versions, times, counts)."""
         covered = {
             "uid": self.target.uid,
             "target": self.target.key,
             "action": self.action,
             "parameters": self.parameters,
             "calls": [call.identity for call in self.calls],
-            "assumptions": self.assumptions,
+            "assumptions": {name: value for name, value in self.assumptions.items() if name not in DRIFTING},
             "bounds": self.bounds,
         }
         return "sha256:" + hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()[:24]
@@ -110,7 +113,10 @@ def redacted(value: Any) -> Any:
 
 def call_to_json(call: Call) -> dict[str, Any]:
     """A call as the journal stores it, without secrets."""
-    return dict(redacted(asdict(call))) | {"timeout": call.timeout.total_seconds()}
+    data = asdict(call)
+    shown = dict(redacted(data))
+    whole = call.whole and shown["body"] == (list(data["body"]) if isinstance(data["body"], tuple) else data["body"])
+    return shown | {"timeout": call.timeout.total_seconds(), "whole": whole}
 
 
 def call_from_json(data: Mapping[str, Any]) -> Call:
@@ -140,5 +146,6 @@ def from_json(data: Mapping[str, Any]) -> Plan:
         converged_within=timedelta(seconds=data["converged_within"]),
         beside=Target(**data["beside"]) if data["beside"] else None,
         takes=data.get("takes", 0),
+        brief=tuple(data.get("brief", ())),
         **{key: data[key] for key in plain},
     )

@@ -37,9 +37,15 @@ def ready(pod: Mapping[str, Any]) -> bool:
     return not going and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
+def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The statuses of a pod's containers, those of its init containers first."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
 def restarts(pod: Mapping[str, Any]) -> int:
     """The restarts of all containers of a pod."""
-    return sum(int(s.get("restartCount") or 0) for s in (pod.get("status") or {}).get("containerStatuses") or [])
+    return sum(int(s.get("restartCount") or 0) for s in container_statuses(pod))
 
 
 def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:

@@ -43,7 +43,6 @@ class Event(StrEnum):
 
     HOLD = "hold"
     ASK = "ask"
-    APPROVE = "approve"
     OBSERVE = "observe"
     BLOCK = "block"
     BEGIN = "begin"
@@ -64,7 +63,6 @@ def _from_waiting() -> dict[tuple[State, Event], State]:
     ends = {
         Event.HOLD: State.HELD,
         Event.ASK: State.AWAITING_APPROVAL,
-        Event.APPROVE: State.QUEUED,
         Event.OBSERVE: State.OBSERVED,
         Event.BLOCK: State.BLOCKED,
         Event.BEGIN: State.EXECUTING,

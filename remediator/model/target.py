@@ -8,6 +8,9 @@ from .verdict import Reason
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 POD = re.compile(r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}")
+KINDS = {
+    "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service", "HorizontalPodAutoscaler", "Node",
+}  # fmt: skip
 CLUSTER_SCOPED = {"Node", "PersistentVolume", "Namespace"}
 
 
@@ -32,6 +35,12 @@ class Target:
     def seen(self, uid: str) -> "Target":
         """The same target with the uid that was observed."""
         return replace(self, uid=uid)
+
+
+def target_of(key: str) -> Target | None:
+    """The target of a key, None of an empty one: its root is not known yet."""
+    parts = key.split("/", 3)
+    return Target(*parts) if len(parts) == 4 else None
 
 
 def invalid_name(kind: str, namespace: str, name: str) -> str | None:

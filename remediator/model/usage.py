@@ -41,8 +41,17 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
-    """The root of a remediation that was born lately."""
+class Counted:
+    """Which charges a limit counts: those whose columns have these values; none named = every charge."""
+
+    limit: str
+    rate: Rate
+    where: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """A root of which an alert fires now."""
 
     key: str
     namespace: str
@@ -50,11 +59,10 @@ class Newcomer:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is to be read: locks by key, charges of the longest window, births since, the rule's last ends, a storm's row."""
+    """What is to be read: locks by key, what limits count, the rule's last ends, a storm's row."""
 
     locks: tuple[str, ...]
-    longest: timedelta
-    newcomers: timedelta = timedelta(minutes=5)
+    counted: tuple[Counted, ...] = ()
     ends: int = 5
     scope: str = ""
 
@@ -71,15 +79,18 @@ class End:
 class Usage:
     """Read inside the begin transaction. `ended` is the last end of an acted remediation of this rule and target.
 
-    `ineffective_in_row` counts its last ends that did not help. `ends` are those of the rule on all targets, the newest
-    first, since its breaker was last reset; `storm_until` is the end of the scope's storm.
+    `used_up` holds the limits that have no room now, each with the time of the oldest charge that fills it: it frees one
+    window later. `begun` says whether this remediation has made an attempt. `ineffective_in_row` counts its last ends that
+    did not help. `ends` are those of the rule on all targets, the newest first, since its breaker was last reset;
+    `troubled` are the roots of which alerts fire now; `storm_until` is the end of the scope's storm.
     """
 
     locks: Mapping[str, Holder]
-    charges: tuple[Charge, ...]
+    used_up: Mapping[Counted, datetime]
+    begun: bool
     in_flight: int
     ended: datetime | None
-    ineffective_in_row: int = 0
-    ends: tuple[End, ...] = ()
-    newcomers: tuple[Newcomer, ...] = ()
-    storm_until: datetime | None = None
+    ineffective_in_row: int
+    ends: tuple[End, ...]
+    troubled: tuple[Troubled, ...]
+    storm_until: datetime | None

@@ -22,7 +22,6 @@ class Reason(StrEnum):
 
     UNMATCHED = "unmatched"
     ATTACHED = "attached"
-    DUPLICATE = "duplicate"
     STALE_ALERT = "stale_alert"
     RESOLVED = "resolved"
     SHADOWED = "shadowed"
@@ -86,7 +85,6 @@ class Reason(StrEnum):
 REASONS: dict[Reason, str] = {
     Reason.UNMATCHED: "no rule matches the alert; `explain` says for each rule why not",
     Reason.ATTACHED: "the alert joined a remediation that is already on its way for the same rule and target",
-    Reason.DUPLICATE: "the same episode was delivered before; only its last-seen time changed",
     Reason.STALE_ALERT: "a late delivery: the alert had resolved, and its Alertmanager does not list it",
     Reason.RESOLVED: "the alert resolved",
     Reason.SHADOWED: "an earlier rule matched and does not say `continue`",

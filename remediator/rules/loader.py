@@ -4,53 +4,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from ..actions import ACTIONS
 from ..errors import ConfigurationError
 from ..located import Document, Finding, Loc, load_file, suggest
 from ..model.interval import Named
-from . import templates
+from . import checks
 from .ruleset import RuleSet, Source, merge
 from .schema import (
     LATER,
-    Approval,
-    Escalate,
-    ExplicitTarget,
-    Group,
-    IntervalEntry,
-    Limits,
     Override,
-    Owners,
-    Restore,
-    Rule,
     RuleFile,
-    Scope,
-    Step,
-    StepLimits,
-    TimeInterval,
-    Unless,
-    Verify,
     Windows,
 )
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "groups": Group,
-    "rules": Rule,
-    "defaults": Rule,
-    "overrides": Override,
-    "scope": Scope,
-    "limits": Limits,
-    "steps": Step,
-    "verify": Verify,
-    "restore": Restore,
-    "escalate": Escalate,
-    "owners": Owners,
-    "approval": Approval,
-    "unless": Unless,
-    "target": ExplicitTarget,
-    "windows": Windows,
-}
+from .wording import worded
 
 
 class RuleErrors(ConfigurationError):
@@ -115,7 +82,7 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
             for r, rule in enumerate(group.rules):
                 raw = document.data["groups"][g]["rules"][r]  # `_merge_defaults` has merged them
                 loc: Loc = ("groups", g, "rules", r)
-                found += _check_rule(rule, document, loc)
+                found += checks.of_rule(rule, group.scope, document, loc)
                 windowed.append((rule.windows, document, loc))
                 sources.append(Source(rule, group, raw, document.path, document.finding((*loc, "name"), "", "").line))
         overrides += [(override, document, index) for index, override in enumerate(parsed.overrides)]
@@ -133,7 +100,7 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
     found += _duplicates(sources)
     found += _check_overrides(sources, overrides)
     traps = {(f.path, f.line, f.column) for f in found if f.code == "yaml-trap"}
-    told = [f for f in found if f.code != "bad-value" or (f.path, f.line, f.column) not in traps]  # the trap says why
+    told = [f for f in dict.fromkeys(found) if f.code != "bad-value" or (f.path, f.line, f.column) not in traps]  # it says why
     if told:
         raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
     return RuleSet(tuple(sources), tuple(override for override, _, _ in overrides), intervals)
@@ -143,9 +110,7 @@ def _windows(override: Override, document: Document, index: int, found: list[Fin
     try:
         return Windows.model_validate(override.windows)
     except ValidationError as error:
-        found += [
-            _finding(document, item, ("overrides", index, "windows"), list(Windows.model_fields)) for item in error.errors()
-        ]
+        found += [worded(document, item, ("overrides", index, "windows"), list(Windows.model_fields)) for item in error.errors()]
         return Windows()
 
 
@@ -160,7 +125,7 @@ def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
         errors = error.errors()
         deeper = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
         findings += [
-            _finding(document, i) for i in errors if not _is_later(i) and not (i["type"] == "too_short" and i["loc"] in deeper)
+            worded(document, i) for i in errors if not _is_later(i) and not (i["type"] == "too_short" and i["loc"] in deeper)
         ]
         findings += _check_raw_steps(document)
         return None
@@ -207,83 +172,12 @@ def _is_later(item: Mapping[str, Any]) -> bool:
     return any(part in LATER for part in item["loc"])
 
 
-def _finding(document: Document, item: Mapping[str, Any], prefix: Loc = (), fields: list[str] | None = None) -> Finding:
-    loc: Loc = (*prefix, *(part for part in item["loc"] if part not in _UNION_TAGS))
-    if len(loc) > 4 and loc not in document.values and loc not in document.keys and loc[2] == "rules":
-        loc = (loc[0], loc[1], "defaults", *loc[4:]) if _in_defaults(document, loc) else loc
-    kind, leaf = item["type"], str(loc[-1]) if loc else ""
-    if kind == "extra_forbidden":
-        known = fields if fields is not None else _fields(loc)
-        return document.finding(loc, "unknown-field", f"no field `{leaf}` here{suggest(leaf, known)}", at_key=True)
-    if kind == "missing":
-        return document.finding(loc, "missing-field", f"`{leaf}` is required")
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return document.finding(loc, "bad-value", message[:1].lower() + message[1:])
-
-
-_UNION_TAGS = {
-    "ExplicitTarget",
-    "literal['object','workload']",
-    "tuple[str, ...]",
-    "literal['resolved','converged']",
-    "function-before[_duration(), timedelta]",
-}
-
-
-def _in_defaults(document: Document, loc: Loc) -> bool:
-    return (loc[0], loc[1], "defaults", *loc[4:5]) in document.keys
-
-
-def _fields(loc: Loc) -> list[str]:
-    """The fields that would have been known where `loc` stands."""
-    words = [part for part in loc[:-1] if isinstance(part, str)]
-    model: type[BaseModel] = SECTIONS.get(words[-1], RuleFile) if words else RuleFile
-    if words[:1] == ["time_intervals"]:
-        model = TimeInterval if len(words) == 1 else IntervalEntry
-    if words[-2:] == ["steps", "limits"]:
-        model = StepLimits
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _check_rule(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
-    found: list[Finding] = []
-    labels: set[str] = set()
-    for index, step in enumerate(rule.steps):
-        place = (*loc, "steps", index)
-        found += _check_action(step.action, step.with_, document, place)
-        if step.label in labels:
-            found.append(document.finding(place, "duplicate-step", f"two steps are called `{step.label}`; give one a `name`"))
-        labels.add(step.label)
-        action = ACTIONS.get(step.action)
-        if action and not action.causes and step.if_ is None:
-            message = f"`{step.action}` is for no cause of its own; say which with `if`, or `if: always`"
-            found.append(document.finding(place, "no-cause-named", message))
-        if action and step.restore.after and action.undo is None:
-            found.append(document.finding((*place, "restore"), "cannot-restore", f"`{step.action}` cannot be taken back"))
-        for q, query in enumerate(step.when):
-            found += [document.finding((*place, "when", q), "bad-template", m) for m in templates.mistakes(query, promql=True)]
-    for q, query in enumerate(rule.when):
-        found += [document.finding((*loc, "when", q), "bad-template", m) for m in templates.mistakes(query, promql=True)]
-    if isinstance(rule.target, ExplicitTarget):
-        for key in ("namespace", "name"):
-            found += [
-                document.finding((*loc, "target", key), "bad-template", m) for m in templates.mistakes(getattr(rule.target, key))
-            ]
-    least = min((rate.count for rate in rule.limits.attempts), default=0)
-    if len(rule.steps) > least:
-        message = (
-            f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last steps could never be tried"
-        )
-        found.append(document.finding((*loc, "steps"), "ladder-too-long", message, at_key=True))
-    return found
-
-
 def _check_raw_steps(document: Document) -> list[Finding]:
     """The steps of a file that does not parse otherwise: their mistakes belong into the same answer."""
     found: list[Finding] = []
     for place, value in _lists(document.data, ("groups", "rules", "steps")):
         if isinstance(value, Mapping) and isinstance(value.get("action"), str) and isinstance(value.get("with", {}), Mapping):
-            found += _check_action(value["action"], value.get("with", {}), document, place)
+            found += checks.of_action(value["action"], value.get("with", {}), document, place)
     return found
 
 
@@ -294,18 +188,6 @@ def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, 
     inner = value.get(keys[0]) if isinstance(value, Mapping) else None
     items = inner if isinstance(inner, list) else []
     return [found for index, item in enumerate(items) for found in _lists(item, keys[1:], (*loc, keys[0], index))]
-
-
-def _check_action(name: str, parameters: Mapping[str, Any], document: Document, place: Loc) -> list[Finding]:
-    action = ACTIONS.get(name)
-    if action is None:
-        return [document.finding((*place, "action"), "unknown-action", f"no action `{name}`{suggest(name, list(ACTIONS))}")]
-    try:
-        action.params.model_validate(dict(parameters))
-    except ValidationError as error:
-        fields = list(action.params.model_fields)
-        return [_finding(document, item, (*place, "with"), fields) for item in error.errors()]
-    return []
 
 
 def _duplicates(sources: list[Source]) -> list[Finding]:
@@ -343,7 +225,7 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
             try:
                 rule = names[name].with_override(override).rule
             except ValidationError as error:
-                found += [_finding(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()]
+                found += [worded(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()]
                 continue
-            found += _check_rule(rule, document, loc)
+            found += checks.of_rule(rule, names[name].group.scope, document, loc)
     return found

@@ -46,6 +46,10 @@ class Source:
             raw = {**raw, "steps": steps}
         return Source(Rule.model_validate(raw), self.group, raw, self.path, self.line)
 
+    def scope_of(self, cluster: str) -> str:
+        """What storms go by: the rule's group in a cluster."""
+        return f"{cluster}/{self.group.name}"
+
     @property
     def digest(self) -> str:
         """The digest of the rule as it binds, its group's scope included."""

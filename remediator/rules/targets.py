@@ -6,6 +6,7 @@ nothing says that it is an exporter's (the climb looks at the pod's own labels o
 `namespace`. A Service stands for the workload behind it, which the climb finds.
 """
 
+import re
 from collections.abc import Mapping
 
 from ..model.target import CLUSTER_SCOPED, Target, Unresolved, invalid_name
@@ -26,7 +27,8 @@ KINDS = [
     ("node", "Node"),
 ]
 WORKLOAD_TYPES = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
-EXPORTERS = ("kube-state-metrics", "node-exporter", "kube-rbac-proxy")
+EXPORTERS = ("kube-state-metrics", "node-exporter", "kube-rbac-proxy")  # with honorLabels, `service` and `job` may be these
+EXPORTING = re.compile(r"exporter|blackbox|x509|pushgateway|statsd|cadvisor|snmp", re.I)  # in the name of a job, pod, service
 
 
 def alert_namespace(labels: Mapping[str, str]) -> str:
@@ -76,12 +78,20 @@ def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
 
 def scraped_exporter(labels: Mapping[str, str]) -> bool:
     """Whether `pod` and `container` are those of the exporter."""
+    if any(EXPORTING.search(_own(labels, label)) for label in ("job", "container", "pod", "service")):
+        return True
     return any(
         name in labels.get(label, "")
         for label in ("container", "pod", "service")
         for name in EXPORTERS
         if not _victim(labels, label)
     )
+
+
+def _own(labels: Mapping[str, str], label: str) -> str:
+    """A label's value where it tells what was scraped: the node exporter's job says so of every node, and of no pod."""
+    value = labels.get(label, "")
+    return "" if label in ("job", "service") and any(name in value for name in EXPORTERS) else value
 
 
 def _victim(labels: Mapping[str, str], label: str) -> bool:

@@ -23,6 +23,9 @@ class Access:
         """The source's name, or None."""
         if not self.settings.sources:
             return "local"
+        only = self.settings.sources[0]
+        if not (only.token_file or only.password_file or only.certificate):  # alone, and only loopback is listened on
+            return only.name
         return _named(self.settings.sources, request)
 
     def operator(self, request: web.Request) -> str | None:

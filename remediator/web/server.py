@@ -5,7 +5,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable, Container
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,9 @@ from ..engine.intake import Intake
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
+from ..model.facts import Sight
+from ..model.remediation import State
+from ..model.target import Target
 from ..model.usage import Rate
 from ..payload import BadPayload, alerts_of, decode, tally
 from ..settings import Settings
@@ -31,6 +34,8 @@ from .throttle import Throttle
 Asking = Callable[[str, str, datetime, str], Awaitable[str | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CATCH_UP = 2.0
+MOST_ROWS = 1000
+HOPELESS = 120.0  # seconds
 WRONG = Rate(10, timedelta(minutes=1))  # wrong credentials from one address
 SCOPES = ("cluster:", "namespace:", "rule:")
 
@@ -49,7 +54,7 @@ class Server:
         self._settings, self._doors, self._intake, self._delivered = settings, doors, intake, delivered
         self._access = Access(settings)
         self._sources, self._asking = Throttle(settings.web.source_rate), Throttle(settings.web.operator_rate)
-        self._wrong = Throttle(WRONG)
+        self._wrong, self._refusals = Throttle(WRONG), Throttle(Rate(1, timedelta(minutes=1)))
         self._approvals = Approvals(doors, self._access, links, self._wrong, self._asking) if links else None
         self.serving = False
 
@@ -65,6 +70,7 @@ class Server:
                 web.get("/metrics", self.metrics),
                 web.get(f"{api}/remediations", self._operators(self.remediations)),
                 web.get(f"{api}/remediations/{{id}}", self._operators(self.remediation)),
+                web.get(f"{api}/remediations/{{id}}/undo", self._operators(self.undoing)),
                 web.post(f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|undo|retry}}", self._operators(self.decide)),
                 web.get(f"{api}/episodes", self._operators(self.episodes)),
                 web.get(f"{api}/counts", self._operators(self.counts)),
@@ -90,11 +96,13 @@ class Server:
             if refused:
                 return refused
             if self._settings.operators and not self._asking.allows(operator, now):
-                return _error(429, f"{operator} asks more often than web.operator_rate permits")
+                return _error(429, f"rate limit exceeded for {operator} (web.operator_rate)")
             try:
                 return await handler(request, operator)
             except JournalError as error:
                 return _error(503, str(error))
+            except _Mistake as error:
+                return _error(400, str(error))
 
         return guarded
 
@@ -124,12 +132,13 @@ class Server:
 
     async def _receive(self, request: web.Request) -> web.Response:
         source = self._access.source(request)
-        if source is None:
-            return self._unknown(request, "unknown credentials")
+        if source is None:  # never 429, which Alertmanager takes for good
+            self._say_refused(request.remote or "")
+            return _error(401, "unknown credentials: send a source's token or password (`sources` in the settings)")
         if not self.serving:
             return _error(503, "not ready; deliver again")
         if not self._sources.allows(source, self._doors.clock.now()):
-            return _error(503, "more often than web.source_rate permits; deliver again")
+            return _error(503, f"rate limit exceeded for {source} (web.source_rate); deliver again")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -150,8 +159,16 @@ class Server:
             self._delivered(source, alerts)
         return _json({"stored": sum(counted.alerts.values())})
 
+    def _say_refused(self, address: str) -> None:
+        """In the log once a minute for each address: a wrong secret in Alertmanager's configuration must not go unnoticed."""
+        if self._refusals.allows(address, self._doors.clock.now()):
+            log().warning("webhook_refused", address=address, why="unknown credentials; alerts from there are being lost")
+
     async def healthz(self, _request: web.Request) -> web.Response:
-        """The process answers."""
+        """The process answers, and no transaction of it has hung for so long that only a new process helps."""
+        stuck = self._doors.journal.stuck_for()
+        if stuck > HOPELESS:
+            return web.Response(status=503, text=f"the journal has not answered for {stuck:.0f}s\n")
         return web.Response(text="ok\n")
 
     async def readyz(self, _request: web.Request) -> web.Response:
@@ -159,7 +176,7 @@ class Server:
         if not self.serving:
             return web.Response(status=503, text="starting or draining\n")
         try:
-            await self._doors.journal.next_due()
+            await self._doors.journal.ping()
         except JournalError as error:
             return web.Response(status=503, text=f"{error}\n")
         return web.Response(text="ok\n")
@@ -171,13 +188,27 @@ class Server:
         )
 
     async def remediations(self, request: web.Request, _operator: str) -> web.Response:
-        asked = request.query.get("limit", "")
-        limit = int(asked) if asked.isdecimal() and len(asked) < 5 else 100
-        return _json(await self._doors.journal.remediations(min(1000, limit), request.query.get("state")))
+        """?state= ?namespace= ?rule= ?since= (a duration such as 2h, or RFC 3339) ?limit=."""
+        asked = {name: request.query.get(name, "") for name in ("state", "namespace", "rule", "since", "limit")}
+        unknown = sorted(set(request.query) - set(asked))
+        if unknown:
+            raise _Mistake(f"no parameter {unknown[0]}; there are {', '.join(asked)}")
+        if asked["state"] and asked["state"] not in set(State):
+            raise _Mistake(f"no state {asked['state']!r}; there are {', '.join(State)}")
+        if asked["limit"] and not (asked["limit"].isdecimal() and 0 < int(asked["limit"][:9]) <= MOST_ROWS):
+            raise _Mistake(f"limit: {asked['limit']!r} is no number from 1 to {MOST_ROWS}")
+        since = _since(asked["since"], self._doors.clock.now())
+        limit = int(asked["limit"] or 100)
+        return _json(await self._doors.journal.remediations(limit, asked["state"], asked["namespace"], asked["rule"], since))
 
     async def remediation(self, request: web.Request, _operator: str) -> web.Response:
         found = await self._doors.journal.show(request.match_info["id"])
         return _json(found) if found else _error(404, f"there is no remediation {request.match_info['id']}")
+
+    async def undoing(self, request: web.Request, _operator: str) -> web.Response:
+        """What an undo would do now: its plan and calls, or why there is none."""
+        found = await undo.preview(self._doors, request.match_info["id"], self._doors.clock.now())
+        return _error(409, found) if isinstance(found, str) else _json(found)
 
     async def decide(self, request: web.Request, operator: str) -> web.Response:
         """approve (only with the digest of the plan that was looked at), deny, cancel, retry, undo."""
@@ -236,6 +267,8 @@ class Server:
         known: dict[str, Container[str]] = {"rule": self._doors.rules.names, "cluster": self._doors.clusters}
         if kind in known and name not in known[kind]:
             return _error(404, f"there is no {kind} {name}, so nothing would be paused")
+        if kind == "namespace" and await self._missing(name):
+            return _error(404, f"the cluster has no namespace {name}, so nothing would be paused")
         if not reason:
             return _error(400, "say why: `reason` is empty")
         now = self._doors.clock.now()
@@ -245,6 +278,15 @@ class Server:
             return _error(400, f"for: {error}")
         await self._doors.journal.pause(scope, reason[:500], operator, until, now)
         return _json({"paused": scope, "until": until, "by": operator})
+
+    async def _missing(self, namespace: str) -> bool:
+        """Whether every cluster that can be asked has no such namespace; a pause is not refused where nobody knows."""
+        now, sights = self._doors.clock.now(), frozenset({Sight.TARGET})
+        seen = [
+            await cluster.observe(Target(name, "Namespace", "", namespace), False, sights, now)
+            for name, cluster in self._doors.clusters.items()
+        ]
+        return all(facts.object is None for facts in seen)
 
     async def resume(self, request: web.Request, operator: str) -> web.Response:
         scope = request.match_info["scope"]
@@ -275,12 +317,34 @@ class Server:
         return _json({"done": "reset", "rule": name, "by": operator})
 
 
+class _Mistake(Exception):
+    """What the caller sent cannot be understood; nothing was done."""
+
+
 async def _body(request: web.Request) -> dict[str, Any]:
+    """Raises: _Mistake."""
     try:
         data = json.loads(await request.read() or b"{}")
     except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+        raise _Mistake("the body is not valid JSON; nothing was done") from None
+    if not isinstance(data, dict):
+        raise _Mistake("the body must be a JSON object; nothing was done")
+    return data
+
+
+def _since(text: str, now: datetime) -> datetime | None:
+    """Raises: _Mistake."""
+    if not text:
+        return None
+    try:
+        return now - parse_duration(text)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise _Mistake(f"since: {text!r} is neither a duration such as 2h nor a time such as 2026-05-01T12:00:00Z") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _json(data: Any, status: int = 200) -> web.Response:

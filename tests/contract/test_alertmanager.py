@@ -105,7 +105,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         return
     server = AlertmanagerServer(tmp_path)
     server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
-    api = AlertmanagerApi({"s": server.url}, now, settled=timedelta())
+    api = AlertmanagerApi({"s": (server.url,)}, now, settled=timedelta(), remembered=timedelta())
     yield World(api, server)
     await api.close()
     server.stop()
@@ -122,7 +122,7 @@ async def test_another_alert_s_fingerprint_proves_nothing(server: AlertmanagerSe
     server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
     server.fire(LABELS)
     found = until(lambda: server.ask("GET", "/api/v2/alerts"), "the alert", 10)
-    api = AlertmanagerApi({"s": server.url}, now, settled=timedelta())
+    api = AlertmanagerApi({"s": (server.url,)}, now, settled=timedelta(), remembered=timedelta())
     padded = {f"A{n:02}": "" for n in range(20)}  # they come first, and match whatever has no such label
     forged = Alert(
         found[0]["fingerprint"], AlertStatus.FIRING, {**padded, "alertname": "Other", "namespace": "db"}, {}, now(), None
@@ -150,7 +150,7 @@ async def test_what_cannot_be_asked_is_unknown(world: World) -> None:
 
 async def test_a_young_alertmanager_is_not_believed_when_it_lists_nothing(server: AlertmanagerServer) -> None:
     server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
-    api = AlertmanagerApi({"s": server.url}, now)
+    api = AlertmanagerApi({"s": (server.url,)}, now)
     alert = Alert("0" * 16, AlertStatus.FIRING, LABELS, {}, now(), None)
     assert await api.activity("s", alert) is Activity.UNKNOWN
     assert await api.activity("another", alert) is Activity.UNKNOWN
@@ -160,7 +160,7 @@ async def test_a_young_alertmanager_is_not_believed_when_it_lists_nothing(server
 async def test_an_inhibited_alert_is_inhibited(server: AlertmanagerServer) -> None:
     inhibit = {"source_matchers": ['alertname="Cause"'], "target_matchers": ['alertname="A"']}
     server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}], "inhibit_rules": [inhibit]})
-    api = AlertmanagerApi({"s": server.url}, now, settled=timedelta())
+    api = AlertmanagerApi({"s": (server.url,)}, now, settled=timedelta(), remembered=timedelta())
     server.fire({"alertname": "Cause"})
     server.fire(LABELS)
     found = until(lambda: [a for a in server.ask("GET", "/api/v2/alerts") if a["status"]["inhibitedBy"]], "the inhibition", 20)

@@ -206,9 +206,8 @@ async def test_wrong_credentials_are_counted_per_address(app: App, hook: tuple[H
         async with http.post(link, data={"verdict": "approve", "token": f"guess-{len(seen)}"}) as answer:
             seen.append(answer.status)
     assert (set(seen[:-1]), seen[-1], len(seen) >= 11) == ({401}, 429, True)
-    for path in ("/api/v1/remediations", "/webhook"):
-        async with http.request("GET" if "api" in path else "POST", path, headers={"Authorization": "Bearer no"}) as answer:
-            assert answer.status == 429, path
+    async with http.get("/api/v1/remediations", headers={"Authorization": "Bearer no"}) as answer:
+        assert answer.status == 429
     async with http.get("/api/v1/remediations", headers=ME) as answer:
         assert answer.status == 200  # whoever guesses beside them keeps nobody out
     assert (await state(app))[0] == "awaiting_approval"

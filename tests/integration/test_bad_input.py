@@ -135,9 +135,11 @@ async def test_a_prometheus_that_is_down_holds() -> None:
 
 
 async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() -> None:
-    world = await World(rules(RESTART.replace("limits:", "mode: approve, limits:"))).start()
-    world.leak()
-    await world.deliver("Leak")
+    more = (
+        "name: more, match: ['alertname=\"Slow\"'], mode: approve, steps: [{action: scale_workload, if: always, with: {by: 2}}]"
+    )
+    world = await World(rules(more)).start()
+    await world.deliver("Slow")
     await world.run(MINUTE)
     row = await world.only()
     assert await world.journal.decide(row["id"], "", "me", True, world.clock.now()) is None
@@ -172,11 +174,10 @@ async def test_a_change_between_the_last_look_and_the_write_is_not_overwritten(w
 
 MEANWHILE: list[tuple[str, Callable[[World], Any], list[tuple[str, str | None]]]] = [
     ("a pause", lambda w: w.journal.pause("all", "stop", "me", None, w.clock.now()), [("held", "paused")]),
-    ("a silence", lambda w: w.alertmanager.silenced.add("Leak-web"), [("held", "silenced")]),
     ("an opt-out", lambda w: w.cluster.annotate("Deployment", "shop", "web", "remediator.io/deny", "restart_workload"), [("blocked", "opted_out")]),
     ("the rule withdrawn", lambda w: w.engine.reload(rules(ROLL_BACK)), [("superseded", "rule_changed")]),
     ("the rule made to observe", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: observe, limits:"))), [("superseded", "rule_changed"), ("observed", "observe_mode")]),
-    ("the rule made to ask", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: approve, limits:"))), [("superseded", "rule_changed"), ("held", "cooldown")]),
+    ("the rule made to ask", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: approve, limits:"))), [("superseded", "rule_changed"), ("awaiting_approval", "approval_required")]),
     ("the scope narrowed", lambda w: w.engine.reload(rules(RESTART, scope="db")), [("superseded", "rule_changed")]),
 ]  # fmt: skip
 

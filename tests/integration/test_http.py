@@ -243,9 +243,9 @@ async def test_a_header_names_the_operator_only_from_a_trusted_proxy(tmp_path: P
         ("POST", "/explain", {"fingerprint": "nobody"}, 404),
         ("POST", "/explain", {"alert": {"labels": 3}}, 404),
         ("POST", "/explain", {"alert": {"labels": {"alertname": "A"}}}, 200),
-        ("GET", "/remediations?limit=nonsense", None, 200),
-        ("GET", "/remediations?limit=²", None, 200),
-        ("GET", "/remediations?limit=99999999999999999999", None, 200),
+        ("GET", "/remediations?limit=nonsense", None, 400),
+        ("GET", "/remediations?limit=²", None, 400),
+        ("GET", "/remediations?limit=99999999999999999999", None, 400),
         ("GET", "/counts", None, 200),
     ],
 )

@@ -132,9 +132,8 @@ async def test_an_approval_that_comes_during_a_look_is_not_lost() -> None:
 
 
 async def test_people_are_asked_again_when_the_plan_that_waits_becomes_another() -> None:
-    world = await World(rules(ASK)).start()
-    world.leak()
-    await world.deliver("Leak")
+    world = await World(rules(SCALE.replace("limits:", "mode: approve, limits:"))).start()
+    await world.deliver("Slow")
     await world.run(MINUTE)
     world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] = 4  # a person scales it
     await world.run(MINUTE)
@@ -376,7 +375,7 @@ async def test_a_call_in_doubt_that_nobody_can_look_at_ends(cancelled: bool) -> 
     await world.run(MINUTE if cancelled else 3 * HOUR, STEP)
     row = await world.only()
     assert (row["state"], row["reason"]) == ("unknown", "unknown_fact")
-    assert "nobody can see whether its call took effect: forbidden" in row["why"]
+    assert "cannot confirm whether the call took effect: forbidden" in row["why"]
     await world.journal.close()
 
 

@@ -140,7 +140,7 @@ async def test_7_quarantine_isolates_one_pod_and_overwrites_no_policy() -> None:
     assert policies == {theirs: {}, mine: {"matchLabels": {"remediator.io/quarantine": uid}}}
     assert len(world.cluster.pods("shop", "web")) == 3  # its replacement is not isolated
     await world.deliver("Suspect", deployment="", pod=pods[1]["metadata"]["name"], fingerprint="second")
-    await world.run(MINUTE)
+    await world.run(4 * MINUTE)
     assert (await world.states())[-1][0] in ("failed", "held", "blocked")  # a policy of that name is somebody's
     assert world.cluster.objects["NetworkPolicy", "shop", theirs]["spec"] == {"podSelector": {}}
     await world.journal.close()

@@ -28,7 +28,7 @@ async def test_an_observing_rule_shows_what_it_would_have_done() -> None:
         await world.deliver("Leak", app_)
     await world.run(MINUTE, STEP)
     shown = await record(world)
-    assert (shown["observed"], sorted(shown["would"])) == (2, ["restart Deployment/shop/api", "restart Deployment/shop/web"])
+    assert (shown["would"], sorted(shown["lately"])) == (2, ["restart Deployment/shop/api", "restart Deployment/shop/web"])
     await world.journal.close()
 
 
@@ -63,19 +63,19 @@ async def test_an_acting_rule_shows_how_often_it_helped(world: World) -> None:
 
 
 def row(mode: str, **given: Any) -> dict[str, Any]:
-    empty = dict.fromkeys(("observed", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other"), 0)
+    empty = dict.fromkeys(("would", "idle", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other"), 0)
     opened = given.pop("opened", None)
     return {
         "name": "r", "mode": mode, "file": "rules/a.yaml", "line": 7, "breaker_open_since": opened,
-        "record": {**empty, "would": [], **given},
+        "record": {**empty, "against": {}, "lately": [], **given},
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("given", "words", "missing"),
     [
-        (row("observe"), ["it was observed 0 times", "set `mode: approve`"], "nothing that the journal knows"),
-        (row("observe", observed=5, would=["restart x"]), ["lately: restart x", "nothing that the journal knows"], "look at"),
+        (row("observe"), ["it would have acted 0 times", "set `mode: approve`"], "nothing that the journal knows"),
+        (row("observe", would=5, lately=["restart x"]), ["lately: restart x", "nothing that the journal knows"], "look at"),
         (row("approve", approved=4), ["people approved 4 of 4; wait for 5", "set `mode: act`"], "nothing that the journal knows"),
         (row("approve", approved=8, denied=2), ["people approved 8 of 10"], "nothing that the journal knows"),
         (row("approve", approved=9, denied=1), ["nothing that the journal knows", "rules/a.yaml, rule `r` (line 7)"], "wait for"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from remediator.model.remediation import RemediationId
 from remediator.model.usage import Reading
-from tests.integration.world import RESTART, ROLL_BACK, World, rules
+from tests.integration.world import RESTART, ROLL_BACK, START, World, rules
 
 MINUTE = timedelta(minutes=1)
 STEP = timedelta(seconds=3)
@@ -26,7 +26,7 @@ async def test_what_made_things_worse_is_taken_back(world: World) -> None:
     await made_worse(world)
     (parent,) = await world.rows()
     assert (parent["state"], image(world)) == ("verifying", "web:1")
-    locked = await world.journal.usage(await remediation(world, parent["id"]), Reading(locks(), MINUTE), world.clock.now())
+    locked = await world.journal.usage(await remediation(world, parent["id"]), Reading(locks()), world.clock.now())
     world.cluster.crashing.discard("web:2")  # what was replaced would run now
     await world.run(14 * MINUTE, STEP)
     rows = {row["id"]: row for row in await world.rows()}
@@ -35,10 +35,9 @@ async def test_what_made_things_worse_is_taken_back(world: World) -> None:
     assert undo["id"] in rows[parent["id"]]["why"]
     assert image(world) == "web:2"
     assert len(world.cluster.calls) == 2
-    after = await world.journal.usage(
-        await remediation(world, parent["id"]), Reading(locks(), timedelta(hours=1)), world.clock.now()
-    )
-    assert (locked.locks[locks()[0]].remediation, after.locks, len(after.charges)) == (parent["id"], {}, 1)
+    after = await world.journal.usage(await remediation(world, parent["id"]), Reading(locks()), world.clock.now())
+    charged = await world.journal.charges(START)
+    assert (locked.locks[locks()[0]].remediation, after.locks, len(charged)) == (parent["id"], {}, 1)
     shown = await world.journal.show(parent["id"])
     assert shown is not None
     assert shown["attempts"][0]["outcome"] == "worse"
@@ -129,9 +128,9 @@ def locks() -> tuple[str, ...]:
 
 
 async def remediation(world: World, ident: str) -> Any:
-    from remediator.journal import remediations
+    from remediator.journal import claims
     from remediator.journal.tables import remediation as table
 
     return await world.journal._run(
-        lambda c: remediations.from_row(c.execute(table.select().where(table.c.id == RemediationId(ident))).one())
+        lambda c: claims.from_row(c.execute(table.select().where(table.c.id == RemediationId(ident))).one())
     )

@@ -17,8 +17,9 @@ from typing import Any
 import sqlalchemy as sa
 import yaml
 
+from remediator.journal import claims
 from remediator.journal.sql import SqlJournal
-from remediator.journal.tables import attempt, metadata, remediation
+from remediator.journal.tables import attempt, metadata
 from remediator.model.duration import parse_duration
 from remediator.rules.ruleset import RuleSet
 from tests.integration.world import START, World, rules
@@ -108,7 +109,7 @@ class Stage:
         if edited:  # the files as they are now
             self.world.ruleset = rules(*edited)
         with self.journal._engine.begin() as c:
-            c.execute(sa.update(remediation).values(lease_until=None))  # the journal's lock proves that its holder is gone
+            claims.free(c, self.world.clock.now())  # the journal's lock proves that its holder is gone
         self._boot()
         return self
 

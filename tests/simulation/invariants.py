@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from remediator.actions import ACTIONS
 from remediator.actions.workload import WORKLOADS, converged
-from remediator.journal.tables import attachment, attempt, entry, episode, remediation, timer
+from remediator.journal.tables import attachment, attempt, entry, episode, remediation, storm, timer
 from remediator.model.remediation import ACTING, LIVE, State
 from remediator.model.verdict import REASONS
 
 WINDOW = timedelta(minutes=10)
 RATES = {"attempts": (3, ("rule", "root_key")), "per_rule": (4, ("rule",)), "root": (4, ("root_key",)), "namespace": (6, ())}
-STORM, WITHIN = 4, timedelta(minutes=5)  # workloads that come into trouble together: then nothing begins
+STORM = 4  # workloads in trouble at once: then nothing begins
 IN_FLIGHT = 1
 ESCALATE_AFTER, SLACK = 120.0, 30.0
 UNSEEN_AT_MOST = 21.0  # from the last guard to the write's landing: an answer's timeout, twice
@@ -60,9 +60,10 @@ class Watch:
     engine: sa.Engine
     objects: dict[Any, dict[str, Any]]
     touched: dict[str, float] = field(default_factory=dict)
+    sent: set[str] = field(default_factory=set)  # every call that was on its way, whatever became of it
     _succeeded: set[str] = field(default_factory=set)
     _attempts: int = 0
-    _before: list[Any] = field(default_factory=list)
+    _troubled: set[str] = field(default_factory=set)
     _landed: dict[str, Landed] = field(default_factory=dict)
     steps: int = 0
 
@@ -89,7 +90,7 @@ class Watch:
             self._locks(acting)
             self._in_flight(acting)
         self._limits()
-        self._before = rows
+        self._troubled = self._in_trouble()
 
     def landed(self, item: Landed) -> None:
         """A write took effect."""
@@ -146,7 +147,9 @@ class Watch:
             newest[made.remediation] = made
         held: dict[str, str] = {}
         for ident in sorted(newest):
-            for key in orjson.loads(newest[ident].plan)["locks"]:
+            plan = orjson.loads(newest[ident].plan)
+            brief = plan["brief"] if newest[ident].applied_at is not None else []
+            for key in set(plan["locks"]) - set(brief):
                 other = held.setdefault(key, ident)
                 if family[other] != family[ident]:
                     raise Broken(P3, f"{other} and {ident} act on {key} at once")
@@ -158,9 +161,15 @@ class Watch:
                 raise Broken(P4, f"{rules.count(rule)} remediations of rule {rule} act at once; {IN_FLIGHT} may")
 
     def _limits(self) -> None:
-        query = sa.select(attempt.c.id, attempt.c.begun_at, attempt.c.action, remediation.c.rule, remediation.c.root_key).join(
-            remediation, remediation.c.id == attempt.c.remediation
+        columns = (
+            attempt.c.id,
+            attempt.c.begun_at,
+            attempt.c.action,
+            attempt.c.outcome,
+            remediation.c.rule,
+            remediation.c.root_key,
         )
+        query = sa.select(*columns).join(remediation, remediation.c.id == attempt.c.remediation)
         rows = self._rows(query.where(remediation.c.undo_of == "").order_by(sa.text("attempt.rowid")))
         for number in range(self._attempts, len(rows)):
             made = rows[number]
@@ -168,21 +177,27 @@ class Watch:
                 same = [
                     other for other in rows[: number + 1]
                     if other.begun_at > made.begun_at - WINDOW and all(getattr(other, key) == getattr(made, key) for key in keys)
+                    and (other.outcome is None or other.id in self.sent)  # given back before anything was sent
                 ]  # fmt: skip
                 if len(same) > most:
                     raise Broken(P4, f"{len(same)} attempts within 10m, {name} allows {most}: {', '.join(o.id for o in same)}")
-            troubled = {
-                row.name.split("-")[0] for row in self._before
-                if row.undo_of == "" and row.state != State.SUPERSEDED and row.born_at > made.begun_at - WITHIN
-            }  # fmt: skip
+            troubled = self._troubled & self._in_trouble()
             if len(troubled) >= STORM and not ACTIONS[made.action].storm_exempt:
-                raise Broken(P4, f"{made.id} began in a storm: {', '.join(sorted(troubled))} came into trouble within 5m")
+                raise Broken(P4, f"{made.id} began in a storm: alerts of {', '.join(sorted(troubled))} fire")
         self._attempts = len(rows)
+
+    def _in_trouble(self) -> set[str]:
+        """The workloads of which an alert fires that a rule is for."""
+        joined = sa.join(episode, attachment, attachment.c.episode == episode.c.id)
+        joined = sa.join(joined, remediation, remediation.c.id == attachment.c.remediation)
+        query = sa.select(remediation.c.name).distinct().select_from(joined)
+        mine = query.where(episode.c.open, remediation.c.undo_of == "", remediation.c.state != State.SUPERSEDED)
+        return {row.name.split("-")[0] for row in self._rows(mine)}
 
     def told_in_time(self, now: datetime, alive_for: float) -> None:
         """Whoever waits too long was escalated, unless a converged attempt is verified."""
         late = now - timedelta(seconds=ESCALATE_AFTER + SLACK)
-        if alive_for < SLACK:
+        if alive_for < SLACK or self._rows(sa.select(storm.c.scope)):  # a storm speaks for all that are in it
             return
         query = sa.select(remediation).where(remediation.c.live, remediation.c.undo_of == "", remediation.c.born_at < late)
         for row in self._rows(query):

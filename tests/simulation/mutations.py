@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from remediator.cluster.sandbox import SandboxCluster
-from remediator.engine import executor, verification, worker
+from remediator.engine import executor, sending, verification, worker
 from remediator.engine.engine import Engine
 from remediator.engine.intake import Intake
 from remediator.guards import activity, approval, freshness, pause, pipeline, storm
@@ -69,7 +69,7 @@ def lease_check_skipped() -> Iterator[None]:
 @contextmanager
 def uid_dropped() -> Iterator[None]:
     """Whatever has the name now is written, though another object had it when the plan was made."""
-    changed, apply = executor._assumption_changed, SandboxCluster.apply
+    changed, apply = sending._assumption_changed, SandboxCluster.apply
 
     def by_name(call: Any, obj: Any) -> Any:
         if isinstance(obj, dict):
@@ -85,7 +85,7 @@ def uid_dropped() -> Iterator[None]:
     async def without(self: Any, target: Any, *more: Any) -> Any:
         return await observe(self, replace(target, uid=""), *more)
 
-    with patched(executor, _assumption_changed=by_name), patched(SandboxCluster, apply=anyway, observe=without):
+    with patched(sending, _assumption_changed=by_name), patched(SandboxCluster, apply=anyway, observe=without):
         yield
 
 
@@ -150,7 +150,7 @@ def lock_released_before_verify() -> Iterator[None]:
 
     def early(c: Any, remediation: Any, change: Any) -> Any:
         after = move(c, remediation, change)
-        if after is State.VERIFYING:
+        if after.state is State.VERIFYING:
             c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
         return after
 
@@ -191,7 +191,7 @@ def charge_refunded() -> Iterator[None]:
 
     def generous(c: Any, remediation: Any, change: Any) -> Any:
         after = move(c, remediation, change)
-        if after not in LIVE:
+        if after.state not in LIVE:
             c.execute(sa.delete(charge).where(charge.c.remediation == remediation.id))
         return after
 

@@ -53,7 +53,7 @@ PATIENCE = (
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
-WRITES = {"begin", "send", "extend", "move", "retarget"}  # these need the lease
+WRITES = {"begin", "send", "extend", "move", "retarget", "renew"}  # these need the lease
 LOOKS = {"claim", "write", "unreadable", "restore_later", "revive_later"}  # these change nothing that an invariant speaks of
 
 
@@ -89,6 +89,8 @@ class Hands(SqlJournal):
     async def _read(self, function: Callable[..., Any], *arguments: Any) -> Any:
         await self._replica.breathe()
         return self._transact(self._engine, function, *arguments)
+
+    _look = _read
 
 
 class Counted(Metrics):
@@ -208,6 +210,7 @@ class Door:
 
     async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
         sim = self._sim
+        sim.watch.sent.add(call_id)
         await asyncio.sleep(0.001)  # nothing in a process can know that it is suspended between a check and a system call
         if self._replica.dead:
             raise Crash
@@ -260,7 +263,7 @@ class Ears(SandboxAlertmanager):
         """For how long nobody could ask."""
         return self._loop.now - self.deaf_since if self._loop.now < self.deaf_until else 0.0
 
-    async def activity(self, source: str, alert: Alert) -> Activity:
+    async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
         return Activity.UNKNOWN if self.deaf_for else await super().activity(source, alert)
 
 

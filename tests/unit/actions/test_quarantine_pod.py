@@ -46,8 +46,15 @@ def test_quarantine_pod_collects_denies_and_relabels_in_this_order() -> None:
 
 
 def test_a_policy_that_is_there_already_is_not_made_again() -> None:
-    seen = pod_facts(isolation=Isolation((), (), {"metadata": {"name": "x", "uid": "u"}}))
-    assert [call.verb for call in planned(seen).calls] == ["collect", "patch"]
+    mine = {"metadata": {"name": "x", "uid": "u", "labels": {LABEL: str(running()["metadata"]["uid"])}}}
+    assert [call.verb for call in planned(pod_facts(isolation=Isolation((), (), mine))).calls] == ["collect", "patch"]
+
+
+def test_somebody_else_s_policy_of_that_name_isolates_nothing_and_is_left_alone() -> None:
+    theirs = Isolation((), (), {"metadata": {"name": "x", "uid": "u"}})
+    refused = QUARANTINE.plan(pod_facts(isolation=theirs), QUARANTINE.params())
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.CONFLICT
 
 
 def with_labels(**extra: str) -> dict[str, Any]:

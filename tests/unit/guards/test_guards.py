@@ -53,6 +53,9 @@ def situation(**more: Any) -> Situation:
         "now": T, "remediation": "r-1", "rule": "r", "action": "restart_workload", "mode": "act", "target": WEB, "root": WEB,
         "episodes": (episode(),), "limits": RuleLimits(), "process": ProcessLimits(), "started_at": T - HOUR,
         "activity": Activity.ACTIVE, "scope": "c/g", "namespaces": ("shop",), "facts": facts(), "plan": planned(facts()),
+        "pauses": (), "max_age": HOUR, "pending": timedelta(), "lifted": frozenset(), "owners": {}, "own_namespace": "",
+        "approved_digest": "", "priority": 0, "active": (), "mute": (), "opt_in": False, "in_scope": True, "inhibitor": None,
+        "unmet": (), "step_attempts": (), "workloads": None, "storm_exempt": False,
     }  # fmt: skip
     return Situation(**(given | more))
 
@@ -214,7 +217,7 @@ def test_every_guard_of_the_pipeline_is_tested_here() -> None:
 
 
 def test_the_first_pass_looks_at_no_facts() -> None:
-    verdicts = pipeline.ask(pipeline.FIRST, situation(facts=None, plan=None))
+    verdicts = pipeline.ask(pipeline.FIRST, situation())
     assert {verdict.decision for verdict in verdicts} == {Decision.ALLOW}
 
 

@@ -1,5 +1,6 @@
 """Limits: decided from what the begin transaction read; no interleaving exceeds one."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediator.guards import limits, pipeline, storm
-from remediator.guards.situation import ProcessLimits, RuleLimits
+from remediator.guards.situation import ProcessLimits, RuleLimits, Situation
 from remediator.model.limit import Breaker, Storm
-from remediator.model.usage import Charge, End, Holder, Newcomer, Rate, Usage
-from remediator.model.verdict import Decision, Reason, strongest
+from remediator.model.usage import Charge, End, Holder, Rate, Troubled, Usage
+from remediator.model.verdict import Decision, Reason, Verdict, strongest
 from tests.unit.guards.test_guards import situation
 from tests.unit.objects import MINUTE, WEB, T
 
@@ -30,13 +31,34 @@ def charge(
     return Charge(remediation, rule, action, namespace, root, root, T - ago)
 
 
-def usage(*charges: Charge, **more: Any) -> Usage:
-    given: dict[str, Any] = {"locks": {}, "charges": charges, "in_flight": 0, "ended": None}
-    return Usage(**(given | more))
+Used = Callable[[Situation], Usage]
 
 
-def roots(count: int, namespace: str = "shop") -> tuple[Newcomer, ...]:
-    return tuple(Newcomer(f"{namespace}/w{n}", namespace) for n in range(count))
+def usage(*charges: Charge, **more: Any) -> Used:
+    """What the journal would answer for a situation, with these charges in it."""
+
+    def read(seen: Situation) -> Usage:
+        used_up = {}
+        for limit in limits.counted(seen):
+            mine = [c for c in charges if all(getattr(c, key) == value for key, value in limit.where)]
+            within = sorted((c.at for c in mine if c.at > seen.now - limit.rate.window), reverse=True)
+            if limit.rate.count == 0 or len(within) >= limit.rate.count:
+                used_up[limit] = within[limit.rate.count - 1] if limit.rate.count else seen.now
+        given: dict[str, Any] = {
+            "locks": {}, "used_up": used_up, "begun": any(c.remediation == seen.remediation for c in charges), "in_flight": 0,
+            "ended": None, "ineffective_in_row": 0, "ends": (), "troubled": (), "storm_until": None,
+        }  # fmt: skip
+        return Usage(**(given | more))
+
+    return read
+
+
+def decided(seen: Situation, used: Used) -> list[Verdict]:
+    return limits.decide(seen, used(seen))
+
+
+def roots(count: int, namespace: str = "shop") -> tuple[Troubled, ...]:
+    return tuple(Troubled(f"{namespace}/w{n}", namespace) for n in range(count))
 
 
 def ends(word: str, ago: timedelta = timedelta()) -> tuple[End, ...]:
@@ -45,8 +67,8 @@ def ends(word: str, ago: timedelta = timedelta()) -> tuple[End, ...]:
     return tuple(End(good[letter], T - ago - n * MINUTE) for n, letter in enumerate(word))
 
 
-def reasons(used: Usage, **more: Any) -> set[Reason]:
-    return {v.reason for v in limits.decide(situation(**more), used) if v.reason}
+def reasons(used: Used, **more: Any) -> set[Reason]:
+    return {v.reason for v in decided(situation(**more), used) if v.reason}
 
 
 @pytest.mark.parametrize(
@@ -63,16 +85,16 @@ def reasons(used: Usage, **more: Any) -> set[Reason]:
         ("doubled cooldown is over", usage(ended=T - 30 * MINUTE, ineffective_in_row=1), {}, set()),
         ("cooldown after three in a row", usage(ended=T - 119 * MINUTE, ineffective_in_row=3), {}, {Reason.COOLDOWN}),
         ("it does not grow for ever", usage(ended=T - 16 * HOUR, ineffective_in_row=60), {}, set()),
-        ("four in trouble", usage(newcomers=roots(4)), {}, set()),
-        ("five in trouble, of how many nobody knows", usage(newcomers=roots(5)), {}, {Reason.STORM}),
-        ("five in trouble, of sixteen", usage(newcomers=roots(5)), {"workloads": 16}, {Reason.STORM}),
-        ("five in trouble, of seventeen", usage(newcomers=roots(5)), {"workloads": 17}, set()),
-        ("five in trouble, elsewhere", usage(newcomers=roots(5, "db")), {}, set()),
-        ("five alerts of one workload", usage(newcomers=roots(1) * 5), {}, set()),
-        ("a storm passed lately", usage(storm_until=T + MINUTE), {}, {Reason.STORM}),
+        ("four in trouble", usage(troubled=roots(4)), {}, set()),
+        ("five in trouble, of how many nobody knows", usage(troubled=roots(5)), {}, {Reason.STORM}),
+        ("five in trouble, of sixteen", usage(troubled=roots(5)), {"workloads": 16}, {Reason.STORM}),
+        ("five in trouble, of seventeen", usage(troubled=roots(5)), {"workloads": 17}, set()),
+        ("five in trouble, elsewhere", usage(troubled=roots(5, "db")), {}, set()),
+        ("five alerts of one workload", usage(troubled=roots(1) * 5), {}, set()),
+        ("a storm of which few are left", usage(storm_until=T + MINUTE), {}, {Reason.STORM}),
         ("a storm of long ago", usage(storm_until=T), {}, set()),
-        ("what takes nothing away", usage(newcomers=roots(9), storm_until=T + MINUTE), {"storm_exempt": True}, set()),
-        ("storms are switched off", usage(newcomers=roots(9)), {"process": ProcessLimits(storm=Storm(roots=0))}, set()),
+        ("what takes nothing away", usage(troubled=roots(9), storm_until=T + MINUTE), {"storm_exempt": True}, set()),
+        ("storms are switched off", usage(troubled=roots(9)), {"process": ProcessLimits(storm=Storm(roots=0))}, set()),
         ("two of five did not help", usage(ends=ends("bgbgg")), {}, set()),
         ("three of five did not help", usage(ends=ends("bgbgb")), {}, {Reason.BREAKER_OPEN}),
         ("three of six did not help", usage(ends=ends("bgbggb")), {}, set()),
@@ -99,19 +121,19 @@ def reasons(used: Usage, **more: Any) -> set[Reason]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_a_limit(name: str, used: Usage, more: dict[str, Any], expected: set[Reason]) -> None:
+def test_a_limit(name: str, used: Used, more: dict[str, Any], expected: set[Reason]) -> None:
     assert reasons(used, **more) == expected
 
 
 def test_gave_up_is_an_end_and_a_rate_is_a_hold_until_it_frees() -> None:
-    spent = limits.decide(situation(process=FREE), usage(*[charge(n * HOUR) for n in (1, 2, 3)]))
+    spent = decided(situation(process=FREE), usage(*[charge(n * HOUR) for n in (1, 2, 3)]))
     assert strongest(spent).decision is Decision.DENY
-    held = strongest(limits.decide(situation(), usage(*[charge(n * MINUTE, rule="x", root="y") for n in (10, 20, 30, 40, 50)])))
+    held = strongest(decided(situation(), usage(*[charge(n * MINUTE, rule="x", root="y") for n in (10, 20, 30, 40, 50)])))
     assert (held.decision, held.retry_after) == (Decision.HOLD, 10 * MINUTE)
 
 
 def test_a_rate_of_zero_never_frees() -> None:
-    never = strongest(limits.decide(situation(process=ProcessLimits(everything=(Rate(0, HOUR),))), usage()))
+    never = strongest(decided(situation(process=ProcessLimits(everything=(Rate(0, HOUR),))), usage()))
     assert (never.decision, never.reason) == (Decision.DENY, Reason.RATE_LIMITED)
 
 
@@ -124,7 +146,7 @@ def test_no_order_of_begins_exceeds_a_limit(tries: list[tuple[int, str, str]]) -
         now = T + minute * MINUTE
         target = type(WEB)("c", "Deployment", namespace, root)
         seen = situation(now=now, remediation=f"r-{number}", target=target, root=target, process=process)
-        if strongest(limits.decide(seen, usage(*charges))).decision is Decision.ALLOW:
+        if strongest(decided(seen, usage(*charges))).decision is Decision.ALLOW:
             charges.append(Charge(f"r-{number}", "r", "restart_workload", namespace, target.key, target.key, now))
     for rate, key in ((Rate(2, HOUR), "root_key"), (Rate(3, HOUR), "namespace"), (Rate(4, HOUR), ""), (Rate(6, 3 * HOUR), "")):
         for last in charges:
@@ -141,7 +163,7 @@ def test_the_fullest_limit_of_each_scope() -> None:
 
 def test_an_open_breaker_asks_a_person_and_one_approved_plan_passes() -> None:
     used = usage(ends=ends("bbb"))
-    (asked,) = [verdict for verdict in limits.decide(situation(), used) if verdict.guard == "breaker"]
+    (asked,) = [verdict for verdict in decided(situation(), used) if verdict.guard == "breaker"]
     assert asked.decision is Decision.APPROVE
     assert "remediator reset r" in asked.why
     plan = situation().plan
@@ -151,14 +173,15 @@ def test_an_open_breaker_asks_a_person_and_one_approved_plan_passes() -> None:
 
 
 def test_a_storm_is_on_only_while_it_is_counted() -> None:
-    assert storm.on(situation(), usage(newcomers=roots(5)))
-    assert not storm.on(situation(), usage(storm_until=T + MINUTE))
-    assert not storm.on(situation(storm_exempt=True), usage(newcomers=roots(5)))
+    seen, exempt = situation(), situation(storm_exempt=True)
+    assert storm.on(seen, usage(troubled=roots(5))(seen))
+    assert not storm.on(seen, usage(storm_until=T + MINUTE)(seen))
+    assert not storm.on(exempt, usage(troubled=roots(5))(exempt))
 
 
 def test_the_page_of_guards_has_every_one_in_the_order_in_which_it_is_asked() -> None:
     shown = [name for name, *_ in pipeline.described()]
-    asked = [verdict.guard for verdict in limits.decide(situation(), usage())]
+    asked = [verdict.guard for verdict in decided(situation(), usage())]
     rates = [name for name in asked if name.startswith("rate_")]
     assert shown[len(pipeline.SECOND) :] == [*(n for n in asked[:3]), "rates", *asked[3 + len(rates) :]]
     assert shown[: len(pipeline.SECOND)] == [verdict.guard for verdict in pipeline.ask(pipeline.SECOND, situation())]

@@ -1,0 +1,188 @@
+"""Claims: a remediation that is due is somebody's for as long as its lease; and what is stored becomes values again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import Any, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..errors import LeaseLost
+from ..journal_port import Claim
+from ..model.call import evidence_from_json
+from ..model.remediation import Attempt, Outcome, Remediation, RemediationId, State
+from ..model.target import Target
+from ..model.verdict import Reason
+from ..telemetry import log
+from . import entries, episodes, timers
+from .tables import MICROSECOND, attachment, attempt, outbox, timer
+from .tables import episode as episode_table
+from .tables import remediation as table
+
+T = TypeVar("T")
+
+
+def from_row(row: Any) -> Remediation:
+    """A stored remediation."""
+    target = Target(row.cluster, row.kind, row.namespace, row.name, row.uid)
+    return Remediation(
+        id=RemediationId(row.id),
+        rule=row.rule,
+        rule_digest=row.rule_digest,
+        target=target,
+        root_key=row.root_key,
+        state=State(row.state),
+        reason=Reason(row.reason) if row.reason else None,
+        why=row.why,
+        mode=row.mode,
+        rung=row.rung,
+        born_at=row.born_at,
+        changed_at=row.changed_at,
+        held_since=row.held_since,
+        ended_at=row.ended_at,
+        approved_digest=row.approved_digest,
+        approved_by=row.approved_by,
+        cancel_by=row.cancel_by,
+        token=row.token,
+        undo_of=row.undo_of,
+        undoes=row.undoes,
+        undo_why=row.undo_why,
+        ended_template=row.ended_template,
+        priority=row.priority,
+    )
+
+
+def attempt_from_row(row: Any) -> Attempt:
+    """A stored attempt."""
+    return Attempt(
+        id=row.id,
+        remediation=RemediationId(row.remediation),
+        number=row.number,
+        step=row.step,
+        action=row.action,
+        plan=orjson.loads(row.plan),
+        digest=row.digest,
+        causes=tuple(orjson.loads(row.causes)),
+        begun_at=row.begun_at,
+        sent_by=row.sent_by,
+        applied_at=row.applied_at,
+        evidence=evidence_from_json(orjson.loads(row.evidence or "[]")),
+        converged_at=row.converged_at,
+        proved_since=row.proved_since,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+    )
+
+
+DATABASE_CLOCK = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger)
+
+
+@cache
+def _claimable(postgresql: bool) -> sa.Select[Any]:
+    """Leases go by the database's own clock where several daemons share it, else by the daemon's."""
+    over = DATABASE_CLOCK if postgresql else sa.bindparam("now")
+    return (
+        timers.due(table, table.c.id, "work")
+        .where(table.c.live, sa.or_(table.c.lease_until.is_(None), table.c.lease_until < over))
+        .limit(1)
+        .with_for_update(of=table, skip_locked=True)
+    )
+
+
+NEXT_WORK = (
+    sa.select(timer.c.due_at)
+    .join(table, table.c.id == timer.c.ref)
+    .where(timer.c.kind == "work", table.c.lease_until.is_(None))
+    .order_by(timer.c.due_at)
+    .limit(1)
+)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, LookupError)  # what decoding a stored row may raise
+
+
+def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
+    """The most overdue remediation that nobody works on; ours until the lease ends. What cannot be read is put aside."""
+    while True:
+        row = c.execute(_claimable(c.dialect.name == "postgresql"), {"now": now}).first()
+        if row is None:
+            return None
+        token = row.token + 1
+        values = {"token": token, "lease_until": _until(c, now, lease)}
+        c.execute(sa.update(table).where(table.c.id == row.id).values(**values))
+        claimed = readable(c, "work", row.id, now, partial(claim_of, c, row, token))
+        if claimed is not None:
+            return claimed
+
+
+def _until(c: Connection, now: datetime, lease: timedelta) -> Any:
+    """When a lease that begins now is over, as a value of its column."""
+    if c.dialect.name == "postgresql":
+        return DATABASE_CLOCK + lease // MICROSECOND
+    return now + lease
+
+
+def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedelta) -> None:
+    """Ours for longer. Raises: LeaseLost."""
+    fence(c, remediation)
+    c.execute(sa.update(table).where(table.c.id == remediation.id).values(lease_until=_until(c, now, lease)))
+
+
+def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[], T]) -> T | None:
+    """What was read; where that fails the row is put aside with all that it holds, told once, and others go on."""
+    try:
+        return read()
+    except UNREADABLE as error:
+        why = f"cannot read {ref} for {kind}: {type(error).__name__}: {error}"[:500]
+        c.execute(sa.delete(timer).where(timer.c.kind == kind, timer.c.ref == ref))
+        entries.write(c, now, ref, "unreadable", None, f"{why}; put aside until a version that can read it is started")
+        log().error("row_unreadable", ref=ref, kind=kind, why=why)
+        return None
+
+
+def free(c: Connection, now: datetime) -> None:
+    """What a dead predecessor had claimed: remediations that it worked on, messages that it was about to deliver."""
+    c.execute(sa.update(table).where(table.c.lease_until.is_not(None)).values(lease_until=None))
+    taken = sa.and_(outbox.c.due_at > now, outbox.c.tries == 0, outbox.c.delivered_at.is_(None))
+    c.execute(sa.update(outbox).where(taken).values(due_at=now))
+
+
+def next_work(c: Connection) -> datetime | None:
+    """When a remediation is due next that nobody works on."""
+    found: datetime | None = c.execute(NEXT_WORK).scalar()
+    return found
+
+
+def claim_of(c: Connection, row: Any, token: int) -> Claim:
+    """The row with all that is needed to work on it."""
+    undone = next((made for made in attempts_of(c, row.undo_of) if made.id == row.undoes), None) if row.undo_of else None
+    undo: Remediation | None = None
+    if row.state == State.UNDOING:
+        mine = sa.and_(table.c.undo_of == row.id, sa.text("undo_of != ''"))
+        newest = sa.select(table).where(mine).order_by(table.c.born_at.desc()).limit(1)
+        undo = from_row(c.execute(newest).one())
+    attached = (
+        sa.select(episode_table)
+        .join(attachment, attachment.c.episode == episode_table.c.id)
+        .where(attachment.c.remediation == row.id)
+        .order_by(episode_table.c.id)
+    )
+    found = tuple(episodes.from_row(r) for r in c.execute(attached))
+    look = orjson.loads(row.look)
+    asked = str(look.get("asked") or (look.get("digest") if row.state == State.AWAITING_APPROVAL else "") or "")
+    claimed = replace(from_row(row), token=token, asked_digest=asked)
+    return Claim(claimed, orjson.loads(row.rule_text), found, attempts_of(c, row.id), undone, undo)
+
+
+def attempts_of(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:
+    query = sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
+    return tuple(attempt_from_row(row) for row in c.execute(query))
+
+
+def fence(c: Connection, remediation: Remediation) -> Any:
+    """The row, locked, if the lease is still ours. Raises: LeaseLost."""
+    query = sa.select(table).where(table.c.id == remediation.id, table.c.token == remediation.token).with_for_update()
+    row = c.execute(query).first()
+    if row is None:
+        raise LeaseLost(f"cannot go on with {remediation.id}: another worker took it over")
+    return row

@@ -1,0 +1,232 @@
+"""Transactions: an engine, threads, a file's lock, migrations; and what is done about a database that does not answer.
+
+SQLite: one connection that writes, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, one that reads for the engine, one for the
+views that people ask for, and a lock beside the file against a second daemon.
+In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small pool.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import os
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool, StaticPool
+
+from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
+from ..telemetry import Metrics
+
+T = TypeVar("T")
+HEAD = "0003"
+POOL = 4
+SILENCE = 10.0  # seconds; a database that does not answer for so long is taken to be gone
+PATIENCE = {  # what libpq and the server themselves are told; only a network that swallows everything needs more
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000",
+}
+
+
+def parsed_url(url: str) -> sa.URL:
+    """Raises: ConfigurationError, without what may be secret in it."""
+    try:
+        return sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+
+
+def schema_of(c: Connection) -> str | None:
+    """The schema's version, None where there is none yet."""
+    if "alembic_version" not in sa.inspect(c).get_table_names():
+        return None
+    version: str | None = c.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return version
+
+
+class Database:
+    """The database at a SQLAlchemy URL; `sqlite://` is in memory."""
+
+    def __init__(self, url: str, metrics: Metrics | None = None) -> None:
+        self.url = url
+        self._metrics = metrics or Metrics()
+        self.sqlite = url.startswith("sqlite")
+        self._engine = self._make_engine(url)
+        self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
+        file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
+        self._reading = self._make_engine(url, "BEGIN") if file else self._engine
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
+        self._looking = self._make_engine(url, "BEGIN") if file else self._engine  # views that people ask for, which may be slow
+        self._lookers = ThreadPoolExecutor(1, thread_name_prefix="journal-views") if file else self._threads
+        self._running: dict[int, float] = {}  # when each transaction that runs began
+        self._connected: dict[Any, float] = {}  # and on which of PostgreSQL's connections
+        self._inline = self.sqlite and not file  # in memory nothing waits for a disk
+        self._lock: IO[str] | None = None
+
+    def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE") -> Engine:
+        parsed = parsed_url(url)
+        if not self.sqlite:
+            return sa.create_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_size=POOL, max_overflow=0, pool_pre_ping=True,
+                pool_timeout=SILENCE, connect_args=PATIENCE,
+            )  # fmt: skip
+        engine = sa.create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+        @sa.event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begins)
+
+        return engine
+
+    def _take_lock(self) -> None:
+        path = self._engine.url.database
+        if not self.sqlite or not path or path == ":memory:":
+            return
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._lock = open(f"{path}.lock", "a")  # noqa: SIM115 - held as long as the journal is open
+        except OSError as error:
+            raise ConfigurationError(f"cannot open the journal {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalLocked(
+                f"cannot open the journal {path}: another remediator holds it; stop that one, or use a PostgreSQL journal"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def _migrate(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                version = schema_of(connection)
+        except DBAPIError as error:
+            raise JournalUnavailable(f"cannot open the journal: {error.orig}") from None
+        if version == HEAD:
+            return
+        from . import migrate  # alembic is slow to import
+
+        if self.sqlite:
+            migrate.upgrade(self._engine)
+            return
+        patient = sa.create_engine(self._engine.url, poolclass=NullPool)  # what it builds may take minutes
+        try:
+            migrate.upgrade(patient)
+        finally:
+            patient.dispose()
+
+    async def probe(self) -> str:
+        """What stands there, without changing it. Raises: ConfigurationError, JournalLocked, JournalUnavailable."""
+        path = self._engine.url.database if self.sqlite else None
+        if self.sqlite and path and path != ":memory:" and not Path(path).exists():
+            folder = Path(path).resolve().parent
+            if not os.access(folder, os.W_OK):
+                raise ConfigurationError(f"cannot create the journal {path}: {folder} is missing, or cannot be written")
+            return "not there yet; it is made at the first start"
+        self._take_lock()
+        version = await self._read(schema_of)
+        return (
+            f"schema {version}" if version == HEAD else f"schema {version or 'none yet'}; it is migrated to {HEAD} at the start"
+        )
+
+    async def close(self) -> None:
+        """Waits for what runs, then lets go."""
+        for threads in (self._lookers, self._readers, self._threads):
+            threads.shutdown(wait=True)
+        for engine in (self._looking, self._reading, self._engine):
+            engine.dispose()
+        if self._lock:
+            self._lock.close()
+
+    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """One transaction that may write."""
+        return await self._on(self._threads, self._engine, function, *arguments)
+
+    async def _read(self, function: Callable[..., T], *arguments: Any) -> T:
+        """One transaction that only reads: on a SQLite file it does not wait for the one that writes."""
+        return await self._on(self._readers, self._reading, function, *arguments)
+
+    async def _look(self, function: Callable[..., T], *arguments: Any) -> T:
+        """One transaction that only reads and may take its time: the engine does not wait for it."""
+        return await self._on(self._lookers, self._looking, function, *arguments)
+
+    async def _on(self, threads: ThreadPoolExecutor, engine: Engine, function: Callable[..., T], *arguments: Any) -> T:
+        if self._inline:
+            return self._transact(engine, function, *arguments)
+        work = functools.partial(self._transact, engine, function, *arguments)
+        running = asyncio.get_running_loop().run_in_executor(threads, work)
+        if self.sqlite:
+            return await running
+        try:
+            async with asyncio.timeout(SILENCE):
+                return await asyncio.shield(running)
+        except TimeoutError:
+            running.add_done_callback(_forget)
+            self._hang_up()
+            raise JournalUnavailable(f"the database did not answer within {SILENCE:.0f}s") from None
+
+    def _hang_up(self) -> None:
+        """Ends the connections that a transaction has waited on for too long: nothing else makes its thread come back."""
+        now = time.monotonic()
+        for connection, since in list(self._connected.items()):
+            if now - since > SILENCE - 1:
+                with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def stuck_for(self) -> float:
+        """Seconds since the oldest transaction that has not ended began."""
+        return max((time.monotonic() - since for since in list(self._running.values())), default=0.0)
+
+    def _transact(self, engine: Engine, function: Callable[..., T], *arguments: Any) -> T:
+        started, result = time.perf_counter(), "failed"
+        mark = object()
+        self._running[id(mark)] = time.monotonic()
+        line: Any = None
+        try:
+            with engine.begin() as connection:
+                if not self.sqlite:
+                    line = connection.connection.driver_connection
+                    self._connected[line] = time.monotonic()
+                answer = function(connection, *arguments)
+            result = "ok"
+            return answer
+        except (OperationalError, DBAPIError, PoolTimeout) as error:
+            if isinstance(error, sa.exc.IntegrityError):
+                raise
+            raise JournalUnavailable(f"cannot write the journal: {getattr(error, 'orig', error)}") from error
+        finally:
+            self._running.pop(id(mark), None)
+            self._connected.pop(line, None)
+            self._metrics.count("journal_commits_total", result)
+            self._metrics.observe("journal_commit_duration_seconds", time.perf_counter() - started)
+
+    def size(self) -> int:
+        """Bytes of a SQLite file and its write-ahead log; 0 for any other."""
+        path = self._engine.url.database if self.sqlite else None
+        files = [Path(f"{path}{end}") for end in ("", "-wal")] if path and path != ":memory:" else []
+        return sum(file.stat().st_size for file in files if file.exists())
+
+
+def _forget(running: "asyncio.Future[Any]") -> None:
+    """What became of a transaction that nobody waits for any more: it failed, since its connection was ended."""
+    if not running.cancelled():
+        running.exception()

@@ -1,0 +1,133 @@
+"""What a rule file says that cannot work, beyond its form: found when it is loaded, not at night."""
+
+import re
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import promql_parser
+from pydantic import ValidationError
+
+from ..actions import ACTIONS
+from ..located import Document, Finding, Loc, suggest
+from ..model.matcher import Matcher, Operator, admits
+from ..model.target import KINDS
+from . import templates
+from .schema import ExplicitTarget, Rule, Scope, Step
+from .wording import worded
+
+PLACE = re.compile(r"\{\{.*?\}\}")
+SCALARS = {"NumberLiteral", "StringLiteral"}
+SCALAR_CALLS = {"scalar", "time", "pi"}
+
+
+def of_rule(rule: Rule, scope: Scope, document: Document, loc: Loc) -> list[Finding]:
+    """Everything that is wrong with one rule."""
+    found = [*_steps(rule, document, loc), *_queries(rule.when, document, (*loc, "when")), *_matchers(rule, document, loc)]
+    if isinstance(rule.target, ExplicitTarget):
+        found += _target(rule, rule.target, scope, document, loc)
+    least = min((rate.count for rate in rule.limits.attempts), default=0)
+    if len(rule.steps) > least:
+        message = (
+            f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last steps could never be tried"
+        )
+        found.append(document.finding((*loc, "steps"), "ladder-too-long", message, at_key=True))
+    return found
+
+
+def _steps(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
+    found: list[Finding] = []
+    labels: set[str] = set()
+    for index, step in enumerate(rule.steps):
+        place = (*loc, "steps", index)
+        found += of_action(step.action, step.with_, document, place)
+        if step.label in labels:
+            found.append(document.finding(place, "duplicate-step", f"two steps are called `{step.label}`; give one a `name`"))
+        labels.add(step.label)
+        found += _step(step, document, place)
+    return found
+
+
+def _step(step: Step, document: Document, place: Loc) -> list[Finding]:
+    found: list[Finding] = []
+    action = ACTIONS.get(step.action)
+    if action and not action.causes and step.if_ is None:
+        message = f"`{step.action}` is for no cause of its own; say which with `if`, or `if: always`"
+        found.append(document.finding(place, "no-cause-named", message))
+    if action and step.restore.after and action.undo is None:
+        found.append(document.finding((*place, "restore"), "cannot-restore", f"`{step.action}` cannot be taken back"))
+    found += _queries(step.when, document, (*place, "when"))
+    if isinstance(step.verify.until, tuple):
+        found += _queries(step.verify.until, document, (*place, "verify", "until"))
+    return found
+
+
+def of_action(name: str, parameters: Mapping[str, Any], document: Document, place: Loc) -> list[Finding]:
+    """An action that there is, and parameters that it takes."""
+    action = ACTIONS.get(name)
+    if action is None:
+        return [document.finding((*place, "action"), "unknown-action", f"no action `{name}`{suggest(name, list(ACTIONS))}")]
+    try:
+        action.params.model_validate(dict(parameters))
+    except ValidationError as error:
+        fields = list(action.params.model_fields)
+        return [worded(document, item, (*place, "with"), fields) for item in error.errors()]
+    return []
+
+
+def _queries(queries: tuple[str, ...], document: Document, loc: Loc) -> list[Finding]:
+    """PromQL that Prometheus would refuse, or that holds whatever it finds."""
+    found: list[Finding] = []
+    for index, query in enumerate(queries):
+        place = (*loc, index)
+        wrong = templates.mistakes(query, promql=True)
+        found += [document.finding(place, "bad-template", message) for message in wrong]
+        if wrong:
+            continue
+        try:
+            parsed = promql_parser.parse(PLACE.sub("x", query))
+        except ValueError as error:
+            found.append(document.finding(place, "bad-promql", f"Prometheus would refuse this query: {error}"))
+            continue
+        kind, function = type(parsed).__name__, getattr(parsed, "func", None)
+        if kind in SCALARS or (function is not None and function.name in SCALAR_CALLS):
+            message = "a scalar is there whatever its value; compare something, so that the query can come back empty"
+            found.append(document.finding(place, "scalar-query", message))
+    return found
+
+
+def _matchers(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
+    """Matchers that no alert can satisfy together."""
+    for one, other in combinations(rule.match, 2):
+        if one.name == other.name and (_excludes(one, other) or _excludes(other, one)):
+            index = rule.match.index(other)
+            message = f"no alert matches both {one} and {other}"
+            return [document.finding((*loc, "match", index), "contradiction", message)]
+    return []
+
+
+def _excludes(one: Matcher, other: Matcher) -> bool:
+    """Whether the one value that the first admits is none of the second's."""
+    return one.operator is Operator.EQUAL and not other.matches({one.name: one.value})
+
+
+def _target(rule: Rule, target: ExplicitTarget, scope: Scope, document: Document, loc: Loc) -> list[Finding]:
+    """A literal target: a kind that there is, that its actions take, in a place where the group may act."""
+    place = (*loc, "target")
+    found = [
+        document.finding((*place, key), "bad-template", message)
+        for key in ("namespace", "name")
+        for message in templates.mistakes(getattr(target, key))
+    ]
+    if target.kind not in KINDS:
+        message = f"no kind `{target.kind}` can be a target{suggest(target.kind, sorted(KINDS))}"
+        return [*found, document.finding((*place, "kind"), "unknown-kind", message)]
+    for step in rule.steps:
+        action = ACTIONS.get(step.action)
+        if action is not None and target.kind not in action.targets:
+            message = f"`{action.name}` cannot act on a {target.kind}; it takes {', '.join(sorted(action.targets))}"
+            found.append(document.finding((*place, "kind"), "wrong-kind", message))
+    if "{{" not in target.namespace and target.namespace and not admits(scope.namespaces, target.namespace):
+        message = f"namespace {target.namespace} is outside the scope of the group, so nothing would ever be done"
+        found.append(document.finding((*place, "namespace"), "out-of-scope", message))
+    return found
