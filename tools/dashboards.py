@@ -163,6 +163,9 @@ PLAIN = [{"color": "blue", "value": None}]
 YES_NO = [{"type": "value", "options": {"0": {"text": "no", "index": 0}, "1": {"text": "yes", "index": 1}}}]
 LATE = [{"color": "green", "value": None}, {"color": "orange", "value": 300}, {"color": "red", "value": 900}]
 RATIO = [{"color": "red", "value": None}, {"color": "orange", "value": 0.5}, {"color": "green", "value": 0.8}]
+VERDICTS = "remediator_verdicts_total{%}"
+NEW = f"sum by (reason) ({VERDICTS} unless {VERDICTS} offset $__rate_interval)"  # a series that is new began at 0
+WHY_NOT = f"sum by (reason) (increase({VERDICTS}[$__rate_interval])) > 0 or {NEW}"
 ENDED = 'state=~"succeeded|ineffective|failed|unknown"'
 
 OVERVIEW = dashboard(
@@ -186,7 +189,7 @@ OVERVIEW = dashboard(
             [
                 panel("timeseries", "Alerts received", "Alerts delivered, by status.", "cps", ("sum by (status) (rate(remediator_alerts_received_total{%}[$__rate_interval]))", "{{status}}")),
                 panel("timeseries", "What became of alerts", "Episodes by what triage decided: attached to a remediation, unmatched, stale, resolved.", "short", ("sum by (fate) (increase(remediator_episodes_total{%}[$__rate_interval]))", "{{fate}}")),
-                panel("timeseries", "Why not", "Guards' verdicts that were not to allow, by reason.", "short", ("sum by (reason) (increase(remediator_verdicts_total{%}[$__rate_interval]))", "{{reason}}")),
+                panel("timeseries", "Why not", "Guards' verdicts that were not to allow, by reason.", "short", (WHY_NOT, "{{reason}}")),
             ],
         ),
         (

@@ -10,7 +10,7 @@ from ..model.alert import Activity, Episode
 from ..telemetry import log
 from .doors import Doors
 
-AT_ONCE = 500
+AT_ONCE = 200
 
 
 async def sweep(doors: Doors, after: int, now: datetime) -> int:

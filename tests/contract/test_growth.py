@@ -1,0 +1,291 @@
+"""A journal that has grown for years answers as on its first day: no statement of the hot paths scans or sorts what grows.
+
+Every statement that the hot methods send, on both databases, is explained on a journal with a history.
+"""
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from bench.growth import NOW, Hot, hot, seed
+from remediator.journal.claims import from_row
+from remediator.journal.sql import SqlJournal
+from remediator.journal.tables import attachment, episode, outbox, remediation, timer
+from remediator.journal_port import Claim, Delivery, Message, Triaged, Wanted
+from remediator.model.alert import Alert, AlertStatus, Fate
+from remediator.model.remediation import State
+from remediator.model.target import Target
+
+REMEDIATIONS, EPISODES = 5_000, 20_000
+GROWS = {"episode", "remediation", "attempt", "charge", "attachment", "entry", "outbox"}
+NOW_ONLY = {  # partial indexes: they hold what is live, fires or waits now
+    "episode_pending", "episode_began", "episode_fate", "episode_open", "remediation_alive", "remediation_acting", "remediation_told",
+    "remediation_live", "entry_unsealed",
+}  # fmt: skip
+SORTED_AT_MOST = 2000  # rows: what fires now, or the newest of something
+SECOND = timedelta(seconds=1)
+LEASE = 60 * SECOND
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlJournal]:
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").database(f"g{uuid.uuid4().hex[:10]}")
+    else:
+        url = f"sqlite:///{tmp_path}/journal.db"
+    opened = SqlJournal(url)
+    await opened.open(NOW)
+    yield opened
+    await opened.close()
+
+
+def listening(journal: SqlJournal) -> list[tuple[str, Any]]:
+    """Every statement that is sent from now on, with its parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        sent.append((statement, parameters[0] if many and isinstance(parameters, list) else parameters))
+
+    for engine in {journal._engine, journal._reading, journal._looking}:
+        sa.event.listen(engine, "before_cursor_execute", note)
+    return sent
+
+
+def sqlite_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[str]:
+    """What the plan scans or sorts of what grows."""
+    found = []
+    for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all():
+        line = str(row[3])
+        scan = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", line)
+        name = (
+            {"episode_1": "episode", "outbox_1": "outbox", "outbox_2": "outbox"}.get(scan.group(1), scan.group(1)) if scan else ""
+        )
+        newest = "LIMIT ?" in statement and "WHERE" not in statement  # by an index, and no further than the limit
+        if scan and name in GROWS and scan.group(2) not in NOW_ONLY and not newest:
+            found.append(line)
+        if "TEMP B-TREE FOR ORDER BY" in line and "remediation = ?" not in statement:  # what one remediation has is little
+            found.append(line)
+    return found
+
+
+def postgresql_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[str]:
+    found = []
+
+    def walk(node: dict[str, Any]) -> None:
+        kind, rows = node["Node Type"], node["Plan Rows"]
+        if kind == "Seq Scan" and node["Relation Name"] in GROWS and sizes[node["Relation Name"]] > SORTED_AT_MOST:
+            found.append(f"Seq Scan {node['Relation Name']} ({rows} rows)")
+        if kind == "Sort" and rows > SORTED_AT_MOST:
+            found.append(f"Sort of {rows} rows by {node['Sort Key']}")
+        for child in node.get("Plans") or []:
+            walk(child)
+
+    sizes = {
+        row[0]: row[1]
+        for row in c.exec_driver_sql(
+            "SELECT relname, reltuples FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+    }
+    c.exec_driver_sql("SET LOCAL enable_seqscan = off")  # so that one is left only where no index could serve
+    (answer,) = c.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
+    walk((json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"])
+    return found
+
+
+async def everything(journal: SqlJournal, asked: list[Hot]) -> None:
+    """What the engine does with the journal, from a webhook to an end."""
+    for item in asked:
+        await item.ask()
+    alert = Alert("late", AlertStatus.FIRING, {"alertname": "A", "namespace": "shop"}, {}, NOW, None)
+    (born,) = await journal.receive([Delivery("am", (alert,), NOW)])
+    target = Target("default", "Deployment", "shop", "new")
+    wanted = Wanted("r1", "d", {"name": "r", "escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW)
+    await journal.triaged([Triaged(born, Fate.ATTACHED, None, "d", (wanted,))], NOW)
+    claim = await journal.claim(NOW, LEASE)
+    assert isinstance(claim, Claim)
+    await journal.renew(claim.remediation, NOW, LEASE)
+    assert await journal.retarget(claim.remediation, target.seen("u"), target.key, NOW)
+    await journal.close_episode(born, NOW)
+    await journal.escalated(claim.remediation.id, (Message("log", {}),), None, NOW)
+    for row in await journal.outbox(NOW, 20, "log"):
+        await journal.delivered(row["id"], NOW, None, None)
+    await journal.told_quiet(claim.remediation.id, (), NOW)
+    await journal.cancel(claim.remediation.id, "me", NOW)
+    await journal.seal(NOW)
+    await journal.prune(NOW - timedelta(days=89), NOW, timedelta(hours=24))
+
+
+async def test_no_statement_of_the_hot_paths_scans_or_sorts_what_grows(journal: SqlJournal) -> None:
+    await seed(journal, REMEDIATIONS, EPISODES)
+    items = await hot(journal)
+    sent = listening(journal)
+    await everything(journal, items)
+    trouble = sqlite_trouble if journal.sqlite else postgresql_trouble
+    asked: dict[str, Any] = {}
+    for statement, parameters in sent:
+        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE")) and "alembic" not in statement:
+            asked.setdefault(statement, parameters)
+    assert len(asked) > 60
+    found = []
+    with journal._engine.connect() as c:
+        for statement, parameters in asked.items():
+            found += [f"{line}\n  in {statement}" for line in trouble(c, statement, parameters)]
+    assert not found, "\n".join(found)
+
+
+async def test_what_readyz_asks_does_not_read_what_grows(journal: SqlJournal) -> None:
+    sent = listening(journal)
+    await journal.ping()
+    assert not [statement for statement, _ in sent if any(table in statement for table in GROWS)]
+
+
+async def test_a_slow_view_keeps_neither_the_engine_nor_a_webhook_waiting(tmp_path: Path) -> None:
+    journal = SqlJournal(f"sqlite:///{tmp_path}/journal.db")
+    await journal.open(NOW)
+    slow = asyncio.ensure_future(journal._look(lambda _c: __import__("time").sleep(1.5)))
+    await asyncio.sleep(0.05)
+    started = asyncio.get_running_loop().time()
+    await journal.next_work()
+    await journal.pause("all", "x", "me", None, NOW)
+    assert asyncio.get_running_loop().time() - started < 1.0
+    await slow
+    await journal.close()
+
+
+async def test_history_is_forgotten_in_slices(journal: SqlJournal) -> None:
+    await seed(journal, REMEDIATIONS, EPISODES)
+    slices = []
+    while gone := await journal.prune(NOW + timedelta(days=1), NOW, timedelta(hours=24)):
+        slices.append(gone)
+    assert len(slices) > 10
+    assert max(slices) <= REMEDIATIONS + 3 * 500  # the sealed history of a time goes as one
+    with journal._engine.connect() as c:
+        left = c.execute(sa.select(remediation.c.id).where(~remediation.c.live)).scalars().all()
+        awaited = c.execute(sa.select(timer.c.ref).where(timer.c.kind == "revive")).scalars().all()
+    assert set(left) == set(awaited)  # alerts of these fire on
+
+
+async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(journal: SqlJournal) -> None:
+    """More than a statement may have parameters."""
+    many = 70_000
+    values = "'am', 'f' || n, {yes}, 'attached', NULL, 1, NULL, 1, 1, 1, '{{}}', 'old', {no}, NULL"
+    table = f"generate_series(1, {many}) AS g(n)"
+    yes, no = "TRUE", "FALSE"
+    if journal.sqlite:
+        table = f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n<{many}) SELECT n FROM g) AS g"
+        yes, no = "1", "0"
+    columns = "id, source, fingerprint, open, fate, reason, starts_at, ends_at, last_seen, confirmed_at, deliveries, alert, rules_digest, reopened, due_at"
+    row = {
+        "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "observe", "cluster": "c", "kind": "Pod", "namespace": "s", "name": "p",
+        "target_key": "c/Pod/s/p", "state": State.OBSERVED, "live": False, "born_at": NOW, "changed_at": NOW, "ended_at": NOW,
+    }  # fmt: skip
+    with journal._engine.begin() as c:
+        c.exec_driver_sql(f"INSERT INTO episode ({columns}) SELECT n, {values.format(yes=yes, no=no)} FROM {table}")
+        c.execute(sa.insert(remediation), [{**row, "id": f"r-{n}"} for n in range(1, many + 1)])
+        c.execute(sa.insert(attachment), [{"episode": n, "remediation": f"r-{n}", "ended": True} for n in range(1, many + 1)])
+    await journal.reloaded("new", NOW)
+    with journal._engine.connect() as c:
+        due = sa.select(sa.func.count()).select_from(episode).where(episode.c.due_at == NOW)
+        assert c.execute(due).scalar() == many
+
+
+@pytest.fixture
+async def pair(postgresql: Any) -> AsyncIterator[tuple[SqlJournal, SqlJournal]]:
+    """Two daemons on one PostgreSQL."""
+    url = postgresql.database(f"p{uuid.uuid4().hex[:10]}")
+    first, second = SqlJournal(url), SqlJournal(url)
+    await asyncio.gather(first.open(NOW), second.open(NOW))  # one empty database, which both want to migrate
+    yield first, second
+    await first.close()
+    await second.close()
+
+
+async def test_two_daemons_migrate_one_empty_database(pair: tuple[SqlJournal, SqlJournal]) -> None:
+    assert [await journal.pending(NOW) for journal in pair] == [[], []]
+
+
+async def test_two_daemons_deliver_each_message_once(pair: tuple[SqlJournal, SqlJournal]) -> None:
+    first, second = pair
+    with first._engine.begin() as c:
+        c.execute(
+            sa.insert(outbox), [{"remediation": f"r-{n}", "receiver": "log", "body": "{}", "due_at": NOW} for n in range(40)]
+        )
+    taken = await asyncio.gather(*(journal.outbox(NOW, 20, "log") for journal in (first, second, first, second)))
+    ids = [row["id"] for rows in taken for row in rows]
+    assert sorted(ids) == sorted(set(ids))
+    assert len(ids) == 40
+    assert await second.outbox(NOW + 10 * SECOND, 20, "log") == []  # somebody is about to deliver them
+    assert len(await second.outbox(NOW + 61 * SECOND, 20, "log")) == 20  # unless that one has died
+
+
+async def test_three_pods_of_one_workload_become_one_remediation_whoever_looks(pair: tuple[SqlJournal, SqlJournal]) -> None:
+    first, second = pair
+    target = Target("c", "Deployment", "shop", "web", "u")
+    for number in range(3):
+        pod = Target("c", "Pod", "shop", f"web-{number}")
+        alert = Alert(f"f{number}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None)
+        (born,) = await first.receive([Delivery("s", (alert,), NOW)])
+        wanted = Wanted("r", "d", {"escalate": {"to": ["log"]}}, "act", pod, timedelta(minutes=10), NOW)
+        await first.triaged([Triaged(born, Fate.ATTACHED, None, "d", (wanted,))], NOW)
+    claims = [await journal.claim(NOW, LEASE) for journal in (first, second, first)]
+    climbs = [
+        journal.retarget(claim.remediation, target, target.key, NOW)
+        for journal, claim in zip((first, second, first), claims, strict=True)
+        if claim
+    ]
+    answers = await asyncio.gather(*climbs, return_exceptions=True)
+    assert not [answer for answer in answers if isinstance(answer, psycopg.Error | sa.exc.SQLAlchemyError)], answers
+    with first._engine.connect() as c:
+        rows = [from_row(row) for row in c.execute(sa.select(remediation).where(remediation.c.live))]
+        joined = c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == rows[0].id)).all()
+    assert [row.target.key for row in rows] == [target.key]
+    assert len(joined) == 3
+
+
+async def test_two_daemons_that_triage_one_target_at_once_create_one_remediation(pair: tuple[SqlJournal, SqlJournal]) -> None:
+    target = Target("c", "Deployment", "shop", "web")
+    wanted = Wanted("r", "d", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW)
+    born = []
+    for number in range(20):
+        alert = Alert(f"f{number}", AlertStatus.FIRING, {"alertname": "A", "n": str(number)}, {}, NOW, None)
+        born += await pair[0].receive([Delivery("s", (alert,), NOW)])
+    halves = [[Triaged(e, Fate.ATTACHED, None, "d", (wanted,)) for e in born[at::2]] for at in (0, 1)]
+    await asyncio.gather(*(journal.triaged(half, NOW) for journal, half in zip(pair, halves, strict=True)))
+    assert len(await pair[0].remediations(10, None)) == 1
+
+
+async def test_an_interrupted_migration_goes_on(postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic import op
+
+    url = postgresql.database(f"m{uuid.uuid4().hex[:10]}")
+    create, built = op.create_index, [0]
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        built[0] += bool(named.get("postgresql_concurrently"))
+        if built[0] == 9:
+            raise KeyboardInterrupt
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(op, "create_index", killed)
+    first = SqlJournal(url)
+    with pytest.raises(KeyboardInterrupt):
+        await first.open(NOW)
+    monkeypatch.undo()
+    second = SqlJournal(url)
+    await second.open(NOW)
+    with second._engine.connect() as c:
+        invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+        assert (c.exec_driver_sql(invalid).scalar(), c.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()) == (
+            0,
+            "0003",
+        )
+    await second.close()
