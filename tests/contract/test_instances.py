@@ -1,0 +1,281 @@
+"""A source of several Alertmanagers, and dependencies that fail: what is believed, what is held, and who waits.
+
+Instances are HTTP servers of our own on loopback addresses, behind one name, as pods are behind a headless Service.
+"""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from remediator.alertmanager import AlertmanagerApi
+from remediator.model.alert import Activity, Alert, AlertStatus
+from remediator.model.facts import Unknown
+from remediator.prometheus import PrometheusApi
+
+LABELS = {"alertname": "A", "namespace": "shop"}
+ALERT = Alert("f1", AlertStatus.FIRING, LABELS, {}, datetime(2026, 5, 1, tzinfo=UTC), None)
+NAME = "alertmanager-operated.test"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Instance:
+    """One pod: what it lists, how long it has been up, and whether it answers."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        self.up_for, self.peers, self.delay, self.status = timedelta(hours=1), 2, 0.0, 200
+        self.asked: list[str] = []
+        pod = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                pod.asked.append(self.path)
+                pod.hosts = self.headers["Host"]
+                time.sleep(pod.delay)
+                status = {"uptime": (now() - pod.up_for).isoformat(), "cluster": {"peers": [{}] * pod.peers}}
+                body = json.dumps(pod.alerts if "alerts" in self.path else status).encode()
+                self.send_response(pod.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.hosts = ""
+        self.server = ThreadingHTTPServer((address, port), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def lists(self, **status: Any) -> None:
+        self.alerts = [{"fingerprint": "f1", "labels": LABELS, "status": {"state": "active", **status}}]
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Instance, Instance]]:
+    """Two instances, on two loopback addresses, behind one name."""
+    first = Instance("127.0.0.1", 0)
+    second = Instance("127.0.0.2", first.port)
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host != NAME:
+            return real(host, *arguments, **named)
+        return [answer for address in ("127.0.0.1", "127.0.0.2") for answer in real(address, *arguments, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    yield first, second
+    first.stop()
+    second.stop()
+
+
+def api(pods: tuple[Instance, Instance], **more: Any) -> AlertmanagerApi:
+    return AlertmanagerApi({"s": (f"http://{NAME}:{pods[0].port}",)}, now, **{"remembered": timedelta(), **more})
+
+
+async def test_an_alert_that_a_pod_which_just_started_does_not_list_is_not_gone(pods: tuple[Instance, Instance]) -> None:
+    pods[1].up_for = timedelta(seconds=20)
+    port = api(pods)
+    pods[0].lists()
+    answers = [await port.activity("s", ALERT) for _ in range(20)]
+    assert set(answers) == {Activity.ACTIVE}
+    pods[0].alerts = []
+    assert {await port.activity("s", ALERT) for _ in range(20)} == {Activity.UNKNOWN}
+    pods[1].up_for = timedelta(hours=1)
+    assert await port.activity("s", ALERT) is Activity.NOT_LISTED
+    assert pods[0].hosts == f"{NAME}:{pods[0].port}"  # each is asked by its address and the name
+    await port.close()
+
+
+@pytest.mark.parametrize(
+    ("fails", "fires", "expected"),
+    [
+        ("silent", True, Activity.ACTIVE),  # the other one is settled and lists it
+        ("silent", False, Activity.UNKNOWN),
+        ("refuses", True, Activity.ACTIVE),
+        ("refuses", False, Activity.UNKNOWN),
+        ("wrong", False, Activity.UNKNOWN),
+        ("alone", False, Activity.UNKNOWN),
+        ("young", True, Activity.UNKNOWN),
+    ],
+)
+async def test_what_is_believed_where_one_of_two_instances(
+    pods: tuple[Instance, Instance], fails: str, fires: bool, expected: Activity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import aiohttp
+
+    import remediator.alertmanager as adapter
+
+    monkeypatch.setattr(adapter, "TIMEOUT", aiohttp.ClientTimeout(total=0.3))
+    if fires:
+        pods[0].lists()
+    match fails:
+        case "silent":
+            pods[1].delay = 1.0
+        case "refuses":
+            pods[1].status = 503
+        case "wrong":
+            pods[1].alerts = [{"no": "fingerprint"}]
+        case "alone":  # the cluster has more members than were asked
+            pods[0].peers = pods[1].peers = 3
+        case "young":  # it may not know of silences yet, and who knows does not answer
+            pods[0].up_for, pods[1].status = timedelta(seconds=20), 503
+    port = api(pods)
+    assert await port.activity("s", ALERT) is expected
+    assert isinstance(await port.firing("s"), Unknown) is (fails == "young")
+    await port.close()
+
+
+@pytest.mark.parametrize(("status", "expected"), [("silencedBy", Activity.SILENCED), ("inhibitedBy", Activity.INHIBITED)])
+async def test_muted_by_one_is_muted(pods: tuple[Instance, Instance], status: str, expected: Activity) -> None:
+    pods[0].lists()
+    pods[1].lists(**{"state": "suppressed", status: ["x"]})
+    port = api(pods)
+    assert await port.activity("s", ALERT) is expected
+    await port.close()
+
+
+async def test_two_hundred_alerts_at_once_are_one_question_to_each_instance(pods: tuple[Instance, Instance]) -> None:
+    pods[0].lists()
+    port = api(pods, remembered=timedelta(seconds=1))
+    answers = await asyncio.gather(*(port.activity("s", ALERT) for _ in range(200)))
+    assert set(answers) == {Activity.ACTIVE}
+    assert [sum("alerts" in path for path in pod.asked) for pod in pods] == [1, 1]
+    await port.close()
+
+
+async def test_what_was_delivered_is_not_judged_by_what_was_seen_before(pods: tuple[Instance, Instance]) -> None:
+    port = api(pods, remembered=timedelta(minutes=1))
+    assert await port.activity("s", ALERT) is Activity.NOT_LISTED
+    delivered = now()
+    pods[0].lists()
+    assert await port.activity("s", ALERT) is Activity.NOT_LISTED  # as it was seen
+    assert await port.activity("s", ALERT, delivered) is Activity.ACTIVE
+    await port.close()
+
+
+async def test_a_silent_alertmanager_is_waited_for_once(pods: tuple[Instance, Instance], monkeypatch: pytest.MonkeyPatch) -> None:
+    import aiohttp
+
+    import remediator.alertmanager as adapter
+
+    monkeypatch.setattr(adapter, "TIMEOUT", aiohttp.ClientTimeout(total=0.4))
+    pods[0].delay = pods[1].delay = 3.0
+    port = api(pods)
+    started = time.monotonic()
+    answers = [await port.activity("s", ALERT) for _ in range(20)]
+    assert set(answers) == {Activity.UNKNOWN}
+    assert time.monotonic() - started < 1.5
+    await port.close()
+
+
+class Quiet:
+    """A Prometheus that takes connections and says nothing, until it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.asked: list[str] = []
+        quiet = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                quiet.asked.append(self.path)
+                quiet.answers.wait(20)
+                result: Any = {"resultType": "vector", "result": [{"metric": {}, "value": [1, "1"]}]}
+                if "query=0" in self.path:
+                    result = {"resultType": "scalar", "result": [1, "0"]}
+                if "rules" in self.path:
+                    result = {"groups": [{"rules": [{"type": "alerting", "name": "A", "query": "x[5m]", "duration": 60}]}]}
+                body = json.dumps({"status": "success", "data": result}).encode()
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                except OSError:
+                    return
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.answers.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def quiet() -> Iterator[Quiet]:
+    server = Quiet()
+    yield server
+    server.stop()
+
+
+async def test_a_silent_prometheus_is_asked_by_one_and_keeps_nobody_else_waiting(
+    quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import remediator.prometheus as adapter
+
+    monkeypatch.setattr(adapter, "TIMEOUT", 1.0)
+    monkeypatch.setattr(adapter, "ASK_AGAIN", 1.0)
+    port = PrometheusApi(quiet.url)
+    assert isinstance(await port.holds("up"), Unknown)
+    started = time.monotonic()
+    answers = await asyncio.gather(*(port.holds(f"up{n}") for n in range(40)))
+    assert all(isinstance(answer, Unknown) and "asked again" in answer.why for answer in answers)
+    assert time.monotonic() - started < 0.2
+    assert len(quiet.asked) == 1
+    quiet.answers.set()
+    await asyncio.sleep(1.1)
+    assert await port.holds("up") is True
+    port.close()
+
+
+async def test_rules_are_read_aside_and_the_last_that_were_read_count(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    import remediator.prometheus as adapter
+
+    monkeypatch.setattr(adapter, "FIRST", 0.3)
+    monkeypatch.setattr(adapter, "REMEMBERED", 0.1)
+    port = PrometheusApi(quiet.url)
+    started = time.monotonic()
+    assert isinstance(await port.alerting_rule("A"), Unknown)
+    assert time.monotonic() - started < 1.0
+    quiet.answers.set()
+    await asyncio.sleep(0.5)
+    known = await port.alerting_rule("A")
+    assert isinstance(known, dict)
+    quiet.answers.clear()
+    await asyncio.sleep(0.2)
+    assert await port.alerting_rule("A") == known  # it has gone silent since
+    port.close()
+
+
+async def test_a_scalar_holds_nothing(quiet: Quiet) -> None:
+    quiet.answers.set()
+    port = PrometheusApi(quiet.url)
+    answer = await port.holds("0")
+    assert isinstance(answer, Unknown)
+    assert "scalar" in answer.why
+    assert await port.holds("up") is True
+    port.close()
