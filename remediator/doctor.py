@@ -133,15 +133,17 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
     scopes = {name for source in rules.sources for name in source.group.scope.namespaces} if rules else set()
     where = sorted(scopes) if scopes and all(PLAIN.fullmatch(name) for name in scopes) else [""]
 
-    async def missing(group: str, resource: str, verb: str) -> str | None:
-        places = [""] if resource in ("namespaces", "nodes") else where
+    async def missing(group: str, resource: str, verb: str, named: list[str]) -> str | None:
+        places = [""] if resource in ("namespaces", "nodes") else named
         if places != [""] and await cluster.may(group, resource, verb, ""):
             return None
         lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
         place = f" in {', '.join(lacking)}" if lacking != [""] else ""
         return f"{verb} {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}" if lacking else None
 
-    asked = [missing(group, resource, verb) for group, resource, verbs in generate.needs(rules) for verb in verbs]
+    whole, local = generate.grants(rules)
+    given = [(where, need) for need in whole] + [([name], need) for name, needs in local.items() for need in needs]
+    asked = [missing(group, resource, verb, named) for named, (group, resource, verbs) in given for verb in verbs]
     return [text for text in await asyncio.gather(*asked) if text]
 
 

@@ -1,7 +1,8 @@
 """What follows from the definitions: JSON Schema, RBAC, and the reference pages: actions, reasons, metrics, states, keys."""
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -21,12 +22,13 @@ from .model.remediation import LIVE, TRANSITIONS
 from .model.usage import Rate
 from .model.verdict import REASONS
 from .rules.loader import load
-from .rules.ruleset import RuleSet
+from .rules.ruleset import RuleSet, Source
 from .rules.schema import RuleFile
 from .settings import Settings
 from .telemetry import METRICS
 
 Need = tuple[str, str, tuple[str, ...]]
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # a pattern that admits one namespace
 LISTED = {*SEEN_BY[Sight.PODS], *SEEN_BY[Sight.REVISIONS]}  # what every rule must see
 ALWAYS = [
     *((READABLE[kind][0], READABLE[kind][2], ("get",)) for kind in ALWAYS_READ),
@@ -36,37 +38,84 @@ ALWAYS = [
 
 
 def schema(_paths: Sequence[Path]) -> str:
-    """The JSON Schema of a rule file, for editors."""
-    return json.dumps(RuleFile.model_json_schema(by_alias=True, mode="serialization"), indent=2) + "\n"
+    """The JSON Schema of a rule file, for editors: it knows the actions, and what each takes."""
+    made = RuleFile.model_json_schema(by_alias=True, mode="serialization")
+    step = made["$defs"]["Step"]
+    step["properties"]["action"]["enum"] = sorted(ACTIONS)
+    step["allOf"] = [
+        {
+            "if": {"properties": {"action": {"const": name}}, "required": ["action"]},
+            "then": {"properties": {"with": _parameters(action.params)}},
+        }
+        for name, action in sorted(ACTIONS.items())
+    ]
+    return json.dumps(made, indent=2) + "\n"
+
+
+def _parameters(params: type[BaseModel]) -> dict[str, Any]:
+    """An action's parameters as they are written: a duration is text there."""
+    made = params.model_json_schema(by_alias=True, mode="serialization")
+    for field in made.get("properties", {}).values():
+        if field.get("format") == "duration":
+            field.pop("format")
+            field["pattern"] = "^([0-9]+(ms|[smhdwy]))+$"
+    return made
 
 
 def needs(loaded: RuleSet | None) -> list[Need]:
-    """What RBAC the rules need (every action's, where none are given); rules that only observe need no writes."""
-    used = seen = set(ACTIONS)
-    if loaded is not None:
-        modes = {name: override.mode for override in loaded.overrides for name in override.rules if override.mode}
-        acting = [s.rule for s in loaded.sources if modes.get(s.rule.name, s.rule.mode) != "observe"]
-        used = {step.action for rule in acting for step in rule.steps}
-        seen = {step.action for source in loaded.sources for step in source.rule.steps}
-    needed: dict[tuple[str, str], set[str]] = {}
-    for group, resource, verbs in [*ALWAYS, *_sights(used | seen), *_acts(used)]:
-        needed.setdefault((group, resource), set()).update(verbs)
-    return [(group, resource, tuple(sorted(verbs))) for (group, resource), verbs in sorted(needed.items())]
+    """What RBAC the rules need anywhere (every action's, where none are given); rules that only observe need no writes."""
+    whole, local = grants(loaded)
+    return _merged([*whole, *(need for needs_ in local.values() for need in needs_)])
+
+
+def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
+    """What is needed in every namespace, and what in single ones beside it: where rules may act is all that is named."""
+    if loaded is None:
+        return _merged([*ALWAYS, *_sights(set(ACTIONS)), *_acts(set(ACTIONS))]), {}
+    seen = {step.action for source in loaded.sources for step in source.rule.steps}
+    everywhere: set[str] = set()
+    local: dict[str, set[str]] = {}
+    for source in loaded.sources:
+        actions_ = {step.action for step in source.rule.steps}
+        for namespaces in _acts_in(source, loaded):
+            if all(NAME.fullmatch(name) for name in namespaces):
+                for name in namespaces:
+                    local.setdefault(name, set()).update(actions_)
+            else:
+                everywhere |= actions_
+    whole = _merged([*ALWAYS, *_sights(seen), *_acts(everywhere)])
+    return whole, {name: _merged(_acts(used - everywhere)) for name, used in sorted(local.items()) if used - everywhere}
+
+
+def _acts_in(source: Source, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
+    """The namespaces (patterns) in which a rule may act: by itself, and by each override that lets it."""
+    own = source.group.scope.namespaces
+    if source.rule.mode != "observe":
+        yield own
+    for override in loaded.overrides:
+        if source.rule.name in override.rules and override.mode not in (None, "observe"):
+            yield override.namespaces or own
+
+
+def _merged(given: Sequence[Need]) -> list[Need]:
+    """Each resource once, with all its verbs."""
+    merged: dict[tuple[str, str], set[str]] = {}
+    for group, resource, verbs in given:
+        merged.setdefault((group, resource), set()).update(verbs)
+    return [(group, resource, tuple(sorted(verbs))) for (group, resource), verbs in sorted(merged.items())]
 
 
 def rbac(paths: Sequence[Path]) -> str:
-    """A ClusterRole with what the rules' actions need."""
-    rules_ = [
-        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
-        for group, resource, verbs in needs(load(paths) if paths else None)
-    ]
-    role: dict[str, Any] = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "remediator"},
-        "rules": rules_,
-    }
-    return str(yaml.safe_dump(role, sort_keys=False))
+    """A ClusterRole with what the rules' actions need, and a Role in each single namespace in which some may act."""
+    whole, local = grants(load(paths) if paths else None)
+    roles = [_role("ClusterRole", {"name": "remediator"}, whole)]
+    roles += [_role("Role", {"name": "remediator", "namespace": name}, needs_) for name, needs_ in local.items()]
+    return str(yaml.safe_dump_all(roles, sort_keys=False))
+
+
+def _role(kind: str, metadata: Mapping[str, str], given: Sequence[Need]) -> dict[str, Any]:
+    rules_ = [{"apiGroups": [group], "resources": [resource], "verbs": list(verbs)} for group, resource, verbs in given]
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": dict(metadata), "rules": rules_}
 
 
 def _sights(names: set[str]) -> list[Need]:
@@ -97,18 +146,25 @@ def permissions(_paths: Sequence[Path]) -> str:
     return "# Generated: remediator generate permissions\n" + str(yaml.safe_dump(table, sort_keys=False))
 
 
-def binding(service_account: str) -> str:
-    """A ServiceAccount, `namespace/name`, that is given the ClusterRole."""
+def binding(service_account: str, paths: Sequence[Path] = ()) -> str:
+    """A ServiceAccount, `namespace/name`, that is given the ClusterRole, and the Roles in single namespaces."""
     namespace, _, name = service_account.rpartition("/")
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace or "default"}}
-    bound = {
+    where = namespace or "default"
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": where}}
+    _, local = grants(load(paths) if paths else None)
+    given = [_binding("ClusterRole", {"name": "remediator"}, name, where)]
+    given += [_binding("Role", {"name": "remediator", "namespace": place}, name, where) for place in local]
+    return "---\n" + str(yaml.safe_dump_all([account, *given], sort_keys=False))
+
+
+def _binding(kind: str, metadata: Mapping[str, str], account: str, namespace: str) -> dict[str, Any]:
+    return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "remediator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "remediator"},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace or "default"}],
+        "kind": f"{kind}Binding",
+        "metadata": dict(metadata),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "remediator"},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
     }
-    return "---\n" + str(yaml.safe_dump_all([account, bound], sort_keys=False))
 
 
 def actions(_paths: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""serve, init, demo."""
+"""serve, init, credentials, demo."""
 
 import asyncio
 from pathlib import Path
@@ -32,6 +32,31 @@ def init(folder: Path) -> None:
 
 
 @click.command()
+@click.argument("secret")
+@click.option("--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount.")
+def credentials(secret: str, kubeconfig: str) -> None:
+    """Make the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links; one that is there is left as it is."""
+    from ..errors import ConfigurationError
+
+    namespace, _, name = secret.partition("/")
+    if not namespace or not name:
+        raise ConfigurationError(f"cannot make {secret!r}: say NAMESPACE/NAME")
+    made = asyncio.run(_credentials(namespace, name, kubeconfig))
+    click.echo(f"Secret {secret}: " + (f"made with {', '.join(made)}" if made else "it has every key; left as it is"))
+
+
+async def _credentials(namespace: str, name: str, kubeconfig: str) -> list[str]:
+    from ..cluster import credentials as making
+    from ..cluster.kubernetes import connect
+
+    cluster = await connect(kubeconfig, "", qps=20)
+    try:
+        return await making.make(cluster, namespace, name)
+    finally:
+        await cluster.close()
+
+
+@click.command()
 @click.option("--port", default=9099, show_default=True, help="Port on loopback; 0 = any free one.")
 @click.option("--exit", "leave", is_flag=True, help="End after the incidents instead of serving on.")
 def demo(port: int, leave: bool) -> None:
@@ -41,4 +66,4 @@ def demo(port: int, leave: bool) -> None:
     raise SystemExit(asyncio.run(run(port, leave)))
 
 
-COMMANDS = [serve, init, demo]
+COMMANDS = [serve, init, credentials, demo]

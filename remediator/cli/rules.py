@@ -40,7 +40,7 @@ def generate(what: str, paths: tuple[Path, ...], service_account: str | None) ->
 
     click.echo(PAGES[what](paths), nl=False)
     if what == "rbac" and service_account:
-        click.echo(binding(service_account), nl=False)
+        click.echo(binding(service_account, paths), nl=False)
 
 
 COMMANDS = [check, generate]

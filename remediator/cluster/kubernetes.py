@@ -195,6 +195,10 @@ class KubernetesCluster:
             return str(error)
         return None
 
+    async def ask(self, method: str, path: str, what: str, body: Any = None, content_type: str = JSON) -> Any:
+        """One request for an object that no action knows; its decoded answer. Raises: ClusterError."""
+        return await self._ask(method, path, what, body=body, content_type=content_type)
+
     async def _ask(
         self,
         method: str,

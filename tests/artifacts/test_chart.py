@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from remediator.cluster import credentials
+from remediator.cluster.kubernetes import connect
 from remediator.generate import PAGES
 from remediator.located import load_text
 from remediator.rules.loader import build
@@ -32,6 +34,7 @@ PLURALS = {
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "ServiceMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{}/servicemonitors",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs", "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
     "PrometheusRule": "/apis/monitoring.coreos.com/v1/namespaces/{}/prometheusrules",
 }  # fmt: skip
 
@@ -111,17 +114,92 @@ def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> N
             for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]
         }  # fmt: skip
 
-    (role,) = of(rendered(*arguments), "ClusterRole")
-    assert granted(role) == granted(yaml.safe_load(PAGES["rbac"](paths)))
-    writes = {verb for _, resource, verb in granted(role) if resource != "events"} - {"get", "list"}
-    assert bool(writes) == bool(extra)
+    items = rendered(*arguments)
+    roles = [*of(items, "ClusterRole"), *(r for r in of(items, "Role") if "credentials" not in r["metadata"]["name"])]
+    wanted = list(yaml.safe_load_all(PAGES["rbac"](paths)))
+    assert {r["metadata"].get("namespace", ""): granted(r) for r in roles} == {
+        r["metadata"].get("namespace", ""): granted(r) for r in wanted
+    }
+    writes = {r["kind"]: {verb for _, what, verb in granted(r) if what != "events"} - {"get", "list"} for r in roles}
+    assert writes["ClusterRole"] == set()  # whatever acts, acts in `shop`
+    assert bool(writes.get("Role")) == bool(extra)
 
 
 def test_roles_stand_where_it_may_act_and_nowhere_else() -> None:
     items = rendered("--values", str(CHART / "ci" / "full-values.yaml"))
-    assert {role["metadata"]["namespace"] for role in of(items, "Role")} == {"shop", "billing"}
+    places = {role["metadata"]["namespace"] for role in of(items, "Role") if "credentials" not in role["metadata"]["name"]}
+    assert places == {"shop", "billing"}
     (whole,) = of(items, "ClusterRole")
     assert {resource for rule in whole["rules"] for resource in rule["resources"]} == {"namespaces", "nodes"}
+
+
+def test_an_override_for_one_namespace_gives_rights_in_that_namespace_only(tmp_path: Path) -> None:
+    override = {"rules": ["heal-a-crashing-workload"], "namespaces": ["prod"], "mode": "act"}
+    other = {**override, "namespaces": ["staging"], "mode": "observe"}
+    values = {"rules": {"extra": {"act.yaml": {"version": 1, "overrides": [override, other]}}}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    items = rendered("--values", str(tmp_path / "values.yaml"))
+    (whole,) = of(items, "ClusterRole")
+    assert not any("patch" in rule["verbs"] for rule in whole["rules"])
+    (role,) = [item for item in of(items, "Role") if "credentials" not in item["metadata"]["name"]]
+    assert role["metadata"]["namespace"] == "prod"
+    assert any("patch" in rule["verbs"] and "deployments" in rule["resources"] for rule in role["rules"])
+
+
+@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
+def test_what_is_rendered_twice_is_the_same_bytes(values: Path) -> None:
+    """Argo CD renders at each sync; a token that changed with it would lock Alertmanager out."""
+    first, second = (helm("template", "r", str(CHART), "--values", str(values)).stdout for _ in range(2))
+    assert first == second
+    assert "Secret" not in {item["kind"] for item in yaml.safe_load_all(first) if item}
+
+
+def test_the_first_start_after_an_upgrade_may_take_its_time() -> None:
+    (deployment,) = of(rendered(), "Deployment")
+    probe = deployment["spec"]["template"]["spec"]["containers"][0]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 15 * 60
+
+
+def test_what_users_of_other_charts_expect_is_there(tmp_path: Path) -> None:
+    values = {
+        "commonLabels": {"team": "sre"}, "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}], "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        "ingress": {"enabled": True, "host": "remediator.example.org", "className": "nginx", "tlsSecret": "tls"},
+        "auth": {"receiversSecret": "chat"},
+    }  # fmt: skip
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    items = rendered("--values", str(tmp_path / "values.yaml"))
+    assert all(item["metadata"]["labels"]["team"] == "sre" for item in items)
+    (deployment,) = of(items, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["containers"][0]["env"] == values["extraEnv"]
+    assert {"ca", "receivers"} <= {volume["name"] for volume in pod["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert (mounts["ca"], mounts["receivers"]) == ("/ca", "/etc/remediator/receivers")
+    (ingress,) = of(items, "Ingress")
+    paths = [path["path"] for path in ingress["spec"]["rules"][0]["http"]["paths"]]
+    assert paths == ["/approvals/", "/api/"]  # nobody outside posts alerts
+    (claim,) = of(items, "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+async def test_the_credentials_are_made_once_on_a_real_api_server(control_plane: ControlPlane, tmp_path: Path) -> None:
+    control_plane.namespace(NAMESPACE)
+    (role,) = [item for item in of(rendered(), "Role") if "credentials" in item["metadata"]["name"]]
+    token = control_plane.service_account(NAMESPACE, "credentials-maker", {**role, "kind": "ClusterRole"})
+    kubeconfig = tmp_path / "kubeconfig"
+    control_plane.write_kubeconfig(kubeconfig, control_plane.url, token)
+    cluster = await connect(str(kubeconfig), "", qps=50)
+    assert await credentials.make(cluster, NAMESPACE, "remediator") == ["alertmanager", "operator", "links"]
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/remediator"
+    first = control_plane.ask("GET", path)["data"]
+    assert await credentials.make(cluster, NAMESPACE, "remediator") == []
+    assert control_plane.ask("GET", path)["data"] == first
+    control_plane.ask("PATCH", path, {"data": {"links": None}}, kind="application/merge-patch+json")  # of an older version
+    assert await credentials.make(cluster, NAMESPACE, "remediator") == ["links"]
+    again = control_plane.ask("GET", path)["data"]
+    assert {key: again[key] for key in ("alertmanager", "operator")} == {key: first[key] for key in ("alertmanager", "operator")}
+    await cluster.close()
 
 
 def test_what_the_pod_reads_is_what_the_daemon_loads(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def test_every_action_has_a_manual_and_an_example_that_loads(name: str) -> None:
 
 
 def test_observing_rules_need_no_writes() -> None:
-    role = yaml.safe_load(PAGES["rbac"]((ROOT / "rules",)))
+    (role,) = yaml.safe_load_all(PAGES["rbac"]((ROOT / "rules",)))
     assert not any("patch" in rule["verbs"] for rule in role["rules"])
-    demo = yaml.safe_load(PAGES["rbac"]((ROOT / "remediator" / "demo" / "rules.yaml",)))
-    assert any("patch" in rule["verbs"] for rule in demo["rules"])
+    whole, local = yaml.safe_load_all(PAGES["rbac"]((ROOT / "remediator" / "demo" / "rules.yaml",)))
+    assert not any("patch" in rule["verbs"] for rule in whole["rules"])  # it acts in one namespace, and may write there only
+    assert (local["kind"], local["metadata"]["namespace"]) == ("Role", "shop")
+    assert any("patch" in rule["verbs"] for rule in local["rules"])

@@ -22,6 +22,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "remediator.serviceAccount" -}}
@@ -56,28 +59,35 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $files }}
 {{- end }}
 
-{{/* What the rules may see and do, as a list of RBAC rules: from the rule files and files/permissions.yaml. */}}
+{{/* What the rules may see and do: `rules` everywhere, `local` beside them in single namespaces. From the rule files and
+     files/permissions.yaml, as `remediator generate rbac` makes it: what may act in one namespace brings rights there only. */}}
 {{- define "remediator.permissions" -}}
-{{- $modes := dict }}
+{{- $name := "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" }}
 {{- $files := include "remediator.ruleFiles" . | fromYaml }}
-{{- range $files }}
-{{- range (fromYaml .).overrides }}
-{{- $mode := .mode }}
-{{- if and $mode (ne $mode "observe") }}
-{{- range .rules }}{{ $_ := set $modes . $mode }}{{ end }}
-{{- end }}
-{{- end }}
-{{- end }}
 {{- $sees := dict }}
 {{- $acts := dict }}
+{{- $local := dict }}
 {{- range $files }}
 {{- range $group := (fromYaml .).groups }}
 {{- $default := dig "mode" "observe" (default dict $group.defaults) }}
 {{- range $rule := $group.rules }}
-{{- $mode := default (default $default $rule.mode) (get $modes $rule.name) }}
-{{- range $rule.steps }}
-{{- $_ := set $sees .action true }}
-{{- if ne $mode "observe" }}{{ $_ := set $acts .action true }}{{ end }}
+{{- $places := list }}
+{{- if ne (default $default $rule.mode) "observe" }}{{ $places = append $places (default list $group.scope.namespaces) }}{{ end }}
+{{- range $files }}
+{{- range $override := (fromYaml .).overrides }}
+{{- if and (has $rule.name $override.rules) (ne (default "observe" $override.mode) "observe") }}
+{{- $places = append $places (default (default list $group.scope.namespaces) $override.namespaces) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $step := $rule.steps }}
+{{- $_ := set $sees $step.action true }}
+{{- range $namespaces := $places }}
+{{- $plain := true }}
+{{- range $namespaces }}{{ if not (regexMatch $name .) }}{{ $plain = false }}{{ end }}{{ end }}
+{{- if not $plain }}{{ $_ := set $acts $step.action true }}{{ end }}
+{{- range (ternary $namespaces list $plain) }}{{ $_ := set $local . (set (default dict (get $local .)) $step.action true) }}{{ end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -86,8 +96,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $needed := $table.always }}
 {{- range $action, $_ := $sees }}{{ $needed = concat $needed (default list (get $table.sees $action)) }}{{ end }}
 {{- range $action, $_ := $acts }}{{ $needed = concat $needed (default list (get $table.acts $action)) }}{{ end }}
+{{- $beside := dict }}
+{{- range $namespace, $used := $local }}
+{{- $own := list }}
+{{- range $action, $_ := $used }}
+{{- if not (hasKey $acts $action) }}{{ $own = concat $own (default list (get $table.acts $action)) }}{{ end }}
+{{- end }}
+{{- if $own }}{{ $_ := set $beside $namespace (include "remediator.rbacRules" $own | fromYaml).rules }}{{ end }}
+{{- end }}
+{{- toYaml (dict "rules" (include "remediator.rbacRules" $needed | fromYaml).rules "local" $beside) }}
+{{- end }}
+
+{{/* A list of {group, resource, verbs} as RBAC rules, each resource once. */}}
+{{- define "remediator.rbacRules" -}}
 {{- $verbs := dict }}
-{{- range $needed }}
+{{- range . }}
 {{- $key := printf "%s|%s" .group .resource }}
 {{- $_ := set $verbs $key (concat (default list (get $verbs $key)) .verbs | uniq | sortAlpha) }}
 {{- end }}
