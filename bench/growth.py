@@ -156,7 +156,7 @@ async def hot(journal: SqlJournal) -> list[Hot]:
         Hot("resolutions", "each 15 s", lambda: journal.resolutions(NOW - 15 * second, NOW)),
         Hot("charges", "each 15 s", lambda: journal.charges(NOW - timedelta(hours=6))),
         Hot("show", "each message", lambda: journal.show(ended.id)),
-        Hot("still_open, 500 of them", "each 15 s for a while", lambda: journal.still_open(0, 500)),
+        Hot("still_open, 200 of them", "each 15 s for a while", lambda: journal.still_open(None, 200)),
         Hot("list", "a person asks", lambda: journal.remediations(100, None)),
         Hot("list --state failed", "a person asks", lambda: journal.remediations(100, "failed")),
     ]

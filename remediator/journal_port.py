@@ -214,8 +214,8 @@ class Journal(Protocol):
     async def close_episode(self, episode: Episode, now: datetime) -> None:
         """Resolved, though nobody delivered it; its remediations look at once."""
 
-    async def still_open(self, after: int, limit: int) -> list[Episode]:
-        """Open episodes by their number, those after one of them."""
+    async def still_open(self, after: Episode | None, limit: int) -> list[Episode]:
+        """Open episodes by when they began, those after one of them."""
 
     async def ping(self) -> None:
         """Whether it answers; asks for nothing that grows."""

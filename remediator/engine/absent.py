@@ -13,11 +13,11 @@ from .doors import Doors
 AT_ONCE = 200
 
 
-async def sweep(doors: Doors, after: int, now: datetime) -> int:
-    """Closes those of the next open episodes that resolved unseen; the last one looked at, 0 once all were."""
+async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode | None:
+    """Closes those of the next open episodes that resolved unseen; the last one looked at, None once all were."""
     episodes = await doors.journal.still_open(after, AT_ONCE)
     await close(doors, episodes, now)
-    return episodes[-1].id if len(episodes) == AT_ONCE else 0
+    return episodes[-1] if len(episodes) == AT_ONCE else None
 
 
 async def close(doors: Doors, episodes: Sequence[Episode], now: datetime) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from ..errors import JournalError
 from ..journal_port import head_number
+from ..model.alert import Episode
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
@@ -31,7 +32,8 @@ class Engine:
         self._receivers = receivers
         self._keep = keep
         self._looked_at = self._pruned_at = doors.clock.now()
-        self._swept_at, self._swept_to = self._looked_at, 0
+        self._swept_at = self._looked_at
+        self._swept_to: Episode | None = None
         self._triaged_at = self._looked_at - timedelta(seconds=IDLE)  # what a predecessor left is looked at first
 
     async def run_due(self) -> datetime | None:
@@ -84,8 +86,7 @@ class Engine:
         await triage.unpack(self.doors, now)
         if abs((now - self._triaged_at).total_seconds()) >= IDLE:  # a clock may jump back
             await triage.pending(self.doors, now)
-            self._swept_at, self._swept_to = self._looked_at, 0
-        self._triaged_at = now
+            self._triaged_at = now
         return LULL.total_seconds() if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now()) else IDLE
 
     async def _work(self) -> float:

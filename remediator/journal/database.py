@@ -36,7 +36,8 @@ PATIENCE = {  # what libpq and the server themselves are told; only a network th
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000",
+    "options": "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000"
+    " -c random_page_cost=1.1",  # what is asked for by keys is not worth reading whole tables for,
 }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +18,11 @@ from ..model.remediation import WAITING, State
 from ..model.verdict import Reason
 from . import entries, inbox, timers
 from .births import alone
-from .tables import attachment, remediation, timer
+from .tables import Instant, attachment, remediation, timer
 from .tables import episode as table
 
 CHUNK = 400
+FIRST = datetime.min.replace(tzinfo=UTC)
 BY_RELOAD = frozenset({State.OBSERVED, State.BLOCKED})  # what these come to changes only with the rules
 
 
@@ -215,13 +216,20 @@ def began(c: Connection, since: datetime, limit: int) -> list[Episode]:
 
 
 STILL_OPEN = (
-    sa.select(table).where(table.c.open, table.c.id > sa.bindparam("after")).order_by(table.c.id).limit(sa.bindparam("most"))
+    sa.select(table)
+    .where(
+        table.c.open,
+        sa.tuple_(table.c.starts_at, table.c.id) > sa.tuple_(sa.bindparam("start", type_=Instant), sa.bindparam("id")),
+    )
+    .order_by(table.c.starts_at, table.c.id)
+    .limit(sa.bindparam("most"))
 )
 
 
-def still_open(c: Connection, after: int, limit: int) -> list[Episode]:
-    """Open episodes by their number."""
-    return [from_row(row) for row in c.execute(STILL_OPEN, {"after": after, "most": limit})]
+def still_open(c: Connection, after: Episode | None, limit: int) -> list[Episode]:
+    """Open episodes by when they began, those after one of them."""
+    start, number = (after.alert.starts_at, after.id) if after else (FIRST, 0)
+    return [from_row(row) for row in c.execute(STILL_OPEN, {"start": start, "id": number, "most": limit})]
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:

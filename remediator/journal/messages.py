@@ -8,7 +8,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from .tables import outbox
+from .tables import EPOCH, outbox
 
 
 def dumps(value: Any) -> str:
@@ -52,7 +52,7 @@ def any_due(c: Connection, now: datetime) -> bool:
     return c.execute(ANY_DUE, {"now": now}).first() is not None
 
 
-OLDEST = sa.select(sa.func.min(outbox.c.at)).where(outbox.c.due_at.is_not(None), outbox.c.delivered_at.is_(None))
+OLDEST = sa.select(sa.func.min(outbox.c.at)).where(outbox.c.due_at > EPOCH, outbox.c.delivered_at.is_(None))
 
 
 def oldest(c: Connection) -> datetime | None:

@@ -16,7 +16,7 @@ from .tables import attachment, attempt, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
 
-MOST_ACTS, MOST_FIRINGS = 50, 200  # the newest; what is older tells nothing that these do not
+MOST_ACTS, MOST_FIRINGS = 30, 100  # the newest; what is older tells nothing that these do not
 OWED = sa.exists().where(timer.c.kind == "restore", timer.c.ref == attempt.c.id)
 LATEST_ACTED = (
     sa.select(table.c.id, table.c.rule, table.c.live)

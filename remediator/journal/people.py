@@ -172,7 +172,7 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         messages.put(c, remediation_id, message.receiver, message.body, now)
 
 
-SLICE = 500  # what is forgotten in one transaction: others wait for it
+SLICE = 100  # what is forgotten in one transaction: others wait for it
 
 
 def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:

@@ -86,7 +86,7 @@ class SqlJournal(Database):
     async def close_episode(self, episode: Episode, now: datetime) -> None:
         await self._run(episodes.close, episode, now)
 
-    async def still_open(self, after: int, limit: int) -> list[Episode]:
+    async def still_open(self, after: Episode | None, limit: int) -> list[Episode]:
         return await self._look(episodes.still_open, after, limit)
 
     async def ping(self) -> None:

@@ -73,7 +73,7 @@ episode = Table(
 Index("episode_open", episode.c.source, episode.c.fingerprint, unique=True, **partial("open"))
 OPEN = partial("open = 1", "open")
 Index("episode_pending", episode.c.due_at, episode.c.id, **OPEN)
-Index("episode_began", episode.c.starts_at, **OPEN)
+Index("episode_began", episode.c.starts_at, episode.c.id, **OPEN)
 Index("episode_fate", episode.c.fate, **OPEN)
 Index("episode_ended", episode.c.last_seen, **partial("open = 0", "NOT open"))
 Index("episode_fingerprint", episode.c.fingerprint, episode.c.source, episode.c.open, episode.c.ends_at)

@@ -57,7 +57,10 @@ def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> N
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
     """The rules of which an acting remediation ended badly since then."""
-    query = sa.select(table.c.rule).distinct().where(table.c.ended_at > since, table.c.acted, sa.text(IS_BAD)).limit(limit)
+    lately: Any = table.c.ended_at > since
+    if c.dialect.name == "sqlite":  # else it would look at all that ever ended so, rather than at what ended lately
+        lately = sa.func.unlikely(lately)
+    query = sa.select(table.c.rule).distinct().where(lately, table.c.acted, sa.text(IS_BAD)).limit(limit)
     return list(c.execute(query).scalars())
 
 

@@ -54,7 +54,7 @@ TROUBLED = (
     .select_from(
         sa.join(episode, attachment, attachment.c.episode == episode.c.id).join(table, table.c.id == attachment.c.remediation)
     )
-    .where(episode.c.open, table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "")
+    .where(episode.c.open, episode.c.fate != "unmatched", table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "")
     .where(table.c.state != State.SUPERSEDED)
 )
 LOCKS = (

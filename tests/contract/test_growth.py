@@ -72,6 +72,8 @@ def sqlite_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[st
         newest = "LIMIT ?" in statement and "WHERE" not in statement  # by an index, and no further than the limit
         if scan and name in GROWS and scan.group(2) not in NOW_ONLY and not newest:
             found.append(line)
+        if "INTEGER PRIMARY KEY (rowid>?)" in line or ("(state=?)" in line and " LIMIT " not in statement):
+            found.append(line)  # all that came after, and all that ever ended so
         if "TEMP B-TREE FOR ORDER BY" in line and "remediation = ?" not in statement:  # what one remediation has is little
             found.append(line)
     return found
@@ -167,7 +169,7 @@ async def test_history_is_forgotten_in_slices(journal: SqlJournal) -> None:
     while gone := await journal.prune(NOW + timedelta(days=1), NOW, timedelta(hours=24)):
         slices.append(gone)
     assert len(slices) > 10
-    assert max(slices) <= REMEDIATIONS + 3 * 500  # the sealed history of a time goes as one
+    assert max(slices) <= REMEDIATIONS + 3 * 100  # the sealed history of a time goes as one
     with journal._engine.connect() as c:
         left = c.execute(sa.select(remediation.c.id).where(~remediation.c.live)).scalars().all()
         awaited = c.execute(sa.select(timer.c.ref).where(timer.c.kind == "revive")).scalars().all()

@@ -20,7 +20,7 @@ OPEN = ("open = 1", "open")
 REPLACED = {"episode": ("episode_due", "episode_ended"), "remediation": ("remediation_told", "remediation_bad")}
 INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
     ("episode_pending", "episode", ["due_at", "id"], OPEN),
-    ("episode_began", "episode", ["starts_at"], OPEN),
+    ("episode_began", "episode", ["starts_at", "id"], OPEN),
     ("episode_fate", "episode", ["fate"], OPEN),
     ("episode_ended", "episode", ["last_seen"], ("open = 0", "NOT open")),
     ("remediation_told", "remediation", ["told"], ("told = 1", "told")),
