@@ -4,6 +4,9 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md constraints.txt ./
 COPY remediator remediator
+COPY rules rules
+COPY alerts alerts
+COPY dashboards dashboards
 RUN pip install --no-cache-dir --prefix=/install --constraint constraints.txt .
 
 FROM python:3.11-slim
@@ -11,7 +14,6 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title=remediator org.opencontainers.image.revision=$REVISION
 ENV REMEDIATOR_REVISION=$REVISION PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /install /usr/local
-COPY rules /usr/share/remediator/rules
 RUN mkdir -p /var/lib/remediator && chown 1001:1001 /var/lib/remediator
 USER 1001:1001
 EXPOSE 9099

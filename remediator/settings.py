@@ -196,7 +196,7 @@ class Settings(Section):
     startup_grace: Duration = Field(default=timedelta(minutes=2), description="How long after a start old alerts wait.")
     quiet_for: Duration | None = Field(default=None, description="Overrides every step's quiet_for; for demonstrations.")
     workers: int = Field(default=4, ge=1, description="Remediations worked on at once.")
-    watchdog: str = Field(default="Watchdog", description="Name of the alert that always fires.")
+    watchdog: str = Field(default="Watchdog", description="Name of the alert that always fires; empty = none is expected.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -13,7 +13,9 @@ FAILED = 1
 
 @click.command()
 @click.argument("fixtures", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--rules", "paths", multiple=True, required=True, type=click.Path(path_type=Path, exists=True), help="Rule files.")
+@click.option(
+    "--rules", "paths", multiple=True, type=click.Path(path_type=Path, exists=True), help="Rule files; default: the shipped ones."
+)
 @click.option(
     "--facts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="What `kubectl get … -o json` printed."
 )
@@ -54,12 +56,13 @@ async def _replay(
     fixtures: tuple[Path, ...], paths: tuple[Path, ...], facts: Path | None, cluster: tuple[str, str] | None,
     assume: str | None, mode: str | None,
 ) -> Any:  # fmt: skip
+    from .. import shipped
     from ..guards.situation import ProcessLimits
     from ..replay import closed, in_mode, run
     from ..replay.recorded import read
     from ..rules.loader import load
 
-    recorded, rules = read(fixtures), load(paths)
+    recorded, rules = read(fixtures), load(paths or (shipped.rules(),))
     async with contextlib.AsyncExitStack() as stack:
         seen: Any = None
         if facts:

@@ -7,11 +7,23 @@ import click
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-def check(paths: tuple[Path, ...]) -> None:
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Settings: that they have every receiver named.",
+)
+def check(paths: tuple[Path, ...], config: Path | None) -> None:
     """Check rule files, or folders of them; every mistake is shown with its place and what to do. Exit code 2 where there is one."""
+    from ..errors import ConfigurationError
     from ..rules.loader import load, rule_files
 
+    if not rule_files(paths):
+        raise ConfigurationError(f"cannot check {', '.join(map(str, paths))}: there is no .yaml or .yml file in it")
     rules = load(paths)
+    if config is not None:
+        from .. import app, settings
+
+        app.check_receivers(settings.load(config), rules)
     modes = {mode: sum(s.rule.mode == mode for s in rules.sources) for mode in ("observe", "approve", "act")}
     counted = ", ".join(f"{count} {mode}" for mode, count in modes.items())
     click.echo(

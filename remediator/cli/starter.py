@@ -52,7 +52,17 @@ ROUTES = """\
 route:
   receiver: pager
   routes:
+    # The alert that always fires, often enough that its absence is noticed. It must stand above a route that sends Watchdog
+    # to `null`, as kube-prometheus-stack's does.
     - receiver: remediator
+      matchers: ['alertname="Watchdog"']
+      continue: true
+      group_by: [alertname]
+      group_wait: 0s
+      group_interval: 1m
+      repeat_interval: 5m
+    - receiver: remediator
+      matchers: ['alertname!="Watchdog"']
       continue: true
       group_by: ['...']
       group_wait: 0s

@@ -1,6 +1,7 @@
 """What is read from time to time for the metrics, rather than counted as it happens."""
 
 import asyncio
+import math
 from datetime import datetime
 
 from ..guards import limits
@@ -15,6 +16,8 @@ LAG = 0.05
 def announce(doors: Doors) -> None:
     """What is loaded; and the series of every rule, at 0."""
     metrics, sources = doors.metrics, doors.rules.sources
+    if not doors.watchdog:
+        metrics.set("watchdog_last_seen_timestamp_seconds", math.inf)  # none is expected, so none is late
     for mode in ("observe", "approve", "act"):
         metrics.set("rules_loaded", sum(source.rule.mode == mode for source in sources), mode)
     metrics.set("config_last_reload_successful", 1)

@@ -86,5 +86,5 @@ class Intake:
             metrics.count("alerts_received_total", status, severity_of(severity), by=count)
         if counted.truncated:
             metrics.count("alerts_truncated_total", by=counted.truncated)
-        if self._doors.watchdog in counted.names:
+        if self._doors.watchdog and self._doors.watchdog in counted.names:
             metrics.set("watchdog_last_seen_timestamp_seconds", now.timestamp())

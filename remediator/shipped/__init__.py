@@ -1,0 +1,10 @@
+"""What is shipped beside the code and installed with it: remediation rules, alerting rules, dashboards."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def rules() -> Path:
+    """The folder of the shipped remediation rules."""
+    return FOLDER / "rules"
