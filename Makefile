@@ -1,4 +1,4 @@
-.PHONY: demo test check tools install docs format bench simulate fuzz kill
+.PHONY: demo test check tools install docs format bench growth simulate fuzz kill release
 
 SEEDS := 1000
 INPUTS := 1000000
@@ -43,6 +43,12 @@ format: install
 
 bench: install  ## measure; writes docs/performance.md
 	$(PY) -m bench.run
+
+growth: install  ## time what is asked again and again on a journal with years of history (1 M remediations, 10 M episodes; 11 GB)
+	$(PY) -m bench.growth
+
+release: tools install  ## wheel, chart and SBOM of the version that the code names in dist/, and a tag; nothing is pushed
+	$(PY) tools/release.py
 
 simulate: install  ## play SEEDS=1000 worlds of two replicas on virtual time, and look for the bugs made on purpose
 	$(PY) -m tests.simulation --seeds $(SEEDS)

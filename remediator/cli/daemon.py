@@ -33,25 +33,26 @@ def init(folder: Path) -> None:
 
 @click.command()
 @click.argument("secret")
+@click.option("--earlier", default="", help="A Secret of the same namespace whose tokens are taken over, where it is there.")
 @click.option("--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount.")
-def credentials(secret: str, kubeconfig: str) -> None:
+def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
     """Make the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links; one that is there is left as it is."""
     from ..errors import ConfigurationError
 
     namespace, _, name = secret.partition("/")
     if not namespace or not name:
         raise ConfigurationError(f"cannot make {secret!r}: say NAMESPACE/NAME")
-    made = asyncio.run(_credentials(namespace, name, kubeconfig))
+    made = asyncio.run(_credentials(namespace, name, earlier, kubeconfig))
     click.echo(f"Secret {secret}: " + (f"made with {', '.join(made)}" if made else "it has every key; left as it is"))
 
 
-async def _credentials(namespace: str, name: str, kubeconfig: str) -> list[str]:
+async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str) -> list[str]:
     from ..cluster import credentials as making
     from ..cluster.kubernetes import connect
 
     cluster = await connect(kubeconfig, "", qps=20)
     try:
-        return await making.make(cluster, namespace, name)
+        return await making.make(cluster, namespace, name, earlier)
     finally:
         await cluster.close()
 

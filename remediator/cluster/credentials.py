@@ -11,17 +11,16 @@ from .kubernetes import KubernetesCluster
 KEYS = ("alertmanager", "operator", "links")
 
 
-async def make(cluster: KubernetesCluster, namespace: str, name: str) -> list[str]:
-    """The keys that were made. Raises: ClusterError."""
+async def make(cluster: KubernetesCluster, namespace: str, name: str, earlier: str = "") -> list[str]:
+    """The keys that were made, or taken over from an earlier Secret. Raises: ClusterError."""
     folder = f"/api/v1/namespaces/{quote(namespace)}/secrets"
-    try:
-        there: Any = await cluster.ask("GET", f"{folder}/{quote(name)}", "get secrets")
-    except TargetGone:
-        there = None
+    there = await _read(cluster, f"{folder}/{quote(name)}")
     missing = [key for key in KEYS if there is None or key not in (there.get("data") or {})]
     if not missing:
         return []
-    data = {key: base64.b64encode(secrets.token_urlsafe(32).encode()).decode() for key in missing}
+    before = await _read(cluster, f"{folder}/{quote(earlier)}") if earlier else None
+    known = (before or {}).get("data") or {}
+    data = {key: known.get(key) or base64.b64encode(secrets.token_urlsafe(32).encode()).decode() for key in missing}
     if there is not None:
         patch = {"data": data, "metadata": {"resourceVersion": there["metadata"]["resourceVersion"]}}
         await cluster.ask("PATCH", f"{folder}/{quote(name)}", "patch secrets", patch, "application/merge-patch+json")
@@ -33,3 +32,10 @@ async def make(cluster: KubernetesCluster, namespace: str, name: str) -> list[st
     except Conflict:  # another one made it meanwhile
         return []
     return missing
+
+
+async def _read(cluster: KubernetesCluster, path: str) -> Any:
+    try:
+        return await cluster.ask("GET", path, "get secrets")
+    except TargetGone:
+        return None

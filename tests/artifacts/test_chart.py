@@ -190,13 +190,17 @@ async def test_the_credentials_are_made_once_on_a_real_api_server(control_plane:
     kubeconfig = tmp_path / "kubeconfig"
     control_plane.write_kubeconfig(kubeconfig, control_plane.url, token)
     cluster = await connect(str(kubeconfig), "", qps=50)
-    assert await credentials.make(cluster, NAMESPACE, "remediator") == ["alertmanager", "operator", "links"]
-    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/remediator"
+    old = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "remediator"}, "data": {"alertmanager": "b2xk"}}
+    control_plane.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", old)  # of the version before
+    made = "remediator-credentials"
+    assert await credentials.make(cluster, NAMESPACE, made, "remediator") == ["alertmanager", "operator", "links"]
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/{made}"
     first = control_plane.ask("GET", path)["data"]
-    assert await credentials.make(cluster, NAMESPACE, "remediator") == []
+    assert (first["alertmanager"], len(first["operator"]) > 40) == ("b2xk", True)
+    assert await credentials.make(cluster, NAMESPACE, made, "remediator") == []
     assert control_plane.ask("GET", path)["data"] == first
     control_plane.ask("PATCH", path, {"data": {"links": None}}, kind="application/merge-patch+json")  # of an older version
-    assert await credentials.make(cluster, NAMESPACE, "remediator") == ["links"]
+    assert await credentials.make(cluster, NAMESPACE, made) == ["links"]
     again = control_plane.ask("GET", path)["data"]
     assert {key: again[key] for key in ("alertmanager", "operator")} == {key: first[key] for key in ("alertmanager", "operator")}
     await cluster.close()

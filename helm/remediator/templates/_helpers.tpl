@@ -32,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "remediator.secret" -}}
-{{- default (include "remediator.fullname" .) .Values.auth.existingSecret }}
+{{- default (printf "%s-credentials" (include "remediator.fullname" .)) .Values.auth.existingSecret }}
 {{- end }}
 
 {{/* What cannot work is refused, with what to do. */}}
