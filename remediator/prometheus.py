@@ -5,6 +5,7 @@ everybody else is told Unknown at once. Its rules are read in the background, an
 """
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -17,8 +18,9 @@ from .telemetry import Metrics
 TIMEOUT = 5.0
 SLOW = 3.0  # seconds; while a question waits for longer, others are not asked
 ASK_AGAIN = 15.0  # seconds after a failure
+PROVED, MOMENT = 30.0, 0.5  # seconds after an answer in which it is trusted; that others wait for one while it is not
 REMEMBERED = 30.0  # seconds that rules are taken to be as they were read
-FIRST, PATIENCE = 2.0, 0.2  # seconds that somebody waits for rules: where none were read yet, and where some were
+FIRST = 2.0  # seconds that those who come first wait for rules; who comes later goes by what was read before
 NONE_CONFIGURED = "no Prometheus is configured; set `prometheus:`"
 T = TypeVar("T")
 
@@ -33,7 +35,8 @@ class PrometheusApi:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="prometheus")
         self._asked: set[float] = set()  # when each question that waits was asked
         self._failed: tuple[float, str] | None = None
-        self._rules_read_at = 0.0
+        self._answered_at, self._news = -PROVED, asyncio.Event()
+        self._rules_read_at = self._reading_since = 0.0
         self._rules: dict[str, Mapping[str, Any]] | None = None
         self._reading: asyncio.Future[list[Mapping[str, Any]]] | None = None
 
@@ -49,17 +52,26 @@ class PrometheusApi:
     def _silent(self) -> str:
         """Why it is not asked now, or nothing. Once a pause is over one question is let through."""
         now = time.monotonic()
+        if self._failed is not None and (now - self._failed[0] < ASK_AGAIN or self._asked):
+            return f"{self._failed[1]}; asked again within {ASK_AGAIN:.0f}s"
         if self._asked and now - min(self._asked) > SLOW:
             return f"Prometheus has not answered for {now - min(self._asked):.0f}s"
-        if self._failed is None:
-            return ""
-        at, why = self._failed
-        if now - at < ASK_AGAIN or self._asked:
-            return f"{why}; asked again within {ASK_AGAIN:.0f}s"
         return ""
 
+    async def _turn(self) -> str:
+        """Why it is not asked now, or nothing. Where it has not answered lately, one asks and the others wait a moment for that."""
+        unproven = time.monotonic() - self._answered_at > PROVED
+        if unproven and self._asked and not self._silent():
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MOMENT):
+                    await self._news.wait()
+            if time.monotonic() - self._answered_at > PROVED:
+                return self._silent() or "Prometheus has not answered yet"
+        return self._silent()
+
     async def _ask(self, function: Callable[[], T]) -> T | Unknown:
-        silent = self._silent() if self._url else NONE_CONFIGURED
+        silent = await self._turn() if self._url else NONE_CONFIGURED
         if silent:
             return Unknown(silent)
         started = time.monotonic()
@@ -77,7 +89,7 @@ class PrometheusApi:
             answer = Unknown(f"Prometheus refused: {str(error)[:200]}") if answered else answer
         finally:
             self._asked.discard(started)
-        self._failed = (time.monotonic(), answer.why) if isinstance(answer, Unknown) and not answered else None
+        self._heard(answer.why if isinstance(answer, Unknown) and not answered else "")
         self._metrics.count("prometheus_queries_total", "error" if isinstance(answer, Unknown) else "ok")
         self._metrics.observe("prometheus_query_duration_seconds", time.monotonic() - started)
         return answer
@@ -101,8 +113,10 @@ class PrometheusApi:
             self._asked.add(now)
             self._reading = asyncio.get_running_loop().run_in_executor(self._threads, self._groups)
             self._reading.add_done_callback(functools.partial(self._read, now))
-        if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=FIRST if self._rules is None and not self._failed else PATIENCE)
+            self._reading_since = now
+        left = FIRST - (now - self._reading_since)
+        if self._reading is not None and self._rules is None and left > 0:  # the first time, and not for long
+            await asyncio.wait([self._reading], timeout=left)
         if self._rules is None:
             return Unknown(self._failed[1] if self._failed else "Prometheus' rules were not read yet")
         return self._rules.get(alertname)
@@ -114,10 +128,17 @@ class PrometheusApi:
         error = None if reading.cancelled() else reading.exception()
         self._metrics.count("prometheus_queries_total", "error" if error or reading.cancelled() else "ok")
         if error is not None:
-            self._failed = (time.monotonic(), f"Prometheus could not be asked for its rules: {type(error).__name__}")
+            self._heard(f"Prometheus could not be asked for its rules: {type(error).__name__}")
         elif not reading.cancelled():
-            self._failed = None
+            self._heard("")
             self._rules, self._rules_read_at = _by_name(reading.result()), time.monotonic()
+
+    def _heard(self, why: str) -> None:
+        """It answered, or did not and why."""
+        now = time.monotonic()
+        self._failed = (now, why) if why else None
+        self._answered_at = self._answered_at if why else now
+        self._news.set()
 
     def _groups(self) -> list[Mapping[str, Any]]:
         client = self._connect()

@@ -36,6 +36,18 @@ def test_every_promise_names_a_test_that_exists() -> None:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
+def test_every_way_of_failing_names_a_test_and_an_alert_that_exist() -> None:
+    text = (ROOT / "docs" / "failures.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) >= 16
+    alerts = (ROOT / "alerts" / "remediator.yaml").read_text()
+    for row in rows:
+        (named,) = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert f"def {named[1]}(" in (ROOT / named[0]).read_text(), row
+        for alert in re.findall(r"Remediator\w+", row):
+            assert f"alert: {alert}\n" in alerts, row
+
+
 @pytest.mark.parametrize("path", ["README.md", "docs/rules.md"])
 def test_the_rules_shown_load(path: str) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / path).read_text(), re.S)

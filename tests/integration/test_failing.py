@@ -1,0 +1,154 @@
+"""Dependencies that fail: what needs them is held, and nothing else is slowed. Compared within one run, on real time."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+import remediator.engine.look as looking
+from remediator.engine import people
+from remediator.guards.situation import ProcessLimits
+from remediator.model.limit import Storm
+from remediator.prometheus import PrometheusApi
+from tests.integration.world import World, rules
+
+PLAIN = "name: plain, match: ['alertname=\"Leak\"'], limits: {in_flight: 50, per_rule: 99/1h}, steps: [{action: restart_workload, if: always}]"
+ASKING = "name: asking, match: ['alertname=\"Other\"'], when: ['up > 0'], limits: {in_flight: 50}, steps: [{action: restart_workload, if: always}]"
+WORKERS, MANY = 4, 20
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A Prometheus that takes connections and says nothing."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            over.wait(30)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+class RealTime:
+    """A clock that goes on by itself from where the world's is."""
+
+    def __init__(self, world: World) -> None:
+        self._start, self._at = world.clock.now(), time.monotonic()
+
+    def now(self) -> Any:
+        return self._start + timedelta(seconds=time.monotonic() - self._at)
+
+
+@asynccontextmanager
+async def busy(url: str) -> AsyncIterator[World]:
+    """Many workloads whose rule asks Prometheus, and one whose rule does not."""
+    world = await World(rules(PLAIN, ASKING)).start()
+    for number in range(MANY):
+        world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1", replicas=1)
+    world.doors.settle = timedelta()
+    world.doors.limits = ProcessLimits(storm=Storm(roots=0))
+    world.doors.clock = RealTime(world)
+    if url:
+        world.doors.prometheus = PrometheusApi(url)
+    else:
+
+        async def holds(_query: str) -> bool:
+            return False
+
+        world.prometheus.holds = holds  # type: ignore[method-assign]
+    for number in range(MANY):
+        await world.deliver("Other", f"app{number}")
+    yield world
+    if isinstance(world.doors.prometheus, PrometheusApi):
+        world.doors.prometheus.close()
+    await world.journal.close()
+
+
+async def until_acted(url: str) -> float:
+    """Seconds until a rule that does not ask Prometheus has acted, while many that do wait before it."""
+    async with busy(url) as world:
+        task = asyncio.ensure_future(world.engine.run(WORKERS))
+        await asyncio.sleep(3)  # they are looked at, and find that Prometheus is silent
+        started = time.monotonic()
+        await world.deliver("Leak", "web")
+        world.doors.wake.set()
+        while not world.cluster.calls and time.monotonic() - started < 60:
+            await asyncio.sleep(0.02)
+        took = time.monotonic() - started
+        await asyncio.sleep(0.5)  # what was begun goes on to a point where it waits
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert world.cluster.calls
+        return took
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the engine is cut off in the middle of a look
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+async def test_a_silent_prometheus_does_not_slow_a_rule_that_does_not_ask_it(silent: str) -> None:
+    answering, not_answering = await until_acted(""), await until_acted(silent)
+    assert not_answering <= 1.5 * max(answering, 1.0), (answering, not_answering)
+
+
+async def test_the_first_unknown_ends_the_questions() -> None:
+    world = await World(rules(PLAIN)).start()
+    asked: list[str] = []
+
+    async def holds(query: str) -> Any:
+        from remediator.model.facts import Unknown
+
+        asked.append(query)
+        return Unknown("silent")
+
+    world.prometheus.holds = holds  # type: ignore[method-assign]
+    facts = await world.cluster.observe(world.ruleset.sources[0] and _target(), True, frozenset(), world.clock.now())
+    answer = await looking.unmet(world.doors, ("a", "b", "c"), (), facts)
+    assert (len(answer), asked) == (1, ["a"])
+    await world.journal.close()
+
+
+def _target() -> Any:
+    from remediator.model.target import Target
+
+    return Target("default", "Deployment", "shop", "web")
+
+
+class Stuck:
+    """A receiver that takes for ever."""
+
+    kind = "webhook"
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        await asyncio.sleep(60)
+        return ""
+
+
+async def test_a_silent_receiver_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "SLOWEST", 2.0)
+    both = "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, stuck]}, steps: [{action: restart_workload, if: always}]"
+    world = await World(rules(both)).start()
+    world.doors.settle = timedelta()
+    world.engine._receivers = {"stuck": Stuck(), "log": world.told}
+    task = asyncio.ensure_future(world.engine.run(1))
+    await world.deliver("Leak")
+    started = time.monotonic()
+    while not world.told.messages and time.monotonic() - started < 20:
+        await asyncio.sleep(0.05)
+    assert world.told.messages
+    assert time.monotonic() - started < 5
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await world.journal.close()
