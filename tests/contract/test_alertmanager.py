@@ -1,6 +1,7 @@
 """The Alertmanager port's contract, on the sandbox and on a real Alertmanager; and what `init` writes, held against it."""
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -208,3 +209,49 @@ def test_healed_before_paged(server: AlertmanagerServer, sink: Sink, tmp_path: P
     time.sleep(2)
     assert {alert["labels"]["pod"] for alert in pager.alerts("KubePodCrashLooping")} == {"broken"}
     pager.stop()
+
+
+KPS = {  # as kube-prometheus-stack generates it
+    "global": {"resolve_timeout": "5m"},
+    "inhibit_rules": [{"source_matchers": ['severity = "critical"'], "target_matchers": ['severity =~ "warning|info"'], "equal": ["namespace"]}],
+    "route": {
+        "group_by": ["namespace"], "group_wait": "30s", "group_interval": "5m", "repeat_interval": "12h", "receiver": "null",
+        "routes": [{"receiver": "null", "matchers": ['alertname = "Watchdog"']}],
+    },
+    "receivers": [{"name": "null"}],
+}  # fmt: skip
+
+
+def test_the_page_s_route_merges_into_kube_prometheus_stack_s(tmp_path: Path) -> None:
+    """Getting started, step 4, word by word: the Watchdog comes here although the stack sends it to `null`."""
+    page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text()
+    step = page[page.index("## 4. Let Alertmanager post") : page.index("## 5.")]
+    block = yaml.safe_load("\n".join(line[4:] for line in step.split("receivers:\n")[0].splitlines() if line.startswith("    ")))
+    receivers = yaml.safe_load("receivers:\n" + step.split("    receivers:\n")[1].split("\n\n")[0].replace("\n    ", "\n")[4:])
+    (ours,) = receivers["receivers"]
+    secret = re.search(r"create secret generic (\w+) --from-file=(\w+)", step)
+    assert secret is not None
+    path = ours["webhook_configs"][0]["http_config"]["authorization"]["credentials_file"]
+    assert path == f"/etc/alertmanager/secrets/{secret.group(1)}/{secret.group(2)}"  # the operator mounts each as a folder
+    assert f"secrets: [{secret.group(1)}]" in step
+    (tmp_path / "token").write_text("t")
+    text = yaml.safe_dump(
+        {
+            **KPS,
+            "route": {**KPS["route"], "routes": [*block["route"]["routes"], *KPS["route"]["routes"]]},
+            "receivers": [*KPS["receivers"], ours],
+        }  # type: ignore[dict-item,index]
+    )
+    config = tmp_path / "alertmanager.yaml"
+    config.write_text(text.replace(path, str(tmp_path / "token")))
+    amtool = binary("alertmanager", "amtool")
+    assert subprocess.run([amtool, "check-config", str(config)], capture_output=True).returncode == 0
+
+    def receives(*labels: str) -> str:
+        done = subprocess.run(
+            [amtool, "config", "routes", "test", f"--config.file={config}", *labels], capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    assert receives("alertname=Watchdog", "severity=none") == "remediator,null"
+    assert receives("alertname=KubePodCrashLooping", "namespace=shop") == "remediator"
