@@ -69,7 +69,7 @@ class Approvals:
         if operator is None and not self._wrong.allows(request.remote or "", now):
             return _page("Too many wrong credentials; wait a minute. Nothing was decided.", "", 429)
         if operator is not None and not self._asking.allows(operator, now):
-            return _page(f"{operator} asks more often than web.operator_rate permits. Nothing was decided.", "", 429)
+            return _page(f"Rate limit exceeded for {operator} (web.operator_rate). Nothing was decided.", "", 429)
         try:
             row = await self._doors.journal.show(ident)
             if operator is None:
@@ -108,7 +108,7 @@ class Approvals:
         body.append(f'<p class="why">{html.escape(str(row.get("why") or ""))}</p><dl>{shown}</dl>')
         changed = look.get("digest") != request.query.get("digest")
         if waiting and changed:
-            body.append(_note("The plan is another one now. A new link was sent to whoever got this one."))
+            body.append(_note("The plan changed since this link was sent. A new link was sent to the same receivers."))
         elif waiting:
             body.append(_form(self._access.operator_of(request) is not None))
         else:
@@ -122,7 +122,8 @@ def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, s
     causes = "<br>".join(html.escape(f"{c['name']}: {c['why']}") for c in look.get("causes") or []) or "none found"
     calls = "".join(f'<span class="call">{html.escape(str(call))}</span>' for call in look.get("calls") or [])
     alerts = "<br>".join(html.escape(", ".join(f"{k}={v}" for k, v in sorted(e["labels"].items()))) for e in row["episodes"][:5])
-    given = [("plan", html.escape(str(plan.get("summary") or "none"))), ("causes", causes), ("calls", calls), ("alerts", alerts)]
+    given = [("cluster", html.escape(str(row.get("cluster") or "-")))]
+    given += [("plan", html.escape(str(plan.get("summary") or "none"))), ("causes", causes), ("calls", calls), ("alerts", alerts)]
     if row.get("approved_first"):
         given.append(("approved by", html.escape(str(row["approved_first"]).partition(" ")[2]) + "; a second person must too"))
     return [*given, ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"), ("id", f"<code>{row['id']}</code>")]

@@ -193,3 +193,83 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["check", str(tmp_path / "rules")]).exit_code == 0
     again = CliRunner().invoke(main, ["init", str(tmp_path)])
     assert "is there already; nothing was changed" in str(again.exception)
+
+
+SCALES = RULES.replace("mode: approve", "mode: act").replace(
+    "{action: restart_workload, if: always}",
+    "{action: scale_workload, if: always, with: {by: 2}, verify: {until: converged, quiet_for: 0s}}",
+)
+
+
+async def test_undo_shows_its_plan_and_asks_and_the_original_shows_its_undo(
+    app: App, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.yaml").write_text(SCALES)
+    for _ in range(100):
+        if app.doors.rules.sources[0].rule.mode == "act":
+            break
+        await asyncio.sleep(0.1)
+    await leak(app)
+    ident = await waiting(run, "succeeded")
+    asked = await run("undo", ident, code=1)
+    assert "plan     put replicas of Deployment/shop/web back to 3" in asked
+    assert "call     PATCH Deployment/shop/web/scale" in asked
+    assert "nobody can be asked here" in asked
+    cluster = app.doors.clusters["default"]
+    assert isinstance(cluster, SandboxCluster)
+    assert cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5  # asking changed nothing
+    monkeypatch.setattr(operators, "_at_a_terminal", lambda: True)
+    assert "Aborted" in await run("undo", ident, code=1)
+    assert "undo: " in await run("undo", ident, "--yes")
+    for _ in range(100):
+        shown = await run("show", ident)
+        if "undone   by u-" in shown and "succeeded" in shown.split("undone")[1].splitlines()[0]:
+            break
+        await asyncio.sleep(0.1)
+    assert "undone   by u-" in shown
+    assert cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 3
+
+
+async def test_list_says_when_and_finds_by_namespace_rule_and_time(app: App, run: Run) -> None:
+    await leak(app)
+    ident = await waiting(run, "awaiting_approval")
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    assert today in await run("list")
+    assert f"created  {today}" in await run("show", ident)
+    for given in (("--namespace", "shop"), ("--rule", "restart"), ("--since", "1h"), ("--limit", "1")):
+        assert ident in await run("list", *given)
+    for given in (("--namespace", "db"), ("--rule", "other"), ("--since", "2999-01-01T00:00:00Z")):
+        assert "no remediations yet" in await run("list", *given)
+    assert "no state 'nosuch'; there are queued" in await run("list", "--state", "nosuch", code=1)
+    assert "neither a duration such as 2h nor a time" in await run("list", "--since", "yesterday", code=1)
+
+
+async def test_pauses_are_listed_and_one_of_nothing_is_refused(app: App, run: Run) -> None:
+    assert await run("pauses") == "nothing is paused\n"
+    assert "the cluster has no namespace shopp" in await run("pause", "namespace:shopp", "--reason", "x", code=1)
+    await run("pause", "namespace:shop", "--reason", "we look", "--for", "2h")
+    shown = await run("pauses")
+    assert shown.startswith("namespace:shop  by me  since ")
+    assert "until 2" in shown
+    assert shown.endswith(": we look\n")
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"), [("empty", "there is no .yaml or .yml file in it"), ("unknown", "escalates to `log`")]
+)
+def test_check_says_so_where_there_is_nothing_to_check_or_nobody_to_tell(folder: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / "rules.yaml").write_text(RULES)
+    (tmp_path / "c.yaml").write_text("receivers: [{name: pager, kind: log}]\n")
+    given = ["check", str(tmp_path / folder), "--config", str(tmp_path / "c.yaml")]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code != 0
+    assert words in str(result.exception)
+
+
+def test_replay_knows_the_shipped_rules() -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures" / "alertmanager"
+    result = CliRunner().invoke(main, ["replay", str(fixtures), "--assume", "healthy"])
+    assert result.exit_code == 0, result.output
+    assert "webhooks" in result.output

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -334,3 +335,45 @@ async def test_the_watchdog_s_heartbeat_is_a_metric(http: aiohttp.ClientSession)
     async with http.get("/metrics") as answer:
         line = next(line for line in (await answer.text()).splitlines() if line.startswith("remediator_watchdog_last_seen"))
     assert float(line.split()[1]) > 1.7e9
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "words"),
+    [
+        ("GET", "/remediations?state=bogus", None, "no state 'bogus'"),
+        ("GET", "/remediations?nonsense=1", None, "no parameter nonsense"),
+        ("POST", "/pauses", "{broken", "the body is not valid JSON"),
+        ("POST", "/pauses", "[1]", "the body must be a JSON object"),
+        ("POST", "/remediations/r-x/deny", "{broken", "the body is not valid JSON"),
+    ],
+)
+async def test_what_the_api_does_not_understand_is_refused_and_nothing_is_done(
+    http: aiohttp.ClientSession, method: str, path: str, body: str | None, words: str
+) -> None:
+    headers = {**ME, "Content-Type": "application/json"}
+    async with http.request(method, f"/api/v1{path}", data=body, headers=headers) as answer:
+        assert answer.status == 400
+        assert words in (await answer.json())["error"]
+
+
+async def test_a_webhook_with_wrong_credentials_is_401_however_often_and_is_in_the_log(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429 would be taken for good by Alertmanager, and nobody would know."""
+    import remediator.web.server as server
+
+    said: list[str] = []
+
+    class Log:
+        def warning(self, event: str, **more: Any) -> None:
+            said.append(f"{event} {more['address']}")
+
+        info = debug = error = lambda self, *_, **__: None
+
+    monkeypatch.setattr(server, "log", Log)
+    seen = []
+    for _ in range(30):
+        async with http.post("/webhook", data=b"{}", headers={"Authorization": "Bearer no"}) as answer:
+            seen.append(answer.status)
+    assert set(seen) == {401}
+    assert said == ["webhook_refused 127.0.0.1"]  # once a minute
