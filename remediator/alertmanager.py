@@ -20,7 +20,8 @@ from .model.alert import Activity, Alert
 from .model.facts import Unknown
 from .telemetry import Metrics
 
-TIMEOUT = aiohttp.ClientTimeout(total=5)
+TIMEOUT = aiohttp.ClientTimeout(total=4)  # both questions to an instance, asked at once
+RESOLVED_WITHIN = 2.0  # seconds that a name may take
 SETTLED = timedelta(minutes=2)
 REMEMBERED = timedelta(seconds=1)
 NOT_ASKED_FOR = timedelta(seconds=10)  # after an instance did not answer: until then it is taken to be gone
@@ -109,13 +110,18 @@ class AlertmanagerApi:
         if not believed:
             why = next((instance.why for instance in snapshot.instances if instance.why), "none is configured")
             return Unknown(f"Alertmanager of source {source}: {why}")
+        if not any(instance.settled for instance in believed):  # what has just started does not list all yet
+            return Unknown(f"Alertmanager of source {source}: it started less than {self._settled} ago")
         return list({key: item.get("labels") or {} for one in believed for key, item in one.alerts.items()}.values())
 
     async def _seen(self, source: str, since: datetime | None) -> Snapshot:
-        """The last snapshot where it is recent enough, else a new one; whoever asks meanwhile waits for the same."""
+        """The last snapshot where it is recent enough, else a new one; whoever comes meanwhile shares that or the one after."""
+        came = self._clock()
         async with self._asking.setdefault(source, asyncio.Lock()):
             last, now = self._snapshots.get(source), self._clock()
-            recent = last is not None and timedelta() <= now - last.asked_at < self._remembered
+            recent = last is not None and timedelta() <= now - last.asked_at and (
+                now - last.asked_at < self._remembered or last.asked_at >= came
+            )  # fmt: skip
             if last is not None and recent and (since is None or last.asked_at > since):
                 return last
             targets = [pair for url in self._urls.get(source, ()) for pair in await addresses(url)]
@@ -129,7 +135,8 @@ class AlertmanagerApi:
         if now < until and until - now <= NOT_ASKED_FOR:  # a clock may jump back
             return Instance(url, why=why)
         try:
-            alerts, status = await self._get(url, host, "/api/v2/alerts"), await self._get(url, host, "/api/v2/status")
+            asked = self._get(url, host, "/api/v2/alerts"), self._get(url, host, "/api/v2/status")
+            alerts, status = await asyncio.gather(*asked)
             listed = {str(item["fingerprint"]): item for item in alerts}
             started = datetime.fromisoformat(str(status["uptime"]).replace("Z", "+00:00"))
             peers = len((status.get("cluster") or {}).get("peers") or ()) or 1
@@ -164,19 +171,25 @@ class _Refused(ValueError):
 
 
 async def addresses(url: str) -> list[tuple[str, str]]:
-    """(URL by address, URL by name) of each instance behind a URL. One family only: a pod has an address in each."""
+    """(URL by address, URL by name) of each instance behind a URL. One family only: a pod has an address in each.
+
+    A name that cannot be resolved in time stands for itself: asking says what is wrong with it.
+    """
     plain = url.rstrip("/")
     parts = urlsplit(plain)
     port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, family=family, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(RESOLVED_WITHIN):
+                found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, family=family, type=socket.SOCK_STREAM)
+        except TimeoutError:
+            break
         except OSError:
             continue
         hosts = sorted({str(address[4][0]) for address in found})
         shown = [f"[{host}]" if family == socket.AF_INET6 else host for host in hosts]
         return [(urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")), plain) for host in shown]
-    return [(plain, plain)]  # it cannot be resolved: asking says so
+    return [(plain, plain)]
 
 
 class SandboxAlertmanager:

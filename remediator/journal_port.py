@@ -203,8 +203,8 @@ class Journal(Protocol):
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage: ...
 
-    async def send(self, remediation: Remediation, attempt: Attempt) -> None:
-        """Makes durable what the attempt's calls were answered, and until when the next may be sent."""
+    async def send(self, remediation: Remediation, attempt: Attempt) -> str:
+        """Makes durable what the attempt's calls were answered, and until when the next may be sent. Who has cancelled it."""
 
     async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
         """Makes further calls of an attempt durable, before the first of them is sent."""
@@ -330,7 +330,7 @@ class Journal(Protocol):
         """What is remembered of breakers: rule, opened_at, reset_at, reset_by."""
 
     async def storms(self) -> list[Row]:
-        """The storms that are on, or in their calm: scope, since, until, why."""
+        """The storms that are on, or in their calm: scope, since, until, why, and the receivers that were told."""
 
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
         """The roots of which alerts fire now."""

@@ -1,12 +1,12 @@
 """The one home of prometheus_api_client, which is synchronous: threads, a hard timeout, Unknown on any failure.
 
 A Prometheus that does not answer keeps nobody waiting for long: one question finds that out, and until it answers again
-everybody else is told Unknown at once. Its rules are read in the background, and the last that were read count.
+everybody else is told Unknown at once. Its rules are read in the background, and the last that were read count; whether they
+can be read says nothing of its answers to queries, since many a proxy lets queries through only.
 """
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +36,9 @@ class PrometheusApi:
         self._asked: set[float] = set()  # when each question that waits was asked
         self._failed: tuple[float, str] | None = None
         self._answered_at, self._news = -PROVED, asyncio.Event()
-        self._rules_read_at = self._reading_since = 0.0
+        self._rules_tried_at, self._reading_since = -float("inf"), 0.0
         self._rules: dict[str, Mapping[str, Any]] | None = None
+        self._no_rules = "Prometheus' rules were not read yet"
         self._reading: asyncio.Future[list[Mapping[str, Any]]] | None = None
 
     def _connect(self) -> Any:
@@ -100,7 +101,7 @@ class PrometheusApi:
         if isinstance(answer, Unknown):
             return answer
         if any(not isinstance(item, Mapping) for item in answer):
-            return Unknown(f"`{query}` returns a scalar; compare it, or use vector(), so that it can be empty")
+            return Unknown(f"`{query}` returns a scalar; compare it with vector(…), so that it can be empty")
         return bool(answer)
 
     async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
@@ -108,30 +109,29 @@ class PrometheusApi:
         if not self._url:
             return Unknown(NONE_CONFIGURED)
         now = time.monotonic()
-        stale = self._rules is None or now - self._rules_read_at > REMEMBERED
+        stale = now - self._rules_tried_at > REMEMBERED
         if self._reading is None and stale and not self._silent():
-            self._asked.add(now)
             self._reading = asyncio.get_running_loop().run_in_executor(self._threads, self._groups)
-            self._reading.add_done_callback(functools.partial(self._read, now))
+            self._reading.add_done_callback(self._read)
             self._reading_since = now
         left = FIRST - (now - self._reading_since)
         if self._reading is not None and self._rules is None and left > 0:  # the first time, and not for long
             await asyncio.wait([self._reading], timeout=left)
         if self._rules is None:
-            return Unknown(self._failed[1] if self._failed else "Prometheus' rules were not read yet")
+            return Unknown(self._failed[1] if self._failed else self._no_rules)
         return self._rules.get(alertname)
 
-    def _read(self, asked: float, reading: "asyncio.Future[list[Mapping[str, Any]]]") -> None:
+    def _read(self, reading: "asyncio.Future[list[Mapping[str, Any]]]") -> None:
         """What became of the reading of rules."""
-        self._reading = None
-        self._asked.discard(asked)
+        self._reading, self._rules_tried_at = None, time.monotonic()
         error = None if reading.cancelled() else reading.exception()
         self._metrics.count("prometheus_queries_total", "error" if error or reading.cancelled() else "ok")
         if error is not None:
-            self._heard(f"Prometheus could not be asked for its rules: {type(error).__name__}")
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            self._no_rules = f"Prometheus could not be asked for its rules: {status or type(error).__name__}"
         elif not reading.cancelled():
             self._heard("")
-            self._rules, self._rules_read_at = _by_name(reading.result()), time.monotonic()
+            self._rules = _by_name(reading.result())
 
     def _heard(self, why: str) -> None:
         """It answered, or did not and why."""

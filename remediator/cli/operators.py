@@ -26,10 +26,14 @@ class Api:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer. Raises: RemediatorError with the daemon's own words."""
         data = json.dumps(body).encode() if body is not None else None
+        if not self._url.startswith(("http://", "https://")):
+            raise RemediatorError(f"{self._url} is no URL; write one such as http://127.0.0.1:9099")
         request = urllib.request.Request(f"{self._url}/api/v1{path}", data, self._headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
+        except ValueError:
+            raise RemediatorError(f"what answers at {self._url} is not remediator; set --url or REMEDIATOR_URL") from None
         except urllib.error.HTTPError as error:
             try:
                 text = json.load(error).get("error", "")
@@ -37,8 +41,9 @@ class Api:
                 text = ""
             raise RemediatorError(f"cannot {method} {path}: {text or error.reason}") from None
         except (urllib.error.URLError, TimeoutError) as error:
+            why = getattr(getattr(error, "reason", error), "strerror", None) or error
             raise RemediatorError(
-                f"cannot reach remediator at {self._url}: {error}; is it serving? set --url or REMEDIATOR_URL"
+                f"cannot reach remediator at {self._url}: {why}; is it serving? set --url or REMEDIATOR_URL"
             ) from None
 
 
@@ -63,7 +68,10 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
     """Why each rule did or did not match ALERT (a fingerprint, or a file with an alert or a webhook), and what it would do now."""
     question: Any = {"fingerprint": alert}
     if Path(alert).is_file():
-        data = json.loads(Path(alert).read_text())
+        try:
+            data = json.loads(Path(alert).read_text())
+        except ValueError:
+            raise RemediatorError(f"cannot read {alert}: it is no JSON") from None
         question = {"alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data}
     answer = Api(url, token_file).ask("POST", "/explain", question)
     click.echo(json.dumps(answer, indent=2) if as_json else showing.explanation(answer))

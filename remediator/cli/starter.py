@@ -85,7 +85,7 @@ receivers:
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes the files. Raises: ConfigurationError where one is there already, before anything is written."""
+    """Writes the files. Raises: ConfigurationError where one cannot be written, or is there already: then nothing is."""
     place = folder.resolve()
     files = {
         "remediator.yaml": SETTINGS.format(folder=place),
@@ -100,8 +100,11 @@ def write(folder: Path) -> list[Path]:
     out = []
     for name, text in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600 if name.startswith("secrets") else 0o644)
-        path.write_text(text)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600 if name.startswith("secrets") else 0o644)
+            path.write_text(text)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
         out.append(path)
     return out

@@ -3,6 +3,7 @@
 An open episode that settled Alertmanagers no longer list has resolved. All open ones are gone through, some at a time.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -22,11 +23,10 @@ async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode |
 
 async def close(doors: Doors, episodes: Sequence[Episode], now: datetime) -> bool:
     """Closes those that resolved unseen; whether none of them is open any more."""
-    left = 0
-    for episode in (item for item in episodes if item.open):
-        if await doors.alertmanager.activity(episode.source, episode.alert, episode.last_seen) is Activity.NOT_LISTED:
-            await doors.journal.close_episode(episode, now)
-            log().info("alert_resolved_unseen", alertname=episode.alert.name, fingerprint=episode.fingerprint)
-        else:
-            left += 1
-    return left == 0
+    still = [item for item in episodes if item.open]
+    asked = [doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still]  # one snapshot for all
+    gone = [item for item, found in zip(still, await asyncio.gather(*asked), strict=True) if found is Activity.NOT_LISTED]
+    for episode in gone:
+        await doors.journal.close_episode(episode, now)
+        log().info("alert_resolved_unseen", alertname=episode.alert.name, fingerprint=episode.fingerprint)
+    return len(gone) == len(still)

@@ -131,7 +131,9 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, seen: 
         if number > first:
             seen = await _outside(doors, claim, source)
             attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
-            await doors.journal.send(claim.remediation, attempt)
+            cancelled_by = await doors.journal.send(claim.remediation, attempt)
+            if cancelled_by:
+                return _cancelled(attempt, doors.clock.now(), cancelled_by)
         sending = Sending(replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, number, seen)
         answer = await apply(doors, sending, fresh and number == 0)
         if isinstance(answer, Move):
@@ -197,11 +199,9 @@ async def recover(
     if now < settled:
         why = "waiting until a call in flight can no longer land"
         return Move(None, now, due=settled, reason=claim.remediation.reason, why=why)
-    if source is None:
-        why = "the rule was withdrawn while a call was in flight"
-        return next_rung(claim, None, attempt, now, Outcome.UNKNOWN, Reason.RULE_CHANGED, why)
     obj = await object_of(doors, call)
-    too_late = now - attempt.begun_at > timedelta(seconds=attempt.plan["converged_within"]) + source.rule.expire
+    expire = source.rule.expire if source else timedelta()
+    too_late = now - attempt.begun_at > timedelta(seconds=attempt.plan["converged_within"]) + expire
     if isinstance(obj, Unknown):
         if claim.remediation.cancel_by or too_late:
             why = f"cannot confirm whether the call took effect: {obj.why}"
@@ -216,14 +216,25 @@ async def recover(
             attempt = replace(attempt, evidence=(*attempt.evidence, Evidence(200, sent, left)))
             if len(attempt.evidence) == len(stored.calls):
                 return applied(attempt, now, stored, " (found done after an interruption)")
+            if claim.remediation.cancel_by:
+                return _cancelled(attempt, now, claim.remediation.cancel_by)
         case Effect.ABSENT:
             lost = _lost(claim, attempt, call, obj, now)
             if lost is not None:
                 return lost
-            if too_late:
+            if too_late and source is not None:
                 why = f"{call.describe()} was tried for {format_duration(now - attempt.begun_at)} and did not take effect"
                 return failed(claim, source, attempt, now, Reason.DEADLINE, f"{why}; at last: {claim.remediation.why}")
+    if source is None:
+        why = "the rule was withdrawn while a call was in flight; no more is sent"
+        return next_rung(claim, None, attempt, now, Outcome.UNKNOWN, Reason.RULE_CHANGED, why)
     return await _send_again(doors, claim, source, attempt, again)
+
+
+def _cancelled(attempt: Attempt, now: datetime, operator: str) -> Move:
+    """Somebody said stop: what was done stays, and no further call is sent."""
+    change = AttemptChange(outcome=Outcome.CANCELLED, evidence=attempt.evidence)
+    return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=operator, attempt=attempt.id, change=change)
 
 
 def _lost(claim: Claim, attempt: Attempt, call: Call, obj: Mapping[str, Any] | None, now: datetime) -> Move | None:
@@ -231,8 +242,7 @@ def _lost(claim: Claim, attempt: Attempt, call: Call, obj: Mapping[str, Any] | N
     if obj is None and call.verb not in ("create", "delete"):
         return failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{call.target} is gone")
     if claim.remediation.cancel_by:
-        change = AttemptChange(outcome=Outcome.CANCELLED)
-        return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=claim.remediation.cancel_by, attempt=attempt.id, change=change)
+        return _cancelled(attempt, now, claim.remediation.cancel_by)
     if call.verb == "patch" and obj is not None and version_of(obj) != call.seen:
         why = f"{call.target} was changed by others while a call was in flight"
         return failed(claim, None, attempt, now, Reason.ASSUMPTION_CHANGED, why)
@@ -259,5 +269,7 @@ async def _send_again(
     seen = await _outside(doors, claim, source)
     log().info("call_sent_again", remediation_id=claim.remediation.id, action=attempt.action)
     attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
-    await doors.journal.send(claim.remediation, attempt)
+    cancelled_by = await doors.journal.send(claim.remediation, attempt)
+    if cancelled_by:
+        return _cancelled(attempt, doors.clock.now(), cancelled_by)
     return await execute(doors, replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, seen)

@@ -9,6 +9,7 @@ import aiohttp
 
 from ..journal_port import Message, Row
 from ..model.remediation import Remediation, State
+from ..model.verdict import Reason
 from ..ports import Notifier
 from ..rules.ruleset import Source
 from ..telemetry import log
@@ -62,10 +63,10 @@ def notice(ident: str, rule: str, state: str, reason: str, why: str) -> dict[str
     }
 
 
-async def storming(doors: Doors, remediation: Remediation, source: Source | None) -> bool:
-    """Whether a storm is on where a remediation belongs: it speaks for its members."""
+async def told_of_storm(doors: Doors, remediation: Remediation, source: Source | None) -> set[str]:
+    """Who was told of the storm that is on where a remediation belongs: its message speaks for its members."""
     scope = source.scope_of(remediation.target.cluster) if source else ""
-    return any(row["scope"] == scope for row in await doors.journal.storms())
+    return {name for row in await doors.journal.storms() if row["scope"] == scope for name in row["told"]}
 
 
 def to_all(receivers: list[str], body: Mapping[str, Any], trouble: bool = True) -> tuple[Message, ...]:
@@ -95,8 +96,11 @@ async def escalate(doors: Doors, now: datetime) -> None:
 
 
 async def _spoken_for(doors: Doors, remediation: Remediation, shown: Mapping[str, Any]) -> bool:
-    """Whether a storm's message speaks for it; what it did itself, it tells itself."""
-    return not shown["attempts"] and await storming(doors, remediation, doors.rules.find(remediation.rule))
+    """Whether a storm's message speaks for it; what it did itself, and what others than the storm keep it from, it tells itself."""
+    if shown["attempts"] or remediation.reason != Reason.STORM:
+        return False
+    told = await told_of_storm(doors, remediation, doors.rules.find(remediation.rule))
+    return set(shown["rule_text"]["escalate"]["to"]) <= told
 
 
 def _within_verification(shown: Mapping[str, Any], now: datetime) -> datetime | None:

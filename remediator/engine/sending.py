@@ -73,6 +73,8 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
         obj = await object_of(doors, call)
         if call.verb == "delete" and not isinstance(obj, Unknown) and effect(call, "", obj) is Effect.PROVED:
             return Evidence(404, sending.id)
+        if tried and isinstance(obj, Unknown):
+            return _unsure(attempt, call, doors.clock.now(), obj.why)
         if tried and not isinstance(obj, Unknown):
             done = _done_already(sending, obj, doors.clock.now())
             if done is not None:
@@ -92,9 +94,7 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
             continue
         except Unreachable as error:
             _count_call(doors, plan, call, started, Reason.UNREACHABLE)
-            due = attempt.sent_by + call.timeout + MARGIN
-            why, change = f"{error}; looking at what became of it", AttemptChange(evidence=attempt.evidence)
-            return Move(None, started, due=due, reason=Reason.UNREACHABLE, why=why, attempt=attempt.id, change=change)
+            return _unsure(attempt, call, started, str(error))
         except ClusterError as error:
             reason = REASON_OF.get(type(error), Reason.REJECTED)
             _count_call(doors, plan, call, started, reason)
@@ -103,8 +103,22 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
         return evidence
     now, why = doors.clock.now(), f"{call.target} kept changing while it was written"
     obj = await object_of(doors, call)
-    done = None if isinstance(obj, Unknown) else _done_already(sending, obj, now)
-    return done or failed(sending.claim, sending.source, attempt, now, Reason.CONFLICT, why)
+    if isinstance(obj, Unknown):
+        return _unsure(attempt, call, now, obj.why)
+    return _done_already(sending, obj, now) or failed(sending.claim, sending.source, attempt, now, Reason.CONFLICT, why)
+
+
+def _unsure(attempt: Attempt, call: Call, now: datetime, why: str) -> Move:
+    """It may have landed: nothing is given back, and it is looked at once it can no longer land."""
+    return Move(
+        None,
+        now,
+        due=attempt.sent_by + call.timeout + MARGIN,
+        reason=Reason.UNREACHABLE,
+        why=f"{why}; looking at what became of it",
+        attempt=attempt.id,
+        change=AttemptChange(evidence=attempt.evidence),
+    )
 
 
 def _done_already(sending: Sending, obj: Mapping[str, Any] | None, now: datetime) -> Evidence | Move | None:

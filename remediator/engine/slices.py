@@ -67,7 +67,7 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
 async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
     """The move with what people are told of it: at an end those of the rule's `escalate`, at every step the followers.
 
-    Nobody is paged for a rule that only observes. What did nothing while a storm was on is in the storm's own messages.
+    Nobody is paged for a rule that only observes. What a storm kept from acting is in the storm's own messages.
     """
     remediation = claim.remediation
     after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
@@ -77,8 +77,10 @@ async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
     following = [name for name in doors.followers if news and after in people.FOLLOWED]
     if after in people.TOLD_AT_END and not theirs and remediation.mode != "observe":
         loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
-        if claim.attempts or not await people.storming(doors, remediation, loaded):
-            following = [*(loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]), *following]
+        by_storm = move.reason == Reason.STORM and not claim.attempts
+        spoken_for = await people.told_of_storm(doors, remediation, loaded) if by_storm else set()
+        theirs_to_know = loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]
+        following = [*(name for name in theirs_to_know if name not in spoken_for), *following]
     if not following:
         return move
     told_of = {"story": people.story(await doors.journal.show(remediation.id))} if after in people.TOLD_AT_END else {}

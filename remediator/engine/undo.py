@@ -11,13 +11,16 @@ from functools import partial
 from typing import Any
 
 from ..actions import ACTIONS
+from ..actions.spec import Sent
 from ..guards import limits, pipeline
 from ..guards.situation import Before
 from ..journal_port import AttemptChange, Claim, Intent, Move
+from ..model.call import Effect, Evidence, effect, view
 from ..model.duration import format_duration
-from ..model.facts import DECIDING, Facts
+from ..model.facts import DECIDING, Facts, Unknown
 from ..model.plan import Plan, Refusal, Verification, from_json
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
+from ..model.target import Unresolved
 from ..model.usage import Reading, Usage
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
 from ..rules.ruleset import Source
@@ -26,6 +29,7 @@ from . import executor, slices
 from . import look as looking
 from .doors import Doors, as_json
 from .moves import next_rung
+from .sending import call_id
 from .slices import LATER, SOON
 
 
@@ -65,7 +69,23 @@ def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
     undone, action = _undone(claim), ACTIONS[_undone(claim).action]
     planned = (action.ending if claim.remediation.undo_why == "timed" else None) or action.undo
     assert planned is not None
-    return planned(from_json(undone.plan), undone.evidence, facts)
+    sent = _sent(undone, facts)
+    return sent if isinstance(sent, Refusal) else planned(from_json(undone.plan), sent, facts)
+
+
+def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
+    """What its calls were answered; where the last answer was lost, what the object shows of that call."""
+    if undone.applied_at is not None:
+        return undone.evidence
+    calls = from_json(undone.plan).calls
+    call, number = calls[-1], len(calls) - 1
+    if isinstance(facts.object, Unknown | Unresolved):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    ident = call_id(undone, number)
+    if call.target.key != facts.target.key or effect(call, ident, facts.object) is not Effect.PROVED:
+        return Refusal(Reason.ASSUMPTION_CHANGED, f"nothing shows that {call.describe()} took effect; leaving it alone")
+    left = view(facts.object, call.leaves) if facts.object is not None else {}
+    return (*undone.evidence[:number], Evidence(200, ident, left))
 
 
 async def ask(doors: Doors, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
@@ -151,12 +171,20 @@ def _last_act(remediation: str, row: Mapping[str, Any] | None) -> Mapping[str, A
     """The attempt that an undo would take back, else why there is none."""
     if row is None:
         return f"there is no remediation {remediation}"
-    done = [made for made in row["attempts"] if made["applied_at"] and made["outcome"] != Outcome.WORSE]
+    if row["undo_of"]:
+        return f"{remediation} is an undo itself; it cannot be taken back"
+    tried = [made for made in row["attempts"] if made["applied_at"] or made["outcome"] == Outcome.UNKNOWN]
+    done = [made for made in tried if made["outcome"] != Outcome.WORSE]
     if not done:
         return f"{remediation} has done nothing that could be taken back"
     if ACTIONS[done[-1]["action"]].undo is None:
         return f"{done[-1]['action']} cannot be taken back"
     last: Mapping[str, Any] = done[-1]
+    for one in (one for one in row["undos"] if one["undoes"] == last["id"]):
+        if one["state"] == State.SUCCEEDED:
+            return f"{remediation} was taken back already, by {one['id']}"
+        if one["state"] in LIVE:
+            return f"{one['id']} is taking {remediation} back now"
     return last
 
 

@@ -98,6 +98,7 @@ NEXT_WORK = (
     .order_by(timer.c.due_at)
     .limit(1)
 )
+PUT_ASIDE = timedelta(hours=1)  # another version, which can read it, may run by then
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, LookupError)  # what decoding a stored row may raise
 
 
@@ -129,13 +130,13 @@ def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedel
 
 
 def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[], T]) -> T | None:
-    """What was read; where that fails the row is put aside with all that it holds, told once, and others go on."""
+    """What was read; where that fails the row is put aside for a while with all that it holds, and others go on."""
     try:
         return read()
     except UNREADABLE as error:
         why = f"cannot read {ref} for {kind}: {type(error).__name__}: {error}"[:500]
-        c.execute(sa.delete(timer).where(timer.c.kind == kind, timer.c.ref == ref))
-        entries.write(c, now, ref, "unreadable", None, f"{why}; put aside until a version that can read it is started")
+        timers.put(c, kind, ref, now + PUT_ASIDE)
+        entries.write(c, now, ref, "unreadable", None, f"{why}; put aside, and tried again in an hour")
         log().error("row_unreadable", ref=ref, kind=kind, why=why)
         return None
 

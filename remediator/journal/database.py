@@ -2,7 +2,7 @@
 
 SQLite: one connection that writes, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, one that reads for the engine, one for the
 views that people ask for, and a lock beside the file against a second daemon.
-In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small pool.
+In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small pool, and a smaller one for the views.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ import fcntl
 import functools
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -29,16 +30,20 @@ from ..telemetry import Metrics
 T = TypeVar("T")
 HEAD = "0003"
 POOL = 4
+VIEWS = 2  # connections for the views that people ask for
 SILENCE = 10.0  # seconds; a database that does not answer for so long is taken to be gone
-PATIENCE = {  # what libpq and the server themselves are told; only a network that swallows everything needs more
+PATIENCE = {  # what libpq itself is told; only a network that swallows everything needs more
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000"
-    " -c random_page_cost=1.1",  # what is asked for by keys is not worth reading whole tables for,
 }
+IN_TIME = (
+    "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000"
+    " -c random_page_cost=1.1"  # what is asked for by keys is not worth reading whole tables for
+)
+HOWEVER_LONG = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
 
 
 def parsed_url(url: str) -> sa.URL:
@@ -57,6 +62,13 @@ def schema_of(c: Connection) -> str | None:
     return version
 
 
+def _told(url: sa.URL, usual: str = "", always: str = "") -> dict[str, Any]:
+    """What a PostgreSQL connection is told. What the URL says holds over what is usual, its `options` too."""
+    theirs = url.query.get("options", "")
+    options = " ".join(filter(None, [usual, *([theirs] if isinstance(theirs, str) else theirs), always]))
+    return {key: value for key, value in PATIENCE.items() if key not in url.query} | {"options": options}
+
+
 class Database:
     """The database at a SQLAlchemy URL; `sqlite://` is in memory."""
 
@@ -69,19 +81,20 @@ class Database:
         file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
         self._reading = self._make_engine(url, "BEGIN") if file else self._engine
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
-        self._looking = self._make_engine(url, "BEGIN") if file else self._engine  # views that people ask for, which may be slow
-        self._lookers = ThreadPoolExecutor(1, thread_name_prefix="journal-views") if file else self._threads
-        self._running: dict[int, float] = {}  # when each transaction that runs began
-        self._connected: dict[Any, float] = {}  # and on which of PostgreSQL's connections
         self._inline = self.sqlite and not file  # in memory nothing waits for a disk
+        # views that people ask for, which may be slow
+        self._looking = self._engine if self._inline else self._make_engine(url, "BEGIN", VIEWS)
+        self._lookers = ThreadPoolExecutor(1 if file else VIEWS, thread_name_prefix="journal-views")
+        self._running: dict[int, float] = {}  # when each transaction that runs began
+        self._connected: dict[int, tuple[Any, float]] = {}  # and on which of PostgreSQL's connections, by thread
         self._lock: IO[str] | None = None
 
-    def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE") -> Engine:
+    def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE", pool: int = POOL) -> Engine:
         parsed = parsed_url(url)
         if not self.sqlite:
             return sa.create_engine(
-                parsed.set(drivername="postgresql+psycopg"), pool_size=POOL, max_overflow=0, pool_pre_ping=True,
-                pool_timeout=SILENCE, connect_args=PATIENCE,
+                parsed.set(drivername="postgresql+psycopg"), pool_size=pool, max_overflow=0,
+                pool_timeout=SILENCE, connect_args=_told(parsed, IN_TIME),
             )  # fmt: skip
         engine = sa.create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})
 
@@ -129,9 +142,12 @@ class Database:
         if self.sqlite:
             migrate.upgrade(self._engine)
             return
-        patient = sa.create_engine(self._engine.url, poolclass=NullPool)  # what it builds may take minutes
+        told = _told(self._engine.url, always=HOWEVER_LONG)  # a build of indexes takes minutes
+        patient = sa.create_engine(self._engine.url, poolclass=NullPool, connect_args=told)
         try:
             migrate.upgrade(patient)
+        except DBAPIError as error:
+            raise JournalUnavailable(f"cannot migrate the journal: {error.orig}; it goes on where it stopped") from None
         finally:
             patient.dispose()
 
@@ -173,14 +189,18 @@ class Database:
     async def _on(self, threads: ThreadPoolExecutor, engine: Engine, function: Callable[..., T], *arguments: Any) -> T:
         if self._inline:
             return self._transact(engine, function, *arguments)
-        work = functools.partial(self._transact, engine, function, *arguments)
-        running = asyncio.get_running_loop().run_in_executor(threads, work)
+        given_up = threading.Event()
+        work = functools.partial(self._transact, engine, function, *arguments, given_up=given_up)
+        submitted = threads.submit(work)
+        running = asyncio.wrap_future(submitted)
         if self.sqlite:
             return await running
         try:
             async with asyncio.timeout(SILENCE):
                 return await asyncio.shield(running)
         except TimeoutError:
+            given_up.set()  # what has not begun never does, and what runs is not committed
+            submitted.cancel()
             running.add_done_callback(_forget)
             self._hang_up()
             raise JournalUnavailable(f"the database did not answer within {SILENCE:.0f}s") from None
@@ -188,7 +208,7 @@ class Database:
     def _hang_up(self) -> None:
         """Ends the connections that a transaction has waited on for too long: nothing else makes its thread come back."""
         now = time.monotonic()
-        for connection, since in list(self._connected.items()):
+        for connection, since in list(self._connected.values()):
             if now - since > SILENCE - 1:
                 with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
                     line.shutdown(socket.SHUT_RDWR)
@@ -197,17 +217,18 @@ class Database:
         """Seconds since the oldest transaction that has not ended began."""
         return max((time.monotonic() - since for since in list(self._running.values())), default=0.0)
 
-    def _transact(self, engine: Engine, function: Callable[..., T], *arguments: Any) -> T:
+    def _transact(
+        self, engine: Engine, function: Callable[..., T], *arguments: Any, given_up: threading.Event | None = None
+    ) -> T:
         started, result = time.perf_counter(), "failed"
         mark = object()
         self._running[id(mark)] = time.monotonic()
-        line: Any = None
         try:
-            with engine.begin() as connection:
-                if not self.sqlite:
-                    line = connection.connection.driver_connection
-                    self._connected[line] = time.monotonic()
+            with self._connection(engine) as connection:
                 answer = function(connection, *arguments)
+                if given_up is not None and given_up.is_set():
+                    raise JournalUnavailable("nobody waits for this transaction any more")
+                connection.commit()
             result = "ok"
             return answer
         except (OperationalError, DBAPIError, PoolTimeout) as error:
@@ -216,9 +237,29 @@ class Database:
             raise JournalUnavailable(f"cannot write the journal: {getattr(error, 'orig', error)}") from error
         finally:
             self._running.pop(id(mark), None)
-            self._connected.pop(line, None)
             self._metrics.count("journal_commits_total", result)
             self._metrics.observe("journal_commit_duration_seconds", time.perf_counter() - started)
+
+    @contextlib.contextmanager
+    def _connection(self, engine: Engine) -> Iterator[Connection]:
+        """One that is alive, and rolled back unless it was committed. All that it waits for, its first question too, is watched."""
+        connection, thread = engine.connect(), threading.get_ident()
+        try:
+            if not self.sqlite:
+                self._connected[thread] = (connection.connection.driver_connection, time.monotonic())
+                try:
+                    connection.exec_driver_sql("SELECT 1")
+                except DBAPIError:  # it died while it was idle, and all that are as old with it: a new one
+                    connection.close()
+                    connection = engine.connect()
+                    self._connected[thread] = (connection.connection.driver_connection, time.monotonic())
+            yield connection
+        finally:
+            try:
+                connection.rollback()
+            finally:
+                self._connected.pop(thread, None)
+                connection.close()
 
     def size(self) -> int:
         """Bytes of a SQLite file and its write-ahead log; 0 for any other."""

@@ -325,13 +325,14 @@ def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
 
 
 def close(c: Connection, item: Episode, now: datetime) -> None:
-    """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it."""
+    """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it. Not one that was delivered since."""
     values = {"open": False, "ends_at": now, "due_at": None, "last_seen": now}
-    done = c.execute(sa.update(table).where(table.c.id == item.id, table.c.open).values(**values))
+    same = sa.and_(table.c.id == item.id, table.c.open, table.c.last_seen == item.last_seen)
+    if not c.execute(sa.update(table).where(same).values(**values)).rowcount:
+        return
     settled = sa.update(table).where(table.c.id == item.id, table.c.fate.in_((Fate.PENDING, Fate.UNMATCHED)))
     c.execute(settled.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED))
-    if done.rowcount:
-        wake(c, [item.id], now)
+    wake(c, [item.id], now)
 
 
 def release(c: Connection, remediation_id: str, state: State, now: datetime) -> None:

@@ -21,10 +21,10 @@ def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datet
     c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now, at=now))
 
 
-def told(c: Connection, remediation_id: str) -> list[str]:
+def told(c: Connection, remediation_id: str, since: datetime = EPOCH) -> list[str]:
     """The receivers that were told of it."""
-    names = sa.select(outbox.c.receiver).where(outbox.c.remediation == remediation_id).distinct().order_by(outbox.c.receiver)
-    return list(c.execute(names).scalars())
+    names = sa.select(outbox.c.receiver).where(outbox.c.remediation == remediation_id, outbox.c.at >= since).distinct()
+    return list(c.execute(names.order_by(outbox.c.receiver)).scalars())
 
 
 LEASE = timedelta(minutes=1)  # longer than any receiver is waited for; who took a message and died is followed then

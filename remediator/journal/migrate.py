@@ -1,7 +1,7 @@
 """Brings a journal to this version's schema. Alembic is imported here only."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError
 
@@ -44,4 +45,5 @@ def _alone(engine: Engine) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.execute(sa.text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+            with suppress(DBAPIError):  # a connection that has ended has let go of it already
+                connection.execute(sa.text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))

@@ -127,11 +127,14 @@ def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Calla
     return verdicts
 
 
-def send(c: Connection, remediation: Remediation, made: Attempt) -> None:
-    """Promises until when the attempt's next call may be sent, and keeps what its earlier ones were answered, where the lease is ours."""
-    fence(c, remediation)
+def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
+    """Promises until when the attempt's next call may be sent, and keeps what its earlier ones were answered, where the
+    lease is ours. Who cancelled it meanwhile: then nothing more is sent.
+    """
+    row = fence(c, remediation)
     values = {"sent_by": made.sent_by, "evidence": dumps(evidence_to_json(made.evidence)) if made.evidence else None}
     c.execute(sa.update(attempt).where(attempt.c.id == made.id).values(**values))
+    return str(row.cancel_by)
 
 
 def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime) -> None:
@@ -146,7 +149,8 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
 def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
     """One transition, as it was written; at an end also the locks, the timers and the episodes."""
     row = fence(c, remediation)
-    if change.quiet and _fires(c, remediation.id):
+    resolved = change.event is Event.CANCEL and change.reason is Reason.RESOLVED  # another alert may have joined during the look
+    if (change.quiet or resolved) and _fires(c, remediation.id):
         again = AttemptChange(clear_proof=True)
         change = Move(None, change.now, due=change.now, why="an alert fires again", attempt=change.attempt, change=again)
     if change.event is Event.ASK and row.approved_digest != remediation.approved_digest:  # somebody decided during the look
@@ -276,7 +280,8 @@ def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
 
 def owes(made: Attempt) -> bool:
     """Whether what it did stands, and is to be taken back in time."""
-    stands = made.applied_at is not None and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
+    done = made.applied_at is not None or made.outcome is Outcome.UNKNOWN  # the undo looks whether it was done
+    stands = done and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
     return stands and bool(made.plan.get("restore_after"))
 
 

@@ -21,6 +21,7 @@ from . import entries
 from .tables import EPOCH, MICROSECOND, entry, seal
 
 AT_ONCE = 1000
+FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = 5000, 500  # entries and seals, in one transaction: others wait for it
 SEAL_LOCK = 7_305_802  # PostgreSQL's advisory lock that makes sealers one at a time
 START = "0" * 64
 SHORTEST = 12  # digits of a digest that tell one from another
@@ -64,8 +65,10 @@ def write(c: Connection, now: datetime) -> tuple[int, str] | None:
 
 
 def prune(c: Connection, before: datetime, now: datetime) -> int:
-    """Forgets whole sealed ranges older than `before`; the last of their seals stays as the anchor of what follows."""
-    anchor = c.execute(sa.select(seal).where(seal.c.at < before).order_by(seal.c.number.desc()).limit(1)).first()
+    """Forgets a slice of whole sealed ranges older than `before`; the last of their seals stays as the anchor of what follows."""
+    oldest = c.execute(sa.select(seal).order_by(seal.c.number).limit(SEALS_AT_ONCE)).all()
+    old = [row for row in oldest if row.at < before and row.last - oldest[0].last <= FORGOTTEN_AT_ONCE]
+    anchor = old[-1] if old else None
     if anchor is None or anchor.pruned:
         return 0
     gone = c.execute(sa.delete(entry).where(entry.c.number <= anchor.last)).rowcount

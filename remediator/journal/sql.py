@@ -74,8 +74,8 @@ class SqlJournal(Database):
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage:
         return await self._read(usage.read, remediation, reading, now)
 
-    async def send(self, remediation: Remediation, attempt: Attempt) -> None:
-        await self._run(remediations.send, remediation, attempt)
+    async def send(self, remediation: Remediation, attempt: Attempt) -> str:
+        return await self._run(remediations.send, remediation, attempt)
 
     async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
         await self._run(remediations.extend, remediation, attempt, now)

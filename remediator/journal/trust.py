@@ -21,18 +21,26 @@ COUNTED = ("would", "idle", "approved", "denied", "undecided", "succeeded", "ine
 
 
 def storm(c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime) -> bool:
-    """Writes or prolongs a storm's row; True, and people are told, where there was none."""
+    """Writes or prolongs a storm's row; True where there was none. People are told once of a storm."""
     mine = storm_table.c.scope == scope
-    there = c.execute(sa.select(storm_table.c.until).where(mine)).scalar()
-    if there is not None and there > now:
-        c.execute(sa.update(storm_table).where(mine).values(until=max(there, until)))
+    there = c.execute(sa.select(storm_table).where(mine)).first()
+    if there is not None and there.until > now:
+        c.execute(sa.update(storm_table).where(mine).values(until=max(there.until, until)))
+        _tell(c, scope, there.since, told, now)
         return False
     c.execute(sa.delete(storm_table).where(mine))
     c.execute(sa.insert(storm_table).values(scope=scope, since=now, until=until, why=why))
     entries.write(c, now, None, "storm", Reason.STORM, why)
-    for message in told:
-        messages.put(c, ident("storm", scope), message.receiver, message.body, now)
+    _tell(c, scope, now, told, now)
     return True
+
+
+def _tell(c: Connection, scope: str, since: datetime, told: Sequence[Message], now: datetime) -> None:
+    """Those who were not told yet: another rule of the scope may tell others."""
+    known = messages.told(c, ident("storm", scope), since) if told else ()
+    for message in told:
+        if message.receiver not in known:
+            messages.put(c, ident("storm", scope), message.receiver, message.body, now)
 
 
 def ident(kind: str, name: str) -> str:
@@ -41,17 +49,19 @@ def ident(kind: str, name: str) -> str:
 
 
 def storms(c: Connection) -> list[dict[str, Any]]:
-    """All rows."""
-    return [row._asdict() for row in c.execute(sa.select(storm_table))]
+    """All rows, each with the receivers that were told of it."""
+    rows = c.execute(sa.select(storm_table)).all()
+    return [row._asdict() | {"told": messages.told(c, ident("storm", row.scope), row.since)} for row in rows]
 
 
 def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> None:
     """A storm is over: whoever was told of it is told so."""
+    since = c.execute(sa.select(storm_table.c.since).where(storm_table.c.scope == scope)).scalar()
     gone = c.execute(sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now))
     if not gone.rowcount:  # another daemon said so, or it came back
         return
     entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
-    for receiver in messages.told(c, ident("storm", scope)):
+    for receiver in messages.told(c, ident("storm", scope), since or now):
         messages.put(c, ident("storm", scope), receiver, body, now)
 
 

@@ -66,7 +66,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     owed = sa.select(sa.func.min(timer.c.due_at)).where(timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts]))
     restore = c.execute(owed).scalar()
     shown["taken_back_from"] = restore.isoformat() if restore else None
-    undoing = sa.select(table.c.id, table.c.state, table.c.reason, table.c.why, table.c.born_at, table.c.ended_at)
+    undoing = sa.select(table.c.id, table.c.undoes, table.c.state, table.c.reason, table.c.why, table.c.born_at, table.c.ended_at)
     mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(table.c.born_at)
     shown["undos"] = [_plain(u._asdict()) for u in c.execute(mine)]
     return shown

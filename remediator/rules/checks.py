@@ -17,7 +17,6 @@ from .schema import ExplicitTarget, Rule, Scope, Step
 from .wording import worded
 
 PLACE = re.compile(r"\{\{.*?\}\}")
-SCALARS = {"NumberLiteral", "StringLiteral"}
 SCALAR_CALLS = {"scalar", "time", "pi"}
 
 
@@ -89,11 +88,36 @@ def _queries(queries: tuple[str, ...], document: Document, loc: Loc) -> list[Fin
         except ValueError as error:
             found.append(document.finding(place, "bad-promql", f"Prometheus would refuse this query: {error}"))
             continue
-        kind, function = type(parsed).__name__, getattr(parsed, "func", None)
-        if kind in SCALARS or (function is not None and function.name in SCALAR_CALLS):
-            message = "a scalar is there whatever its value; compare something, so that the query can come back empty"
+        message = _always(parsed)
+        if message:
             found.append(document.finding(place, "scalar-query", message))
     return found
+
+
+def _always(query: Any) -> str:
+    """Why a query can never come back empty, or nothing."""
+    while type(query).__name__ == "ParenExpr":
+        query = query.expr
+    if _scalar(query):
+        return "a scalar is there whatever its value; compare something, so that the query can come back empty"
+    if getattr(getattr(query, "modifier", None), "return_bool", False):
+        return "with `bool` a comparison answers 0 or 1 for every series, so this holds whatever it finds; remove `bool`"
+    function = getattr(query, "func", None)
+    return "vector() is there whatever its value; compare it with something" if getattr(function, "name", "") == "vector" else ""
+
+
+def _scalar(query: Any) -> bool:
+    """Whether a query is a number rather than series."""
+    match type(query).__name__:
+        case "NumberLiteral" | "StringLiteral":
+            return True
+        case "ParenExpr" | "UnaryExpr":
+            return _scalar(query.expr)
+        case "BinaryExpr":
+            return _scalar(query.lhs) and _scalar(query.rhs)
+        case "Call":
+            return query.func.name in SCALAR_CALLS
+    return False
 
 
 def _matchers(rule: Rule, document: Document, loc: Loc) -> list[Finding]:

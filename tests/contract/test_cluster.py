@@ -552,8 +552,9 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
     control_plane.deploy(namespace, "web", "web:1")
     rules = tmp_path / "rules.yaml"
     text = (ROOT / "remediator" / "demo" / "rules.yaml").read_text()
+    text = text.replace("namespaces: [shop]", f"namespaces: [{namespace}]")
     rules.write_text(text.replace("mode: act", f"mode: {mode}").replace("mode: approve", f"mode: {mode}"))
-    token = control_plane.service_account(namespace, "remediator", yaml.safe_load(rbac([rules])))
+    token = control_plane.service_account(namespace, "remediator", *yaml.safe_load_all(rbac([rules])))
     kubeconfig = tmp_path / "kubeconfig"
     control_plane.write_kubeconfig(kubeconfig, control_plane.url, token)
     cluster = await connect(str(kubeconfig), "", 50)

@@ -161,6 +161,29 @@ async def test_two_hundred_alerts_at_once_are_one_question_to_each_instance(pods
     await port.close()
 
 
+async def test_who_waits_for_a_slow_alertmanager_shares_its_answer(pods: tuple[Instance, Instance]) -> None:
+    pods[0].lists()
+    pods[0].delay = pods[1].delay = 0.5
+    port = api(pods, remembered=timedelta(seconds=0.2))
+    started, since = time.monotonic(), now() - timedelta(minutes=1)
+    answers = await asyncio.gather(*(port.activity("s", ALERT, since) for _ in range(20)))
+    assert set(answers) == {Activity.ACTIVE}
+    assert time.monotonic() - started < 3  # not one after the other: those who came after the first share the second
+    assert all(sum("alerts" in path for path in pod.asked) <= 2 for pod in pods)
+    await port.close()
+
+
+async def test_what_a_young_alertmanager_does_not_list_may_still_fire(pods: tuple[Instance, Instance]) -> None:
+    pods[0].lists()
+    for pod in pods:
+        pod.up_for = timedelta(seconds=20)
+    port = api(pods)
+    assert isinstance(await port.firing("s"), Unknown)
+    pods[0].up_for = timedelta(hours=1)
+    assert await port.firing("s") == [LABELS]
+    await port.close()
+
+
 async def test_what_was_delivered_is_not_judged_by_what_was_seen_before(pods: tuple[Instance, Instance]) -> None:
     port = api(pods, remembered=timedelta(minutes=1))
     assert await port.activity("s", ALERT) is Activity.NOT_LISTED
@@ -192,12 +215,16 @@ class Quiet:
     def __init__(self) -> None:
         self.answers = threading.Event()
         self.asked: list[str] = []
+        self.refuses_rules = False
         quiet = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 quiet.asked.append(self.path)
                 quiet.answers.wait(20)
+                if "rules" in self.path and quiet.refuses_rules:
+                    self.send_error(403)
+                    return
                 result: Any = {"resultType": "vector", "result": [{"metric": {}, "value": [1, "1"]}]}
                 if "query=0" in self.path:
                     result = {"resultType": "scalar", "result": [1, "0"]}
@@ -278,4 +305,17 @@ async def test_a_scalar_holds_nothing(quiet: Quiet) -> None:
     assert isinstance(answer, Unknown)
     assert "scalar" in answer.why
     assert await port.holds("up") is True
+    port.close()
+
+
+async def test_a_prometheus_that_refuses_its_rules_answers_queries(quiet: Quiet) -> None:
+    quiet.answers.set()
+    quiet.refuses_rules = True
+    port = PrometheusApi(quiet.url)
+    for _ in range(5):
+        rule = await port.alerting_rule("A")
+        assert isinstance(rule, Unknown)
+        assert "for its rules: 403" in rule.why
+        assert await port.holds("up") is True
+    assert sum("rules" in path for path in quiet.asked) == 1  # and is not asked for them again at once
     port.close()

@@ -121,6 +121,21 @@ async def test_pruning_forgets_whole_ranges_and_the_rest_still_verifies(journal:
     assert (await verified(journal)).findings
 
 
+async def test_an_old_history_is_forgotten_in_parts_and_is_whole_after_each(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "FORGOTTEN_AT_ONCE", 4)
+    for _ in range(6):
+        await written(journal, "a", "b")
+        await journal.seal(NOW)
+    gone = []
+    while parted := await journal.prune(NOW + DAY, NOW + 2 * DAY):
+        gone.append(parted)
+        await journal.seal(NOW + 2 * DAY)
+        assert (await verified(journal)).findings == []
+    assert gone == [6, 4, 2]
+
+
 async def test_a_long_history_is_sealed_in_parts(journal: SqlJournal) -> None:
     await written(journal, *(str(number) for number in range(seals.AT_ONCE + 5)))
     assert (await journal.seal(NOW) or (0,))[0] == seals.AT_ONCE

@@ -25,6 +25,7 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._target, self.dead = port, False
+        self.lost: set[socket.socket] = set()  # ends of connections of which nothing arrives any more, though they stay up
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self._ends: list[socket.socket] = [self._listening]
@@ -44,8 +45,13 @@ class Line:
             while data := one.recv(65536):
                 while self.dead:
                     time.sleep(0.05)
-                other.sendall(data)
+                if one not in self.lost:
+                    other.sendall(data)
             other.shutdown(socket.SHUT_WR)
+
+    def lose(self) -> None:
+        """Those that are there are swallowed, as by a proxy that lost its way; new ones work."""
+        self.lost = set(self._ends[1:])
 
     def stop(self) -> None:
         self.dead = False
@@ -98,3 +104,66 @@ async def test_how_long_a_transaction_hangs_is_known(silenced: tuple[SqlJournal,
     assert 0.3 < journal.stuck_for() < 1.5
     await hanging
     assert journal.stuck_for() == 0.0
+
+
+async def test_connections_that_died_while_idle_are_replaced(silenced: tuple[SqlJournal, Line]) -> None:
+    journal, line = silenced
+    await asyncio.gather(*(journal._run(lambda c: c.execute(sa.text("SELECT pg_sleep(0.3)"))) for _ in range(database.POOL)))
+    line.lose()
+    for _ in range(50):
+        with contextlib.suppress(JournalUnavailable):
+            await journal.pause("all", "it works again", "me", None, NOW)
+            break
+    for _ in range(50):
+        if journal.stuck_for() == 0.0:
+            break
+        await asyncio.sleep(0.1)
+    assert journal.stuck_for() == 0.0
+    assert await journal.pauses()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_done(silenced: tuple[SqlJournal, Line]) -> None:
+    journal, _ = silenced
+    sleeping = [
+        asyncio.ensure_future(journal._run(lambda c: c.execute(sa.text("SELECT pg_sleep(1.2)")) and None))
+        for _ in range(2 * database.POOL)
+    ]
+    await asyncio.sleep(0.2)
+    with pytest.raises(JournalUnavailable):  # it waits for a thread behind two rounds of them
+        await journal.pause("all", "too late", "me", None, NOW)
+    await asyncio.gather(*sleeping, return_exceptions=True)
+    await asyncio.sleep(1.5)
+    assert await journal.pauses() == []
+
+
+async def test_what_the_url_says_holds(postgresql: Any) -> None:
+    url = postgresql.database(f"s{uuid.uuid4().hex[:10]}")
+    plain = SqlJournal(url)
+    await plain.open(NOW)
+    await plain._run(lambda c: c.execute(sa.text("CREATE SCHEMA mine")) and None)
+    await plain.close()
+    journal = SqlJournal(f"{url}?options=-csearch_path%3Dmine%20-cstatement_timeout%3D1234")
+    await journal.open(NOW)
+    shown = [
+        await journal._read(lambda c, n=name: c.execute(sa.text(f"SHOW {n}")).scalar())
+        for name in ("search_path", "statement_timeout", "lock_timeout")
+    ]
+    assert shown == ["mine", "1234ms", "9s"]
+    await journal.pause("all", "x", "me", None, NOW)
+    assert len(await journal.pauses()) == 1
+    await journal.close()
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout = '1ms'", "idle_session_timeout = '100ms'"])
+async def test_a_migration_takes_the_time_it_needs(postgresql: Any, limit: str) -> None:
+    name = f"s{uuid.uuid4().hex[:10]}"
+    url = postgresql.database(name)
+    other = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.pool.NullPool)
+    with other.begin() as c:
+        c.exec_driver_sql(f"ALTER DATABASE {name} SET {limit}")
+    journal = SqlJournal(url)
+    await journal.open(NOW)
+    await asyncio.sleep(0.3)  # and the daemon goes on, though its idle connections are ended
+    await journal.pause("all", "x", "me", None, NOW)
+    assert len(await journal.pauses()) == 1
+    await journal.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from click.testing import CliRunner, Result
 
 from remediator.__main__ import main as entry
@@ -156,6 +157,33 @@ async def test_a_daemon_that_is_not_there_is_said_so() -> None:
     assert "is it serving? set --url or REMEDIATOR_URL" in str(result.exception)
 
 
+async def test_what_is_no_url_and_what_is_no_remediator_is_said_so(tmp_path: Path) -> None:
+    no_url = await asyncio.to_thread(CliRunner().invoke, main, ["list", "--url", "foo"])
+    assert "foo is no URL; write one such as http://127.0.0.1:9099" in str(no_url.exception)
+
+    async def login(_: web.Request) -> web.Response:
+        return web.Response(text="please log in")
+
+    other = web.Application()
+    other.router.add_get("/{any:.*}", login)
+    runner = web.AppRunner(other)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    answered = await asyncio.to_thread(CliRunner().invoke, main, ["pauses", "--url", url])
+    assert f"what answers at {url} is not remediator" in str(answered.exception)
+    await runner.cleanup()
+    (tmp_path / "alert.json").write_text("x")
+    no_json = await asyncio.to_thread(CliRunner().invoke, main, ["explain", str(tmp_path / "alert.json")])
+    assert "it is no JSON" in str(no_json.exception)
+
+
+def test_init_where_nothing_can_be_written_says_so() -> None:
+    refused = CliRunner().invoke(main, ["init", "/proc/nowhere"])
+    assert refused.exit_code
+    assert "cannot write /proc/nowhere" in refused.output + str(refused.exception)
+
+
 def test_check_and_generate(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(RULES)
     good = CliRunner().invoke(main, ["check", str(tmp_path)])
@@ -227,6 +255,7 @@ async def test_undo_shows_its_plan_and_asks_and_the_original_shows_its_undo(
             break
         await asyncio.sleep(0.1)
     assert "undone   by u-" in shown
+    assert "was taken back already, by u-" in await run("undo", ident, "--yes", code=1)
     assert cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 3
 
 

@@ -263,8 +263,8 @@ class ControlPlane:
 
         until(ready, f"{kind} {namespace}/{name}", 60)
 
-    def service_account(self, namespace: str, name: str, role: Any) -> str:
-        """A ServiceAccount with a ClusterRole; its token."""
+    def service_account(self, namespace: str, name: str, role: Any, *local: Any) -> str:
+        """A ServiceAccount with a ClusterRole, and Roles in the namespaces that they name; its token."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.ask("POST", path, {"metadata": {"name": name}})
         rbac = "/apis/rbac.authorization.k8s.io/v1"
@@ -275,6 +275,12 @@ class ControlPlane:
         self.ask(
             "POST", f"{rbac}/clusterrolebindings", {"metadata": {"name": unique}, "subjects": [subject], "roleRef": reference}
         )
+        for one in local:
+            there = f"{rbac}/namespaces/{one['metadata']['namespace']}"
+            self.ask("POST", f"{there}/roles", one)
+            named = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": one["metadata"]["name"]}
+            bound = {"metadata": {"name": one["metadata"]["name"]}, "subjects": [subject], "roleRef": named}
+            self.ask("POST", f"{there}/rolebindings", bound)
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         return str(self.ask("POST", f"{path}/{name}/token", request)["status"]["token"])
 
