@@ -173,7 +173,7 @@ class SandboxCluster:
     def _replace(self, kind: str, namespace: str, name: str, obj: dict[str, Any]) -> dict[str, Any]:
         self._store.replace(kind, namespace, name, obj)
         self._controllers.step(self._clock())
-        return self.objects[kind, namespace, name]
+        return self.objects.get((kind, namespace, name), obj)  # the controllers may have deleted it since
 
     def _advance(self) -> None:
         """Lets time pass in steps of a second, up to ten minutes at once."""

@@ -260,10 +260,15 @@ class Server:
     async def pause(self, request: web.Request, operator: str) -> web.Response:
         """{"scope": "all" | "namespace:shop", "reason": …, "for": "2h"}."""
         body = await _body(request)
+        unknown = sorted(set(body) - {"scope", "reason", "for"})
+        if unknown:  # a mistyped `for` would be a pause without an end
+            return _error(400, f"no field {unknown[0]}; a pause has scope, reason and for")
         scope, reason = str(body.get("scope") or "all"), str(body.get("reason") or "").strip()
         if scope != "all" and not scope.startswith(SCOPES):
             return _error(400, f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME")
         kind, _, name = scope.partition(":")
+        if kind != "all" and not name:
+            return _error(400, f"say which {kind}, such as {kind}:shop")
         known: dict[str, Container[str]] = {"rule": self._doors.rules.names, "cluster": self._doors.clusters}
         if kind in known and name not in known[kind]:
             return _error(404, f"there is no {kind} {name}, so nothing would be paused")
@@ -274,8 +279,12 @@ class Server:
         now = self._doors.clock.now()
         try:
             until = now + parse_duration(str(body["for"])) if body.get("for") else None
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             return _error(400, f"for: {error}")
+        except OverflowError:
+            return _error(400, f"for: {body['for']} is too long; leave `for` out for a pause without an end")
+        if until is not None and until <= now:
+            return _error(400, "for: it must be longer than 0s")
         await self._doors.journal.pause(scope, reason[:500], operator, until, now)
         return _json({"paused": scope, "until": until, "by": operator})
 

@@ -77,7 +77,14 @@ def test_every_value_is_in_the_schema_and_no_other_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("replicas=2", "needs a PostgreSQL journal"), ("rules.shipped=false", "there are no rules")],
+    [
+        ("replicas=2", "needs a PostgreSQL journal"),
+        ("rules.shipped=false", "there are no rules"),
+        ("ingress.enabled=true", "set ingress.host to the name"),
+        ("rules.extra.act=x", "does not match pattern"),
+        ("rules.extra.act\\.yaml=a: [b", "rules.extra.act.yaml: this is no YAML"),
+        ("rules.extra.act\\.yaml=overrides: [{rules: one}]", "rules.extra.act.yaml: `rules` of an override must be a list"),
+    ],
 )
 def test_what_cannot_work_is_refused_with_what_to_do(change: str, words: str) -> None:
     done = helm("template", "r", str(CHART), "--set", change)

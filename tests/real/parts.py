@@ -292,7 +292,7 @@ class ControlPlane:
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for name in names:
             until(lambda: any(
-                c["type"] == "Established" and c["status"] == "True" for c in self.ask("GET", f"{path}/{name}")["status"]["conditions"]
+                c["type"] == "Established" and c["status"] == "True" for c in self.ask("GET", f"{path}/{name}")["status"]["conditions"] or ()
             ), name, 30)  # fmt: skip
 
     def autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int) -> None:

@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Every rule file by name, as text. */}}
+{{/* Every rule file by name, as text; what cannot be read is refused. */}}
 {{- define "remediator.ruleFiles" -}}
 {{- $files := dict }}
 {{- if .Values.rules.shipped }}
@@ -54,7 +54,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 {{- range $name, $content := .Values.rules.extra }}
-{{- $_ := set $files $name (ternary $content (toYaml $content) (kindIs "string" $content)) }}
+{{- $text := ternary $content (toYaml $content) (kindIs "string" $content) }}
+{{- $read := fromYaml $text }}
+{{- if $read.Error }}{{ fail (printf "rules.extra.%s: this is no YAML: %s" $name $read.Error) }}{{ end }}
+{{- range $override := $read.overrides }}
+{{- if not (kindIs "slice" $override.rules) }}{{ fail (printf "rules.extra.%s: `rules` of an override must be a list" $name) }}{{ end }}
+{{- end }}
+{{- $_ := set $files $name $text }}
 {{- end }}
 {{- toYaml $files }}
 {{- end }}
