@@ -134,6 +134,6 @@ def undo(c: Connection, remediation_id: str, attempt_id: str, why: str, now: dat
         return f"{remediation_id} is {row.state}; cancel it first"
     live = c.execute(sa.select(table.c.id).where(table.c.undo_of == remediation_id, table.c.live)).scalar()
     if live:
-        return f"{live} takes it back already"
+        return f"{live} is taking {remediation_id} back now"
     remediations.start_undo(c, row, attempt_id, why, now, asked)
     return None

@@ -4,6 +4,7 @@ And what Prometheus then has of the daemon: every query of the dashboards, with 
 """
 
 import json
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,10 @@ def test_each_action_answers_a_real_alert_and_is_proved(stack: Stack, namespace:
 
 def _dashboards_have_data(stack: Stack) -> None:
     def ask(query: str) -> Any:
-        url = f"http://127.0.0.1:{stack.prom_port}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        """What Grafana asks for: the query over the time shown, so that what happened a minute ago is still drawn."""
+        now = time.time()
+        asked = urllib.parse.urlencode({"query": query, "start": now - 600, "end": now, "step": 5})
+        url = f"http://127.0.0.1:{stack.prom_port}/api/v1/query_range?{asked}"
         answer = json.loads(stack.get(url, raw=True))
         assert answer["status"] == "success", answer
         return answer["data"]["result"]

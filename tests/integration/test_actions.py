@@ -210,7 +210,7 @@ async def test_a_person_releases_a_pod_from_quarantine(world: World) -> None:
     await world.run(6 * MINUTE, STEP)
     row = await world.only()
     assert await undo.ask(world.doors, row["id"], "me", world.clock.now()) is None
-    assert "takes it back already" in str(await undo.ask(world.doors, row["id"], "me", world.clock.now()))
+    assert f"is taking {row['id']} back now" in str(await undo.ask(world.doors, row["id"], "me", world.clock.now()))
     await world.run(MINUTE)
     assert policies(world) == []
     assert LABEL not in (pod_of(world, name) or {"metadata": {"labels": {}}})["metadata"]["labels"]
