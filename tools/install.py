@@ -34,8 +34,8 @@ LDFLAGS = {
     "prometheus": "-X github.com/prometheus/common/version.Version=3.15.0",
     "alertmanager": "-X github.com/prometheus/common/version.Version=0.34.2",
 }
-PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "helm", "kubernetes", "kubelet", "containerd", "cni"]
-CRDS = ("github.com/prometheus-operator/prometheus-operator", ("servicemonitors", "prometheusrules"))
+PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "helm", "operator", "kubernetes", "kubelet", "containerd", "cni"]
+OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and type
     "dashboard": ("raw/dashboard/x", "Dashboard"),
     "stat": ("raw/composable/stat/panelcfg/x", "Options"),
@@ -64,6 +64,8 @@ def part_folder(part: str) -> Path:
         pins = repr(DEBS[part]).encode()
     elif part == "grafana-schema":
         pins = (HERE / part / "package-lock.json").read_bytes() + repr(SCHEMAS).encode()
+    elif part == "crds":
+        pins = (HERE / "operator" / "go.mod").read_bytes()
     else:
         pins = b"".join(path.read_bytes() for path in sorted((HERE / part).glob("go.*"))) + LDFLAGS.get(part, "").encode()
     return cache_folder() / f"{part}-{hashlib.sha256(pins).hexdigest()[:12]}"
@@ -159,17 +161,17 @@ def unpack(part: str) -> None:
 
 
 def copy_crds() -> None:
-    """The custom resource definitions of ServiceMonitor and PrometheusRule, from their operator's module."""
+    """The custom resource definitions that kube-prometheus-stack installs, from their operator's module."""
     target = part_folder("crds")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        found = run(["go", "mod", "download", "-json", CRDS[0]], HERE / "crds")
+        found = run(["go", "mod", "download", "-json", OPERATOR], HERE / "operator")
         source = Path(re.findall(r'"Dir": "([^"]+)"', found)[0]) / "example" / "prometheus-operator-crd"
         with tempfile.TemporaryDirectory(prefix=".crds-", dir=target.parent) as temporary:
             out = Path(temporary) / "out"
             out.mkdir()
-            for kind in CRDS[1]:
-                shutil.copyfile(source / f"monitoring.coreos.com_{kind}.yaml", out / f"{kind}.yaml")
+            for path in source.glob("monitoring.coreos.com_*.yaml"):
+                shutil.copyfile(path, out / path.name.removeprefix("monitoring.coreos.com_"))
             os.rename(out, target)
     print("tools: crds          present", flush=True)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,16 @@ async def _replay(
         elif cluster:
             from ..cluster.kubernetes import connect
 
-            seen = await connect(*cluster, qps=20)
+            named, context = cluster
+            seen = await connect(named or _kubeconfig(), context, qps=20)
             stack.push_async_callback(seen.close)
         return await run(recorded, in_mode(rules, mode) if mode else rules, seen, ProcessLimits())
+
+
+def _kubeconfig() -> str:
+    """kubectl's own choice; empty where there is none, which is the pod's ServiceAccount."""
+    home = Path.home() / ".kube" / "config"
+    return os.environ.get("KUBECONFIG") or (str(home) if home.exists() else "")
 
 
 COMMANDS = [replay]

@@ -7,5 +7,6 @@ from .situation import Situation
 def check(situation: Situation) -> Verdict:
     """Denies in observe mode, last of all, so that every other verdict is seen too."""
     if situation.mode == "observe":
-        return deny("mode", Reason.OBSERVE_MODE, f"rule {situation.rule} only observes")
+        would = f"; it would {situation.plan.summary}" if situation.plan else ""
+        return deny("mode", Reason.OBSERVE_MODE, f"rule {situation.rule} only observes{would}")
     return allow("mode")

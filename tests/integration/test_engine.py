@@ -221,6 +221,7 @@ async def test_observe_mode_plans_shows_and_does_nothing() -> None:
     shown = await world.journal.show(row["id"])
     assert shown is not None
     assert (row["state"], row["reason"], world.cluster.calls) == ("observed", "observe_mode", [])
+    assert f"it would {shown['look']['plan']['summary']}" in row["why"]
     assert shown["look"]["plan"]["summary"].startswith("roll Deployment/shop/web back")
     await world.journal.close()
 

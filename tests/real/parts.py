@@ -128,6 +128,7 @@ class Processes:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+        self._running.clear()
 
 
 class ControlPlane:
