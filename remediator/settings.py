@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
-from .located import load_file, suggest
+from .located import PLAIN, load_file, suggest
 from .model.limit import Breaker, Storm
 from .model.usage import Rate
 from .rules.schema import Duration, Rates, as_rate
@@ -261,15 +261,17 @@ def load(path: Path | None) -> Settings:
             return Settings.model_validate(document.data or {})
         except ValidationError as error:
             for item in error.errors():
-                leaf = str(item["loc"][-1]) if item["loc"] else ""
-                if item["type"] == "extra_forbidden":
-                    found.append(
-                        document.finding(
-                            item["loc"], "unknown-field", f"no setting `{leaf}`{suggest(leaf, list(_fields()))}", at_key=True
-                        ).render()
-                    )
+                leaf, kind = str(item["loc"][-1]) if item["loc"] else "", item["type"]
+                if kind == "extra_forbidden":
+                    message = f"no setting `{leaf}`{suggest(leaf, list(_fields()))}"
+                elif kind == "missing":
+                    message = f"`{leaf}` is required"
+                elif kind in PLAIN:
+                    message = PLAIN[kind].format(**(item.get("ctx") or {}))
                 else:
-                    found.append(document.finding(item["loc"], "bad-value", item["msg"].removeprefix("Value error, ")).render())
+                    message = item["msg"].removeprefix("Value error, ")
+                code = "unknown-field" if kind == "extra_forbidden" else "bad-value"
+                found.append(document.finding(item["loc"], code, message, at_key=kind == "extra_forbidden").render())
     raise ConfigurationError("cannot start with these settings:\n" + "\n".join(found))
 
 

@@ -11,8 +11,6 @@ ENOUGH = 5
 
 def table(rows: Sequence[Row]) -> str:
     """One line per remediation."""
-    if not rows:
-        return "no remediations yet"
     cells = [("CREATED (UTC)", "ID", "STATE", "RULE", "TARGET", "WHY")]
     cells += [(_moment(r.get("born_at") or ""), r["id"], _state(r), r["rule"], r["target"], _why(r)) for r in rows]
     widths = [max(len(str(row[i])) for row in cells) for i in range(5)]

@@ -39,7 +39,7 @@ class Api:
                 text = json.load(error).get("error", "")
             except ValueError:
                 text = ""
-            raise RemediatorError(f"cannot {method} {path}: {text or error.reason}") from None
+            raise RemediatorError(text or f"{self._url} answers {error.code} {error.reason}") from None
         except (urllib.error.URLError, TimeoutError) as error:
             why = getattr(getattr(error, "reason", error), "strerror", None) or error
             raise RemediatorError(
@@ -93,7 +93,9 @@ def list_(
     asked = {"state": state, "namespace": namespace, "rule": rule, "since": since, "limit": limit}
     query = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
     rows = Api(url, token_file).ask("GET", f"/remediations?{query}")
-    click.echo(json.dumps(rows, indent=2) if as_json else showing.table(rows))
+    narrowed = any((state, namespace, rule, since))
+    nothing = "no remediation matches; without options all are listed" if narrowed else "no remediations yet"
+    click.echo(json.dumps(rows, indent=2) if as_json else showing.table(rows) if rows else nothing)
 
 
 @click.command()

@@ -26,6 +26,7 @@ from ..telemetry import Metrics
 from .objects import READABLE, Object, observe, scrubbed, with_id
 
 READ_TIMEOUT = 10.0
+RENEWED_EVERY = 60.0
 PAGE = 500
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -37,7 +38,8 @@ async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | 
     settings = client.Configuration()
     try:
         if kubeconfig:
-            await config.load_kube_config(config_file=kubeconfig, context=context or None, client_configuration=settings)
+            loader = await config.load_kube_config(config_file=kubeconfig, context=context or None, client_configuration=settings)
+            settings.refresh_api_key_hook = _Renewing(loader)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
@@ -247,7 +249,9 @@ def _translated(what: str, status: int, text: bytes) -> Any:
     if 200 <= status < 300:
         return data
     message = str(data.get("message") or text[:200].decode(errors="replace")) if isinstance(data, dict) else ""
-    if status in (401, 403):
+    if status == 401:
+        raise Forbidden(f"cannot {what}: the API server does not accept this credential; see the kubeconfig ({message[:300]})")
+    if status == 403:
         raise Forbidden(f"cannot {what}: RBAC refuses it; `remediator generate rbac` prints what is needed ({message[:300]})")
     if status == 404:
         raise TargetGone(f"cannot {what}: {message[:300]}")
@@ -263,6 +267,22 @@ def _path(kind: str, namespace: str, name: str = "") -> str:
     prefix = f"/apis/{group}/{version}" if group else f"/api/{version}"
     middle = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{prefix}{middle}/{plural}" + (f"/{quote(name)}" if name else "")
+
+
+class _Renewing:
+    """A kubeconfig's credential that ends (a plugin's, OIDC's, a file's): seen to before a request, at most so often.
+
+    The library asks for another five minutes before the end, so that requests meanwhile go on with what there is.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._next = time.monotonic() + RENEWED_EVERY
+
+    async def __call__(self, settings: client.Configuration) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + RENEWED_EVERY
+            await self._loader.load_and_set(settings)
 
 
 class _Bucket:

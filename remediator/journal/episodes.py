@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,22 +45,30 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
 
 
 def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The open episode and the last closed end of each key. Looked up by fingerprint, in chunks."""
+    """The open episode and the last closed end of each key, in chunks."""
     out: dict[tuple[str, str], dict[str, Any]] = {}
-    fingerprints = sorted({fingerprint for _, fingerprint in keys})
-    now_open = sa.select(table.c.id, table.c.source, table.c.fingerprint, table.c.starts_at, table.c.last_seen).where(
-        table.c.open
-    )
-    ended = sa.select(table.c.source, table.c.fingerprint, sa.func.max(table.c.ends_at).label("ends_at")).where(~table.c.open)
-    for at in range(0, len(fingerprints), CHUNK):
-        mine = table.c.fingerprint.in_(fingerprints[at : at + CHUNK])
-        for row in c.execute(ended.where(mine).group_by(table.c.source, table.c.fingerprint)).mappings():
-            out[row["source"], row["fingerprint"]] = {"known": Known(closed_end=row["ends_at"]), "row": None}
-        for row in c.execute(now_open.where(mine)).mappings():
-            state = out.setdefault((row["source"], row["fingerprint"]), {"known": Known()})
-            state["known"] = replace(state["known"], open_start=row["starts_at"], last_seen=row["last_seen"])
-            state["row"] = {"id": row["id"], "starts_at": row["starts_at"], "deliveries": 0}
+    now_open = sa.select(table.c.id, table.c.fingerprint, table.c.starts_at, table.c.last_seen).where(table.c.open)
+    for source in {source for source, _ in keys}:
+        fingerprints = sorted(fingerprint for other, fingerprint in keys if other == source)
+        for at in range(0, len(fingerprints), CHUNK):
+            mine = fingerprints[at : at + CHUNK]
+            for fingerprint, ends_at in c.execute(_last_ends(c.dialect.name), {"source": source, "mine": mine}):
+                if ends_at is not None:
+                    out[source, fingerprint] = {"known": Known(closed_end=ends_at), "row": None}
+            for row in c.execute(now_open.where(table.c.source == source, table.c.fingerprint.in_(mine))).mappings():
+                state = out.setdefault((source, row["fingerprint"]), {"known": Known()})
+                state["known"] = replace(state["known"], open_start=row["starts_at"], last_seen=row["last_seen"])
+                state["row"] = {"id": row["id"], "starts_at": row["starts_at"], "deliveries": 0}
     return out
+
+
+@lru_cache
+def _last_ends(dialect: str) -> sa.Select[Any]:
+    """Each fingerprint's newest end: one step in the index, however often the alert came and went."""
+    members = sa.func.json_each if dialect == "sqlite" else sa.func.json_array_elements_text
+    asked = members(sa.bindparam("mine", type_=sa.JSON)).table_valued("value")
+    theirs = sa.and_(table.c.fingerprint == asked.c.value, table.c.source == sa.bindparam("source"), ~table.c.open)
+    return sa.select(asked.c.value, sa.select(sa.func.max(table.c.ends_at)).where(theirs).scalar_subquery())
 
 
 class _Batch:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError
+from ..telemetry import log
 
 FOLDER = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_305_803  # PostgreSQL's advisory lock that makes migrations one at a time
@@ -40,7 +41,11 @@ def _alone(engine: Engine) -> Iterator[None]:
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # asked again and again rather than waited for: a statement that waits would keep indexes from being built meanwhile
+        waiting = False
         while not connection.execute(sa.text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")).scalar():
+            if not waiting:
+                waiting = True
+                log().warning("journal_migrating", by="another replica", why="this one waits for it")
             connection.execute(sa.text("SELECT pg_sleep(0.2)"))
         try:
             yield

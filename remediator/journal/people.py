@@ -14,7 +14,7 @@ from ..model.duration import parse_duration
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
 from . import claims, entries, episodes, messages, seals, timers
-from .tables import attachment, attempt, charge, episode, outbox, timer
+from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
 
@@ -188,6 +188,10 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
     c.execute(sa.delete(outbox).where(outbox.c.remediation.in_(old), sent))
     gone = c.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount
+    theirs = sa.exists().where(table.c.id == outbox.c.remediation)  # storms and breakers tell people too, of no remediation
+    notices = sa.select(outbox.c.id).where(outbox.c.at < before, sent, ~theirs).order_by(outbox.c.at).limit(SLICE)
+    gone += c.execute(sa.delete(outbox).where(outbox.c.id.in_(list(c.execute(notices).scalars())))).rowcount
+    gone += c.execute(sa.delete(inbox).where(inbox.c.error.is_not(None), inbox.c.received_at < before)).rowcount
     kept = sa.exists().where(attachment.c.episode == episode.c.id)
     closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
     ids = list(c.execute(closed.order_by(episode.c.last_seen).limit(SLICE)).scalars())

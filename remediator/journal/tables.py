@@ -155,6 +155,7 @@ attachment = Table(
     Column("remediation", String(40), primary_key=True, index=True),
     Column("ended", Boolean, nullable=False, default=False),
 )
+Index("attachment_ended", attachment.c.episode, **partial("ended = 1", "ended"))
 
 attempt = Table(
     "attempt",
@@ -230,6 +231,7 @@ outbox = Table(
 )
 Index("outbox_due", outbox.c.due_at)
 Index("outbox_remediation", outbox.c.remediation)
+Index("outbox_at", outbox.c.at)
 
 entry = Table(
     "entry",

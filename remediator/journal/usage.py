@@ -48,14 +48,20 @@ ENDS = (
     .order_by(table.c.ended_at.desc())
     .limit(sa.bindparam("most"))
 )
+FIRING = sa.select(episode.c.id).where(episode.c.open)
+MATCHED = FIRING.where(episode.c.fate != "unmatched")
+ROOTS = sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key).where(
+    table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "", table.c.state != State.SUPERSEDED
+)
+ATTACHED = ROOTS.join_from(attachment, table, table.c.id == attachment.c.remediation)
 TROUBLED = (
-    sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key)
-    .distinct()
-    .select_from(
-        sa.join(episode, attachment, attachment.c.episode == episode.c.id).join(table, table.c.id == attachment.c.remediation)
+    sa.union(  # an alert that fires for weeks was on hundreds of remediations; all but the last of each rule say nothing new
+        ATTACHED.where(attachment.c.ended, attachment.c.episode.in_(MATCHED)),
+        ROOTS.where(table.c.live, sa.exists().where(attachment.c.remediation == table.c.id, attachment.c.episode.in_(MATCHED))),
+        ATTACHED.where(
+            attachment.c.episode.in_(FIRING.where(episode.c.fate == "pending"))
+        ),  # triaged again, on none that lives yet
     )
-    .where(episode.c.open, episode.c.fate != "unmatched", table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "")
-    .where(table.c.state != State.SUPERSEDED)
 )
 LOCKS = (
     sa.select(target_lock.c.key, target_lock.c.remediation, table.c.state, table.c.priority, table.c.undo_of)

@@ -207,8 +207,13 @@ class Server:
 
     async def undoing(self, request: web.Request, _operator: str) -> web.Response:
         """What an undo would do now: its plan and calls, or why there is none."""
-        found = await undo.preview(self._doors, request.match_info["id"], self._doors.clock.now())
-        return _error(409, found) if isinstance(found, str) else _json(found)
+        ident = request.match_info["id"]
+        found = await undo.preview(self._doors, ident, self._doors.clock.now())
+        return await self._refused(ident, found) if isinstance(found, str) else _json(found)
+
+    async def _refused(self, ident: str, why: str) -> web.Response:
+        """What cannot be done to a remediation as it is; 404 where there is none."""
+        return _error(409 if await self._doors.journal.show(ident) else 404, why)
 
     async def decide(self, request: web.Request, operator: str) -> web.Response:
         """approve (only with the digest of the plan that was looked at), deny, cancel, retry, undo."""
@@ -229,7 +234,7 @@ class Server:
             asking["undo"] = functools.partial(undo.ask, self._doors)
             refused = await asking[verb](ident, operator, now, why)
         self._doors.wake.set()
-        return _error(409, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
+        return await self._refused(ident, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
 
     async def _caught_up(self) -> None:
         """Waits a moment for what was just accepted to be triaged, so that who posts and then asks is answered."""
@@ -240,6 +245,10 @@ class Server:
                     await asyncio.sleep(0.02)
 
     async def episodes(self, request: web.Request, _operator: str) -> web.Response:
+        """?fingerprint= of one alert; else the newest."""
+        unknown = sorted(set(request.query) - {"fingerprint"})
+        if unknown:
+            raise _Mistake(f"no parameter {unknown[0]}; there is fingerprint")
         await self._caught_up()
         return _json(await self._doors.journal.episodes(200, request.query.get("fingerprint")))
 
@@ -252,7 +261,7 @@ class Server:
         body = await _body(request)
         await self._caught_up()
         answer = await explain(self._doors, body)
-        return _json(answer) if "error" not in answer else _error(404, str(answer["error"]))
+        return _json(answer) if "error" not in answer else _error(404 if body.get("fingerprint") else 400, answer["error"])
 
     async def pauses(self, _request: web.Request, _operator: str) -> web.Response:
         return _json(await self._doors.journal.pauses())

@@ -5,7 +5,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 
 from remediator import causes
 from remediator.actions import ACTIONS
+from remediator.cluster import kubernetes
 from remediator.cluster.kubernetes import connect
 from remediator.cluster.objects import READABLE
 from remediator.cluster.sandbox import SandboxCluster
@@ -26,7 +27,7 @@ from remediator.model.plan import Plan, Refusal, Verification
 from remediator.model.raw import annotations, meta
 from remediator.model.target import Target, Unresolved
 from remediator.model.verdict import Reason
-from tests.real.parts import ControlPlane
+from tests.real.parts import TOKEN, ControlPlane
 from tests.real.proxy import Proxy
 
 SIGHTS = frozenset(Sight)
@@ -568,4 +569,32 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
     else:
         with pytest.raises(Forbidden, match="cannot patch deployments: RBAC refuses it"):
             await world.apply(facts, planned(facts), "r-1.1")
+    await cluster.close()
+
+
+async def test_a_kubeconfig_s_plugin_is_asked_again_before_its_token_ends(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `aws eks get-token` or `kubelogin`: a token for minutes, for a daemon that runs for months."""
+    monkeypatch.setattr(kubernetes, "RENEWED_EVERY", 0.2)
+    plugin, token = tmp_path / "plugin", tmp_path / "token"
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s","expirationTimestamp":"%s"}}'
+    plugin.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\nprintf '{answer}' \"$(cat {token})\" {soon}\n")
+    plugin.chmod(0o755)
+    token.write_text("has-ended")
+    control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
+    config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}}
+    config["users"][0]["user"] = user
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
+    with pytest.raises(Forbidden, match="does not accept this credential"):
+        await cluster.list_objects("Node", "", "")
+    token.write_text(TOKEN)
+    await asyncio.sleep(0.3)
+    assert await cluster.list_objects("Node", "", "")
+    asked = (tmp_path / "asked").read_text().count("asked")
+    await asyncio.gather(*(cluster.list_objects("Node", "", "") for _ in range(20)))
+    assert (tmp_path / "asked").read_text().count("asked") <= asked + 1
     await cluster.close()

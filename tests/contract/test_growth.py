@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import pytest
 import sqlalchemy as sa
 
 from bench.growth import NOW, Hot, hot, seed
+from remediator.journal import episodes, usage
 from remediator.journal.claims import from_row
 from remediator.journal.sql import SqlJournal
-from remediator.journal.tables import attachment, episode, outbox, remediation, timer
+from remediator.journal.tables import attachment, episode, inbox, outbox, remediation, timer
 from remediator.journal_port import Claim, Delivery, Message, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.remediation import State
@@ -174,6 +175,80 @@ async def test_history_is_forgotten_in_slices(journal: SqlJournal) -> None:
         left = c.execute(sa.select(remediation.c.id).where(~remediation.c.live)).scalars().all()
         awaited = c.execute(sa.select(timer.c.ref).where(timer.c.kind == "revive")).scalars().all()
     assert set(left) == set(awaited)  # alerts of these fire on
+
+
+async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_too(journal: SqlJournal) -> None:
+    old, told = NOW - timedelta(days=200), {"receiver": "log", "body": "{}", "delivered_at": NOW, "due_at": None}
+    with journal._engine.begin() as c:
+        c.execute(sa.insert(outbox), [
+            {**told, "remediation": "storm-all", "at": old}, {**told, "remediation": "breaker-r", "at": NOW},
+            {**told, "remediation": "storm-shop", "at": old, "delivered_at": None, "due_at": NOW},
+        ])  # fmt: skip
+        c.execute(sa.insert(inbox), [
+            {"source": "am", "received_at": old, "body": b"{", "error": "no JSON"}, {"source": "am", "received_at": NOW, "body": b"{", "error": "no JSON"},
+            {"source": "am", "received_at": old, "body": b"{}", "error": None},
+        ])  # fmt: skip
+    while await journal.prune(NOW - timedelta(days=90), NOW, timedelta(hours=24)):
+        pass
+    with journal._engine.connect() as c:
+        left = c.execute(sa.select(outbox.c.remediation).order_by(outbox.c.id)).scalars().all()
+        unread = c.execute(sa.select(inbox.c.received_at, inbox.c.error).order_by(inbox.c.id)).all()
+    assert left == ["breaker-r", "storm-shop"]  # the last one waits to be delivered
+    assert [tuple(row) for row in unread] == [(NOW, "no JSON"), (old, None)]  # nor is what waits to be unpacked
+
+
+def steps(c: sa.Connection, call: Callable[[sa.Connection], object]) -> int:
+    """How much work SQLite's machine does for it, in its own steps."""
+    counted = [0]
+
+    def one() -> int:
+        counted[0] += 1
+        return 0
+
+    call(c)  # prepared, and its pages read
+    raw = c.connection.dbapi_connection
+    assert raw is not None
+    raw.set_progress_handler(one, 1)
+    call(c)
+    raw.set_progress_handler(None, 0)
+    return counted[0]
+
+
+@pytest.mark.parametrize("before", [0, 400])
+async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_one(tmp_path: Path, before: int) -> None:
+    journal = SqlJournal(f"sqlite:///{tmp_path}/journal.db")
+    await journal.open(NOW)
+    alerts = tuple(Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20))
+    row = {
+        "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
+        "target_key": "c/Deployment/s/web", "root_key": "c/Deployment/s/web", "state": State.BLOCKED, "live": False, "born_at": NOW, "changed_at": NOW,
+    }  # fmt: skip
+    born = await journal.receive([Delivery("am", alerts, NOW)])
+    closed = {"source": "am", "open": False, "fate": "resolved", "starts_at": NOW, "last_seen": NOW, "confirmed_at": NOW, "deliveries": 1,
+              "alert": "{}", "rules_digest": "d", "reopened": False}  # fmt: skip
+    with journal._engine.begin() as c:
+        c.execute(sa.update(episode).values(fate="attached"))
+        for each in born:
+            c.execute(
+                sa.insert(remediation),
+                [{**row, "id": f"r-{each.id}-{n}", "target_key": f"t-{each.id}-{n}"} for n in range(before + 1)],
+            )
+            c.execute(
+                sa.insert(attachment),
+                [{"episode": each.id, "remediation": f"r-{each.id}-{n}", "ended": n == before} for n in range(before + 1)],
+            )
+            if before:
+                ends = [NOW - timedelta(days=1, minutes=n) for n in range(before)]
+                c.execute(sa.insert(episode), [{**closed, "fingerprint": each.alert.fingerprint, "ends_at": at} for at in ends])
+    with journal._engine.connect() as c:
+        keys = {("am", alert.fingerprint) for alert in alerts}
+        work = {"troubled": steps(c, lambda c: usage.troubled(c, "c")), "known": steps(c, lambda c: episodes._known(c, keys))}
+        assert [item.key for item in usage.troubled(c, "c")] == ["s/web"]
+        known = episodes._known(c, keys)["am", "f0"]["known"]
+        assert known.closed_end == (NOW - timedelta(days=1) if before else None)
+    await journal.close()
+    assert work["troubled"] < 3000, work  # with 400 of each it was more than 100,000
+    assert work["known"] < 2000, work
 
 
 async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(journal: SqlJournal) -> None:

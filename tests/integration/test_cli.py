@@ -268,7 +268,7 @@ async def test_list_says_when_and_finds_by_namespace_rule_and_time(app: App, run
     for given in (("--namespace", "shop"), ("--rule", "restart"), ("--since", "1h"), ("--limit", "1")):
         assert ident in await run("list", *given)
     for given in (("--namespace", "db"), ("--rule", "other"), ("--since", "2999-01-01T00:00:00Z")):
-        assert "no remediations yet" in await run("list", *given)
+        assert "no remediation matches" in await run("list", *given)
     assert "no state 'nosuch'; there are queued" in await run("list", "--state", "nosuch", code=1)
     assert "neither a duration such as 2h nor a time" in await run("list", "--since", "yesterday", code=1)
 

@@ -35,6 +35,8 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
     ("remediation_bad", "remediation", ["ended_at"], (f"acted = 1 AND {BAD}", f"acted AND {BAD}")),
     ("remediation_judged", "remediation", ["rule", "ended_at"], (f"acted = 1 AND {JUDGED}", f"acted AND {JUDGED}")),
     ("remediation_acted", "remediation", ["rule", "target_key", "ended_at"], ("acted = 1 AND live = 0", "acted AND NOT live")),
+    ("attachment_ended", "attachment", ["episode"], ("ended = 1", "ended")),
+    ("outbox_at", "outbox", ["at"], None),
     ("charge_root", "charge", ["root_key", "at"], None),
     ("charge_rule", "charge", ["rule", "root_key", "at"], None),
     ("charge_per_rule", "charge", ["rule", "at"], None),
@@ -63,8 +65,10 @@ def _build(**how: Any) -> None:
             op.drop_index(name, table, if_exists=True, **concurrently)
     for name in _halfway() if how else ():
         op.drop_index(name, if_exists=True, **concurrently)
+    used = op.get_bind().execute(sa.text("SELECT 1 FROM episode LIMIT 1")).first()
     for number, (name, table, columns, where) in enumerate(INDEXES, 1):
-        log().warning("journal_migrating", schema=revision, building=name, step=f"{number}/{len(INDEXES)}")
+        if used:
+            log().warning("journal_migrating", schema=revision, building=name, step=f"{number}/{len(INDEXES)}")
         rows: dict[str, Any] = {"sqlite_where": sa.text(where[0]), "postgresql_where": sa.text(where[1])} if where else {}
         op.create_index(name, table, columns, **rows, **how)
 
