@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,9 +16,12 @@ DIST = ROOT / "dist"
 
 
 def run(*command: str) -> str:
-    """What it prints; its failure ends the release."""
+    """What it prints. Its failure ends the release; its errors are seen."""
     print("$", " ".join(command), flush=True)
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"nothing was tagged: the command above ended with {done.returncode}\n{done.stdout}")
+    return done.stdout
 
 
 def version() -> str:
@@ -62,18 +66,14 @@ def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(DIST), ".")
     run(helm(), "package", "helm/remediator", "--destination", str(DIST))
-    with_groups = ("--group", "release", "--constraint", "constraints.txt")
-    run(sys.executable, "-m", "pip", "install", "--quiet", *with_groups)
-    run(
-        sys.executable,
-        "-m",
-        "cyclonedx_py",
-        "environment",
-        "--pyproject",
-        "pyproject.toml",
-        "--output-file",
-        str(DIST / f"remediator-{name}.cdx.json"),
-    )
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--group", "release", "--constraint", "constraints.txt")
+    with tempfile.TemporaryDirectory() as folder:  # what a user installs, and nothing of what we test with
+        run(sys.executable, "-m", "venv", folder)
+        python = f"{folder}/bin/python"
+        run(python, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", *map(str, DIST.glob("*.whl")))
+        run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
+        bill = str(DIST / f"remediator-{name}.cdx.json")
+        run(sys.executable, "-m", "cyclonedx_py", "environment", python, "--pyproject", "pyproject.toml", "--output-file", bill)
     shutil.rmtree(ROOT / "build", ignore_errors=True)
     run("git", "tag", "--annotate", f"v{name}", "--message", f"remediator {name}")
     for path in sorted(DIST.iterdir()):

@@ -52,12 +52,18 @@ def with_api(function: Any) -> Any:
     function = click.option(
         "--token-file",
         envvar="REMEDIATOR_TOKEN_FILE",
+        show_envvar=True,
         type=click.Path(path_type=Path, exists=True),
         help="File with your bearer token.",
     )(function)
-    return click.option("--url", envvar="REMEDIATOR_URL", default="http://127.0.0.1:9099", show_default=True, help="The daemon.")(
-        function
-    )
+    return click.option(
+        "--url",
+        envvar="REMEDIATOR_URL",
+        show_envvar=True,
+        default="http://127.0.0.1:9099",
+        show_default=True,
+        help="The daemon.",
+    )(function)
 
 
 @click.command()

@@ -31,12 +31,26 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
     )
 
 
+WRITTEN = [
+    "schema",
+    "rbac",
+    "permissions",
+    "actions",
+    "guards",
+    "reasons",
+    "metrics",
+    "states",
+    "annotations",
+    "settings",
+    "rules",
+    "cli",
+]
+
+
 @click.command()
 @click.argument(
     "what",
-    type=click.Choice(
-        ["schema", "rbac", "permissions", "actions", "guards", "reasons", "metrics", "states", "annotations", "settings", "rules"]
-    ),
+    type=click.Choice(WRITTEN),
 )
 @click.option(
     "--rules",
@@ -49,7 +63,12 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
 def generate(what: str, paths: tuple[Path, ...], service_account: str | None) -> None:
     """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""
     from ..generate import PAGES, binding
+    from .manual import page
 
+    root = click.get_current_context().find_root().command
+    if what == "cli" and isinstance(root, click.Group):
+        click.echo(page(root), nl=False)
+        return
     click.echo(PAGES[what](paths), nl=False)
     if what == "rbac" and service_account:
         click.echo(binding(service_account, paths), nl=False)

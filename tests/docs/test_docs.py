@@ -1,6 +1,7 @@
 """Generated pages are equal to what the code generates; every promise names tests that exist; YAML in the docs parses."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 import yaml
 
 from remediator.actions import ACTIONS
-from remediator.cli import main
+from remediator.cli import main, manual
+from remediator.engine.people import TOLD_AT_END, message
 from remediator.generate import PAGES
 from remediator.located import load_text
+from remediator.model.remediation import Remediation, RemediationId, State
+from remediator.model.target import Target
 from remediator.rules.loader import build
 from remediator.settings import ReceiverSettings
 
@@ -22,6 +26,36 @@ FILES = {"schema": "rules.schema.json", "rbac": "rbac.yaml"}
 def test_generated_pages_are_equal(page: str) -> None:
     path = ROOT / "docs" / "reference" / FILES.get(page, f"{page}.md")
     assert path.read_text() == PAGES[page](()), "run `make docs`"
+
+
+def test_the_page_of_commands_is_equal() -> None:
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == manual.page(main), "run `make docs`"
+
+
+def test_every_request_is_on_the_page_of_the_http_api() -> None:
+    source = (ROOT / "remediator" / "web" / "server.py").read_text()
+    served = re.findall(r'web\.(get|post|delete)\((?:f?"([^"]+)"|page)', source)
+    assert len(served) > 15
+    page = (ROOT / "docs" / "http-api.md").read_text()
+    for method, path in served:
+        plain = (path or "/approvals/{id}").replace("{api}", "/api/v1").replace("{{", "{").replace("}}", "}")
+        verbs = re.search(r"\{verb:([a-z|]+)\}", plain)
+        for verb in verbs.group(1).split("|") if verbs else [""]:
+            shown = re.sub(r"\{verb:[a-z|]+\}", verb, plain)
+            assert f"| `{method.upper()} {shown}` |" in page, shown
+
+
+def test_the_page_of_messages_names_what_people_are_told_of() -> None:
+    text = (ROOT / "docs" / "messages.md").read_text()
+    for state in TOLD_AT_END:
+        assert f"`{state}`" in text, state
+    target = Target("c", "Pod", "shop", "web")
+    never = datetime(2026, 5, 1, tzinfo=UTC)
+    undo = Remediation(
+        RemediationId("u-1"), "r", "d", target, "", State.FAILED, None, "", "act", 0, never, never, None, None, "", "", "", 0, "r-1",
+    )  # fmt: skip
+    for key in message(undo, "failed", "", ""):
+        assert f'"{key}"' in text or f"`{key}`" in text, key
 
 
 def test_the_chart_s_permissions_are_equal() -> None:
@@ -56,7 +90,9 @@ def test_the_rules_shown_load(path: str) -> None:
         assert build([load_text(block, path)]).sources
 
 
-PAGES_SHOWN = ["README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/rules.md", "docs/security.md"]
+PAGES_SHOWN = [
+    "README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/rules.md", "docs/security.md", "docs/http-api.md", "docs/messages.md",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PAGES_SHOWN)
