@@ -159,6 +159,7 @@ async def hot(journal: SqlJournal) -> list[Hot]:
         Hot("still_open, 200 of them", "each 15 s for a while", lambda: journal.still_open(None, 200)),
         Hot("list", "a person asks", lambda: journal.remediations(100, None)),
         Hot("list --state failed", "a person asks", lambda: journal.remediations(100, "failed")),
+        Hot("record, 50 rules", "a person asks", lambda: journal.record([f"r{number}" for number in range(RULES)])),
     ]
 
 

@@ -137,6 +137,10 @@ Index("remediation_undoes", remediation.c.undo_of, remediation.c.born_at, **part
 IS_ACTING = "state IN ('executing', 'undoing', 'verifying')"  # written out: an index is not used for bound values
 IS_JUDGED = "state IN ('failed', 'ineffective', 'succeeded')"
 IS_BAD = "state IN ('failed', 'ineffective')"
+Index(  # what each rule has earned is counted from the index alone
+    "remediation_record", remediation.c.rule, remediation.c.undo_of, remediation.c.state, remediation.c.reason, remediation.c.acted,
+    remediation.c.born_at, **partial("live = 0", "NOT live"),
+)  # fmt: skip
 Index("remediation_acting", remediation.c.rule, **partial(IS_ACTING))
 Index("remediation_bad", remediation.c.ended_at, **partial(f"acted = 1 AND {IS_BAD}", f"acted AND {IS_BAD}"))
 Index(
@@ -245,6 +249,8 @@ entry = Table(
     Column("number", BigInteger),
     Column("digest", String(64)),
 )
+IS_DECISION = "kind IN ('approved', 'denied')"
+Index("entry_decision", entry.c.kind, entry.c.remediation, **partial(IS_DECISION))
 Index("entry_number", entry.c.number, unique=True)
 Index("entry_unsealed", entry.c.id, sqlite_where=entry.c.number.is_(None), postgresql_where=entry.c.number.is_(None))
 

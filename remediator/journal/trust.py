@@ -12,7 +12,7 @@ from ..journal_port import Message
 from ..model.remediation import State
 from ..model.verdict import Reason
 from . import entries, messages
-from .tables import IS_BAD, breaker, entry
+from .tables import IS_BAD, IS_DECISION, breaker, entry
 from .tables import remediation as table
 from .tables import storm as storm_table
 
@@ -130,13 +130,14 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
             out[rule][state if state in out[rule] else "other"] += count
     each = sa.func.count(sa.distinct(table.c.id))  # however many persons one of them needed
     said = sa.select(table.c.rule, entry.c.kind, each).join(entry, entry.c.remediation == table.c.id)
-    decided = said.where(mine, entry.c.kind.in_(("approved", "denied"))).group_by(table.c.rule, entry.c.kind)
+    decided = said.where(mine, sa.text(f"entry.{IS_DECISION}")).group_by(table.c.rule, entry.c.kind)
     for rule, kind, count in c.execute(decided):
         out[rule][kind] += count
     for rule in rules:
         newest = (
             sa.select(table.c.look)
-            .where(table.c.rule == rule, table.c.state == State.OBSERVED, table.c.reason == Reason.OBSERVE_MODE)
+            .where(table.c.rule == rule, table.c.undo_of == "", ~table.c.live, ~table.c.acted)
+            .where(table.c.state == State.OBSERVED, table.c.reason == Reason.OBSERVE_MODE)
             .order_by(table.c.born_at.desc())
             .limit(EXAMPLES)
         )

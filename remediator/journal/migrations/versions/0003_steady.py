@@ -35,6 +35,8 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
     ("remediation_bad", "remediation", ["ended_at"], (f"acted = 1 AND {BAD}", f"acted AND {BAD}")),
     ("remediation_judged", "remediation", ["rule", "ended_at"], (f"acted = 1 AND {JUDGED}", f"acted AND {JUDGED}")),
     ("remediation_acted", "remediation", ["rule", "target_key", "ended_at"], ("acted = 1 AND live = 0", "acted AND NOT live")),
+    ("remediation_record", "remediation", ["rule", "undo_of", "state", "reason", "acted", "born_at"], ("live = 0", "NOT live")),
+    ("entry_decision", "entry", ["kind", "remediation"], ("kind IN ('approved', 'denied')",) * 2),
     ("attachment_ended", "attachment", ["episode"], ("ended = 1", "ended")),
     ("outbox_at", "outbox", ["at"], None),
     ("charge_root", "charge", ["root_key", "at"], None),
