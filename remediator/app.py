@@ -62,16 +62,26 @@ def load_rules(settings: Settings) -> RuleSet:
     return loader.load([Path(path) for path in settings.rules])
 
 
-def check_receivers(settings: Settings, rules: RuleSet) -> None:
-    """Every receiver that a rule names must exist. Raises: ConfigurationError."""
+def check_people(settings: Settings, rules: RuleSet) -> None:
+    """Every receiver that a rule names must exist, and enough operators to approve it. Raises: ConfigurationError."""
     known = {receiver.name for receiver in settings.receivers}
+    operators = {operator.name for operator in settings.operators} or {"local"}
     for source in rules.sources:
-        for name in source.rule.escalate.to:
+        rule, where = source.rule, f"cannot use rule {source.rule.name} ({source.path}:{source.line}): "
+        for name in rule.escalate.to:
             if name not in known:
                 raise ConfigurationError(
-                    f"cannot use rule {source.rule.name} ({source.path}:{source.line}): it escalates to `{name}`, "
-                    f"and the settings have only {', '.join(sorted(known))}; add it under `receivers`"
+                    f"{where}it escalates to `{name}`, and the settings have only {', '.join(sorted(known))}; add it under `receivers`"
                 )
+        if rule.mode == "observe" or settings.web.trusted_proxy_header:
+            continue  # nobody is asked, or the proxy's users are, whom only it knows
+        strangers = sorted(set(rule.approval.by) - operators)
+        if strangers:
+            raise ConfigurationError(
+                f"{where}`{strangers[0]}` is to approve it, and the settings have only {', '.join(sorted(operators))}; add them under `operators`"
+            )
+        if rule.approval.two_person and len(operators if not rule.approval.by else set(rule.approval.by)) < 2:
+            raise ConfigurationError(f"{where}two persons are to approve it, and there is one; add an operator under `operators`")
 
 
 async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics) -> dict[str, Any]:
@@ -93,7 +103,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     if refused:
         raise ConfigurationError(refused)
     rules = load_rules(settings)
-    check_receivers(settings, rules)
+    check_people(settings, rules)
     context = _tls(settings.web) if settings.web.tls_cert else None
     clock, metrics = SystemClock(), Metrics()
     async with contextlib.AsyncExitStack() as stack:
@@ -182,7 +192,7 @@ async def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
     """Builds everything that can fail; None where it failed, and the previous rules stay. Many rules keep no alert waiting."""
     try:
         rules = await asyncio.to_thread(load_rules, settings)
-        check_receivers(settings, rules)
+        check_people(settings, rules)
     except (ConfigurationError, OSError) as error:
         findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
         log().error("rules_not_reloaded", why=f"{error}; the previous rules stay active", mistakes=findings)

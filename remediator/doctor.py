@@ -14,7 +14,7 @@ import aiohttp
 
 from . import generate, notify
 from .alertmanager import addresses
-from .app import check_receivers
+from .app import check_people
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .journal.sql import SqlJournal
 from .model.facts import Unknown
@@ -49,7 +49,7 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
     rules: RuleSet | None = None
     try:
         rules = loader.load([Path(path) for path in settings.rules])
-        check_receivers(settings, rules)
+        check_people(settings, rules)
         acting = sum(source.rule.mode != "observe" for source in rules.sources)
         yield Finding("ok", "rules", f"{len(rules.sources)} rules, {acting} of them may act")
     except loader.RuleErrors as error:

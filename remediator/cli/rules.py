@@ -23,7 +23,7 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
     if config is not None:
         from .. import app, settings
 
-        app.check_receivers(settings.load(config), rules)
+        app.check_people(settings.load(config), rules)
     modes = {mode: sum(s.rule.mode == mode for s in rules.sources) for mode in ("observe", "approve", "act")}
     counted = ", ".join(f"{count} {mode}" for mode, count in modes.items())
     click.echo(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..actions import ACTIONS
 from ..located import Document, Finding, Loc, suggest
 from ..model.matcher import Matcher, Operator, admits
-from ..model.target import KINDS
+from ..model.target import KINDS, NAME
 from . import templates
 from .schema import ExplicitTarget, Rule, Scope, Step
 from .wording import worded
@@ -151,6 +151,10 @@ def _target(rule: Rule, target: ExplicitTarget, scope: Scope, document: Document
         if action is not None and target.kind not in action.targets:
             message = f"`{action.name}` cannot act on a {target.kind}; it takes {', '.join(sorted(action.targets))}"
             found.append(document.finding((*place, "kind"), "wrong-kind", message))
+    for key in ("namespace", "name"):
+        text = PLACE.sub("x", getattr(target, key))
+        if not found and text and not NAME.match(text):
+            found.append(document.finding((*place, key), "bad-name", f"`{text}` is no name that a Kubernetes object can have"))
     if "{{" not in target.namespace and target.namespace and not admits(scope.namespaces, target.namespace):
         message = f"namespace {target.namespace} is outside the scope of the group, so nothing would ever be done"
         found.append(document.finding((*place, "namespace"), "out-of-scope", message))

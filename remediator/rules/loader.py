@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from ..errors import ConfigurationError
 from ..located import Document, Finding, Loc, load_file, suggest
 from ..model.interval import Named
+from ..model.matcher import admits
+from ..model.target import NAME
 from . import checks
 from .ruleset import RuleSet, Source, merge
 from .schema import (
@@ -205,8 +207,13 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
     names = {source.rule.name: source for source in sources}
     found: list[Finding] = []
     for override, document, index in overrides:
+        loc: Loc = ("overrides", index)
+        scopes = [names[name].group.scope.namespaces for name in override.rules if name in names]
+        for n, place in enumerate(override.namespaces):
+            if NAME.match(place) and scopes and not any(admits(scope, place) for scope in scopes):
+                message = f"namespace {place} is outside the scope of these rules, so the override changes nothing"
+                found.append(document.finding((*loc, "namespaces", n), "out-of-scope", message))
         for n, name in enumerate(override.rules):
-            loc: Loc = ("overrides", index)
             if name not in names:
                 found.append(
                     document.finding((*loc, "rules", n), "unknown-rule", f"no rule `{name}`{suggest(name, list(names))}")

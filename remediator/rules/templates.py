@@ -22,6 +22,8 @@ def mistakes(text: str, promql: bool = False) -> list[str]:
         for place in PLACE.findall(text)
         if not KNOWN.fullmatch(place)
     ]
+    if "{{" in PLACE.sub("", text):
+        found.append("a `{{` is never closed; write `}}` behind it")
     if promql and PLACE.search(IN_QUOTES.sub("", text)):
         found.append("inside PromQL a template must stand within a double-quoted string")
     return found

@@ -1,5 +1,6 @@
 """What users meet, and inputs that must not be forgotten: each by the promise that was broken."""
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -13,8 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from remediator import generate, shipped
+from remediator.app import check_people
 from remediator.causes import crash_loop, oom_killed
 from remediator.cli.starter import ROUTES
+from remediator.errors import ConfigurationError
 from remediator.guards.situation import Before, Situation, Undoing
 from remediator.located import load_text
 from remediator.model.facts import Facts
@@ -54,6 +57,9 @@ RESTART = "steps: [{action: restart_workload}]"
         ("name: r, match: ['a=\"x\"'], target: {kind: deploy, namespace: shop, name: web}, " + RESTART, "unknown-kind", "did you mean `Deployment`?"),
         ("name: r, match: ['a=\"x\"'], target: {kind: Job, namespace: shop, name: web}, " + RESTART, "wrong-kind", "`restart_workload` cannot act on a Job; it takes DaemonSet, Deployment, StatefulSet"),
         ("name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: db, name: web}, " + RESTART, "out-of-scope", "namespace db is outside the scope"),
+        ("name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'Web_1'}, " + RESTART, "bad-name", "`Web_1` is no name"),
+        ("name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'web-{{ labels.x'}, " + RESTART, "bad-template", "a `{{` is never closed"),
+        ("name: r, match: ['a=\"x\"'], when: ['up{pod=\"{{ labels.pod\"}'], " + RESTART, "bad-template", "a `{{` is never closed"),
         ("name: r, match: 'a=\"x\"', " + RESTART, "bad-value", "write a list, such as [a, b]"),
         ("name: r, match: ['a=\"x\"'], limits: {in_flight: many}, " + RESTART, "bad-value", "write a whole number"),
         ("name: r, match: ['a=\"x\"'], steps: [{action: restart_workload, verify: {until: ['1']}}]", "scalar-query", "a scalar"),
@@ -64,6 +70,44 @@ def test_what_cannot_work_is_found_when_it_is_loaded(rule: str, code: str, words
     assert [finding.code for finding in found] == [code], [finding.render() for finding in found]
     assert words_ in found[0].message
     assert "input should" not in found[0].message.lower()
+
+
+def test_an_override_for_a_place_that_no_rule_of_it_may_act_in_is_found() -> None:
+    text = (
+        HEAD
+        + f"      - {{name: r, match: ['a=\"x\"'], {RESTART}}}\noverrides:\n  - {{rules: [r], namespaces: [NAMES], mode: act}}\n"
+    )
+    with pytest.raises(RuleErrors) as refused:
+        build([load_text(text.replace("NAMES", "shop-staging, shop"), "rules.yaml")])
+    assert [finding.code for finding in refused.value.findings] == ["out-of-scope"]
+    assert "namespace shop-staging is outside the scope" in refused.value.findings[0].message
+    assert build([load_text(text.replace("NAMES", 'shop, "sh.+"'), "rules.yaml")]).overrides
+
+
+@pytest.mark.parametrize(
+    ("approval", "operators", "words"),
+    [
+        ("{two_person: true}", ["me"], "two persons are to approve it, and there is one"),
+        ("{two_person: true}", ["me", "you"], ""),
+        ("{two_person: true, by: [me]}", ["me", "you"], "two persons are to approve it, and there is one"),
+        ("{by: [nobody]}", ["me"], "`nobody` is to approve it, and the settings have only me"),
+        ("{by: [me]}", ["me"], ""),
+    ],
+)
+def test_a_rule_that_nobody_could_ever_approve_is_refused(
+    approval: str, operators: list[str], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t").write_text("x")
+    rules = build(
+        [
+            load_text(
+                f"{HEAD}      - {{name: r, match: ['a=\"x\"'], mode: approve, approval: {approval}, {RESTART}}}\n", "rules.yaml"
+            )
+        ]
+    )
+    settings = Settings.model_validate({"operators": [{"name": name, "token_file": str(tmp_path / "t")} for name in operators]})
+    with pytest.raises(ConfigurationError, match=words) if words else contextlib.nullcontext():
+        check_people(settings, rules)
 
 
 def test_one_mistake_of_the_defaults_is_told_once() -> None:
