@@ -150,7 +150,7 @@ async def hot(journal: SqlJournal) -> list[Hot]:
         Hot("usage of a new target", "each look, inside begin", lambda: journal.usage(live, reading, NOW)),
         Hot("pauses", "each look", journal.pauses),
         Hot("storms", "each 15 s", journal.storms),
-        Hot("began", "each check", lambda: journal.began(NOW - 600 * second, 200)),
+        Hot("began", "each check", lambda: journal.began(NOW - 600 * second, "shop", 200)),
         Hot("ends", "each 15 s", lambda: journal.ends("r1", 5)),
         Hot("suspects", "each 15 s", lambda: journal.suspects(NOW - timedelta(hours=6), 100)),
         Hot("resolutions", "each 15 s", lambda: journal.resolutions(NOW - 15 * second, NOW)),

@@ -67,21 +67,21 @@ def check_people(settings: Settings, rules: RuleSet) -> None:
     known = {receiver.name for receiver in settings.receivers}
     operators = {operator.name for operator in settings.operators} or {"local"}
     for source in rules.sources:
-        rule, where = source.rule, f"cannot use rule {source.rule.name} ({source.path}:{source.line}): "
-        for name in rule.escalate.to:
-            if name not in known:
+        made = [source, *(source.with_override(item) for item in rules.overrides if source.rule.name in item.rules)]
+        where = f"cannot use rule {source.rule.name} ({source.path}:{source.line}): "
+        for rule in (one.rule for one in made):
+            for name in rule.escalate.to:
+                if name not in known:
+                    raise ConfigurationError(
+                        f"{where}it escalates to `{name}`, and the settings have only {', '.join(sorted(known))}; add it under `receivers`"
+                    )
+            may = {name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by}
+            needed = 2 if rule.approval.two_person else 1
+            if rule.mode == "approve" and len(may) < needed and not settings.web.trusted_proxy_header:
                 raise ConfigurationError(
-                    f"{where}it escalates to `{name}`, and the settings have only {', '.join(sorted(known))}; add it under `receivers`"
+                    f"{where}it waits for {needed} to approve, and of those who may, the settings have "
+                    f"{', '.join(sorted(may)) or 'nobody'}; add them under `operators`"
                 )
-        if rule.mode == "observe" or settings.web.trusted_proxy_header:
-            continue  # nobody is asked, or the proxy's users are, whom only it knows
-        strangers = sorted(set(rule.approval.by) - operators)
-        if strangers:
-            raise ConfigurationError(
-                f"{where}`{strangers[0]}` is to approve it, and the settings have only {', '.join(sorted(operators))}; add them under `operators`"
-            )
-        if rule.approval.two_person and len(operators if not rule.approval.by else set(rule.approval.by)) < 2:
-            raise ConfigurationError(f"{where}two persons are to approve it, and there is one; add an operator under `operators`")
 
 
 async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics) -> dict[str, Any]:

@@ -349,8 +349,8 @@ class Journal(Protocol):
     async def record(self, rules: Sequence[str]) -> Mapping[str, Row]:
         """What became of each rule's remediations: see `journal.trust.record`."""
 
-    async def began(self, since: datetime, limit: int) -> list[Episode]:
-        """Open episodes that began since then, the newest first."""
+    async def began(self, since: datetime, namespace: str, limit: int) -> list[Episode]:
+        """Open critical episodes that name the namespace and began since then, the newest first."""
 
     async def seal(self, now: datetime) -> tuple[int, str] | None:
         """Seals the history that is not sealed yet: (number of its last entry, digest); None where nothing is new."""

@@ -22,7 +22,7 @@ from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
 from ..model.facts import Facts, Sight, Unknown
 from ..model.raw import meta
 from ..model.target import Target
-from ..telemetry import Metrics
+from ..telemetry import Metrics, log
 from .objects import READABLE, Object, observe, scrubbed, with_id
 
 READ_TIMEOUT = 10.0
@@ -57,6 +57,9 @@ class KubernetesCluster:
 
     async def close(self) -> None:
         """Closes the connection pool."""
+        renewing = self._api.configuration.refresh_api_key_hook
+        if isinstance(renewing, _Renewing):
+            renewing.close()
         await self._api.close()
 
     async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
@@ -270,19 +273,34 @@ def _path(kind: str, namespace: str, name: str = "") -> str:
 
 
 class _Renewing:
-    """A kubeconfig's credential that ends (a plugin's, OIDC's, a file's): seen to before a request, at most so often.
+    """A kubeconfig's token that ends (a plugin's, OIDC's, a file's): seen to beside the requests, at most so often, one at a time.
 
-    The library asks for another five minutes before the end, so that requests meanwhile go on with what there is.
+    The library asks for another five minutes before the end, so requests go on with what there is meanwhile. What fails is
+    tried again, and said. A client certificate that a plugin made stays until the daemon starts again.
     """
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._next = time.monotonic() + RENEWED_EVERY
+        self._task: asyncio.Task[None] | None = None
 
-    async def __call__(self, settings: client.Configuration) -> None:
-        if time.monotonic() >= self._next:
+    def __call__(self, settings: client.Configuration) -> None:
+        if time.monotonic() >= self._next and (self._task is None or self._task.done()):
             self._next = time.monotonic() + RENEWED_EVERY
-            await self._loader.load_and_set(settings)
+            self._task = asyncio.ensure_future(self._renew(settings))  # held here, and ended by close
+
+    async def _renew(self, settings: client.Configuration) -> None:
+        try:
+            await self._loader._load_authentication()  # the library has no public word for this alone
+            settings.api_key["BearerToken"] = self._loader.token
+        except Exception as error:
+            why = f"{type(error).__name__}; the token goes on until it ends: run the kubeconfig's command by hand"
+            log().warning("credentials_not_renewed", why=why)
+
+    def close(self) -> None:
+        """Ends a renewal that is under way."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _Bucket:

@@ -19,7 +19,7 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
     attempt, remediation = claim.attempts[-1], claim.remediation
     since = attempt.applied_at or attempt.begun_at
     known = {episode.alert.name for episode in claim.episodes}
-    for episode in await doors.journal.began(since, LOOKED_AT):
+    for episode in await doors.journal.began(since, remediation.target.namespace, LOOKED_AT):
         alert = episode.alert
         if alert.labels.get("severity") != "critical" or alert.name in known or not _same_root(doors, episode, claim, facts):
             continue

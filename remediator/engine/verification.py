@@ -82,6 +82,11 @@ async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts
     return await _converged(doors, claim, source, rule, step, attempt, now)
 
 
+def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
+    """Until the next look at what has lasted so long already: what takes minutes is not asked for each few seconds."""
+    return min(longest, max(SOON, lasted / 4))
+
+
 def _too_late(attempt: Attempt, now: datetime) -> bool:
     """Whether it should have converged by now."""
     return now - (attempt.applied_at or attempt.begun_at) > timedelta(seconds=attempt.plan["converged_within"])
@@ -96,7 +101,8 @@ def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts:
             return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=why)
         return next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     change = AttemptChange(clear_proof=True) if attempt.proved_since else None
-    return Move(None, now, due=now + SOON, why="waiting until it is complete", attempt=attempt.id, change=change)
+    pause = _pause(now - (attempt.applied_at or attempt.begun_at), LATER)
+    return Move(None, now, due=now + pause, why="waiting until it is complete", attempt=attempt.id, change=change)
 
 
 def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Move:
@@ -144,7 +150,7 @@ async def _converged(
         if now - since > within:
             why = f"converged, but the alert still fires {format_duration(within)} later"
             return next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-        pause = min(LONGEST, max(SOON, (now - since) / 4))  # a delivery, or a withdrawn alert that is noticed, wakes it
+        pause = _pause(now - since, LONGEST)  # a delivery, or a withdrawn alert that is noticed, wakes it
         change = AttemptChange(converged_at=since, clear_proof=True)
         return Move(None, now, due=now + pause, why="converged; waiting for the proof", attempt=attempt.id, change=change)
     proved = max(attempt.proved_since or now, _last_end(claim))

@@ -211,17 +211,18 @@ def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
     return [from_row(row) for row in c.execute(PENDING, {"now": now, "most": limit})]
 
 
-BEGAN = (
+BEGAN = (  # by words of the stored alert: thousands that begin meanwhile elsewhere are not read
     sa.select(table)
     .where(table.c.open, table.c.starts_at > sa.bindparam("since"))
+    .where(table.c.alert.contains('"severity":"critical"'), table.c.alert.contains(sa.bindparam("named")))
     .order_by(table.c.starts_at.desc())
     .limit(sa.bindparam("most"))
 )
 
 
-def began(c: Connection, since: datetime, limit: int) -> list[Episode]:
-    """Open episodes that began since then, the newest first."""
-    return [from_row(row) for row in c.execute(BEGAN, {"since": since, "most": limit})]
+def began(c: Connection, since: datetime, namespace: str, limit: int) -> list[Episode]:
+    """Open critical episodes that name the namespace and began since then, the newest first."""
+    return [from_row(row) for row in c.execute(BEGAN, {"since": since, "named": f'"{namespace}"', "most": limit})]
 
 
 STILL_OPEN = (

@@ -13,7 +13,7 @@ from ..journal_port import Message
 from ..model.duration import parse_duration
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from . import claims, entries, episodes, messages, seals, timers
+from . import claims, entries, episodes, messages, seals, timers, trust
 from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -188,10 +188,7 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
     c.execute(sa.delete(outbox).where(outbox.c.remediation.in_(old), sent))
     gone = c.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount
-    theirs = sa.exists().where(table.c.id == outbox.c.remediation)  # storms and breakers tell people too, of no remediation
-    notices = sa.select(outbox.c.id).where(outbox.c.at < before, sent, ~theirs).order_by(outbox.c.at).limit(SLICE)
-    gone += c.execute(sa.delete(outbox).where(outbox.c.id.in_(list(c.execute(notices).scalars())))).rowcount
-    gone += c.execute(sa.delete(inbox).where(inbox.c.error.is_not(None), inbox.c.received_at < before)).rowcount
+    gone += _prune_others(c, before, sent)
     kept = sa.exists().where(attachment.c.episode == episode.c.id)
     closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
     ids = list(c.execute(closed.order_by(episode.c.last_seen).limit(SLICE)).scalars())
@@ -200,3 +197,14 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     uncounted = sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at).limit(SLICE)
     gone += c.execute(sa.delete(charge).where(charge.c.id.in_(list(c.execute(uncounted).scalars())))).rowcount
     return int(gone)
+
+
+def _prune_others(c: Connection, before: datetime, sent: sa.ColumnElement[bool]) -> int:
+    """Messages of no remediation, unless the storm or breaker that they tell of lasts on; webhooks that nobody could read."""
+    theirs = sa.exists().where(table.c.id == outbox.c.remediation)
+    old = sa.or_(outbox.c.at < before, sa.and_(outbox.c.at.is_(None), outbox.c.delivered_at < before))
+    lasting = trust.lasting(c)
+    notices = sa.select(outbox.c.id).where(old, sent, ~theirs, outbox.c.remediation.not_in(lasting)).limit(SLICE)
+    gone = c.execute(sa.delete(outbox).where(outbox.c.id.in_(list(c.execute(notices).scalars())))).rowcount
+    unread = sa.select(inbox.c.id).where(inbox.c.error.is_not(None), inbox.c.received_at < before).limit(SLICE)
+    return int(gone + c.execute(sa.delete(inbox).where(inbox.c.id.in_(list(c.execute(unread).scalars())))).rowcount)

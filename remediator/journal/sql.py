@@ -224,8 +224,8 @@ class SqlJournal(Database):
     async def record(self, rules: Sequence[str]) -> Mapping[str, Row]:
         return await self._look(trust.record, rules)
 
-    async def began(self, since: datetime, limit: int) -> list[Episode]:
-        return await self._read(episodes.began, since, limit)
+    async def began(self, since: datetime, namespace: str, limit: int) -> list[Episode]:
+        return await self._read(episodes.began, since, namespace, limit)
 
     async def seal(self, now: datetime) -> tuple[int, str] | None:
         return await self._run(seals.write, now) if await self._read(seals.due) else None

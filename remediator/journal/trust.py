@@ -43,6 +43,13 @@ def _tell(c: Connection, scope: str, since: datetime, told: Sequence[Message], n
             messages.put(c, ident("storm", scope), message.receiver, message.body, now)
 
 
+def lasting(c: Connection) -> list[str]:
+    """What storms that are on, and breakers that are open, are called in the outbox."""
+    storms = c.execute(sa.select(storm_table.c.scope)).scalars()
+    opened = c.execute(sa.select(breaker.c.rule).where(breaker.c.opened_at.is_not(None))).scalars()
+    return [*(ident("storm", scope) for scope in storms), *(ident("breaker", rule) for rule in opened)]
+
+
 def ident(kind: str, name: str) -> str:
     """What messages about a storm or a breaker go by in the outbox: short enough for a thread's key."""
     return f"{kind}-{name}"[:40]

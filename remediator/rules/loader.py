@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from ..located import Document, Finding, Loc, load_file, suggest
 from ..model.interval import Named
 from ..model.matcher import admits
-from ..model.target import NAME
+from ..model.target import NAMESPACE
 from . import checks
 from .ruleset import RuleSet, Source, merge
 from .schema import (
@@ -209,10 +209,10 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
     for override, document, index in overrides:
         loc: Loc = ("overrides", index)
         scopes = [names[name].group.scope.namespaces for name in override.rules if name in names]
-        for n, place in enumerate(override.namespaces):
-            if NAME.match(place) and scopes and not any(admits(scope, place) for scope in scopes):
-                message = f"namespace {place} is outside the scope of these rules, so the override changes nothing"
-                found.append(document.finding((*loc, "namespaces", n), "out-of-scope", message))
+        plain = [place for place in override.namespaces if NAMESPACE.match(place)]
+        if plain and len(plain) == len(override.namespaces) and scopes and not any(admits(s, p) for s in scopes for p in plain):
+            message = f"{', '.join(plain)}: outside the scope of these rules, so the override changes nothing"
+            found.append(document.finding((*loc, "namespaces"), "out-of-scope", message))
         for n, name in enumerate(override.rules):
             if name not in names:
                 found.append(

@@ -142,7 +142,9 @@ class Server:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"the body is larger than {self._settings.web.max_body_bytes} bytes")
+            why = f"the body is larger than {self._settings.web.max_body_bytes} bytes (web.max_body_bytes)"
+            log().warning("webhook_refused", source=source, why=why)
+            return _error(413, why)
         try:
             webhook = decode(body)
         except BadPayload as error:

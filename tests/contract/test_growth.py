@@ -20,7 +20,7 @@ from bench.growth import NOW, Hot, hot, seed
 from remediator.journal import episodes, usage
 from remediator.journal.claims import from_row
 from remediator.journal.sql import SqlJournal
-from remediator.journal.tables import attachment, episode, inbox, outbox, remediation, timer
+from remediator.journal.tables import attachment, breaker, episode, inbox, outbox, remediation, timer
 from remediator.journal_port import Claim, Delivery, Message, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.remediation import State
@@ -181,19 +181,20 @@ async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_
     old, told = NOW - timedelta(days=200), {"receiver": "log", "body": "{}", "delivered_at": NOW, "due_at": None}
     with journal._engine.begin() as c:
         c.execute(sa.insert(outbox), [
-            {**told, "remediation": "storm-all", "at": old}, {**told, "remediation": "breaker-r", "at": NOW},
+            {**told, "remediation": "storm-all", "at": old}, {**told, "remediation": "breaker-open", "at": old}, {**told, "remediation": "breaker-r", "at": NOW},
             {**told, "remediation": "storm-shop", "at": old, "delivered_at": None, "due_at": NOW},
         ])  # fmt: skip
         c.execute(sa.insert(inbox), [
             {"source": "am", "received_at": old, "body": b"{", "error": "no JSON"}, {"source": "am", "received_at": NOW, "body": b"{", "error": "no JSON"},
             {"source": "am", "received_at": old, "body": b"{}", "error": None},
         ])  # fmt: skip
+        c.execute(sa.insert(breaker).values(rule="open", opened_at=old, reset_by=""))
     while await journal.prune(NOW - timedelta(days=90), NOW, timedelta(hours=24)):
         pass
     with journal._engine.connect() as c:
         left = c.execute(sa.select(outbox.c.remediation).order_by(outbox.c.id)).scalars().all()
         unread = c.execute(sa.select(inbox.c.received_at, inbox.c.error).order_by(inbox.c.id)).all()
-    assert left == ["breaker-r", "storm-shop"]  # the last one waits to be delivered
+    assert left == ["breaker-open", "breaker-r", "storm-shop"]  # it is open still; it is young; it waits to be delivered
     assert [tuple(row) for row in unread] == [(NOW, "no JSON"), (old, None)]  # nor is what waits to be unpacked
 
 

@@ -350,13 +350,16 @@ async def test_env_values_never_reach_the_journal(world: World) -> None:
     assert len(world.cluster.calls) == 1
 
 
-async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World) -> None:
+@pytest.mark.parametrize("beside", [0, 250])
+async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World, beside: int) -> None:
     world.crash()
     await world.deliver("Crash")
     await world.run(MINUTE)
     assert (await world.only())["state"] == "verifying"
     pod = world.cluster.pods("shop", "web")[0]["metadata"]["name"]
     await world.deliver("DataLoss", deployment="", pod=pod, severity="critical", fingerprint="loss")
+    for number in range(beside):  # newer ones, of no account, do not hide it
+        await world.deliver("Other", deployment="", severity="warning", fingerprint=f"other-{number}")
     await world.run(MINUTE)
     parent = next(row for row in await world.rows() if not row["undo_of"])
     assert (parent["state"], parent["reason"]) in (("undoing", "worse"), ("failed", "worse"))

@@ -202,6 +202,8 @@ def test_bad_settings_are_all_shown(tmp_path: Path) -> None:
         ("rules: 3", "write a list, such as [a, b]"),
         ("workers: many", "write a whole number"),
         ("workers: 0", "it must be 1 or more"),
+        ("cluster: {qps: 0}", "it must be more than 0"),
+        ("storm: {share: many}", "write a number"),
         ("cluster: {kind: cloud}", "write one of 'kubernetes' or 'sandbox'"),
         ("operators: [{token_file: ''}]", "`name` is required"),
     ],

@@ -116,6 +116,13 @@ class Processes:
 
         return until(there, what, seconds)
 
+    def end(self, *names: str) -> None:
+        """Ends some of them, the others run on."""
+        for name, process in [one for one in self._running if one[0] in names]:
+            process.kill()
+            process.wait()
+            self._running.remove((name, process))
+
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 

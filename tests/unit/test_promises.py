@@ -78,36 +78,37 @@ def test_an_override_for_a_place_that_no_rule_of_it_may_act_in_is_found() -> Non
         + f"      - {{name: r, match: ['a=\"x\"'], {RESTART}}}\noverrides:\n  - {{rules: [r], namespaces: [NAMES], mode: act}}\n"
     )
     with pytest.raises(RuleErrors) as refused:
-        build([load_text(text.replace("NAMES", "shop-staging, shop"), "rules.yaml")])
+        build([load_text(text.replace("NAMES", "shop-staging"), "rules.yaml")])
     assert [finding.code for finding in refused.value.findings] == ["out-of-scope"]
-    assert "namespace shop-staging is outside the scope" in refused.value.findings[0].message
-    assert build([load_text(text.replace("NAMES", 'shop, "sh.+"'), "rules.yaml")]).overrides
+    assert "shop-staging: outside the scope of these rules" in refused.value.findings[0].message
+    for namespaces in ('shop, "sh.+"', "shop-staging, shop", "sh.p"):
+        assert build([load_text(text.replace("NAMES", namespaces), "rules.yaml")]).overrides
 
 
 @pytest.mark.parametrize(
-    ("approval", "operators", "words"),
+    ("mode", "approval", "operators", "words"),
     [
-        ("{two_person: true}", ["me"], "two persons are to approve it, and there is one"),
-        ("{two_person: true}", ["me", "you"], ""),
-        ("{two_person: true, by: [me]}", ["me", "you"], "two persons are to approve it, and there is one"),
-        ("{by: [nobody]}", ["me"], "`nobody` is to approve it, and the settings have only me"),
-        ("{by: [me]}", ["me"], ""),
+        ("approve", "{two_person: true}", ["me"], "waits for 2 to approve, and of those who may, the settings have me"),
+        ("approve", "{two_person: true}", ["me", "Me"], "waits for 2 to approve"),
+        ("approve", "{two_person: true}", ["me", "you"], ""),
+        ("approve", "{two_person: true, by: [me, gone]}", ["me", "you"], "waits for 2 to approve"),
+        ("approve", "{by: [gone]}", ["me"], "the settings have nobody; add them under `operators`"),
+        ("approve", "{by: [me, gone]}", ["me"], ""),
+        ("act", "{by: [gone]}", ["me"], ""),  # it asks only while its breaker is open
+        ("observe", "{by: [gone]}", ["me"], ""),
+        ("observe, promoted", "{by: [gone]}", ["me"], "the settings have nobody"),
     ],
 )
 def test_a_rule_that_nobody_could_ever_approve_is_refused(
-    approval: str, operators: list[str], words: str, tmp_path: Path
+    mode: str, approval: str, operators: list[str], words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "t").write_text("x")
-    rules = build(
-        [
-            load_text(
-                f"{HEAD}      - {{name: r, match: ['a=\"x\"'], mode: approve, approval: {approval}, {RESTART}}}\n", "rules.yaml"
-            )
-        ]
-    )
+    text = f"{HEAD}      - {{name: r, match: ['a=\"x\"'], mode: {mode.split(',')[0]}, approval: {approval}, {RESTART}}}\n"
+    if "promoted" in mode:
+        text += "overrides:\n  - {rules: [r], mode: approve}\n"
     settings = Settings.model_validate({"operators": [{"name": name, "token_file": str(tmp_path / "t")} for name in operators]})
     with pytest.raises(ConfigurationError, match=words) if words else contextlib.nullcontext():
-        check_people(settings, rules)
+        check_people(settings, build([load_text(text, "rules.yaml")]))
 
 
 def test_one_mistake_of_the_defaults_is_told_once() -> None:
