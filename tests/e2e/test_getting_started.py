@@ -1,18 +1,11 @@
-"""The page for newcomers, word by word, against what kube-prometheus-stack installs.
-
-Its commands are run as they stand there; what is put in place of a word (a service's address, a pod's folder) is in
-`put`. Containers do not run here: the test starts what a pod's container would run, with the pod's own files, arguments
-and ServiceAccount.
-"""
+"""The page for newcomers, word by word, against what kube-prometheus-stack installs."""
 
 import gzip
 import json
 import shutil
 import subprocess
 import time
-from base64 import b64decode, b64encode
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -21,159 +14,11 @@ import yaml
 
 from remediator.settings import Settings
 from tests.contract.test_alertmanager import KPS
-from tests.e2e.walk import ROOT, Page, Walk
-from tests.real.parts import AlertmanagerServer, ControlPlane, Processes, binary, free_port, until
+from tests.e2e.walk import FIRING, IN_THE_POD, Newcomer
+from tests.real.parts import until
 
 pytestmark = pytest.mark.timeout(600)
-PAGE = Page(ROOT / "docs" / "getting-started.md")
-NAMESPACE, SHOP, ELSEWHERE = "remediator", "shop-staging", "walk-elsewhere"
-IN_THE_POD = "kubectl -n remediator exec deploy/remediator -- "
-FIRING = {"alertname": "KubePodCrashLooping", "namespace": SHOP, "container": "app", "severity": "warning"}
-
-
-class Newcomer(Walk):
-    """A cluster with kube-prometheus-stack's parts, and the page's reader."""
-
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
-        self.plane, self.port, self.prometheus = plane, free_port(), free_port()
-        super().__init__(PAGE, folder, plane.kubeconfig, f"http://127.0.0.1:{self.port}")
-        self.processes = Processes(folder)
-        self.alertmanager = AlertmanagerServer(folder)
-        self.pod = folder / "pod"
-        self.put = {
-            "http://alertmanager-operated.monitoring:9093": self.alertmanager.url,
-            "http://prometheus-operated.monitoring:9090": f"http://127.0.0.1:{self.prometheus}",
-            "http://remediator.remediator:9099": f"http://127.0.0.1:{self.port}",
-            "/etc/alertmanager/": f"{folder}/etc/alertmanager/",
-            IN_THE_POD: "",
-            "/etc/remediator": f"{self.pod}/etc/remediator",
-        }
-
-    def remediator(self, *arguments: str) -> Any:
-        """A command's JSON."""
-        done = subprocess.run(
-            [str(self.folder / "bin" / "remediator"), *arguments, "--json"], env=self.env, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def serve(self, name: str, *arguments: str) -> None:
-        """A daemon, until it is ready."""
-        self.processes.start(name, [str(self.folder / "bin" / "remediator"), *arguments])
-        self.processes.until(lambda: self.ready(), f"{name}", 60)
-
-    def ready(self) -> bool:
-        return subprocess.run(["curl", "-fs", f"{self.env['REMEDIATOR_URL']}/readyz"], capture_output=True).returncode == 0
-
-    def account(self, namespace: str, name: str) -> Path:
-        """A kubeconfig of a ServiceAccount, as a pod has it mounted."""
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.plane.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)["status"]["token"]
-        self.plane.write_kubeconfig(self.folder / f"{name}.kubeconfig", self.plane.url, token)
-        return self.folder / f"{name}.kubeconfig"
-
-    def with_hooks(self, line: str, more: dict[str, str] | None = None) -> str:
-        """A Helm command, meanwhile the pod of its Job does what its container would."""
-        with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(self.run, line, more)
-            self._job()
-            return told.result()
-
-    def _job(self) -> None:
-        pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
-        chosen = "labelSelector=app.kubernetes.io%2Fname%3Dremediator-credentials"
-
-        def running() -> Any:
-            items = self.plane.ask("GET", f"{pods}?{chosen}")["items"]
-            return next((item for item in items if item["status"].get("phase") == "Running"), None)
-
-        pod = until(running, "the pod that makes the credentials", 60)
-        spec = pod["spec"]
-        kubeconfig = self.account(NAMESPACE, spec["serviceAccountName"])
-        command = [str(self.folder / "bin" / "remediator"), *spec["containers"][0]["args"], "--kubeconfig", str(kubeconfig)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        name = pod["metadata"]["name"]
-        self.plane.ask("PATCH", f"{pods}/{name}/status", {"status": {"phase": "Succeeded"}}, kind="application/merge-patch+json")
-
-    def kubelet(self) -> list[str]:
-        """Puts the files of the Deployment's pod where it mounts them. Its container's arguments."""
-        spec = self.plane.deployment(NAMESPACE, "remediator")["spec"]["template"]["spec"]
-        volumes = {volume["name"]: volume for volume in spec["volumes"]}
-        container = spec["containers"][0]
-        kubeconfig = self.account(NAMESPACE, spec["serviceAccountName"])
-        for mount in container["volumeMounts"]:
-            target, volume = Path(f"{self.pod}{mount['mountPath']}"), volumes[mount["name"]]
-            for name, data in self._content(volume).items():
-                path = target if mount.get("subPath") == name else target / name
-                if mount.get("subPath") in (None, name):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(data)
-            if not target.exists():
-                target.mkdir(parents=True)
-        settings = self.pod / "etc/remediator/remediator.yaml"
-        text = settings.read_text().replace("/etc/remediator", f"{self.pod}/etc/remediator")
-        given = yaml.safe_load(text.replace("/var/lib/remediator", f"{self.pod}/var/lib/remediator"))
-        given["web"]["listen"] = f"127.0.0.1:{self.port}"
-        given["cluster"] = {**given.get("cluster", {}), "kubeconfig": str(kubeconfig)}
-        settings.write_text(yaml.safe_dump(given))
-        return [argument.replace("/etc/remediator", f"{self.pod}/etc/remediator") for argument in container["args"]]
-
-    def _content(self, volume: Any) -> dict[str, bytes]:
-        if "configMap" in volume:
-            found = self.plane.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps/{volume['configMap']['name']}")
-            return {name: text.encode() for name, text in found["data"].items()}
-        if "secret" in volume:
-            return self.secret(NAMESPACE, volume["secret"]["secretName"])
-        return {}
-
-    def secret(self, namespace: str, name: str) -> dict[str, bytes]:
-        found = self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
-        return {key: b64decode(text) for key, text in found["data"].items()}
-
-    def operator(self) -> None:
-        """kube-prometheus-stack's definitions, and the operator that makes Alertmanager's configuration and mounts."""
-        crds = Path(binary("crds", "alertmanagers.yaml")).parent
-        kubectl = [str(self.folder / "bin" / "kubectl"), "apply", "--server-side", "--force-conflicts", "-f", str(crds)]
-        subprocess.run(kubectl, env=self.env, check=True, capture_output=True)
-        self.plane.established(*(f"{path.stem}.monitoring.coreos.com" for path in crds.glob("*.yaml")))
-        self.processes.start(
-            "operator",
-            [binary("operator", "operator"), f"--web.listen-address=127.0.0.1:{free_port()}", "--namespaces=monitoring"],
-            {"KUBECONFIG": str(self.plane.kubeconfig)},
-        )
-
-    def start_prometheus(self, pod: str) -> None:
-        """The alert that always fires, and one that a person would be paged for."""
-        rules = [
-            {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}},
-            {"alert": "KubePodCrashLooping", "expr": "vector(1)", "labels": {**{k: v for k, v in FIRING.items() if k != "alertname"}, "pod": pod}},
-        ]  # fmt: skip
-        (self.folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "walk", "interval": "1s", "rules": rules}]}))
-        config = {
-            "global": {"evaluation_interval": "1s"},
-            "rule_files": [f"{self.folder}/alerts.yaml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
-        }
-        (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
-        self.processes.start(
-            "prometheus",
-            [binary("prometheus", "prometheus"), f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
-             f"--web.listen-address=127.0.0.1:{self.prometheus}", "--rules.alert.resend-delay=1s"],
-        )  # fmt: skip
-
-    def stop(self) -> None:
-        self.processes.stop()
-        self.alertmanager.stop()
-
-
-@pytest.fixture
-def newcomer(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Newcomer]:
-    walking = Newcomer(control_plane, tmp_path)
-    try:
-        yield walking
-    finally:
-        walking.stop()
+SHOP, ELSEWHERE = FIRING["namespace"], "walk-elsewhere"
 
 
 def test_every_command_of_the_page_does_what_it_says(newcomer: Newcomer) -> None:
@@ -188,7 +33,7 @@ def test_every_command_of_the_page_does_what_it_says(newcomer: Newcomer) -> None
     post(newcomer, pod)
     act(newcomer)
     without_helm(newcomer)
-    assert [line for line in PAGE.all() if line not in newcomer.walked] == []
+    assert [line for line in newcomer.page.all() if line not in newcomer.walked] == []
 
 
 def look(walk: Newcomer) -> None:
@@ -215,7 +60,7 @@ def replay(walk: Newcomer, pod: str) -> None:
     (walk.folder / "recorded").mkdir()
     alert = {"status": "firing", "labels": {**FIRING, "pod": pod}, "startsAt": now(), "fingerprint": "00000000000000f1"}
     (walk.folder / "recorded" / "one.json").write_text(json.dumps({"version": "4", "status": "firing", "alerts": [alert]}))
-    for line in PAGE.commands(2):
+    for line in walk.page.commands(2):
         shown = walk.run(line)
         if "facts" in line and not line.startswith("kubectl"):
             assert f"roll Deployment/{SHOP}/web back" in shown
@@ -235,7 +80,7 @@ def post(walk: Newcomer, pod: str) -> None:
     """4. Alertmanager with the configuration and the mounts that the operator makes."""
     walk.plane.namespace("monitoring")
     walk.operator()
-    (config,) = PAGE.blocks(4)
+    (config,) = walk.page.blocks(4)
     merged = {
         **KPS,
         "route": {**KPS["route"], "routes": [*config["route"]["routes"], *KPS["route"]["routes"]]},  # type: ignore[dict-item]
@@ -244,7 +89,7 @@ def post(walk: Newcomer, pod: str) -> None:
     }
     text = b64encode(yaml.safe_dump(merged).encode()).decode()
     walk.plane.ask("POST", "/api/v1/namespaces/monitoring/secrets", {"metadata": {"name": "alertmanager-kps"}, "data": {"alertmanager.yaml": text}})  # fmt: skip
-    for line in PAGE.commands(4):
+    for line in walk.page.commands(4):
         if line.startswith("kubectl -n") and " exec " not in line:
             walk.run(line)
     resource = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Alertmanager", "metadata": {"name": "kps"}, "spec": {"replicas": 1, "secrets": ["remediator"]}}  # fmt: skip
@@ -280,7 +125,7 @@ def post(walk: Newcomer, pod: str) -> None:
 
 def act(walk: Newcomer) -> None:
     """5. One rule, one namespace; a person approves."""
-    override, web = PAGE.blocks(5)
+    override, web = walk.page.blocks(5)
     (walk.folder / "values.yaml").write_text(yaml.safe_dump(override))
     walk.with_hooks(walk.starting("helm upgrade"))
     walk.kubelet()

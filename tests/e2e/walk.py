@@ -1,19 +1,28 @@
-"""A page's commands, run word by word in a folder of their own; what stands for the reader's own world is said once."""
+"""Commands of a page, run word by word in a folder of their own, and the cluster of somebody who reads it.
 
+What is put in place of a word (a service's address, a pod's folder) is in `put`. Containers do not run here: what a pod's
+container would run is started with the pod's own files, arguments and ServiceAccount.
+"""
+
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.real.parts import binary
+from tests.real.parts import AlertmanagerServer, ControlPlane, Processes, binary, free_port, until
 
 ROOT = Path(__file__).parents[2]
+IN_THE_POD = "kubectl -n remediator exec deploy/remediator -- "
+FIRING = {"alertname": "KubePodCrashLooping", "namespace": "shop-staging", "container": "app", "severity": "warning"}
 COMMAND = re.compile(r"(\.venv/bin/remediator|remediator|helm|kubectl|make|export) ")
 
 
@@ -65,7 +74,6 @@ class Walk:
 
     def run(self, line: str, more: Mapping[str, str] | None = None, answer: str = "") -> str:
         """One command of the page, at a terminal whose reader answers. Its output, once it ended well."""
-        assert line in self.page.all(), f"the page shows no {line!r}"
         self.walked.add(line)
         ours, terminal = pty.openpty()
         os.write(ours, answer.encode())
@@ -83,3 +91,142 @@ class Walk:
         """The page's only command that starts so."""
         (found,) = {line for line in self.page.all() if line.startswith(start)}
         return found
+
+
+class Newcomer(Walk):
+    """A cluster with kube-prometheus-stack's parts, and the page's reader."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        self.plane, self.port, self.prometheus = plane, free_port(), free_port()
+        self.namespace = self.release = "remediator"
+        super().__init__(Page(ROOT / "docs" / "getting-started.md"), folder, plane.kubeconfig, f"http://127.0.0.1:{self.port}")
+        self.processes = Processes(folder)
+        self.alertmanager = AlertmanagerServer(folder)
+        self.pod = folder / "pod"
+        self.put = {
+            "http://alertmanager-operated.monitoring:9093": self.alertmanager.url,
+            "http://prometheus-operated.monitoring:9090": f"http://127.0.0.1:{self.prometheus}",
+            "http://remediator.remediator:9099": f"http://127.0.0.1:{self.port}",
+            "/etc/alertmanager/": f"{folder}/etc/alertmanager/",
+            IN_THE_POD: "",
+            "/etc/remediator": f"{self.pod}/etc/remediator",
+        }
+
+    def remediator(self, *arguments: str) -> Any:
+        """A command's JSON."""
+        done = subprocess.run(
+            [str(self.folder / "bin" / "remediator"), *arguments, "--json"], env=self.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def serve(self, name: str, *arguments: str) -> None:
+        """A daemon, until it is ready."""
+        self.processes.start(name, [str(self.folder / "bin" / "remediator"), *arguments])
+        self.processes.until(lambda: self.ready(), f"{name}", 60)
+
+    def ready(self) -> bool:
+        return subprocess.run(["curl", "-fs", f"{self.env['REMEDIATOR_URL']}/readyz"], capture_output=True).returncode == 0
+
+    def account(self, namespace: str, name: str) -> Path:
+        """A kubeconfig of a ServiceAccount, as a pod has it mounted."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = self.plane.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)["status"]["token"]
+        self.plane.write_kubeconfig(self.folder / f"{name}.kubeconfig", self.plane.url, token)
+        return self.folder / f"{name}.kubeconfig"
+
+    def with_hooks(self, line: str) -> str:
+        """A Helm command; meanwhile the pod of its Job does what its container would."""
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(self.run, line)
+            self._job(told)
+            return told.result()
+
+    def _job(self, helm: Future[str]) -> None:
+        pods = f"/api/v1/namespaces/{self.namespace}/pods"
+        chosen = "labelSelector=app.kubernetes.io%2Fname%3Dremediator-credentials"
+
+        def running() -> Any:
+            if helm.done():
+                helm.result()  # its error is what somebody wants to read
+            items = self.plane.ask("GET", f"{pods}?{chosen}")["items"]
+            return next((item for item in items if item["status"].get("phase") == "Running"), None)
+
+        pod = until(running, "the pod that makes the credentials", 60)
+        spec = pod["spec"]
+        kubeconfig = self.account(self.namespace, spec["serviceAccountName"])
+        command = [str(self.folder / "bin" / "remediator"), *spec["containers"][0]["args"], "--kubeconfig", str(kubeconfig)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        name = pod["metadata"]["name"]
+        self.plane.ask("PATCH", f"{pods}/{name}/status", {"status": {"phase": "Succeeded"}}, kind="application/merge-patch+json")
+
+    def kubelet(self) -> list[str]:
+        """Puts the files of the Deployment's pod where it mounts them. Its container's arguments."""
+        spec = self.plane.deployment(self.namespace, self.release)["spec"]["template"]["spec"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        container = spec["containers"][0]
+        kubeconfig = self.account(self.namespace, spec["serviceAccountName"])
+        for mount in container["volumeMounts"]:
+            target, volume = Path(f"{self.pod}{mount['mountPath']}"), volumes[mount["name"]]
+            for name, data in self._content(volume).items():
+                path = target if mount.get("subPath") == name else target / name
+                if mount.get("subPath") in (None, name):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(data)
+            if not target.exists():
+                target.mkdir(parents=True)
+        settings = self.pod / "etc/remediator/remediator.yaml"
+        text = settings.read_text().replace("/etc/remediator", f"{self.pod}/etc/remediator")
+        given = yaml.safe_load(text.replace("/var/lib/remediator", f"{self.pod}/var/lib/remediator"))
+        given["web"]["listen"] = f"127.0.0.1:{self.port}"
+        given["cluster"] = {**given.get("cluster", {}), "kubeconfig": str(kubeconfig)}
+        settings.write_text(yaml.safe_dump(given))
+        return [argument.replace("/etc/remediator", f"{self.pod}/etc/remediator") for argument in container["args"]]
+
+    def _content(self, volume: Any) -> dict[str, bytes]:
+        if "configMap" in volume:
+            found = self.plane.ask("GET", f"/api/v1/namespaces/{self.namespace}/configmaps/{volume['configMap']['name']}")
+            return {name: text.encode() for name, text in found["data"].items()}
+        if "secret" in volume:
+            return self.secret(self.namespace, volume["secret"]["secretName"])
+        return {}
+
+    def secret(self, namespace: str, name: str) -> dict[str, bytes]:
+        found = self.plane.ask("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        return {key: b64decode(text) for key, text in found["data"].items()}
+
+    def operator(self) -> None:
+        """kube-prometheus-stack's definitions, and the operator that makes Alertmanager's configuration and mounts."""
+        crds = Path(binary("crds", "alertmanagers.yaml")).parent
+        kubectl = [str(self.folder / "bin" / "kubectl"), "apply", "--server-side", "--force-conflicts", "-f", str(crds)]
+        subprocess.run(kubectl, env=self.env, check=True, capture_output=True)
+        self.plane.established(*(f"{path.stem}.monitoring.coreos.com" for path in crds.glob("*.yaml")))
+        self.processes.start(
+            "operator",
+            [binary("operator", "operator"), f"--web.listen-address=127.0.0.1:{free_port()}", "--namespaces=monitoring"],
+            {"KUBECONFIG": str(self.plane.kubeconfig)},
+        )
+
+    def start_prometheus(self, pod: str) -> None:
+        """The alert that always fires, and one that a person would be paged for."""
+        rules = [
+            {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}},
+            {"alert": "KubePodCrashLooping", "expr": "vector(1)", "labels": {**{k: v for k, v in FIRING.items() if k != "alertname"}, "pod": pod}},
+        ]  # fmt: skip
+        (self.folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "walk", "interval": "1s", "rules": rules}]}))
+        config = {
+            "global": {"evaluation_interval": "1s"},
+            "rule_files": [f"{self.folder}/alerts.yaml"],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
+        }
+        (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
+        self.processes.start(
+            "prometheus",
+            [binary("prometheus", "prometheus"), f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
+             f"--web.listen-address=127.0.0.1:{self.prometheus}", "--rules.alert.resend-delay=1s"],
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        self.processes.stop()
+        self.alertmanager.stop()
