@@ -49,19 +49,18 @@ ENDS = (
     .limit(sa.bindparam("most"))
 )
 FIRING = sa.select(episode.c.id).where(episode.c.open)
-MATCHED = FIRING.where(episode.c.fate != "unmatched")
+MATCHED = episode.c.fate != "unmatched"
+FIRES = sa.exists().where(episode.c.id == attachment.c.episode, episode.c.open, MATCHED)
 ROOTS = sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key).where(
     table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "", table.c.state != State.SUPERSEDED
 )
 ATTACHED = ROOTS.join_from(attachment, table, table.c.id == attachment.c.remediation)
-TROUBLED = (
-    sa.union(  # an alert that fires for weeks was on hundreds of remediations; all but the last of each rule say nothing new
-        ATTACHED.where(attachment.c.ended, attachment.c.episode.in_(MATCHED)),
-        ROOTS.where(table.c.live, sa.exists().where(attachment.c.remediation == table.c.id, attachment.c.episode.in_(MATCHED))),
-        ATTACHED.where(
-            attachment.c.episode.in_(FIRING.where(episode.c.fate == "pending"))
-        ),  # triaged again, on none that lives yet
-    )
+# An alert that fires for weeks was on hundreds of remediations. All but the last of each rule say nothing new: what has ended and
+# was not revived, what is live, and what is triaged again and on none that lives yet.
+TROUBLED = sa.union(
+    ATTACHED.where(attachment.c.ended, attachment.c.episode.in_(FIRING.where(MATCHED))),
+    ROOTS.where(table.c.live, sa.exists().where(attachment.c.remediation == table.c.id, FIRES)),
+    ATTACHED.where(attachment.c.episode.in_(FIRING.where(episode.c.fate == "pending"))),
 )
 LOCKS = (
     sa.select(target_lock.c.key, target_lock.c.remediation, table.c.state, table.c.priority, table.c.undo_of)

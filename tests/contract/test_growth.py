@@ -252,6 +252,29 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
     assert work["known"] < 2000, work
 
 
+async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_each_pair(tmp_path: Path) -> None:
+    row = {
+        "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
+        "root_key": "", "state": State.QUEUED, "live": True, "born_at": NOW, "changed_at": NOW,
+    }  # fmt: skip
+    work = []
+    for many in (200, 800):
+        journal = SqlJournal(f"sqlite:///{tmp_path}/{many}.db")
+        await journal.open(NOW)
+        alerts = tuple(Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(many))
+        born = await journal.receive([Delivery("am", alerts, NOW)])
+        with journal._engine.begin() as c:
+            c.execute(sa.update(episode).values(fate="attached"))
+            c.execute(sa.insert(remediation), [{**row, "id": f"r-{each.id}", "target_key": f"t-{each.id}"} for each in born])
+            c.execute(
+                sa.insert(attachment), [{"episode": each.id, "remediation": f"r-{each.id}", "ended": False} for each in born]
+            )
+        with journal._engine.connect() as c:
+            work.append(steps(c, lambda c: usage.troubled(c, "c")))
+        await journal.close()
+    assert work[1] < 6 * work[0], work  # four times as many
+
+
 async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(journal: SqlJournal) -> None:
     """More than a statement may have parameters."""
     many = 70_000
