@@ -52,7 +52,8 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
         fingerprints = sorted(fingerprint for other, fingerprint in keys if other == source)
         for at in range(0, len(fingerprints), CHUNK):
             mine = fingerprints[at : at + CHUNK]
-            for fingerprint, ends_at in c.execute(_last_ends(c.dialect.name), {"source": source, "mine": mine}):
+            named = {f"f{number}": fingerprint for number, fingerprint in enumerate(mine)}
+            for fingerprint, ends_at in c.execute(_last_ends(c.dialect.name, len(mine)), {"source": source, **named}):
                 if ends_at is not None:
                     out[source, fingerprint] = {"known": Known(closed_end=ends_at), "row": None}
             for row in c.execute(now_open.where(table.c.source == source, table.c.fingerprint.in_(mine))).mappings():
@@ -62,13 +63,14 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
     return out
 
 
-@lru_cache
-def _last_ends(dialect: str) -> sa.Select[Any]:
+@lru_cache(maxsize=CHUNK)
+def _last_ends(dialect: str, count: int) -> sa.TextualSelect:
     """Each fingerprint's newest end: one step in the index, however often the alert came and went."""
-    members = sa.func.json_each if dialect == "sqlite" else sa.func.json_array_elements_text
-    asked = members(sa.bindparam("mine", type_=sa.JSON)).table_valued("value")
-    theirs = sa.and_(table.c.fingerprint == asked.c.value, table.c.source == sa.bindparam("source"), ~table.c.open)
-    return sa.select(asked.c.value, sa.select(sa.func.max(table.c.ends_at)).where(theirs).scalar_subquery())
+    ended = "open = 0" if dialect == "sqlite" else "NOT open"
+    newest = f"SELECT max(ends_at) FROM episode WHERE fingerprint = asked.named AND source = :source AND {ended}"
+    values = ", ".join(f"(:f{number})" for number in range(count))
+    words = sa.text(f"WITH asked(named) AS (VALUES {values}) SELECT named, ({newest}) AS ends_at FROM asked")
+    return words.columns(sa.column("named", sa.String), sa.column("ends_at", Instant))
 
 
 class _Batch:

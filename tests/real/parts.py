@@ -184,7 +184,7 @@ class ControlPlane:
             "controller-manager",
             [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
              "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
-             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s"],
+             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s", "--kube-api-qps=500", "--kube-api-burst=1000"],
         )  # fmt: skip
         self.processes.start(
             "scheduler",
