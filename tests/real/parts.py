@@ -116,13 +116,6 @@ class Processes:
 
         return until(there, what, seconds)
 
-    def end(self, *names: str) -> None:
-        """Ends some of them, the others run on."""
-        for name, process in [one for one in self._running if one[0] in names]:
-            process.kill()
-            process.wait()
-            self._running.remove((name, process))
-
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
@@ -184,7 +177,7 @@ class ControlPlane:
             "controller-manager",
             [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
              "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
-             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s", "--kube-api-qps=500", "--kube-api-burst=1000"],
+             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s"],
         )  # fmt: skip
         self.processes.start(
             "scheduler",
