@@ -38,8 +38,11 @@ async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | 
     settings = client.Configuration()
     try:
         if kubeconfig:
-            loader = await config.load_kube_config(config_file=kubeconfig, context=context or None, client_configuration=settings)
-            settings.refresh_api_key_hook = _Renewing(loader)
+            loader = await config.load_kube_config(
+                config_file=kubeconfig, context=context or None, client_configuration=settings, persist_config=False
+            )
+            if loader.token:
+                settings.refresh_api_key_hook = _Renewing(loader)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:

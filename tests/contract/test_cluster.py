@@ -1,7 +1,9 @@
 """The cluster port's contract: the same suite on the sandbox and on a real API server, refusals included."""
 
 import asyncio
+import base64
 import contextlib
+import json
 import os
 import signal
 import uuid
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes_asyncio.config import kube_config
 
 from remediator import causes
 from remediator.actions import ACTIONS
@@ -611,3 +614,49 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     (pid,) = (tmp_path / "asked").read_text().split()
     await cluster.close()
     os.kill(int(pid), signal.SIGKILL)
+
+
+async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_alone(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubernetes, "RENEWED_EVERY", 0.2)
+
+    def token(ends: datetime) -> str:
+        claims = base64.b64encode(json.dumps({"exp": int(ends.timestamp())}).encode()).decode().rstrip("=")
+        return f"head.{claims}.signature"
+
+    class Issuer:
+        def __init__(self, *_: object) -> None: ...
+
+        async def refresh_token(self, refresh: str) -> dict[str, str]:
+            assert refresh == "again"
+            return {"id_token": token(datetime.now(UTC) + timedelta(hours=1)), "refresh_token": "again"}
+
+    said: list[str] = []
+
+    class Log:
+        def warning(self, event: str, **_: object) -> None:
+            said.append(event)
+
+    monkeypatch.setattr(kubernetes, "log", Log)
+    monkeypatch.setattr(kube_config, "OpenIDRequestor", Issuer)
+    control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
+    config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
+    known = {"client-id": "c", "client-secret": "s", "idp-issuer-url": "https://issuer.test", "refresh-token": "again"}
+    known["id-token"] = token(datetime.now(UTC) + timedelta(minutes=20))
+    config["users"][0]["user"] = {"auth-provider": {"name": "oidc", "config": known}}
+    (tmp_path / "kubeconfig").write_text(before := yaml.safe_dump(config))
+    cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
+    settings = cluster._api.configuration
+    assert settings.api_key["BearerToken"] == f"Bearer {known['id-token']}"
+    monkeypatch.setattr(kube_config, "EXPIRY_SKEW_PREVENTION_DELAY", timedelta(minutes=30))  # it ends soon
+    for _ in range(50):
+        await asyncio.sleep(0.1)
+        with pytest.raises(Forbidden, match="does not accept this credential"):  # the API server knows no such issuer
+            await cluster.list_objects("Node", "", "")
+        if known["id-token"] not in settings.api_key["BearerToken"]:
+            break
+    assert known["id-token"] not in settings.api_key["BearerToken"]
+    assert said == []
+    assert (tmp_path / "kubeconfig").read_text() == before
+    await cluster.close()
