@@ -28,6 +28,7 @@ from .model.alert import Alert
 from .prometheus import PrometheusApi, SandboxPrometheus
 from .rules import loader
 from .rules.ruleset import RuleSet
+from .rules.schema import Rule
 from .settings import Settings, Web
 from .telemetry import Metrics, log
 from .web.access import refuses_to_listen
@@ -58,30 +59,39 @@ class App:
 
 
 def load_rules(settings: Settings) -> RuleSet:
-    """The rules of the settings. Raises: RuleErrors."""
-    return loader.load([Path(path) for path in settings.rules])
+    """The rules that the settings name. Raises: ConfigurationError, for what these settings cannot keep too."""
+    rules = loader.load([Path(path) for path in settings.rules])
+    check_people(settings, rules)
+    return rules
 
 
 def check_people(settings: Settings, rules: RuleSet) -> None:
     """Every receiver that a rule names must exist, and enough operators to approve it. Raises: ConfigurationError."""
-    known = {receiver.name for receiver in settings.receivers}
-    operators = {operator.name for operator in settings.operators} or {"local"}
     for source in rules.sources:
         made = [source, *(source.with_override(item) for item in rules.overrides if source.rule.name in item.rules)]
-        where = f"cannot use rule {source.rule.name} ({source.path}:{source.line}): "
         for rule in (one.rule for one in made):
-            for name in rule.escalate.to:
-                if name not in known:
-                    raise ConfigurationError(
-                        f"{where}it escalates to `{name}`, and the settings have only {', '.join(sorted(known))}; add it under `receivers`"
-                    )
-            may = {name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by}
-            needed = 2 if rule.approval.two_person else 1
-            if rule.mode == "approve" and len(may) < needed and not settings.web.trusted_proxy_header:
-                raise ConfigurationError(
-                    f"{where}it waits for {needed} to approve, and of those who may, the settings have "
-                    f"{', '.join(sorted(may)) or 'nobody'}; add them under `operators`"
-                )
+            lacking = _untold(settings, rule) or _unapproved(settings, rule)
+            if lacking:
+                raise ConfigurationError(f"cannot use rule {rule.name} ({source.path}:{source.line}): {lacking}")
+
+
+def _untold(settings: Settings, rule: Rule) -> str:
+    """The receiver that is missing, in words, or nothing."""
+    known = {receiver.name for receiver in settings.receivers}
+    strange = next((name for name in rule.escalate.to if name not in known), None)
+    listed = ", ".join(sorted(known))
+    return f"it escalates to `{strange}`, and the settings have only {listed}; add it under `receivers`" if strange else ""
+
+
+def _unapproved(settings: Settings, rule: Rule) -> str:
+    """How many approvals can never come, in words, or nothing; a trusted proxy's users are operators that only it knows."""
+    if rule.mode != "approve" or settings.web.trusted_proxy_header:
+        return ""
+    operators = {operator.name for operator in settings.operators} or {"local"}
+    may = {name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by}
+    needed, listed = 2 if rule.approval.two_person else 1, ", ".join(sorted(may)) or "nobody"
+    short = f"it waits for {needed} to approve, and of those who may, the settings have {listed}; add them under `operators`"
+    return short if len(may) < needed else ""
 
 
 async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics) -> dict[str, Any]:
@@ -103,7 +113,6 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     if refused:
         raise ConfigurationError(refused)
     rules = load_rules(settings)
-    check_people(settings, rules)
     context = _tls(settings.web) if settings.web.tls_cert else None
     clock, metrics = SystemClock(), Metrics()
     async with contextlib.AsyncExitStack() as stack:
@@ -192,7 +201,6 @@ async def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
     """Builds everything that can fail; None where it failed, and the previous rules stay. Many rules keep no alert waiting."""
     try:
         rules = await asyncio.to_thread(load_rules, settings)
-        check_people(settings, rules)
     except (ConfigurationError, OSError) as error:
         findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
         log().error("rules_not_reloaded", why=f"{error}; the previous rules stay active", mistakes=findings)

@@ -7,14 +7,13 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from . import generate, notify
 from .alertmanager import addresses
-from .app import check_people
+from .app import load_rules
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .journal.sql import SqlJournal
 from .model.facts import Unknown
@@ -48,8 +47,7 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
     """Everything, one after the other."""
     rules: RuleSet | None = None
     try:
-        rules = loader.load([Path(path) for path in settings.rules])
-        check_people(settings, rules)
+        rules = load_rules(settings)
         acting = sum(source.rule.mode != "observe" for source in rules.sources)
         yield Finding("ok", "rules", f"{len(rules.sources)} rules, {acting} of them may act")
     except loader.RuleErrors as error:

@@ -18,31 +18,6 @@ TRAPS = [
     (re.compile(r"0[0-7]+"), "YAML 1.1 reads {0} as an octal number; quote it or drop the leading zero"),
 ]
 
-PLAIN: dict[str, str] = {  # by pydantic's type of error
-    "tuple_type": "write a list, such as [a, b]",
-    "list_type": "write a list, such as [a, b]",
-    "string_type": "write text; quote it where YAML would read something else",
-    "int_type": "write a whole number",
-    "int_parsing": "write a whole number",
-    "int_from_float": "write a whole number",
-    "float_type": "write a number",
-    "float_parsing": "write a number",
-    "finite_number": "write a number",
-    "bool_type": "write true or false",
-    "bool_parsing": "write true or false",
-    "dict_type": "write keys and values here, such as {{key: value}}",
-    "mapping_type": "write keys and values here, such as {{key: value}}",
-    "model_type": "write keys and values here, such as {{key: value}}",
-    "model_attributes_type": "write keys and values here, such as {{key: value}}",
-    "too_short": "it must not be empty",
-    "string_too_short": "it must not be empty",
-    "greater_than": "it must be more than {gt}",
-    "less_than": "it must be less than {lt}",
-    "greater_than_equal": "it must be {ge} or more",
-    "less_than_equal": "it must be {le} or less",
-    "literal_error": "write one of {expected}",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:

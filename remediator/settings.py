@@ -8,10 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
-from .located import PLAIN, load_file, suggest
+from .located import load_file
 from .model.limit import Breaker, Storm
 from .model.usage import Rate
 from .rules.schema import Duration, Rates, as_rate
+from .rules.wording import worded
 
 SHORTEST_KEY = 32
 
@@ -260,23 +261,12 @@ def load(path: Path | None) -> Settings:
         try:
             return Settings.model_validate(document.data or {})
         except ValidationError as error:
-            for item in error.errors():
-                leaf, kind = str(item["loc"][-1]) if item["loc"] else "", item["type"]
-                if kind == "extra_forbidden":
-                    message = f"no setting `{leaf}`{suggest(leaf, list(_fields()))}"
-                elif kind == "missing":
-                    message = f"`{leaf}` is required"
-                elif kind in PLAIN:
-                    message = PLAIN[kind].format(**(item.get("ctx") or {}))
-                else:
-                    message = item["msg"].removeprefix("Value error, ")
-                code = "unknown-field" if kind == "extra_forbidden" else "bad-value"
-                found.append(document.finding(item["loc"], code, message, at_key=kind == "extra_forbidden").render())
+            found = [worded(document, item, fields=_fields()).render() for item in error.errors()]
     raise ConfigurationError("cannot start with these settings:\n" + "\n".join(found))
 
 
-def _fields() -> set[str]:
+def _fields() -> list[str]:
     models: list[type[BaseModel]] = [
         Settings, Web, ClusterSettings, LimitSettings, StormSettings, BreakerSettings, ReceiverSettings, Source, Credential
     ]  # fmt: skip
-    return {name for model in models for name in model.model_fields}
+    return sorted({name for model in models for name in model.model_fields})

@@ -48,10 +48,7 @@ WRITTEN = [
 
 
 @click.command()
-@click.argument(
-    "what",
-    type=click.Choice(WRITTEN),
-)
+@click.argument("what", type=click.Choice(WRITTEN))
 @click.option(
     "--rules",
     "paths",

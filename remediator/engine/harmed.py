@@ -17,7 +17,7 @@ LOOKED_AT = 200
 async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
     """The alert in words, or nothing. One whose trouble had begun before the act (its `for` is older) does not count."""
     attempt, remediation = claim.attempts[-1], claim.remediation
-    since = attempt.applied_at or attempt.begun_at
+    since = attempt.done_at
     known = {episode.alert.name for episode in claim.episodes}
     for episode in await doors.journal.began(since, remediation.target.namespace, LOOKED_AT):
         alert = episode.alert

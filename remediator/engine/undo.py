@@ -201,7 +201,7 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     if seen is Verification.OVERTAKEN:
         reason, why = slices.taken_over(from_json(attempt.plan), facts)
         return next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)
-    if now - (attempt.applied_at or attempt.begun_at) > within:
+    if now - attempt.done_at > within:
         why = f"not as before within {format_duration(within)}"
         return next_rung(claim, None, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     return Move(None, now, due=now + SOON, why="waiting until it is as before", attempt=attempt.id)

@@ -89,7 +89,7 @@ def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
 
 def _too_late(attempt: Attempt, now: datetime) -> bool:
     """Whether it should have converged by now."""
-    return now - (attempt.applied_at or attempt.begun_at) > timedelta(seconds=attempt.plan["converged_within"])
+    return now - attempt.done_at > timedelta(seconds=attempt.plan["converged_within"])
 
 
 def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts: Facts, now: datetime) -> Move:
@@ -101,12 +101,12 @@ def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts:
             return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=why)
         return next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     change = AttemptChange(clear_proof=True) if attempt.proved_since else None
-    pause = _pause(now - (attempt.applied_at or attempt.begun_at), LATER)
+    pause = _pause(now - attempt.done_at, LATER)
     return Move(None, now, due=now + pause, why="waiting until it is complete", attempt=attempt.id, change=change)
 
 
 def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Move:
-    since = attempt.converged_at or attempt.applied_at or attempt.begun_at
+    since = attempt.converged_at or attempt.done_at
     if now - since > timedelta(seconds=attempt.plan["resolved_within"]) + rule.expire:
         change = AttemptChange(outcome=Outcome.UNKNOWN)
         return Move(

@@ -52,8 +52,9 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
         fingerprints = sorted(fingerprint for other, fingerprint in keys if other == source)
         for at in range(0, len(fingerprints), CHUNK):
             mine = fingerprints[at : at + CHUNK]
-            named = {f"f{number}": fingerprint for number, fingerprint in enumerate(mine)}
-            for fingerprint, ends_at in c.execute(_last_ends(c.dialect.name, len(mine)), {"source": source, **named}):
+            size = 1 << (len(mine) - 1).bit_length()  # few sizes, the last one repeated: each is a statement to prepare and keep
+            named = {f"f{number}": mine[min(number, len(mine) - 1)] for number in range(size)}
+            for fingerprint, ends_at in c.execute(_last_ends(c.dialect.name, size), {"source": source, **named}):
                 if ends_at is not None:
                     out[source, fingerprint] = {"known": Known(closed_end=ends_at), "row": None}
             for row in c.execute(now_open.where(table.c.source == source, table.c.fingerprint.in_(mine))).mappings():
@@ -63,7 +64,7 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
     return out
 
 
-@lru_cache(maxsize=CHUNK)
+@lru_cache
 def _last_ends(dialect: str, count: int) -> sa.TextualSelect:
     """Each fingerprint's newest end: one step in the index, however often the alert came and went."""
     ended = "open = 0" if dialect == "sqlite" else "NOT open"

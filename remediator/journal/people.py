@@ -191,20 +191,22 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     gone += _prune_others(c, before, sent)
     kept = sa.exists().where(attachment.c.episode == episode.c.id)
     closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
-    ids = list(c.execute(closed.order_by(episode.c.last_seen).limit(SLICE)).scalars())
-    gone += c.execute(sa.delete(episode).where(episode.c.id.in_(ids))).rowcount
+    gone += _forget(c, episode, closed.order_by(episode.c.last_seen))
     gone += seals.prune(c, before, now)
-    uncounted = sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at).limit(SLICE)
-    gone += c.execute(sa.delete(charge).where(charge.c.id.in_(list(c.execute(uncounted).scalars())))).rowcount
-    return int(gone)
+    uncounted = sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at)
+    return int(gone + _forget(c, charge, uncounted))
+
+
+def _forget(c: Connection, where: sa.Table, ids: sa.Select[Any]) -> int:
+    """Deletes a slice of rows by their ids; how many. Looked up first: what is deleted by a search locks what it searched."""
+    chosen = list(c.execute(ids.limit(SLICE)).scalars())
+    return c.execute(sa.delete(where).where(where.c.id.in_(chosen))).rowcount
 
 
 def _prune_others(c: Connection, before: datetime, sent: sa.ColumnElement[bool]) -> int:
     """Messages of no remediation, unless the storm or breaker that they tell of lasts on; webhooks that nobody could read."""
     theirs = sa.exists().where(table.c.id == outbox.c.remediation)
     old = sa.or_(outbox.c.at < before, sa.and_(outbox.c.at.is_(None), outbox.c.delivered_at < before))
-    lasting = trust.lasting(c)
-    notices = sa.select(outbox.c.id).where(old, sent, ~theirs, outbox.c.remediation.not_in(lasting)).limit(SLICE)
-    gone = c.execute(sa.delete(outbox).where(outbox.c.id.in_(list(c.execute(notices).scalars())))).rowcount
-    unread = sa.select(inbox.c.id).where(inbox.c.error.is_not(None), inbox.c.received_at < before).limit(SLICE)
-    return int(gone + c.execute(sa.delete(inbox).where(inbox.c.id.in_(list(c.execute(unread).scalars())))).rowcount)
+    notices = sa.select(outbox.c.id).where(old, sent, ~theirs, outbox.c.remediation.not_in(trust.lasting(c)))
+    unread = sa.select(inbox.c.id).where(inbox.c.error.is_not(None), inbox.c.received_at < before)
+    return _forget(c, outbox, notices) + _forget(c, inbox, unread)

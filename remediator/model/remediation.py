@@ -174,3 +174,8 @@ class Attempt:
     converged_at: datetime | None = None
     proved_since: datetime | None = None
     outcome: Outcome | None = None
+
+    @property
+    def done_at(self) -> datetime:
+        """When it was done; when it began, where nobody knows."""
+        return self.applied_at or self.begun_at

@@ -208,10 +208,8 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
     found: list[Finding] = []
     for override, document, index in overrides:
         loc: Loc = ("overrides", index)
-        scopes = [names[name].group.scope.namespaces for name in override.rules if name in names]
-        plain = [place for place in override.namespaces if NAMESPACE.match(place)]
-        if plain and len(plain) == len(override.namespaces) and scopes and not any(admits(s, p) for s in scopes for p in plain):
-            message = f"{', '.join(plain)}: outside the scope of these rules, so the override changes nothing"
+        if _elsewhere(override, [names[name] for name in override.rules if name in names]):
+            message = f"{', '.join(override.namespaces)}: outside the scope of these rules, so the override changes nothing"
             found.append(document.finding((*loc, "namespaces"), "out-of-scope", message))
         for n, name in enumerate(override.rules):
             if name not in names:
@@ -236,3 +234,11 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
                 continue
             found += checks.of_rule(rule, names[name].group.scope, document, loc)
     return found
+
+
+def _elsewhere(override: Override, sources: list[Source]) -> bool:
+    """Whether its namespaces are all plain names, and none of them is in the scope of a rule of it."""
+    named = override.namespaces
+    if not named or not sources or not all(NAMESPACE.match(place) for place in named):
+        return False
+    return not any(admits(source.group.scope.namespaces, place) for source in sources for place in named)

@@ -142,14 +142,11 @@ class Server:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            why = f"the body is larger than {self._settings.web.max_body_bytes} bytes (web.max_body_bytes)"
-            log().warning("webhook_refused", source=source, why=why)
-            return _error(413, why)
+            return _unread(source, 413, f"the body is larger than {self._settings.web.max_body_bytes} bytes (web.max_body_bytes)")
         try:
             webhook = decode(body)
         except BadPayload as error:
-            log().warning("webhook_refused", source=source, why=str(error))
-            return _error(400, str(error))
+            return _unread(source, 400, str(error))
         counted, alerts = tally(webhook), alerts_of(webhook) if self._delivered else ()
         del webhook
         try:
@@ -191,10 +188,7 @@ class Server:
 
     async def remediations(self, request: web.Request, _operator: str) -> web.Response:
         """?state= ?namespace= ?rule= ?since= (a duration such as 2h, or RFC 3339) ?limit=."""
-        asked = {name: request.query.get(name, "") for name in ("state", "namespace", "rule", "since", "limit")}
-        unknown = sorted(set(request.query) - set(asked))
-        if unknown:
-            raise _Mistake(f"no parameter {unknown[0]}; there are {', '.join(asked)}")
+        asked = _asked(request, "state", "namespace", "rule", "since", "limit")
         if asked["state"] and asked["state"] not in set(State):
             raise _Mistake(f"no state {asked['state']!r}; there are {', '.join(State)}")
         if asked["limit"] and not (asked["limit"].isdecimal() and 0 < int(asked["limit"][:9]) <= MOST_ROWS):
@@ -248,11 +242,9 @@ class Server:
 
     async def episodes(self, request: web.Request, _operator: str) -> web.Response:
         """?fingerprint= of one alert; else the newest."""
-        unknown = sorted(set(request.query) - {"fingerprint"})
-        if unknown:
-            raise _Mistake(f"no parameter {unknown[0]}; there is fingerprint")
+        asked = _asked(request, "fingerprint")
         await self._caught_up()
-        return _json(await self._doors.journal.episodes(200, request.query.get("fingerprint")))
+        return _json(await self._doors.journal.episodes(200, asked["fingerprint"] or None))
 
     async def counts(self, _request: web.Request, _operator: str) -> web.Response:
         """Open episodes by fate, live remediations by state, webhooks that wait to be unpacked, messages to be delivered."""
@@ -339,6 +331,20 @@ class Server:
 
 class _Mistake(Exception):
     """What the caller sent cannot be understood; nothing was done."""
+
+
+def _unread(source: str, status: int, why: str) -> web.Response:
+    """Refuses a webhook for good: Alertmanager does not deliver it again, so the log must tell."""
+    log().warning("webhook_refused", source=source, why=why)
+    return _error(status, why)
+
+
+def _asked(request: web.Request, *names: str) -> dict[str, str]:
+    """The query's parameters; empty where one is not given. Raises: _Mistake for one that there is not."""
+    unknown = sorted(set(request.query) - set(names))
+    if unknown:
+        raise _Mistake(f"no parameter {unknown[0]}; there are {', '.join(names)}")
+    return {name: request.query.get(name, "") for name in names}
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The chart: rendered by Helm, and accepted by a real API server under Pod Security `restricted`."""
 
-import contextlib
 import json
 import subprocess
 import urllib.error
@@ -248,12 +247,7 @@ def test_a_real_api_server_takes_every_object_under_restricted(control_plane: Co
         control_plane.namespace(name)
     restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     control_plane.ask("PATCH", f"/api/v1/namespaces/{NAMESPACE}", restricted, kind="application/merge-patch+json")
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    for name in ("servicemonitors", "prometheusrules"):
-        definition = yaml.safe_load(Path(binary("crds", f"{name}.yaml")).read_text())
-        with contextlib.suppress(urllib.error.HTTPError):  # it is there from the test before
-            control_plane.ask("POST", crds, definition)
-    control_plane.established("servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
+    control_plane.define()
     items = rendered("--values", str(values))
     (deployment,) = of(items, "Deployment")
     template = deployment["spec"]["template"]

@@ -198,10 +198,7 @@ class Newcomer(Walk):
 
     def operator(self) -> None:
         """kube-prometheus-stack's definitions, and the operator that makes Alertmanager's configuration and mounts."""
-        crds = Path(binary("crds", "alertmanagers.yaml")).parent
-        kubectl = [str(self.folder / "bin" / "kubectl"), "apply", "--server-side", "--force-conflicts", "-f", str(crds)]
-        subprocess.run(kubectl, env=self.env, check=True, capture_output=True)
-        self.plane.established(*(f"{path.stem}.monitoring.coreos.com" for path in crds.glob("*.yaml")))
+        self.plane.define()
         self.processes.start(
             "operator",
             [binary("operator", "operator"), f"--web.listen-address=127.0.0.1:{free_port()}", "--namespaces=monitoring"],

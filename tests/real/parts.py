@@ -288,8 +288,20 @@ class ControlPlane:
     def deployment(self, namespace: str, name: str) -> Any:
         return self.ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
-    def established(self, *names: str) -> None:
-        """Waits until custom resources of these definitions are served."""
+    def define(self) -> None:
+        """The custom resource definitions that kube-prometheus-stack installs, until they are served."""
+        folder = Path(binary("crds", "alertmanagers.yaml")).parent
+        kubectl = [
+            binary("kubernetes", "kubectl"),
+            "--kubeconfig",
+            str(self.kubeconfig),
+            "apply",
+            "--server-side",
+            "-f",
+            str(folder),
+        ]
+        subprocess.run(kubectl, check=True, capture_output=True)
+        names = [f"{path.stem}.monitoring.coreos.com" for path in folder.glob("*.yaml")]
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for name in names:
             until(lambda: any(
