@@ -41,7 +41,7 @@ async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | 
             loader = await config.load_kube_config(
                 config_file=kubeconfig, context=context or None, client_configuration=settings, persist_config=False
             )
-            if loader.token:
+            if "BearerToken" in settings.api_key:
                 settings.refresh_api_key_hook = _Renewing(loader)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]

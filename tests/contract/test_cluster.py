@@ -660,3 +660,14 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     assert said == []
     assert (tmp_path / "kubeconfig").read_text() == before
     await cluster.close()
+
+
+async def test_a_kubeconfig_without_a_credential_is_one_too(control_plane: ControlPlane, tmp_path: Path) -> None:
+    control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
+    config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
+    config["users"][0]["user"] = {}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
+    with pytest.raises(Forbidden, match="cannot list nodes: RBAC refuses it"):  # it is anonymous
+        await cluster.list_objects("Node", "", "")
+    await cluster.close()
