@@ -229,7 +229,7 @@ class Size:
     cases: tuple[act.Case, ...]
 
 
-SHORT = Size(0.5, 1, 1000, 50, (act.Case(6, 2), act.Case(3, 2, 20)))
+SHORT = Size(0.3, 1, 1000, 50, (act.Case(6, 2), act.Case(3, 2, 20)))
 
 
 def full(seconds: float) -> Size:
