@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..actions.quarantine_pod import LABEL, policy_name
 from ..errors import ClusterError, Unsupported
@@ -16,6 +16,7 @@ from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from .selectors import selector_text
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Object = Mapping[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
@@ -82,8 +83,8 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
     if target.kind not in READABLE:
         return Facts(now, target, target, Unknown(f"{target.kind} is a kind that cannot be read yet"))
     obj, namespace = await asyncio.gather(
-        _or_unknown(objects.get(target.kind, target.namespace, target.name)),
-        _or_unknown(objects.get("Namespace", "", target.namespace) if target.namespace else _nothing(None)),
+        _or_unknown(objects.get, target.kind, target.namespace, target.name),
+        _or_unknown(objects.get, "Namespace", "", target.namespace) if target.namespace else _nothing(None),
     )
     if isinstance(obj, Unknown):
         return Facts(now, target, target, obj)
@@ -163,15 +164,15 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     kind = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "DaemonSet": "ControllerRevision"}.get(target.kind)
     wanted = kind is not None and selected and (kind == "ReplicaSet" or Sight.REVISIONS in sights)
     objects_of_it = asyncio.gather(
-        _or_unknown(_selected(objects, kind, target, obj) if kind and wanted else _nothing([])),
-        _or_unknown(_selected(objects, "Pod", target, obj) if selected else _nothing([])),
-        _or_unknown(_autoscaler(objects, target)) if Sight.AUTOSCALER in sights else _nothing(bare.autoscaler),
-        _or_unknown(_isolation(objects, target)) if Sight.ISOLATION in sights else _nothing(bare.isolation),
+        _or_unknown(_selected, objects, kind, target, obj) if kind and wanted else _nothing([]),
+        _or_unknown(_selected, objects, "Pod", target, obj) if selected else _nothing([]),
+        _or_unknown(_autoscaler, objects, target) if Sight.AUTOSCALER in sights else _nothing(bare.autoscaler),
+        _or_unknown(_isolation, objects, target) if Sight.ISOLATION in sights else _nothing(bare.isolation),
     )
     around = asyncio.gather(
-        _or_unknown(_siblings(objects, bare)) if Sight.SIBLINGS in sights else _nothing(bare.siblings),
-        _or_unknown(_budgets(objects, target)) if Sight.BUDGETS in sights else _nothing(bare.budgets),
-        _or_unknown(_room(objects, bare)) if Sight.ROOM in sights else _nothing(bare.room),
+        _or_unknown(_siblings, objects, bare) if Sight.SIBLINGS in sights else _nothing(bare.siblings),
+        _or_unknown(_budgets, objects, target) if Sight.BUDGETS in sights else _nothing(bare.budgets),
+        _or_unknown(_room, objects, bare) if Sight.ROOM in sights else _nothing(bare.room),
     )
     (versions, pods, autoscaler, isolation), (siblings, budgets, room) = await asyncio.gather(objects_of_it, around)
     bare = replace(bare, autoscaler=autoscaler, isolation=isolation, siblings=siblings, budgets=budgets, room=room)
@@ -252,9 +253,9 @@ async def _nothing(value: T) -> T:
     return value
 
 
-async def _or_unknown(reading: Awaitable[T]) -> T | Unknown:
+async def _or_unknown(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | Unknown:
     try:
-        return await reading
+        return await read(*args, **kwargs)
     except ClusterError as error:
         return Unknown(str(error))
 

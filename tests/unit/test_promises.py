@@ -1,7 +1,9 @@
 """What users meet, and inputs that must not be forgotten: each by the promise that was broken."""
 
+import asyncio
 import contextlib
 import dataclasses
+import gc
 import inspect
 import json
 from datetime import timedelta
@@ -17,10 +19,11 @@ from remediator import generate, shipped
 from remediator.app import check_people
 from remediator.causes import crash_loop, oom_killed
 from remediator.cli.starter import ROUTES
+from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import ConfigurationError
 from remediator.guards.situation import Before, Situation, Undoing
 from remediator.located import load_text
-from remediator.model.facts import Facts
+from remediator.model.facts import Facts, Sight
 from remediator.model.target import Target, target_of
 from remediator.notify import words
 from remediator.rules.loader import RuleErrors, build
@@ -272,3 +275,18 @@ def test_the_watchdog_comes_more_often_than_its_absence_is_noticed() -> None:
     assert (first["matchers"], first["receiver"], first["continue"]) == (['alertname="Watchdog"'], "remediator", True)
     assert first["repeat_interval"] == "5m"
     assert (second["receiver"], second["repeat_interval"]) == ("remediator", "1h")
+
+
+async def test_a_look_that_is_stopped_at_any_moment_leaves_no_reading_behind(recwarn: pytest.WarningsRecorder) -> None:
+    """A reading that was made and never begun is a warning in the log of a daemon that was told to stop."""
+    cluster = SandboxCluster(lambda: T)
+    cluster.create_workload("Deployment", "shop", "web", "web:1")
+    web = Target("c", "Deployment", "shop", "web")
+    for turns in range(12):
+        look = asyncio.create_task(cluster.observe(web, True, frozenset(Sight), T))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        look.cancel()
+        await asyncio.wait([look])
+    gc.collect()
+    assert [str(item.message) for item in recwarn] == []
