@@ -119,16 +119,17 @@ class Processes:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    def stop(self) -> None:
-        for _, process in reversed(self._running):
-            if process.poll() is None:
+    def stop(self, *names: str) -> None:
+        """Stops those of these names, or all."""
+        for name, process in reversed(self._running):
+            if process.poll() is None and (name in names or not names):
                 process.send_signal(signal.SIGTERM)
                 try:
                     process.wait(3)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-        self._running.clear()
+        self._running = [item for item in self._running if item[1].poll() is None]
 
 
 class ControlPlane:
@@ -177,7 +178,7 @@ class ControlPlane:
             "controller-manager",
             [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
              "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
-             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s"],
+             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s", "--kube-api-qps=200", "--kube-api-burst=400"],
         )  # fmt: skip
         self.processes.start(
             "scheduler",
@@ -193,6 +194,10 @@ class ControlPlane:
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}}}
         self.ask("POST", "/api/v1/nodes", node)
         self.processes.until(self._node_ready, "the fake node", 60)
+
+    def freeze(self) -> None:
+        """From here on objects change by requests only: no controller reacts to them."""
+        self.processes.stop("kwok", "scheduler", "controller-manager")
 
     def _node_ready(self) -> bool:
         node = self.ask("GET", "/api/v1/nodes/fake")
