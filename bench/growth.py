@@ -55,15 +55,28 @@ def numbers(sqlite: bool, count: int) -> str:
     return f"generate_series(1::bigint, {count}) AS g(n)"
 
 
-def statements(sqlite: bool, remediations: int, episodes: int) -> list[str]:
-    """A history of so many ended remediations and closed episodes; a hundredth of it is live, or fires."""
-    now, span = micros(NOW), DAYS * 86_400_000_000
+@dataclass(frozen=True, slots=True)
+class History:
+    """So many ended remediations and closed episodes in so many days; a hundredth of each, and at most so many, live or fire."""
+
+    remediations: int
+    episodes: int
+    days: int = DAYS
+    live: int = 1000
+    firing: int = 10_000
+
+
+def statements(sqlite: bool, history: History) -> list[str]:
+    """What fills an empty journal."""
+    remediations, episodes = history.remediations, history.episodes
+    now, span = micros(NOW), history.days * 86_400_000_000
     yes, no = ("1", "0") if sqlite else ("TRUE", "FALSE")
     ident = "printf('r-%010d', n)" if sqlite else "'r-' || lpad(n::text, 10, '0')"
     mark = "printf('%016x', n)" if sqlite else "lpad(to_hex(n), 16, '0')"
     ended = f"{now} - {span} + n * {span // remediations}"
     closed = f"{now} - {span} + n * {max(1, span // episodes)}"
-    live, firing = remediations - max(1, min(1000, remediations // 100)), episodes - max(1, min(10_000, episodes // 100))
+    live = remediations - max(1, min(history.live, remediations // 100))
+    firing = episodes - max(1, min(history.firing, episodes // 100))
     state = "CASE WHEN n % 20 = 0 THEN 'ineffective' WHEN n % 33 = 0 THEN 'failed' ELSE 'succeeded' END"
     target = f"'default/Deployment/shop/app' || (n % {WORKLOADS})"
     nth = f"n * {episodes // remediations}"
@@ -79,7 +92,7 @@ def statements(sqlite: bool, remediations: int, episodes: int) -> list[str]:
         f"INSERT INTO attempt (id, remediation, number, step, action, plan, digest, causes, begun_at, sent_by, applied_at, evidence, outcome) "
         f"SELECT id || '.1', id, 1, 0, 'restart_workload', '{PLAN}', 'x', '[]', born_at, born_at, born_at, '[]', CASE state WHEN 'succeeded' THEN 'succeeded' ELSE 'ineffective' END FROM remediation",
         "INSERT INTO charge (remediation, rule, action, namespace, root_key, target_key, at) SELECT id, rule, 'restart_workload', 'shop', root_key, target_key, born_at FROM remediation",
-        "INSERT INTO outbox (remediation, receiver, body, due_at, tries, delivered_at, ref) SELECT id, 'log', '{}', NULL, 1, ended_at, '' FROM remediation WHERE state IN ('failed', 'ineffective')",
+        "INSERT INTO outbox (remediation, receiver, body, due_at, tries, delivered_at, ref, at) SELECT id, 'log', '{}', NULL, 1, ended_at, '', ended_at FROM remediation WHERE state IN ('failed', 'ineffective')",
         f"INSERT INTO timer (kind, ref, due_at) SELECT 'work', id, {now + 30_000_000} FROM remediation WHERE state = 'held'",
         f"INSERT INTO timer (kind, ref, due_at) SELECT 'escalate', id, {now + 900_000_000} FROM remediation WHERE state = 'held'",
         f"INSERT INTO timer (kind, ref, due_at) SELECT 'revive', id, {now + 200_000_000} FROM remediation WHERE state = 'failed' AND born_at > {now - 3 * 86_400_000_000}",
@@ -88,10 +101,10 @@ def statements(sqlite: bool, remediations: int, episodes: int) -> list[str]:
     ]  # fmt: skip
 
 
-async def seed(journal: SqlJournal, remediations: int, episodes: int) -> None:
+async def seed(journal: SqlJournal, history: History) -> None:
     """Fills an empty journal, and lets the database learn what is in it."""
     raw = journal._make_engine(journal.url, "BEGIN") if journal.sqlite else sa.create_engine(journal._engine.url)
-    for statement in statements(journal.sqlite, remediations, episodes):
+    for statement in statements(journal.sqlite, history):
         with raw.begin() as c:
             c.exec_driver_sql(statement.replace("%", "%%") if not journal.sqlite else statement)
     if not journal.sqlite:
@@ -173,15 +186,18 @@ async def timed(item: Hot) -> tuple[float, float]:
     return times[0], statistics.median(times[1:])
 
 
-async def measure(url: str, remediations: int, episodes: int) -> None:
+async def measure(url: str, history: History) -> None:
     """Seeds, and prints a line for each."""
     journal = SqlJournal(url)
     started = time.perf_counter()
     await journal.open(NOW)
-    await seed(journal, remediations, episodes)
+    await seed(journal, history)
     seeded = time.perf_counter() - started
     kind = "SQLite" if journal.sqlite else "PostgreSQL"
-    print(f"{kind}: {remediations} ended remediations, {episodes} episodes (seeded in {seeded:.0f} s, {journal.size() >> 20} MB)")
+    print(
+        f"{kind}: {history.remediations} ended remediations, {history.episodes} episodes "
+        f"(seeded in {seeded:.0f} s, {journal.size() >> 20} MB)"
+    )
     for item in await hot(journal):
         first, median = await timed(item)
         print(f"{item.name:36} {item.asked:28} first {first * 1000:9.2f} ms   median {median * 1000:9.2f} ms", flush=True)
@@ -206,7 +222,7 @@ def main() -> None:
     configure_log("error")
     with tempfile.TemporaryDirectory() as folder:
         url = given.url or f"sqlite:///{folder}/journal.db"
-        asyncio.run(measure(url, given.remediations, given.episodes))
+        asyncio.run(measure(url, History(given.remediations, given.episodes)))
 
 
 if __name__ == "__main__":

@@ -188,7 +188,8 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
     c.execute(sa.delete(outbox).where(outbox.c.remediation.in_(old), sent))
     gone = c.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount
-    gone += _prune_others(c, before, sent)
+    if len(old) < SLICE:  # before, most old messages are of remediations that go next
+        gone += _prune_others(c, before, sent)
     kept = sa.exists().where(attachment.c.episode == episode.c.id)
     closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
     gone += _forget(c, episode, closed.order_by(episode.c.last_seen))
@@ -206,7 +207,6 @@ def _forget(c: Connection, where: sa.Table, ids: sa.Select[Any]) -> int:
 def _prune_others(c: Connection, before: datetime, sent: sa.ColumnElement[bool]) -> int:
     """Messages of no remediation, unless the storm or breaker that they tell of lasts on; webhooks that nobody could read."""
     theirs = sa.exists().where(table.c.id == outbox.c.remediation)
-    old = sa.or_(outbox.c.at < before, sa.and_(outbox.c.at.is_(None), outbox.c.delivered_at < before))
-    notices = sa.select(outbox.c.id).where(old, sent, ~theirs, outbox.c.remediation.not_in(trust.lasting(c)))
+    notices = sa.select(outbox.c.id).where(outbox.c.at < before, sent, ~theirs, outbox.c.remediation.not_in(trust.lasting(c)))
     unread = sa.select(inbox.c.id).where(inbox.c.error.is_not(None), inbox.c.received_at < before)
     return _forget(c, outbox, notices) + _forget(c, inbox, unread)

@@ -76,7 +76,7 @@ def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
     """The rules of which an acting remediation ended badly since then."""
     lately: Any = table.c.ended_at > since
     if c.dialect.name == "sqlite":  # else it would look at all that ever ended so, rather than at what ended lately
-        lately = sa.func.unlikely(lately)
+        lately = sa.func.likelihood(lately, sa.literal_column("0.000001"))
     query = sa.select(table.c.rule).distinct().where(lately, table.c.acted, sa.text(IS_BAD)).limit(limit)
     return list(c.execute(query).scalars())
 

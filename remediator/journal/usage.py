@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.alert import Fate
 from ..model.remediation import Remediation, State
 from ..model.target import workload_name
 from ..model.usage import Charge, Counted, End, Holder, Reading, Troubled, Usage
@@ -49,7 +50,7 @@ ENDS = (
     .limit(sa.bindparam("most"))
 )
 FIRING = sa.select(episode.c.id).where(episode.c.open)
-MATCHED = episode.c.fate != "unmatched"
+MATCHED = episode.c.fate.in_([fate for fate in Fate if fate is not Fate.UNMATCHED])
 FIRES = sa.exists().where(episode.c.id == attachment.c.episode, episode.c.open, MATCHED)
 ROOTS = sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key).where(
     table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "", table.c.state != State.SUPERSEDED

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from bench.growth import NOW, Hot, hot, seed
+from bench.growth import NOW, History, Hot, hot, seed
 from remediator.journal import episodes, usage
 from remediator.journal.claims import from_row
 from remediator.journal.sql import SqlJournal
@@ -38,12 +38,26 @@ LEASE = 60 * SECOND
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlJournal]:
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database is."""
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").database(f"g{uuid.uuid4().hex[:10]}")
-    else:
-        url = f"sqlite:///{tmp_path}/journal.db"
-    opened = SqlJournal(url)
+        return str(request.getfixturevalue("postgresql").database(f"g{uuid.uuid4().hex[:10]}"))
+    return f"sqlite:///{tmp_path}/journal.db"
+
+
+@pytest.fixture
+async def journal(empty: str) -> AsyncIterator[SqlJournal]:
+    opened = SqlJournal(empty)
+    await opened.open(NOW)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def older(empty: str, request: pytest.FixtureRequest) -> AsyncIterator[SqlJournal]:
+    """Another journal of the same kind."""
+    is_file = empty.startswith("sqlite")
+    opened = SqlJournal(f"{empty}2" if is_file else request.getfixturevalue("postgresql").database(f"g{uuid.uuid4().hex[:10]}"))
     await opened.open(NOW)
     yield opened
     await opened.close()
@@ -98,7 +112,6 @@ def postgresql_trouble(c: sa.Connection, statement: str, parameters: Any) -> lis
             "SELECT relname, reltuples FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     }
-    c.exec_driver_sql("SET LOCAL enable_seqscan = off")  # so that one is left only where no index could serve
     (answer,) = c.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
     walk((json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"])
     return found
@@ -128,7 +141,7 @@ async def everything(journal: SqlJournal, asked: list[Hot]) -> None:
 
 
 async def test_no_statement_of_the_hot_paths_scans_or_sorts_what_grows(journal: SqlJournal) -> None:
-    await seed(journal, REMEDIATIONS, EPISODES)
+    await seed(journal, History(REMEDIATIONS, EPISODES))
     items = await hot(journal)
     sent = listening(journal)
     await everything(journal, items)
@@ -143,6 +156,48 @@ async def test_no_statement_of_the_hot_paths_scans_or_sorts_what_grows(journal: 
         for statement, parameters in asked.items():
             found += [f"{line}\n  in {statement}" for line in trouble(c, statement, parameters)]
     assert not found, "\n".join(found)
+
+
+def postgresql_rows(c: sa.Connection, statement: str, parameters: Any) -> int:
+    """How many rows PostgreSQL looks at for it, those that it drops included."""
+
+    def looked_at(node: dict[str, Any]) -> float:
+        here = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        return float(node["Actual Loops"] * here + sum(map(looked_at, node.get("Plans") or [])))
+
+    (answer,) = c.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).one()
+    return int(looked_at((json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]))
+
+
+async def hot_work(journal: SqlJournal, history: History) -> dict[str, int]:
+    """What each statement that reads or changes rows costs the database: SQLite's steps, or rows that PostgreSQL looks at."""
+    await seed(journal, history)
+    items = [
+        item for item in await hot(journal) if not item.name.startswith("record")
+    ]  # that one counts the history, for a person
+    sent = listening(journal)
+    await everything(journal, items)
+    work: dict[str, int] = {}
+    with journal._engine.connect() as c:
+        for statement, parameters in dict(sent).items():
+            if not statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                continue
+            if journal.sqlite:
+                work[statement] = steps(c, lambda c, sql=statement, values=parameters: c.exec_driver_sql(sql, values).close())
+            else:
+                work[statement] = postgresql_rows(c, statement, parameters)
+        c.rollback()
+    return work
+
+
+async def test_no_hot_statement_does_more_on_a_journal_that_is_four_times_as_old(journal: SqlJournal, older: SqlJournal) -> None:
+    """As many acts and alerts a day, as many that live and that fire."""
+    young = await hot_work(journal, History(5_000, 20_000, days=30, live=50, firing=200))
+    old = await hot_work(older, History(20_000, 80_000, days=120, live=50, firing=200))
+    both = young.keys() & old.keys()
+    assert len(both) > 50
+    more = {statement: (young[statement], old[statement]) for statement in both if old[statement] > 2 * young[statement] + 500}
+    assert not more, more
 
 
 async def test_what_readyz_asks_does_not_read_what_grows(journal: SqlJournal) -> None:
@@ -165,7 +220,7 @@ async def test_a_slow_view_keeps_neither_the_engine_nor_a_webhook_waiting(tmp_pa
 
 
 async def test_history_is_forgotten_in_slices(journal: SqlJournal) -> None:
-    await seed(journal, REMEDIATIONS, EPISODES)
+    await seed(journal, History(REMEDIATIONS, EPISODES))
     slices = []
     while gone := await journal.prune(NOW + timedelta(days=1), NOW, timedelta(hours=24)):
         slices.append(gone)

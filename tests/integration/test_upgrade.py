@@ -87,6 +87,8 @@ async def test_an_older_journal_goes_on(tmp_path: Path) -> None:
         from remediator.journal import seals
 
         assert seals.verify(connection).findings == []
+        ages = connection.exec_driver_sql("SELECT at FROM outbox WHERE delivered_at < 1777636870000000").scalars().all()
+        assert ages == [1777636810000000]  # what was told before is as old as it is, and is forgotten in its time
 
 
 def test_an_older_journal_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:

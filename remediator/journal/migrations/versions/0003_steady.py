@@ -53,6 +53,7 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
 def upgrade() -> None:
     if "at" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")}:  # an interrupted run made it
         op.add_column("outbox", sa.Column("at", Instant(), nullable=True))
+    op.execute("UPDATE outbox SET at = coalesce(delivered_at, due_at, 0) WHERE at IS NULL")
     if op.get_bind().dialect.name == "postgresql":
         with op.get_context().autocommit_block():
             _build(postgresql_concurrently=True, if_not_exists=True)
