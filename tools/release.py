@@ -4,6 +4,7 @@ Usage: make release
 """
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -72,8 +73,12 @@ def main() -> None:
         python = f"{folder}/bin/python"
         run(python, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", *map(str, DIST.glob("*.whl")))
         run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
-        bill = str(DIST / f"remediator-{name}.cdx.json")
-        run(sys.executable, "-m", "cyclonedx_py", "environment", python, "--pyproject", "pyproject.toml", "--output-file", bill)
+        bill = DIST / f"remediator-{name}.cdx.json"
+        cyclonedx = (sys.executable, "-m", "cyclonedx_py", "environment", python, "--pyproject", "pyproject.toml")
+        run(*cyclonedx, "--output-file", str(bill))
+    content = json.loads(bill.read_text())
+    content["metadata"]["component"]["version"] = name  # which pyproject.toml takes from the code
+    bill.write_text(json.dumps(content, indent=2) + "\n")
     shutil.rmtree(ROOT / "build", ignore_errors=True)
     run("git", "tag", "--annotate", f"v{name}", "--message", f"remediator {name}")
     for path in sorted(DIST.iterdir()):
