@@ -10,16 +10,17 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-import orjson
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from .model.alert import Activity, Alert
 from .model.facts import Unknown
 from .telemetry import Metrics
 
+T = TypeVar("T")
 TIMEOUT = aiohttp.ClientTimeout(total=4)  # both questions to an instance, asked at once
 RESOLVED_WITHIN = 2.0  # seconds that a name may take
 SETTLED = timedelta(minutes=2)
@@ -27,7 +28,38 @@ REMEMBERED = timedelta(seconds=1)
 NOT_ASKED_FOR = timedelta(seconds=10)  # after an instance did not answer: until then it is taken to be gone
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-Item = Mapping[str, Any]
+
+class Status(BaseModel):
+    """What it does with an alert."""
+
+    state: str
+    silencedBy: list[str] | None = None
+    inhibitedBy: list[str] | None = None
+    mutedBy: list[str] | None = None
+
+
+class Listed(BaseModel):
+    """An alert, as /api/v2/alerts lists it."""
+
+    fingerprint: str
+    labels: dict[str, str]
+    status: Status
+
+
+class Cluster(BaseModel):
+    """Its cluster."""
+
+    peers: list[Any] | None = None
+
+
+class Up(BaseModel):
+    """/api/v2/status."""
+
+    uptime: AwareDatetime = Field(strict=True)  # a time, and no number that could be one
+    cluster: Cluster | None = None
+
+
+ALERTS, UP = TypeAdapter(list[Listed]), TypeAdapter(Up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +67,7 @@ class Instance:
     """What one instance said in one go; `why` is not empty where it said nothing."""
 
     where: str
-    alerts: Mapping[str, Item] = field(default_factory=dict)
+    alerts: Mapping[str, Listed] = field(default_factory=dict)
     settled: bool = False
     peers: int = 1
     why: str = ""
@@ -94,12 +126,12 @@ class AlertmanagerApi:
         """
         snapshot = await self._seen(source, since)
         found = [item for instance in snapshot.believed if (item := instance.alerts.get(alert.fingerprint))]
-        mine = [item.get("status") or {} for item in found if item.get("labels") == dict(alert.labels)]  # it is whose it says
-        if any(status.get("silencedBy") for status in mine):
+        mine = [item.status for item in found if item.labels == dict(alert.labels)]  # it is whose it says
+        if any(status.silencedBy for status in mine):
             return Activity.SILENCED
-        if any(status.get("inhibitedBy") or status.get("mutedBy") for status in mine):
+        if any(status.inhibitedBy or status.mutedBy for status in mine):
             return Activity.INHIBITED
-        if any(status.get("state") == "active" for status in mine):
+        if any(status.state == "active" for status in mine):
             return Activity.ACTIVE
         return Activity.NOT_LISTED if snapshot.settled and not mine else Activity.UNKNOWN
 
@@ -112,7 +144,7 @@ class AlertmanagerApi:
             return Unknown(f"Alertmanager of source {source}: {why}")
         if not any(instance.settled for instance in believed):  # what has just started does not list all yet
             return Unknown(f"Alertmanager of source {source}: it started less than {self._settled} ago")
-        return list({key: item.get("labels") or {} for one in believed for key, item in one.alerts.items()}.values())
+        return list({key: item.labels for one in believed for key, item in one.alerts.items()}.values())
 
     async def _seen(self, source: str, since: datetime | None) -> Snapshot:
         """The last snapshot where it is recent enough, else a new one; whoever comes meanwhile shares that or the one after."""
@@ -135,21 +167,20 @@ class AlertmanagerApi:
         if now < until and until - now <= NOT_ASKED_FOR:  # a clock may jump back
             return Instance(url, why=why)
         try:
-            asked = self._get(url, host, "/api/v2/alerts"), self._get(url, host, "/api/v2/status")
-            alerts, status = await asyncio.gather(*asked)
-            listed = {str(item["fingerprint"]): item for item in alerts}
-            started = datetime.fromisoformat(str(status["uptime"]).replace("Z", "+00:00"))
-            peers = len((status.get("cluster") or {}).get("peers") or ()) or 1
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError) as error:
+            alerts, status = await asyncio.gather(
+                self._get(url, host, "/api/v2/alerts", ALERTS), self._get(url, host, "/api/v2/status", UP)
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
             why = f"{url} could not be asked: {error if isinstance(error, _Refused) else type(error).__name__}"
             self._silent[url] = (now + NOT_ASKED_FOR, why)
             self._metrics.count("alertmanager_queries_total", "error")
             return Instance(url, why=why)
         self._silent.pop(url, None)
         self._metrics.count("alertmanager_queries_total", "ok")
-        return Instance(url, listed, now - started >= self._settled, peers)
+        listed, peers = {item.fingerprint: item for item in alerts}, (status.cluster and status.cluster.peers) or [url]
+        return Instance(url, listed, now - status.uptime >= self._settled, len(peers))
 
-    async def _get(self, url: str, host: str, path: str) -> Any:
+    async def _get(self, url: str, host: str, path: str, shape: TypeAdapter[T]) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT)
         named = {"headers": {"Host": urlsplit(host).netloc}, "server_hostname": urlsplit(host).hostname} if host != url else {}
@@ -158,7 +189,11 @@ class AlertmanagerApi:
         async with self._session.get(url + path, **named) as answer:  # type: ignore[arg-type]
             if answer.status != 200:
                 raise _Refused(f"it answered {answer.status}")
-            return orjson.loads(await answer.read())
+            text = await answer.read()
+        try:
+            return shape.validate_json(text)
+        except ValidationError:
+            raise _Refused(f"what answers {path} is not Alertmanager") from None
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -166,7 +201,7 @@ class AlertmanagerApi:
             await self._session.close()
 
 
-class _Refused(ValueError):
+class _Refused(Exception):
     """An answer that is none."""
 
 

@@ -10,7 +10,9 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from .model.facts import Unknown
 from .telemetry import Metrics
@@ -23,6 +25,26 @@ REMEMBERED = 30.0  # seconds that rules are taken to be as they were read
 FIRST = 2.0  # seconds that those who come first wait for rules; who comes later goes by what was read before
 NONE_CONFIGURED = "no Prometheus is configured; set `prometheus:`"
 T = TypeVar("T")
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class Rule(BaseModel):
+    """An alerting or recording rule, as /api/v1/rules lists it; times in seconds."""
+
+    type: str
+    name: str
+    query: str
+    duration: Seconds = 0
+    keepFiringFor: Seconds = 0
+
+
+class Group(BaseModel):
+    """A group of them."""
+
+    rules: list[Rule]
+
+
+RESULT, GROUPS = TypeAdapter(list[Any]), TypeAdapter(list[Group])
 
 
 class PrometheusApi:
@@ -39,7 +61,7 @@ class PrometheusApi:
         self._rules_tried_at, self._reading_since = -float("inf"), 0.0
         self._rules: dict[str, Mapping[str, Any]] | None = None
         self._no_rules = "Prometheus' rules were not read yet"
-        self._reading: asyncio.Future[list[Mapping[str, Any]]] | None = None
+        self._reading: asyncio.Future[dict[str, Mapping[str, Any]]] | None = None
 
     def _connect(self) -> Any:
         if self._client is None:
@@ -84,7 +106,9 @@ class PrometheusApi:
                 answer = await asyncio.get_running_loop().run_in_executor(self._threads, function)
         except TimeoutError:
             answer = Unknown(f"Prometheus did not answer within {TIMEOUT:.0f}s")
-        except Exception as error:  # the library raises its own, requests' and json's alike
+        except (LookupError, TypeError, ValueError):
+            answer = Unknown("what answered is not Prometheus; check `prometheus:`")
+        except Exception as error:  # the library raises its own and requests' alike
             answer = Unknown(f"Prometheus could not be asked: {type(error).__name__}")
             answered = type(error).__name__ == "PrometheusApiClientException"  # it refused this very query, or has no time
             answer = Unknown(f"Prometheus refused: {str(error)[:200]}") if answered else answer
@@ -97,7 +121,7 @@ class PrometheusApi:
 
     async def holds(self, query: str) -> bool | Unknown:
         """Whether the query returns a non-empty vector. A scalar is none: it is there whatever its value."""
-        answer = await self._ask(lambda: self._connect().custom_query(query))
+        answer = await self._ask(lambda: RESULT.validate_python(self._connect().custom_query(query)))
         if isinstance(answer, Unknown):
             return answer
         if any(not isinstance(item, Mapping) for item in answer):
@@ -121,7 +145,7 @@ class PrometheusApi:
             return Unknown(self._failed[1] if self._failed else self._no_rules)
         return self._rules.get(alertname)
 
-    def _read(self, reading: "asyncio.Future[list[Mapping[str, Any]]]") -> None:
+    def _read(self, reading: "asyncio.Future[dict[str, Mapping[str, Any]]]") -> None:
         """What became of the reading of rules."""
         self._reading, self._rules_tried_at = None, time.monotonic()
         error = None if reading.cancelled() else reading.exception()
@@ -131,7 +155,7 @@ class PrometheusApi:
             self._no_rules = f"Prometheus could not be asked for its rules: {status or type(error).__name__}"
         elif not reading.cancelled():
             self._heard("")
-            self._rules = _by_name(reading.result())
+            self._rules = reading.result()
 
     def _heard(self, why: str) -> None:
         """It answered, or did not and why."""
@@ -140,24 +164,24 @@ class PrometheusApi:
         self._answered_at = self._answered_at if why else now
         self._news.set()
 
-    def _groups(self) -> list[Mapping[str, Any]]:
+    def _groups(self) -> dict[str, Mapping[str, Any]]:
         client = self._connect()
         answer = client._session.get(f"{self._url}/api/v1/rules", timeout=TIMEOUT)  # the library has no call for it
         answer.raise_for_status()
-        return list(answer.json()["data"]["groups"])
+        return _by_name(GROUPS.validate_python(answer.json()["data"]["groups"]))
 
     def close(self) -> None:
         """Lets the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _by_name(groups: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _by_name(groups: list[Group]) -> dict[str, Mapping[str, Any]]:
     """The alerting rules, the first of each name, each with all recording rules."""
-    rules = [rule for group in groups for rule in group.get("rules", [])]
-    recorded = {rule["name"]: rule["query"] for rule in rules if rule.get("type") == "recording"}
+    rules = [rule for group in groups for rule in group.rules]
+    recorded = {rule.name: rule.query for rule in rules if rule.type == "recording"}
     out: dict[str, Mapping[str, Any]] = {}
-    for rule in (rule for rule in rules if rule.get("type") == "alerting"):
-        out.setdefault(str(rule.get("name")), {**rule, "recorded": recorded})
+    for rule in (rule for rule in rules if rule.type == "alerting"):
+        out.setdefault(rule.name, {**rule.model_dump(), "recorded": recorded})
     return out
 
 

@@ -19,6 +19,7 @@ from remediator.alertmanager import AlertmanagerApi
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
 from remediator.prometheus import PrometheusApi
+from remediator.rules.lookback import resolved_within
 
 LABELS = {"alertname": "A", "namespace": "shop"}
 ALERT = Alert("f1", AlertStatus.FIRING, LABELS, {}, datetime(2026, 5, 1, tzinfo=UTC), None)
@@ -35,6 +36,7 @@ class Instance:
     def __init__(self, address: str, port: int) -> None:
         self.alerts: list[dict[str, Any]] = []
         self.up_for, self.peers, self.delay, self.status = timedelta(hours=1), 2, 0.0, 200
+        self.says: dict[str, Any] = {}  # what is answered instead, by the last part of the path
         self.asked: list[str] = []
         pod = self
 
@@ -46,7 +48,8 @@ class Instance:
                 pod.hosts = self.headers["Host"]
                 time.sleep(pod.delay)
                 status = {"uptime": (now() - pod.up_for).isoformat(), "cluster": {"peers": [{}] * pod.peers}}
-                body = json.dumps(pod.alerts if "alerts" in self.path else status).encode()
+                said = pod.says.get(self.path.rsplit("/", 1)[-1], pod.alerts if "alerts" in self.path else status)
+                body = json.dumps(said).encode()
                 self.send_response(pod.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -84,6 +87,16 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Instance, Instance]]
     yield first, second
     first.stop()
     second.stop()
+
+
+def wrongly(right: Any) -> Iterator[Any]:
+    """What was right, with each of its parts in turn replaced by something of another shape, or left out."""
+    yield from (None, "", "x", 0, -1, 1.5, True, [], {}, [None], ["x"], {"x": None})
+    for key, part in right.items() if isinstance(right, dict) else enumerate(right) if isinstance(right, list) else ():
+        for wrong in wrongly(part):
+            yield {**right, key: wrong} if isinstance(right, dict) else [*right[:key], wrong, *right[key + 1 :]]
+        if isinstance(right, dict):
+            yield {other: value for other, value in right.items() if other != key}
 
 
 def api(pods: tuple[Instance, Instance], **more: Any) -> AlertmanagerApi:
@@ -209,6 +222,45 @@ async def test_a_silent_alertmanager_is_waited_for_once(pods: tuple[Instance, In
     await port.close()
 
 
+LISTED = {
+    "fingerprint": "f1",
+    "labels": LABELS,
+    "status": {"state": "active", "silencedBy": [], "inhibitedBy": [], "mutedBy": []},
+}
+
+
+async def test_what_is_no_answer_of_an_alertmanager_never_means_that_an_alert_is_gone(pods: tuple[Instance, Instance]) -> None:
+    pod, url = pods[0], f"http://127.0.0.1:{pods[0].port}"
+    pod.peers = 1
+    up = {"uptime": (now() - timedelta(hours=1)).isoformat(), "cluster": {"status": "ready", "peers": [{}]}}
+    wrong = [{"alerts": alerts} for alerts in wrongly([LISTED])]
+    wrong += [{"alerts": [], "status": status} for status in wrongly(up) if isinstance(status, dict) and "cluster" in status]
+    answers = []
+    for said in wrong:
+        pod.says = said
+        port = AlertmanagerApi({"s": (url,)}, now, remembered=timedelta())
+        answer = await port.activity("s", ALERT)
+        assert isinstance(await port.firing("s"), list | Unknown)
+        await port.close()
+        answers.append(answer)
+        alerts = said["alerts"]
+        honest = alerts == [] or (isinstance(alerts, list) and alerts[0] != LISTED and whole(alerts[0]))  # it lists others
+        if answer is Activity.NOT_LISTED:
+            assert honest, said
+            assert isinstance(said.get("status", up).get("uptime"), str), said
+    assert answers.count(Activity.UNKNOWN) > len(wrong) / 2
+
+
+def whole(alert: Any) -> bool:
+    """Whether it is an alert at all."""
+    return (
+        isinstance(alert, dict)
+        and isinstance(alert.get("fingerprint"), str)
+        and isinstance(alert.get("labels"), dict)
+        and all(isinstance(value, str) for value in alert["labels"].values())
+    )
+
+
 class Quiet:
     """A Prometheus that takes connections and says nothing, until it is told to."""
 
@@ -216,6 +268,7 @@ class Quiet:
         self.answers = threading.Event()
         self.asked: list[str] = []
         self.refuses_rules = False
+        self.says: dict[str, Any] = {}  # what is answered instead, to queries and for rules
         quiet = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -230,7 +283,8 @@ class Quiet:
                     result = {"resultType": "scalar", "result": [1, "0"]}
                 if "rules" in self.path:
                     result = {"groups": [{"rules": [{"type": "alerting", "name": "A", "query": "x[5m]", "duration": 60}]}]}
-                body = json.dumps({"status": "success", "data": result}).encode()
+                what = "rules" if "rules" in self.path else "query"
+                body = json.dumps(quiet.says.get(what, {"status": "success", "data": result})).encode()
                 try:
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(body)))
@@ -319,3 +373,22 @@ async def test_a_prometheus_that_refuses_its_rules_answers_queries(quiet: Quiet)
         assert await port.holds("up") is True
     assert sum("rules" in path for path in quiet.asked) == 1  # and is not asked for them again at once
     port.close()
+
+
+async def test_what_is_no_answer_of_a_prometheus_is_unknown(quiet: Quiet) -> None:
+    quiet.answers.set()
+    vector = {"resultType": "vector", "result": [{"metric": {}, "value": [1, "1"]}]}
+    for said in wrongly({"status": "success", "data": vector}):
+        quiet.says = {"query": said}
+        port = PrometheusApi(quiet.url)
+        answer = await port.holds("up")
+        port.close()
+        assert answer is not False or said["data"]["result"] == [], said
+        assert answer is not True or said["data"]["result"], said
+    groups = [{"rules": [{"type": "alerting", "name": "A", "query": "x[5m]", "duration": 60, "keepFiringFor": 0}]}]
+    for said in wrongly({"status": "success", "data": {"groups": groups}}):
+        quiet.says = {"rules": said}
+        port = PrometheusApi(quiet.url)
+        rule = await port.alerting_rule("A")
+        port.close()
+        assert rule is None or isinstance(rule, Unknown) or resolved_within(rule, "") > timedelta(), said
