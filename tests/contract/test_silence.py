@@ -16,6 +16,8 @@ import sqlalchemy as sa
 import remediator.journal.database as database
 from remediator.errors import JournalUnavailable
 from remediator.journal.sql import SqlJournal
+from remediator.journal_port import Delivery
+from remediator.model.alert import Alert, AlertStatus
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -24,7 +26,7 @@ class Line:
     """A TCP line that can swallow everything, as a network does whose packets are dropped."""
 
     def __init__(self, port: int) -> None:
-        self._target, self.dead = port, False
+        self._target, self.dead, self.delay = port, False, 0.0
         self.lost: set[socket.socket] = set()  # ends of connections of which nothing arrives any more, though they stay up
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
@@ -43,6 +45,7 @@ class Line:
     def _pump(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
+                time.sleep(self.delay)
                 while self.dead:
                     time.sleep(0.05)
                 if one not in self.lost:
@@ -95,6 +98,25 @@ async def test_a_silent_database_is_unavailable_in_time_and_comes_back(silenced:
             break
         await asyncio.sleep(0.1)
     assert journal.stuck_for() == 0.0
+
+
+async def test_a_slow_database_loses_no_webhook_and_its_work_is_done(silenced: tuple[SqlJournal, Line]) -> None:
+    journal, line = silenced
+    line.delay = 0.02  # for each way of each packet
+    left = {f"f{n}": Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20)}
+    accepted: set[str] = set()
+    for _ in range(20):  # what was not accepted in time is delivered again
+        names = [*left.keys() - accepted]
+        answers = await asyncio.gather(
+            *(journal.receive([Delivery("am", (left[name],), NOW)]) for name in names), return_exceptions=True
+        )
+        accepted |= {name for name, answer in zip(names, answers, strict=True) if not isinstance(answer, BaseException)}
+        if accepted == left.keys():
+            break
+    assert accepted == left.keys()
+    line.delay = 0.0
+    await asyncio.sleep(0.2)
+    assert sorted(episode.alert.fingerprint for episode in await journal.pending(NOW)) == sorted(accepted)
 
 
 async def test_how_long_a_transaction_hangs_is_known(silenced: tuple[SqlJournal, Line]) -> None:

@@ -36,6 +36,18 @@ def test_an_api_server_that_is_down_holds_and_when_it_is_back_it_acts_once(stack
     assert len(stack.plane.acts(namespace, "web")) == 1
 
 
+def test_a_slow_api_server_is_waited_for_and_acted_on_once(stack: Stack, namespace: str) -> None:
+    crashing(stack, namespace)
+    stack.proxy.delay = 0.5
+    stack.fire(namespace)
+    stack.wait(namespace, "verifying", seconds=90)
+    stack.proxy.delay = 0.0
+    assert len(stack.plane.acts(namespace, "web")) == 1
+    (row,) = stack.remediations(namespace)
+    attempts = stack.get(f"{stack.url}/api/v1/remediations/{row['id']}")["attempts"]
+    assert [attempt["outcome"] for attempt in attempts if attempt["outcome"] != "cancelled"] == [None]
+
+
 @pytest.mark.parametrize(
     ("answers", "state", "reason"),
     [

@@ -99,8 +99,13 @@ async def until_acted(url: str) -> float:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the engine is cut off in the middle of a look
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 async def test_a_silent_prometheus_does_not_slow_a_rule_that_does_not_ask_it(silent: str) -> None:
-    answering, not_answering = await until_acted(""), await until_acted(silent)
-    assert not_answering <= 1.5 * max(answering, 1.0), (answering, not_answering)
+    measured = []
+    for _ in range(3):  # what else the machine does makes a round slower, and none faster
+        answering, not_answering = await until_acted(""), await until_acted(silent)
+        measured.append((answering, not_answering))
+        if not_answering <= 1.5 * max(answering, 1.0):
+            return
+    pytest.fail(f"seconds with a Prometheus that answers, and with one that does not: {measured}")
 
 
 async def test_the_first_unknown_ends_the_questions() -> None:
@@ -126,6 +131,28 @@ def _target() -> Any:
     return Target("default", "Deployment", "shop", "web")
 
 
+async def test_a_prometheus_that_answers_every_other_time_delays_an_act_and_uses_up_no_attempt() -> None:
+    world = await World(rules(ASKING)).start()
+    answers: list[Any] = []
+
+    async def holds(_query: str) -> Any:
+        from remediator.model.facts import Unknown
+
+        answers.append(Unknown("no answer") if len(answers) % 2 == 0 else True)
+        return answers[-1]
+
+    world.prometheus.holds = holds  # type: ignore[method-assign]
+    await world.deliver("Other", "web")
+    await world.run(timedelta(minutes=10))
+    assert len(world.cluster.calls) == 1
+    assert answers.count(True) < len(answers)
+    (row,) = await world.rows()
+    shown = await world.journal.show(row["id"])
+    assert shown is not None
+    assert [attempt["number"] for attempt in shown["attempts"]] == [1]
+    await world.journal.close()
+
+
 class Stuck:
     """A receiver that takes for ever."""
 
@@ -134,6 +161,45 @@ class Stuck:
     async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
         await asyncio.sleep(60)
         return ""
+
+
+class Slow:
+    """A receiver that takes a second for each message."""
+
+    kind = "webhook"
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+        await asyncio.sleep(1)
+        self.taken.append(str(message["target"]))
+        return ""
+
+
+async def test_a_slow_receiver_gets_each_message_once_and_keeps_no_other_waiting() -> None:
+    both = "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, slow]}, steps: [{action: restart_workload, if: always}]"
+    world, slow = await World(rules(both)).start(), Slow()
+    world.doors.settle = timedelta()
+    world.engine._receivers = {"slow": slow, "log": world.told}
+    for number in range(5):
+        world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1", replicas=1)
+        world.leak(f"app{number}")
+        await world.deliver("Leak", f"app{number}")
+    world.doors.limits = ProcessLimits(storm=Storm(roots=0))
+    world.doors.clock = RealTime(world)
+    task = asyncio.ensure_future(world.engine.run(2))
+    started = time.monotonic()
+    while len(world.told.messages) < 5 and time.monotonic() - started < 20:
+        await asyncio.sleep(0.02)
+    assert len(world.told.messages) == 5
+    while len(slow.taken) < 5 and time.monotonic() - started < 40:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(2.5)
+    assert sorted(slow.taken) == [f"Deployment/shop/app{number}" for number in range(5)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await world.journal.close()
 
 
 async def test_a_silent_receiver_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
