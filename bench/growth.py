@@ -62,6 +62,8 @@ class History:
     remediations: int
     episodes: int
     days: int = DAYS
+    rules: int = RULES
+    workloads: int = WORKLOADS
     live: int = 1000
     firing: int = 10_000
 
@@ -78,14 +80,14 @@ def statements(sqlite: bool, history: History) -> list[str]:
     live = remediations - max(1, min(history.live, remediations // 100))
     firing = episodes - max(1, min(history.firing, episodes // 100))
     state = "CASE WHEN n % 20 = 0 THEN 'ineffective' WHEN n % 33 = 0 THEN 'failed' ELSE 'succeeded' END"
-    target = f"'default/Deployment/shop/app' || (n % {WORKLOADS})"
+    target = f"'default/Deployment/shop/app' || (n % {history.workloads})"
     nth = f"n * {episodes // remediations}"
     return [
         f"INSERT INTO episode (id, source, fingerprint, open, fate, reason, starts_at, ends_at, last_seen, confirmed_at, deliveries, alert, rules_digest, reopened, due_at) "
         f"SELECT n, 'am', {mark}, CASE WHEN n > {firing} THEN {yes} ELSE {no} END, CASE WHEN n <= {firing} THEN 'resolved' WHEN n % 2 = 0 THEN 'attached' ELSE 'unmatched' END, "
         f"NULL, {closed} - 600000000, CASE WHEN n > {firing} THEN NULL ELSE {closed} END, {closed}, {closed}, 3, '{ALERT}', 'd', {no}, NULL FROM {numbers(sqlite, episodes)}",
         f"INSERT INTO remediation (id, rule, rule_digest, rule_text, undo_of, undoes, undo_why, mode, cluster, kind, namespace, name, uid, target_key, root_key, state, live, acted, told, reason, why, rung, born_at, changed_at, held_since, ended_at, approved_digest, approved_by, approved_first, cancel_by, retried_at, ended_template, look, token, lease_until, priority) "
-        f"SELECT {ident}, 'r' || (n % {RULES}), 'd', '{RULE}', '', '', '', 'act', 'default', 'Deployment', 'shop', 'app' || (n % {WORKLOADS}), 'u', "
+        f"SELECT {ident}, 'r' || (n % {history.rules}), 'd', '{RULE}', '', '', '', 'act', 'default', 'Deployment', 'shop', 'app' || (n % {history.workloads}), 'u', "
         f"{target} || CASE WHEN n > {live} THEN '-' || n ELSE '' END, {target}, CASE WHEN n > {live} THEN 'held' ELSE {state} END, CASE WHEN n > {live} THEN {yes} ELSE {no} END, {yes}, {no}, NULL, 'done', 0, "
         f"{ended} - 900000000, {ended}, NULL, CASE WHEN n > {live} THEN NULL ELSE {ended} END, '', '', '', '', NULL, 't', '{LOOK}', 5, NULL, 0 FROM {numbers(sqlite, remediations)}",
         f"INSERT INTO attachment (episode, remediation, ended) SELECT {nth}, {ident}, CASE WHEN n > {live} THEN {no} ELSE {yes} END FROM {numbers(sqlite, remediations)}",

@@ -15,6 +15,7 @@ from .rules.schema import Duration, Rates, as_rate
 from .rules.wording import worded
 
 SHORTEST_KEY = 32
+JOURNAL_URL = "SQLAlchemy URL: a SQLite file, or PostgreSQL without a pooler between, since timeouts are given as `options` of each connection."
 
 
 class Section(BaseModel):
@@ -179,7 +180,7 @@ class Settings(Section):
     """All settings."""
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files, or folders of them.")
-    journal: str = Field(default="sqlite:///remediator.db", description="SQLAlchemy URL: a SQLite file or PostgreSQL.")
+    journal: str = Field(default="sqlite:///remediator.db", description=JOURNAL_URL)
     journal_file: SecretFile | None = Field(default=None, description="File that holds the URL, instead of `journal`.")
     journal_keep: Duration = Field(default=timedelta(days=90), description="How long ended remediations are kept.")
     web: Web = Field(default=Web(), description="The HTTP server.")

@@ -41,7 +41,7 @@ PATIENCE = {  # what libpq itself is told; only a network that swallows everythi
 }
 IN_TIME = (
     "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000"
-    " -c enable_seqscan=off -c random_page_cost=1.1 -c jit=off"  # what is asked for by keys is not worth reading years of history for
+    " -c enable_seqscan=off -c random_page_cost=1.1 -c jit=off"  # no whole table is read where an index answers
 )
 HOWEVER_LONG = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
 

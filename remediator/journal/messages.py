@@ -21,9 +21,13 @@ def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datet
     c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now, at=now))
 
 
+# A replica of before may still write without `at`; and for the bare column SQLite would go through all that was ever delivered
+written_at = sa.func.coalesce(outbox.c.at, outbox.c.delivered_at, outbox.c.due_at)
+
+
 def told(c: Connection, remediation_id: str, since: datetime = EPOCH) -> list[str]:
     """The receivers that were told of it."""
-    names = sa.select(outbox.c.receiver).where(outbox.c.remediation == remediation_id, outbox.c.at >= since).distinct()
+    names = sa.select(outbox.c.receiver).where(outbox.c.remediation == remediation_id, written_at >= since).distinct()
     return list(c.execute(names.order_by(outbox.c.receiver)).scalars())
 
 
@@ -52,8 +56,7 @@ def any_due(c: Connection, now: datetime) -> bool:
     return c.execute(ANY_DUE, {"now": now}).first() is not None
 
 
-SINCE = sa.func.coalesce(outbox.c.at, outbox.c.due_at)  # for the bare column SQLite would go through all that was ever delivered
-OLDEST = sa.select(sa.func.min(SINCE)).where(outbox.c.due_at > EPOCH, outbox.c.delivered_at.is_(None))
+OLDEST = sa.select(sa.func.min(written_at)).where(outbox.c.due_at > EPOCH, outbox.c.delivered_at.is_(None))
 
 
 def oldest(c: Connection) -> datetime | None:

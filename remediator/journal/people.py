@@ -188,11 +188,10 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     c.execute(sa.delete(attachment).where(attachment.c.remediation.in_(old)))
     c.execute(sa.delete(outbox).where(outbox.c.remediation.in_(old), sent))
     gone = c.execute(sa.delete(table).where(table.c.id.in_(old))).rowcount
-    if len(old) < SLICE:  # before, most old messages are of remediations that go next
-        gone += _prune_others(c, before, sent)
-    kept = sa.exists().where(attachment.c.episode == episode.c.id)
-    closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
-    gone += _forget(c, episode, closed.order_by(episode.c.last_seen))
+    if len(old) < SLICE:  # before, most old messages and alerts are of remediations that go next
+        kept = sa.exists().where(attachment.c.episode == episode.c.id)
+        closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
+        gone += _prune_others(c, before, sent) + _forget(c, episode, closed.order_by(episode.c.last_seen))
     gone += seals.prune(c, before, now)
     uncounted = sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at)
     return int(gone + _forget(c, charge, uncounted))

@@ -17,6 +17,7 @@ down_revision = "0002"
 
 BAD, JUDGED = "state IN ('failed', 'ineffective')", "state IN ('failed', 'ineffective', 'succeeded')"
 OPEN = ("open = 1", "open")
+SLICE = 10_000
 REPLACED = {"episode": ("episode_due", "episode_ended"), "remediation": ("remediation_told", "remediation_bad")}
 INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
     ("episode_pending", "episode", ["due_at", "id"], OPEN),
@@ -53,12 +54,23 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
 def upgrade() -> None:
     if "at" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")}:  # an interrupted run made it
         op.add_column("outbox", sa.Column("at", Instant(), nullable=True))
-    op.execute("UPDATE outbox SET at = coalesce(delivered_at, due_at, 0) WHERE at IS NULL")
     if op.get_bind().dialect.name == "postgresql":
         with op.get_context().autocommit_block():
+            _date_messages()
             _build(postgresql_concurrently=True, if_not_exists=True)
     else:
+        _date_messages()
         _build()
+
+
+def _date_messages() -> None:
+    """Messages of before are as old as their delivery; in slices, so that no other replica waits for long."""
+    newest = op.get_bind().execute(sa.text("SELECT max(id) FROM outbox")).scalar() or 0
+    if newest:
+        log().warning("journal_migrating", schema=revision, dating="outbox", messages=newest)
+    for first in range(0, newest + 1, SLICE):
+        within = f"at IS NULL AND id >= {first} AND id < {first + SLICE}"
+        op.execute(f"UPDATE outbox SET at = coalesce(delivered_at, due_at, 0) WHERE {within}")
 
 
 def _build(**how: Any) -> None:
