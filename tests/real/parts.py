@@ -129,7 +129,7 @@ class Processes:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-        self._running = [item for item in self._running if item[1].poll() is None]
+        self._running = [item for item in self._running if names and item[0] not in names]
 
 
 class ControlPlane:
