@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
+from pydantic import ValidationError
 
 from . import generate, notify
-from .alertmanager import addresses
+from .alertmanager import UP, addresses
 from .app import load_rules
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .journal.sql import SqlJournal
@@ -184,17 +185,18 @@ async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Async
         try:
             async with session.get(f"{url.rstrip('/')}/api/v2/status") as answer:
                 answer.raise_for_status()
-                status = await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                status = UP.validate_json(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
             advice = "check the URL, and that it can be reached from here"
-            yield Finding("fail", what, f"{url}: {type(error).__name__}", advice)
+            said = "what answers is not Alertmanager" if isinstance(error, ValidationError) else type(error).__name__
+            yield Finding("fail", what, f"{url}: {said}", advice)
             continue
-        version = (status.get("versionInfo") or {}).get("version", "?")
-        peers = len((status.get("cluster") or {}).get("peers") or ())
+        version = (status.versionInfo or {}).get("version", "?")
+        peers = len((status.cluster and status.cluster.peers) or ())
         if peers > len(known):
             advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
             yield Finding("warn", what, f"{url}: its cluster has {peers} members, and {len(known)} can be asked", advice)
-        elif "webhook_configs" not in (status.get("config") or {}).get("original", ""):  # their URLs are hidden
+        elif "webhook_configs" not in (status.config or {}).get("original", ""):  # their URLs are hidden
             advice = "remediator init writes the routes to merge"
             yield Finding("warn", what, f"version {version} answers; it has no webhook receiver", advice)
         else:

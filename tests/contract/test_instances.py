@@ -11,15 +11,19 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from remediator import doctor
 from remediator.alertmanager import AlertmanagerApi
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
 from remediator.prometheus import PrometheusApi
 from remediator.rules.lookback import resolved_within
+from remediator.settings import Source
 
 LABELS = {"alertname": "A", "namespace": "shop"}
 ALERT = Alert("f1", AlertStatus.FIRING, LABELS, {}, datetime(2026, 5, 1, tzinfo=UTC), None)
@@ -249,6 +253,19 @@ async def test_what_is_no_answer_of_an_alertmanager_never_means_that_an_alert_is
             assert honest, said
             assert isinstance(said.get("status", up).get("uptime"), str), said
     assert answers.count(Activity.UNKNOWN) > len(wrong) / 2
+
+
+@pytest.mark.parametrize("said", [{}, [], None, "<html>", {"uptime": 1}])
+async def test_doctor_says_that_what_answers_is_not_alertmanager(
+    pods: tuple[Instance, Instance], said: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("t")
+    url = f"http://127.0.0.1:{pods[0].port}"
+    pods[0].says = {"status": said}
+    source = Source.model_validate({"name": "am", "token_file": str(tmp_path / "token"), "alertmanager": url})
+    async with aiohttp.ClientSession() as session:
+        (found,) = [finding async for finding in doctor._alertmanager(session, source)]
+    assert (found.state, found.found) == ("fail", f"{url}: what answers is not Alertmanager")
 
 
 def whole(alert: Any) -> bool:
