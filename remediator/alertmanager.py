@@ -57,8 +57,8 @@ class Up(BaseModel):
 
     uptime: AwareDatetime = Field(strict=True)  # a time, and no number that could be one
     cluster: Cluster | None = None
-    versionInfo: dict[str, str] | None = None
-    config: dict[str, str] | None = None
+    versionInfo: dict[str, Any] | None = None
+    config: dict[str, Any] | None = None
 
 
 ALERTS, UP = TypeAdapter(list[Listed]), TypeAdapter(Up)

@@ -196,7 +196,7 @@ async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Async
         if peers > len(known):
             advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
             yield Finding("warn", what, f"{url}: its cluster has {peers} members, and {len(known)} can be asked", advice)
-        elif "webhook_configs" not in (status.config or {}).get("original", ""):  # their URLs are hidden
+        elif "webhook_configs" not in str((status.config or {}).get("original")):  # their URLs are hidden
             advice = "remediator init writes the routes to merge"
             yield Finding("warn", what, f"version {version} answers; it has no webhook receiver", advice)
         else:
