@@ -60,6 +60,11 @@ class Up(BaseModel):
     versionInfo: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
 
+    @property
+    def members(self) -> int:
+        """How many instances its cluster has, itself among them."""
+        return len((self.cluster and self.cluster.peers) or [self])
+
 
 ALERTS, UP = TypeAdapter(list[Listed]), TypeAdapter(Up)
 
@@ -179,8 +184,8 @@ class AlertmanagerApi:
             return Instance(url, why=why)
         self._silent.pop(url, None)
         self._metrics.count("alertmanager_queries_total", "ok")
-        listed, peers = {item.fingerprint: item for item in alerts}, (status.cluster and status.cluster.peers) or [url]
-        return Instance(url, listed, now - status.uptime >= self._settled, len(peers))
+        listed = {item.fingerprint: item for item in alerts}
+        return Instance(url, listed, now - status.uptime >= self._settled, status.members)
 
     async def _get(self, url: str, host: str, path: str, shape: TypeAdapter[T]) -> T:
         if self._session is None:

@@ -192,10 +192,9 @@ async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Async
             yield Finding("fail", what, f"{url}: {said}", advice)
             continue
         version = (status.versionInfo or {}).get("version", "?")
-        peers = len((status.cluster and status.cluster.peers) or ())
-        if peers > len(known):
+        if status.members > len(known):
             advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
-            yield Finding("warn", what, f"{url}: its cluster has {peers} members, and {len(known)} can be asked", advice)
+            yield Finding("warn", what, f"{url}: its cluster has {status.members} members, and {len(known)} can be asked", advice)
         elif "webhook_configs" not in str((status.config or {}).get("original")):  # their URLs are hidden
             advice = "remediator init writes the routes to merge"
             yield Finding("warn", what, f"version {version} answers; it has no webhook receiver", advice)
