@@ -38,26 +38,26 @@ LEASE = 60 * SECOND
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty database is."""
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes a new empty database, and says where."""
     if request.param == "postgresql":
-        return str(request.getfixturevalue("postgresql").database(f"g{uuid.uuid4().hex[:10]}"))
-    return f"sqlite:///{tmp_path}/journal.db"
+        server = request.getfixturevalue("postgresql")
+        return lambda: str(server.database(f"g{uuid.uuid4().hex[:10]}"))
+    return lambda: f"sqlite:///{tmp_path}/{uuid.uuid4().hex[:10]}.db"
 
 
 @pytest.fixture
-async def journal(empty: str) -> AsyncIterator[SqlJournal]:
-    opened = SqlJournal(empty)
+async def journal(empty: Callable[[], str]) -> AsyncIterator[SqlJournal]:
+    opened = SqlJournal(empty())
     await opened.open(NOW)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def older(empty: str, request: pytest.FixtureRequest) -> AsyncIterator[SqlJournal]:
+async def older(empty: Callable[[], str]) -> AsyncIterator[SqlJournal]:
     """Another journal of the same kind."""
-    is_file = empty.startswith("sqlite")
-    opened = SqlJournal(f"{empty}2" if is_file else request.getfixturevalue("postgresql").database(f"g{uuid.uuid4().hex[:10]}"))
+    opened = SqlJournal(empty())
     await opened.open(NOW)
     yield opened
     await opened.close()
@@ -163,13 +163,17 @@ def work_of(c: sa.Connection, statement: str, parameters: Any) -> int:
     if c.dialect.name == "sqlite":
 
         def ask(c: sa.Connection) -> None:
-            done = c.exec_driver_sql(statement, parameters)
-            if done.returns_rows:
-                done.all()
+            with c.begin_nested() as before:
+                done = c.exec_driver_sql(statement, parameters)
+                if done.returns_rows:
+                    done.all()
+                before.rollback()
 
         return steps(c, ask)
     explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-    c.exec_driver_sql(explained, parameters)  # its catalogue is read
+    with c.begin_nested() as before:
+        c.exec_driver_sql(explained, parameters)  # its catalogue is read
+        before.rollback()
     (answer,) = c.exec_driver_sql(explained, parameters).one()
     plan = (json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
