@@ -20,7 +20,8 @@ from .telemetry import Metrics
 TIMEOUT = 5.0
 SLOW = 3.0  # seconds; while a question waits for longer, others are not asked
 ASK_AGAIN = 15.0  # seconds after a failure
-PROVED, MOMENT = 30.0, 0.5  # seconds after an answer in which it is trusted; that others wait for one while it is not
+PROVED = 30.0  # seconds after an answer in which it is trusted
+MOMENT = 0.5  # seconds from a question on that others wait for its answer, while it is not trusted
 REMEMBERED = 30.0  # seconds that rules are taken to be as they were read
 FIRST = 2.0  # seconds that those who come first wait for rules; who comes later goes by what was read before
 NONE_CONFIGURED = "no Prometheus is configured; set `prometheus:`"
@@ -83,11 +84,11 @@ class PrometheusApi:
 
     async def _turn(self) -> str:
         """Why it is not asked now, or nothing. Where it has not answered lately, one asks and the others wait a moment for that."""
-        unproven = time.monotonic() - self._answered_at > PROVED
-        if unproven and self._asked and not self._silent():
+        now = time.monotonic()
+        if now - self._answered_at > PROVED and self._asked and not self._silent():
             self._news.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(MOMENT):
+                async with asyncio.timeout(max(0.0, min(self._asked) + MOMENT - now)):
                     await self._news.wait()
             if time.monotonic() - self._answered_at > PROVED:
                 return self._silent() or "Prometheus has not answered yet"

@@ -350,6 +350,20 @@ async def test_a_silent_prometheus_is_asked_by_one_and_keeps_nobody_else_waiting
     port.close()
 
 
+async def test_all_together_wait_a_moment_for_the_first_answer_and_not_each_of_them(quiet: Quiet) -> None:
+    port = PrometheusApi(quiet.url)
+    first = asyncio.ensure_future(port.holds("up"))
+    await asyncio.sleep(0.1)
+    started = time.monotonic()
+    for number in range(6):
+        assert isinstance(await port.holds(f"up{number}"), Unknown)
+    assert time.monotonic() - started < 1.2  # each for itself they waited three seconds
+    quiet.answers.set()
+    assert await first is True
+    assert await port.holds("up") is True
+    port.close()
+
+
 async def test_rules_are_read_aside_and_the_last_that_were_read_count(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
     import remediator.prometheus as adapter
 
