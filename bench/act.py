@@ -71,7 +71,13 @@ class FakeAlertmanager:
     def lists(self, name: str, deployment: str) -> None:
         """An alert fires."""
         labels = {"alertname": name, "namespace": NAMESPACE, "deployment": deployment}
-        self.listed.append({"fingerprint": fingerprint(deployment), "status": {"state": "active"}, "labels": labels})
+        self.listed.append(
+            {
+                "fingerprint": fingerprint(deployment),
+                "status": {"state": "active"},
+                "labels": labels,
+            }
+        )
 
 
 def fingerprint(name: str) -> str:
@@ -112,7 +118,9 @@ def settings(folder: Path, plane: ControlPlane, alertmanager: str, port: int, ca
         "rules": [str(folder / "rules.yaml")],
         "journal": f"sqlite:///{folder}/j.db",
         "web": {"listen": f"127.0.0.1:{port}"},
-        "sources": [{"name": "am", "token_file": str(folder / "token"), "alertmanager": alertmanager}],
+        "sources": [
+            {"name": "am", "token_file": str(folder / "token"), "alertmanager": alertmanager}
+        ],
         "cluster": {"kubeconfig": str(plane.kubeconfig), "qps": case.qps},
         "settle": "0s",
         "startup_grace": "0s",
@@ -186,11 +194,15 @@ def patch_round_trip(plane: ControlPlane) -> float:
     """Milliseconds of one PATCH on an open connection, median of thirty."""
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/baseline"
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/merge-patch+json"}
-    connection = http.client.HTTPSConnection("127.0.0.1", plane.port, context=ssl._create_unverified_context())
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", plane.port, context=ssl._create_unverified_context()
+    )
     took = []
     for number in range(30):
         started = time.perf_counter()
-        connection.request("PATCH", path, json.dumps({"metadata": {"annotations": {"n": str(number)}}}), headers)
+        connection.request(
+            "PATCH", path, json.dumps({"metadata": {"annotations": {"n": str(number)}}}), headers
+        )
         answer = connection.getresponse()
         answer.read()
         took.append((time.perf_counter() - started) * 1e3)
@@ -213,14 +225,32 @@ def measure(case: Case) -> Acted:
         try:
             plane.start()
             with ThreadPool(LANES) as lanes:
-                lanes.map(lambda number: plane.deploy(NAMESPACE, f"web{number}", "web:1", replicas=1), range(case.targets), 1)
+                lanes.map(
+                    lambda number: plane.deploy(NAMESPACE, f"web{number}", "web:1", replicas=1),
+                    range(case.targets),
+                    1,
+                )
             plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
             plane.freeze()  # what follows a restart is the controllers' work, and would share the cores with what is measured
             patch, audit = patch_round_trip(plane), Written(plane)
-            config, url = settings(folder, plane, alertmanager.url, port, case), f"http://127.0.0.1:{port}"
-            command = [sys.executable, "-m", "remediator", "serve", "--config", str(config), "--log-level", "error"]
+            config, url = (
+                settings(folder, plane, alertmanager.url, port, case),
+                f"http://127.0.0.1:{port}",
+            )
+            command = [
+                sys.executable,
+                "-m",
+                "remediator",
+                "serve",
+                "--config",
+                str(config),
+                "--log-level",
+                "error",
+            ]
             daemon = subprocess.Popen(command)
-            until(lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30)
+            until(
+                lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30
+            )
             posted = offer(url, alertmanager, case)
             writes = until(lambda: len(w := audit.read()) == len(posted) and w, "all writes", 600)
             took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)

@@ -79,7 +79,9 @@ def statements(sqlite: bool, history: History) -> list[str]:
     closed = f"{now} - {span} + n * {max(1, span // episodes)}"
     live = remediations - max(1, min(history.live, remediations // 100))
     firing = episodes - max(1, min(history.firing, episodes // 100))
-    state = "CASE WHEN n % 20 = 0 THEN 'ineffective' WHEN n % 33 = 0 THEN 'failed' ELSE 'succeeded' END"
+    state = (
+        "CASE WHEN n % 20 = 0 THEN 'ineffective' WHEN n % 33 = 0 THEN 'failed' ELSE 'succeeded' END"
+    )
     target = f"'default/Deployment/shop/app' || (n % {history.workloads})"
     nth = f"n * {episodes // remediations}"
     return [
@@ -105,13 +107,19 @@ def statements(sqlite: bool, history: History) -> list[str]:
 
 async def seed(journal: SqlJournal, history: History) -> None:
     """Fills an empty journal, and lets the database learn what is in it."""
-    raw = journal._make_engine(journal.url, "BEGIN") if journal.sqlite else sa.create_engine(journal._engine.url)
+    raw = (
+        journal._make_engine(journal.url, "BEGIN")
+        if journal.sqlite
+        else sa.create_engine(journal._engine.url)
+    )
     for statement in statements(journal.sqlite, history):
         with raw.begin() as c:
             c.exec_driver_sql(statement.replace("%", "%%") if not journal.sqlite else statement)
     if not journal.sqlite:
         with raw.begin() as c:
-            c.exec_driver_sql("SELECT setval(pg_get_serial_sequence('episode', 'id'), (SELECT max(id) FROM episode))")
+            c.exec_driver_sql(
+                "SELECT setval(pg_get_serial_sequence('episode', 'id'), (SELECT max(id) FROM episode))"
+            )
         with raw.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
             c.exec_driver_sql("VACUUM ANALYZE")
     raw.dispose()
@@ -128,9 +136,13 @@ class Hot:
 
 async def hot(journal: SqlJournal) -> list[Hot]:
     """What is asked again and again. `begin` and `move` read what is here, and write rows by their keys."""
-    row = await journal._read(lambda c: c.execute(sa.select(remediation).where(remediation.c.live).limit(1)).first())
+    row = await journal._read(
+        lambda c: c.execute(sa.select(remediation).where(remediation.c.live).limit(1)).first()
+    )
     old = await journal._read(
-        lambda c: c.execute(sa.select(remediation).where(~remediation.c.live, remediation.c.acted).limit(1)).first()
+        lambda c: c.execute(
+            sa.select(remediation).where(~remediation.c.live, remediation.c.acted).limit(1)
+        ).first()
     )
     live, ended = from_row(row), from_row(old)
     hour = Rate(10, timedelta(hours=1))
@@ -138,7 +150,9 @@ async def hot(journal: SqlJournal) -> list[Hot]:
         (("rule", ended.rule), ("root_key", ended.root_key)), (("rule", ended.rule),), (("root_key", ended.root_key),),
         (("action", "restart_workload"),), (("namespace", "shop"),), (),
     )  # fmt: skip
-    reading = Reading((live.target.key,), tuple(Counted("x", hour, where) for where in scopes), 5, "default/g")
+    reading = Reading(
+        (live.target.key,), tuple(Counted("x", hour, where) for where in scopes), 5, "default/g"
+    )
     new = iter(range(1_000_000))
 
     async def receive() -> Any:
@@ -148,7 +162,11 @@ async def hot(journal: SqlJournal) -> list[Hot]:
     second = timedelta(seconds=1)
     return [
         Hot("ping", "each /readyz", journal.ping),
-        Hot("claim, nothing due", "each slice, and 4 a second", lambda: journal.claim(NOW, 60 * second)),
+        Hot(
+            "claim, nothing due",
+            "each slice, and 4 a second",
+            lambda: journal.claim(NOW, 60 * second),
+        ),
         Hot("next_work", "each slice, and 4 a second", journal.next_work),
         Hot("next_due", "each 15 s", journal.next_due),
         Hot("inbox", "each second", lambda: journal.inbox(100)),
@@ -160,9 +178,21 @@ async def hot(journal: SqlJournal) -> list[Hot]:
         Hot("quieted", "each second", lambda: journal.quieted(20)),
         Hot("revivals", "each second", lambda: journal.revivals(NOW, 20)),
         Hot("restorations", "each second", lambda: journal.restorations(NOW, 20)),
-        Hot("past of a target with a history", "each look", lambda: journal.past(ended.rule, ended.target.key)),
-        Hot("usage of a target with a history", "each look, inside begin", lambda: journal.usage(ended, reading, NOW)),
-        Hot("usage of a new target", "each look, inside begin", lambda: journal.usage(live, reading, NOW)),
+        Hot(
+            "past of a target with a history",
+            "each look",
+            lambda: journal.past(ended.rule, ended.target.key),
+        ),
+        Hot(
+            "usage of a target with a history",
+            "each look, inside begin",
+            lambda: journal.usage(ended, reading, NOW),
+        ),
+        Hot(
+            "usage of a new target",
+            "each look, inside begin",
+            lambda: journal.usage(live, reading, NOW),
+        ),
         Hot("pauses", "each look", journal.pauses),
         Hot("storms", "each 15 s", journal.storms),
         Hot("began", "each check", lambda: journal.began(NOW - 600 * second, "shop", 200)),
@@ -171,10 +201,18 @@ async def hot(journal: SqlJournal) -> list[Hot]:
         Hot("resolutions", "each 15 s", lambda: journal.resolutions(NOW - 15 * second, NOW)),
         Hot("charges", "each 15 s", lambda: journal.charges(NOW - timedelta(hours=6))),
         Hot("show", "each message", lambda: journal.show(ended.id)),
-        Hot("still_open, 200 of them", "each 15 s for a while", lambda: journal.still_open(None, 200)),
+        Hot(
+            "still_open, 200 of them",
+            "each 15 s for a while",
+            lambda: journal.still_open(None, 200),
+        ),
         Hot("list", "a person asks", lambda: journal.remediations(100, None)),
         Hot("list --state failed", "a person asks", lambda: journal.remediations(100, "failed")),
-        Hot("record, 50 rules", "a person asks", lambda: journal.record([f"r{number}" for number in range(RULES)])),
+        Hot(
+            "record, 50 rules",
+            "a person asks",
+            lambda: journal.record([f"r{number}" for number in range(RULES)]),
+        ),
     ]
 
 
@@ -202,10 +240,15 @@ async def measure(url: str, history: History) -> None:
     )
     for item in await hot(journal):
         first, median = await timed(item)
-        print(f"{item.name:36} {item.asked:28} first {first * 1000:9.2f} ms   median {median * 1000:9.2f} ms", flush=True)
+        print(
+            f"{item.name:36} {item.asked:28} first {first * 1000:9.2f} ms   median {median * 1000:9.2f} ms",
+            flush=True,
+        )
     started = time.perf_counter()
     await journal.reloaded("other", NOW)
-    print(f"{'reloaded':36} {'start, reload':28} once  {(time.perf_counter() - started) * 1000:9.2f} ms")
+    print(
+        f"{'reloaded':36} {'start, reload':28} once  {(time.perf_counter() - started) * 1000:9.2f} ms"
+    )
     started = time.perf_counter()
     gone = await journal.prune(NOW - timedelta(days=DAYS - 1), NOW, timedelta(hours=24))
     print(
@@ -219,7 +262,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--remediations", type=int, default=1_000_000)
     arguments.add_argument("--episodes", type=int, default=10_000_000)
-    arguments.add_argument("--url", default="", help="an empty database; default: SQLite in a temporary folder")
+    arguments.add_argument(
+        "--url", default="", help="an empty database; default: SQLite in a temporary folder"
+    )
     given = arguments.parse_args()
     configure_log("error")
     with tempfile.TemporaryDirectory() as folder:

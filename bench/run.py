@@ -90,7 +90,9 @@ def serve(kind: str, pipe: Any, folder: str) -> None:
                 settle=timedelta(hours=1),  # triage is measured, and no look
                 journal=f"sqlite:///{folder}/bench.db",
                 web=Web(listen="127.0.0.1:0"),
-                cluster=ClusterSettings(kubeconfig=kubeconfig(folder, "http://127.0.0.1:9")),  # never asked
+                cluster=ClusterSettings(
+                    kubeconfig=kubeconfig(folder, "http://127.0.0.1:9")
+                ),  # never asked
             )
             async with daemon.running(settings) as running:
                 pipe.send(running.url)
@@ -134,7 +136,9 @@ def serving(kind: str) -> Iterator[str]:
     """The URL of one case's server."""
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=serve, args=(kind, theirs, folder))
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(kind, theirs, folder)
+        )
         process.start()
         try:
             yield ours.recv()
@@ -150,11 +154,10 @@ def accepted(kind: str, per_post: int, seconds: float) -> float:
 
 def matching(count: int) -> float:
     """Seconds per alert, with `count` rules of which the last matches."""
-    head = (
-        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
-    )
+    head = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
     lines = (
-        f"      - {{name: r{n}, match: ['alertname=\"A{n}\"'], steps: [{{action: restart_workload}}]}}\n" for n in range(count)
+        f"      - {{name: r{n}, match: ['alertname=\"A{n}\"'], steps: [{{action: restart_workload}}]}}\n"
+        for n in range(count)
     )
     ruleset = build([load_text(head + "".join(lines), "bench.yaml")])
     labels = {"alertname": f"A{count - 1}", "namespace": "shop", "deployment": "web"}
@@ -243,20 +246,30 @@ def measured(size: Size) -> str:
     rows = []
     for per_post in (1, 20):
         kinds = ("bare", "commit", "remediator")
-        rounds = [{kind: accepted(kind, per_post, size.seconds) for kind in kinds} for _ in range(size.rounds)]
+        rounds = [
+            {kind: accepted(kind, per_post, size.seconds) for kind in kinds}
+            for _ in range(size.rounds)
+        ]
         for name, baseline in (
             ("a bare handler that reads and decodes", "bare"),
             ("the same with one fsync'd commit per request", "commit"),
         ):
             ratios = sorted(each["remediator"] / each[baseline] for each in rounds)
-            ours, theirs = (statistics.median(each[kind] for each in rounds) for kind in ("remediator", baseline))
+            ours, theirs = (
+                statistics.median(each[kind] for each in rounds)
+                for kind in ("remediator", baseline)
+            )
             shown = f"{ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            rows.append(f"| alerts/s accepted, {per_post} per POST | {ours:.0f} | {name} | {theirs:.0f} | {shown} |")
+            rows.append(
+                f"| alerts/s accepted, {per_post} per POST | {ours:.0f} | {name} | {theirs:.0f} | {shown} |"
+            )
     for what, of, few, many in (
         (f"{size.rules} rules", "10 rules", matching(10), matching(size.rules)),
         (f"{size.teams} teams each with a rule for it", "10 teams", teams(10), teams(size.teams)),
     ):
-        rows.append(f"| µs to match an alert, {what} | {many * 1e6:.1f} | {of} | {few * 1e6:.1f} | {many / few:.2f} |")
+        rows.append(
+            f"| µs to match an alert, {what} | {many * 1e6:.1f} | {of} | {few * 1e6:.1f} | {many / few:.2f} |"
+        )
     for case in size.cases:
         acted = act.measure(case)
         rows.append(
@@ -273,7 +286,10 @@ def measured(size: Size) -> str:
     ready, idle = start_up()
     text = "# Performance\n\nWritten by `make bench` (accepting: medians of three rounds; all else: once; the load generator shares the machine's cores "
     text += "with the server: read the ratios, not the figures).\n\n"
-    text += "| what | remediator | baseline | baseline's figure | ratio |\n|---|---|---|---|---|\n" + "\n".join(rows)
+    text += (
+        "| what | remediator | baseline | baseline's figure | ratio |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+    )
     text += f"\n\nStart-up until ready: {ready:.2f} s. RSS: {idle:.0f} MB idle, {acted.rss:.0f} MB after {acted.count} acts on a real API server.\n"
     return text + "\n" + NOTES
 

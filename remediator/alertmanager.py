@@ -25,7 +25,9 @@ TIMEOUT = aiohttp.ClientTimeout(total=4)  # both questions to an instance, asked
 RESOLVED_WITHIN = 2.0  # seconds that a name may take
 SETTLED = timedelta(minutes=2)
 REMEMBERED = timedelta(seconds=1)
-NOT_ASKED_FOR = timedelta(seconds=10)  # after an instance did not answer: until then it is taken to be gone
+NOT_ASKED_FOR = timedelta(
+    seconds=10
+)  # after an instance did not answer: until then it is taken to be gone
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -97,7 +99,9 @@ class Snapshot:
     def believed(self) -> list[Instance]:
         """Those whose lists are believed: of a cluster of which somebody is silent only who has been up for a while."""
         answered = [instance for instance in self.instances if not instance.why]
-        return answered if len(answered) == len(self.instances) else [i for i in answered if i.settled]
+        return (
+            answered if len(answered) == len(self.instances) else [i for i in answered if i.settled]
+        )
 
     @property
     def settled(self) -> bool:
@@ -132,8 +136,14 @@ class AlertmanagerApi:
         lists nothing yet, and one that does not answer might list it.
         """
         snapshot = await self._seen(source, since)
-        found = [item for instance in snapshot.believed if (item := instance.alerts.get(alert.fingerprint))]
-        mine = [item.status for item in found if item.labels == dict(alert.labels)]  # it is whose it says
+        found = [
+            item
+            for instance in snapshot.believed
+            if (item := instance.alerts.get(alert.fingerprint))
+        ]
+        mine = [
+            item.status for item in found if item.labels == dict(alert.labels)
+        ]  # it is whose it says
         if any(status.silencedBy for status in mine):
             return Activity.SILENCED
         if any(status.inhibitedBy or status.mutedBy for status in mine):
@@ -147,11 +157,20 @@ class AlertmanagerApi:
         snapshot = await self._seen(source, None)
         believed = snapshot.believed
         if not believed:
-            why = next((instance.why for instance in snapshot.instances if instance.why), "none is configured")
+            why = next(
+                (instance.why for instance in snapshot.instances if instance.why),
+                "none is configured",
+            )
             return Unknown(f"Alertmanager of source {source}: {why}")
-        if not any(instance.settled for instance in believed):  # what has just started does not list all yet
-            return Unknown(f"Alertmanager of source {source}: it started less than {self._settled} ago")
-        return list({key: item.labels for one in believed for key, item in one.alerts.items()}.values())
+        if not any(
+            instance.settled for instance in believed
+        ):  # what has just started does not list all yet
+            return Unknown(
+                f"Alertmanager of source {source}: it started less than {self._settled} ago"
+            )
+        return list(
+            {key: item.labels for one in believed for key, item in one.alerts.items()}.values()
+        )
 
     async def _seen(self, source: str, since: datetime | None) -> Snapshot:
         """The last snapshot where it is recent enough, else a new one; whoever comes meanwhile shares that or the one after."""
@@ -164,7 +183,9 @@ class AlertmanagerApi:
             if last is not None and recent and (since is None or last.asked_at > since):
                 return last
             targets = [pair for url in self._urls.get(source, ()) for pair in await addresses(url)]
-            instances = await asyncio.gather(*(self._instance(url, host, now) for url, host in targets))
+            instances = await asyncio.gather(
+                *(self._instance(url, host, now) for url, host in targets)
+            )
             self._snapshots[source] = Snapshot(now, tuple(instances))
             return self._snapshots[source]
 
@@ -175,7 +196,8 @@ class AlertmanagerApi:
             return Instance(url, why=why)
         try:
             alerts, status = await asyncio.gather(
-                self._get(url, host, "/api/v2/alerts", ALERTS), self._get(url, host, "/api/v2/status", UP)
+                self._get(url, host, "/api/v2/alerts", ALERTS),
+                self._get(url, host, "/api/v2/status", UP),
             )
         except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
             why = f"{url} could not be asked: {error if isinstance(error, _Refused) else type(error).__name__}"
@@ -190,7 +212,11 @@ class AlertmanagerApi:
     async def _get(self, url: str, host: str, path: str, shape: TypeAdapter[T]) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT)
-        named = {"headers": {"Host": urlsplit(host).netloc}, "server_hostname": urlsplit(host).hostname} if host != url else {}
+        named = (
+            {"headers": {"Host": urlsplit(host).netloc}, "server_hostname": urlsplit(host).hostname}
+            if host != url
+            else {}
+        )
         if urlsplit(url).scheme != "https":
             named.pop("server_hostname", None)
         async with self._session.get(url + path, **named) as answer:  # type: ignore[arg-type]
@@ -223,14 +249,19 @@ async def addresses(url: str) -> list[tuple[str, str]]:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             async with asyncio.timeout(RESOLVED_WITHIN):
-                found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, family=family, type=socket.SOCK_STREAM)
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    parts.hostname, port, family=family, type=socket.SOCK_STREAM
+                )
         except TimeoutError:
             break
         except OSError:
             continue
         hosts = sorted({str(address[4][0]) for address in found})
         shown = [f"[{host}]" if family == socket.AF_INET6 else host for host in hosts]
-        return [(urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")), plain) for host in shown]
+        return [
+            (urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")), plain)
+            for host in shown
+        ]
     return [(plain, plain)]
 
 
@@ -256,7 +287,9 @@ class SandboxAlertmanager:
             return Activity.UNKNOWN
         if alert.fingerprint in self.silenced:
             return Activity.SILENCED
-        return Activity.ACTIVE if (source, alert.fingerprint) in self._active else Activity.NOT_LISTED
+        return (
+            Activity.ACTIVE if (source, alert.fingerprint) in self._active else Activity.NOT_LISTED
+        )
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
         """As delivered."""

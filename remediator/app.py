@@ -68,11 +68,20 @@ def load_rules(settings: Settings) -> RuleSet:
 def check_people(settings: Settings, rules: RuleSet) -> None:
     """Every receiver that a rule names must exist, and enough operators to approve it. Raises: ConfigurationError."""
     for source in rules.sources:
-        made = [source, *(source.with_override(item) for item in rules.overrides if source.rule.name in item.rules)]
+        made = [
+            source,
+            *(
+                source.with_override(item)
+                for item in rules.overrides
+                if source.rule.name in item.rules
+            ),
+        ]
         for rule in (one.rule for one in made):
             lacking = _untold(settings, rule) or _unapproved(settings, rule)
             if lacking:
-                raise ConfigurationError(f"cannot use rule {rule.name} ({source.path}:{source.line}): {lacking}")
+                raise ConfigurationError(
+                    f"cannot use rule {rule.name} ({source.path}:{source.line}): {lacking}"
+                )
 
 
 def _untold(settings: Settings, rule: Rule) -> str:
@@ -80,7 +89,11 @@ def _untold(settings: Settings, rule: Rule) -> str:
     known = {receiver.name for receiver in settings.receivers}
     strange = next((name for name in rule.escalate.to if name not in known), None)
     listed = ", ".join(sorted(known))
-    return f"it escalates to `{strange}`, and the settings have only {listed}; add it under `receivers`" if strange else ""
+    return (
+        f"it escalates to `{strange}`, and the settings have only {listed}; add it under `receivers`"
+        if strange
+        else ""
+    )
 
 
 def _unapproved(settings: Settings, rule: Rule) -> str:
@@ -88,20 +101,26 @@ def _unapproved(settings: Settings, rule: Rule) -> str:
     if rule.mode != "approve" or settings.web.trusted_proxy_header:
         return ""
     operators = {operator.name for operator in settings.operators} or {"local"}
-    may = {name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by}
+    may = {
+        name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by
+    }
     needed, listed = 2 if rule.approval.two_person else 1, ", ".join(sorted(may)) or "nobody"
     short = f"it waits for {needed} to approve, and of those who may, the settings have {listed}; add them under `operators`"
     return short if len(may) < needed else ""
 
 
-async def _clusters(settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics) -> dict[str, Any]:
+async def _clusters(
+    settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics
+) -> dict[str, Any]:
     names = {source.cluster for source in settings.sources} or {"default"}
     if settings.cluster.kind == "sandbox":
         sandbox = SandboxCluster(clock.now)
         return dict.fromkeys(names, sandbox)
     from .cluster.kubernetes import connect  # imported late: kubernetes_asyncio is slow to import
 
-    cluster = await connect(settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps, metrics)
+    cluster = await connect(
+        settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps, metrics
+    )
     stack.push_async_callback(cluster.close)
     return dict.fromkeys(names, cluster)
 
@@ -125,7 +144,9 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         if isinstance(alertmanager, SandboxAlertmanager) and sandboxed:
             delivered = alertmanager.delivered
         else:
-            alertmanager = AlertmanagerApi({s.name: s.alertmanager for s in settings.sources}, clock.now, metrics=metrics)
+            alertmanager = AlertmanagerApi(
+                {s.name: s.alertmanager for s in settings.sources}, clock.now, metrics=metrics
+            )
             stack.push_async_callback(alertmanager.close)
         key = settings.web.link_key_file
         links = Links(settings.web.public_url, key.get_secret_value().encode()) if key else None
@@ -156,11 +177,19 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         intake = Intake(doors, settings.web.max_waiting)
         server = Server(settings, doors, intake, delivered, links)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(intake.run()), group.create_task(engine.run(settings.workers))]
+            tasks = [
+                group.create_task(intake.run()),
+                group.create_task(engine.run(settings.workers)),
+            ]
             tasks.append(group.create_task(_watch(settings, engine)))
             runner, url = await _listen(settings, server, context)
             server.serving = True
-            log().info("serving", url=url, rules=len(rules.sources), journal=settings.journal_url.split(":")[0])
+            log().info(
+                "serving",
+                url=url,
+                rules=len(rules.sources),
+                journal=settings.journal_url.split(":")[0],
+            )
             try:
                 yield App(settings, doors, engine, url)
             finally:
@@ -179,11 +208,15 @@ def _tls(web_settings: Web) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_OPTIONAL
             context.load_verify_locations(web_settings.client_ca)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"cannot serve HTTPS: web.tls_cert, web.tls_key or web.client_ca: {error}") from None
+        raise ConfigurationError(
+            f"cannot serve HTTPS: web.tls_cert, web.tls_key or web.client_ca: {error}"
+        ) from None
     return context
 
 
-async def _listen(settings: Settings, server: Server, context: ssl.SSLContext | None) -> tuple[web.AppRunner, str]:
+async def _listen(
+    settings: Settings, server: Server, context: ssl.SSLContext | None
+) -> tuple[web.AppRunner, str]:
     host, _, port = settings.web.listen.rpartition(":")
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
@@ -192,7 +225,9 @@ async def _listen(settings: Settings, server: Server, context: ssl.SSLContext | 
         await site.start()
     except OSError as error:
         await runner.cleanup()
-        raise ConfigurationError(f"cannot listen on {settings.web.listen}: {error.strerror}") from None
+        raise ConfigurationError(
+            f"cannot listen on {settings.web.listen}: {error.strerror}"
+        ) from None
     bound = runner.addresses[0]
     return runner, f"{'https' if context else 'http'}://{bound[0]}:{bound[1]}"
 
@@ -202,8 +237,12 @@ async def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
     try:
         rules = await asyncio.to_thread(load_rules, settings)
     except (ConfigurationError, OSError) as error:
-        findings = [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
-        log().error("rules_not_reloaded", why=f"{error}; the previous rules stay active", mistakes=findings)
+        findings = (
+            [f.render() for f in error.findings] if isinstance(error, loader.RuleErrors) else []
+        )
+        log().error(
+            "rules_not_reloaded", why=f"{error}; the previous rules stay active", mistakes=findings
+        )
         engine.doors.metrics.set("config_last_reload_successful", 0)
         return None
     return rules
@@ -233,11 +272,16 @@ async def _watch(settings: Settings, engine: Engine) -> None:
         try:
             async for _ in awatch(*folders, recursive=False, step=200):
                 again.set()
-        except OSError as error:  # a node's inotify instances are few, and every pod on it shares them
+        except (
+            OSError
+        ) as error:  # a node's inotify instances are few, and every pod on it shares them
             log().warning(
-                "watching_by_polling", why=f"{error}; raise fs.inotify.max_user_instances to be told of changes at once"
+                "watching_by_polling",
+                why=f"{error}; raise fs.inotify.max_user_instances to be told of changes at once",
             )
-            async for _ in awatch(*folders, recursive=False, step=200, force_polling=True, poll_delay_ms=POLL):
+            async for _ in awatch(
+                *folders, recursive=False, step=200, force_polling=True, poll_delay_ms=POLL
+            ):
                 again.set()
 
     async with asyncio.TaskGroup() as group:

@@ -41,7 +41,9 @@ class Finding:
 
     def render(self) -> str:
         """For a terminal."""
-        return f"{self.state:<4}  {self.what:<14}  {self.found}" + (f"\n      {'':<14}  -> {self.advice}" if self.advice else "")
+        return f"{self.state:<4}  {self.what:<14}  {self.found}" + (
+            f"\n      {'':<14}  -> {self.advice}" if self.advice else ""
+        )
 
 
 async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterator[Finding]:
@@ -72,7 +74,12 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
             async for finding in _alertmanager(session, source):
                 yield finding
         if not settings.sources:
-            yield Finding("warn", "sources", "none: only this machine may post alerts", "add one under `sources`")
+            yield Finding(
+                "warn",
+                "sources",
+                "none: only this machine may post alerts",
+                "add one under `sources`",
+            )
         async for finding in _daemon(session, settings, url, test_alert):
             yield finding
 
@@ -84,7 +91,12 @@ async def _journal(settings: Settings) -> Finding:
     except JournalLocked:
         return Finding("ok", "journal", "held by a daemon that runs")
     except (RemediatorError, JournalError) as error:
-        return Finding("fail", "journal", str(error), "check `journal`, the folder's rights, or that the database runs")
+        return Finding(
+            "fail",
+            "journal",
+            str(error),
+            "check `journal`, the folder's rights, or that the database runs",
+        )
     finally:
         await journal.close()
 
@@ -94,7 +106,9 @@ def _receiver(item: Any) -> Finding:
         notify.make(item)
     except RemediatorError as error:
         return Finding("fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`")
-    return Finding("ok", "receiver", f"{item.name} ({item.kind}); `remediator notify test` sends it something")
+    return Finding(
+        "ok", "receiver", f"{item.name} ({item.kind}); `remediator notify test` sends it something"
+    )
 
 
 async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[Finding]:
@@ -104,14 +118,23 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[F
     from .cluster.kubernetes import connect
 
     try:
-        cluster = await connect(settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps)
+        cluster = await connect(
+            settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps
+        )
     except RemediatorError as error:
-        yield Finding("fail", "cluster", str(error), "check `cluster.kubeconfig` and `cluster.context`")
+        yield Finding(
+            "fail", "cluster", str(error), "check `cluster.kubeconfig` and `cluster.context`"
+        )
         return
     try:
         why = await cluster.ready()
         if why is not None:
-            yield Finding("fail", "cluster", why, "check the address, the network, and the credential in the kubeconfig")
+            yield Finding(
+                "fail",
+                "cluster",
+                why,
+                "check the address, the network, and the credential in the kubeconfig",
+            )
             return
         yield Finding("ok", "cluster", "the API server answers")
         denied = await _denied(cluster, rules)
@@ -122,14 +145,20 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[F
         if not denied:
             yield Finding("ok", "rbac", "everything that the rules need is allowed")
     except ClusterError as error:
-        yield Finding("fail", "rbac", str(error), "the API server must answer SelfSubjectAccessReviews")
+        yield Finding(
+            "fail", "rbac", str(error), "the API server must answer SelfSubjectAccessReviews"
+        )
     finally:
         await cluster.close()
 
 
 async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
     """What is not allowed: everywhere, or where the rules' scopes name namespaces plainly, there."""
-    scopes = {name for source in rules.sources for name in source.group.scope.namespaces} if rules else set()
+    scopes = (
+        {name for source in rules.sources for name in source.group.scope.namespaces}
+        if rules
+        else set()
+    )
     where = sorted(scopes) if scopes and all(PLAIN.fullmatch(name) for name in scopes) else [""]
 
     async def missing(group: str, resource: str, verb: str, named: list[str]) -> str | None:
@@ -138,19 +167,36 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
             return None
         lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
         place = f" in {', '.join(lacking)}" if lacking != [""] else ""
-        return f"{verb} {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}" if lacking else None
+        return (
+            f"{verb} {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}"
+            if lacking
+            else None
+        )
 
     whole, local = generate.grants(rules)
-    given = [(where, need) for need in whole] + [([name], need) for name, needs in local.items() for need in needs]
-    asked = [missing(group, resource, verb, named) for named, (group, resource, verbs) in given for verb in verbs]
+    given = [(where, need) for need in whole] + [
+        ([name], need) for name, needs in local.items() for need in needs
+    ]
+    asked = [
+        missing(group, resource, verb, named)
+        for named, (group, resource, verbs) in given
+        for verb in verbs
+    ]
     return [text for text in await asyncio.gather(*asked) if text]
 
 
 def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
     """Which rules need the right, where not all of them do."""
     sources = rules.sources if rules else ()
-    alone = {source.rule.name: generate.needs(RuleSet((source,), rules.overrides if rules else ())) for source in sources}
-    needing = [name for name, needs in alone.items() if any((g, r) == (group, resource) and verb in v for g, r, v in needs)]
+    alone = {
+        source.rule.name: generate.needs(RuleSet((source,), rules.overrides if rules else ()))
+        for source in sources
+    }
+    needing = [
+        name
+        for name, needs in alone.items()
+        if any((g, r) == (group, resource) and verb in v for g, r, v in needs)
+    ]
     if not needing or len(needing) == len(alone):
         return ""
     return f" (for {', '.join(needing[:5])}{', …' if len(needing) > 5 else ''})"
@@ -158,7 +204,12 @@ def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
 
 async def _prometheus(settings: Settings, rules: RuleSet | None) -> Finding:
     if not settings.prometheus:
-        return Finding("warn", "prometheus", "none configured", "set `prometheus`: `when` queries hold for ever without it")
+        return Finding(
+            "warn",
+            "prometheus",
+            "none configured",
+            "set `prometheus`: `when` queries hold for ever without it",
+        )
     port = PrometheusApi(settings.prometheus)
     try:
         answer = await port.holds("vector(1)")
@@ -188,30 +239,49 @@ async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Async
                 status = UP.validate_json(await answer.read())
         except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
             advice = "check the URL, and that it can be reached from here"
-            said = "what answers is not Alertmanager" if isinstance(error, ValidationError) else type(error).__name__
+            said = (
+                "what answers is not Alertmanager"
+                if isinstance(error, ValidationError)
+                else type(error).__name__
+            )
             yield Finding("fail", what, f"{url}: {said}", advice)
             continue
         version = (status.versionInfo or {}).get("version", "?")
         if status.members > len(known):
             advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
-            yield Finding("warn", what, f"{url}: its cluster has {status.members} members, and {len(known)} can be asked", advice)
-        elif "webhook_configs" not in str((status.config or {}).get("original")):  # their URLs are hidden
+            yield Finding(
+                "warn",
+                what,
+                f"{url}: its cluster has {status.members} members, and {len(known)} can be asked",
+                advice,
+            )
+        elif "webhook_configs" not in str(
+            (status.config or {}).get("original")
+        ):  # their URLs are hidden
             advice = "remediator init writes the routes to merge"
-            yield Finding("warn", what, f"version {version} answers; it has no webhook receiver", advice)
+            yield Finding(
+                "warn", what, f"version {version} answers; it has no webhook receiver", advice
+            )
         else:
             yield Finding("ok", what, f"version {version} answers, and has a webhook receiver")
 
 
-async def _daemon(session: aiohttp.ClientSession, settings: Settings, url: str, test_alert: bool) -> AsyncIterator[Finding]:
-    base = (url or f"http{'s' if settings.web.tls_cert else ''}://{settings.web.listen.replace('0.0.0.0', '127.0.0.1')}").rstrip(
-        "/"
-    )
+async def _daemon(
+    session: aiohttp.ClientSession, settings: Settings, url: str, test_alert: bool
+) -> AsyncIterator[Finding]:
+    base = (
+        url
+        or f"http{'s' if settings.web.tls_cert else ''}://{settings.web.listen.replace('0.0.0.0', '127.0.0.1')}"
+    ).rstrip("/")
     try:
         async with session.get(f"{base}/readyz") as answer:
             text, status = (await answer.text()).strip(), answer.status
     except (aiohttp.ClientError, TimeoutError) as error:
         yield Finding(
-            "warn", "daemon", f"{base}: {type(error).__name__}", "start it with `remediator serve`, or name it with --url"
+            "warn",
+            "daemon",
+            f"{base}: {type(error).__name__}",
+            "start it with `remediator serve`, or name it with --url",
         )
         return
     if status != 200:
@@ -231,7 +301,9 @@ async def _daemon(session: aiohttp.ClientSession, settings: Settings, url: str, 
             yield await _end_to_end(session, settings, source, base)
 
 
-async def _end_to_end(session: aiohttp.ClientSession, settings: Settings, source: Source, base: str) -> Finding:
+async def _end_to_end(
+    session: aiohttp.ClientSession, settings: Settings, source: Source, base: str
+) -> Finding:
     """An alert into Alertmanager, out of it by its webhook, and into the journal; then it is ended."""
     mark = secrets.token_hex(6)
     token = next((o.token_file.get_secret_value() for o in settings.operators if o.token_file), "")
@@ -245,23 +317,44 @@ async def _end_to_end(session: aiohttp.ClientSession, settings: Settings, source
                 seen = any(row["labels"].get("probe") == mark for row in await answer.json())
             if seen:
                 took = asyncio.get_running_loop().time() - started
-                return Finding("ok", "test alert", f"from Alertmanager ({source.name}) to the journal in {took:.1f} s")
+                return Finding(
+                    "ok",
+                    "test alert",
+                    f"from Alertmanager ({source.name}) to the journal in {took:.1f} s",
+                )
             await asyncio.sleep(0.5)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return Finding(
-            "fail", "test alert", f"{type(error).__name__}: {error}", "check the operator's token and Alertmanager's URL"
+            "fail",
+            "test alert",
+            f"{type(error).__name__}: {error}",
+            "check the operator's token and Alertmanager's URL",
         )
     finally:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # it ends by itself, later
             await _put_alert(session, source, mark, timedelta())
     advice = "check Alertmanager's route and its log: remediator init writes the routes to merge"
-    return Finding("fail", "test alert", f"Alertmanager took it, and it did not come within {PATIENCE:.0f} s", advice)
+    return Finding(
+        "fail",
+        "test alert",
+        f"Alertmanager took it, and it did not come within {PATIENCE:.0f} s",
+        advice,
+    )
 
 
-async def _put_alert(session: aiohttp.ClientSession, source: Source, mark: str, lasts: timedelta) -> None:
+async def _put_alert(
+    session: aiohttp.ClientSession, source: Source, mark: str, lasts: timedelta
+) -> None:
     now = datetime.now(UTC)  # noqa: TID251 - an alert's own time is the wall clock's
     labels = {"alertname": PROBE, "severity": "none", "probe": mark}
     notes = {"summary": "A test by `remediator doctor`; nothing is wrong."}
-    alert = {"labels": labels, "annotations": notes, "startsAt": now.isoformat(), "endsAt": (now + lasts).isoformat()}
-    async with session.post(f"{source.alertmanager[0].rstrip('/')}/api/v2/alerts", json=[alert]) as answer:
+    alert = {
+        "labels": labels,
+        "annotations": notes,
+        "startsAt": now.isoformat(),
+        "endsAt": (now + lasts).isoformat(),
+    }
+    async with session.post(
+        f"{source.alertmanager[0].rstrip('/')}/api/v2/alerts", json=[alert]
+    ) as answer:
         answer.raise_for_status()

@@ -84,7 +84,11 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
             else:
                 everywhere |= actions_
     whole = _merged([*ALWAYS, *_sights(seen), *_acts(everywhere)])
-    return whole, {name: _merged(_acts(used - everywhere)) for name, used in sorted(local.items()) if used - everywhere}
+    return whole, {
+        name: _merged(_acts(used - everywhere))
+        for name, used in sorted(local.items())
+        if used - everywhere
+    }
 
 
 def _acts_in(source: Source, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
@@ -102,25 +106,41 @@ def _merged(given: Sequence[Need]) -> list[Need]:
     merged: dict[tuple[str, str], set[str]] = {}
     for group, resource, verbs in given:
         merged.setdefault((group, resource), set()).update(verbs)
-    return [(group, resource, tuple(sorted(verbs))) for (group, resource), verbs in sorted(merged.items())]
+    return [
+        (group, resource, tuple(sorted(verbs)))
+        for (group, resource), verbs in sorted(merged.items())
+    ]
 
 
 def rbac(paths: Sequence[Path]) -> str:
     """A ClusterRole with what the rules' actions need, and a Role in each single namespace in which some may act."""
     whole, local = grants(load(paths) if paths else None)
     roles = [_role("ClusterRole", {"name": "remediator"}, whole)]
-    roles += [_role("Role", {"name": "remediator", "namespace": name}, needs_) for name, needs_ in local.items()]
+    roles += [
+        _role("Role", {"name": "remediator", "namespace": name}, needs_)
+        for name, needs_ in local.items()
+    ]
     return str(yaml.safe_dump_all(roles, sort_keys=False))
 
 
 def _role(kind: str, metadata: Mapping[str, str], given: Sequence[Need]) -> dict[str, Any]:
-    rules_ = [{"apiGroups": [group], "resources": [resource], "verbs": list(verbs)} for group, resource, verbs in given]
-    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": dict(metadata), "rules": rules_}
+    rules_ = [
+        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+        for group, resource, verbs in given
+    ]
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": dict(metadata),
+        "rules": rules_,
+    }
 
 
 def _sights(names: set[str]) -> list[Need]:
     """What the actions must see, whether they act or only observe."""
-    kinds = {kind for name in names for sight in ACTIONS[name].sights for kind in SEEN_BY.get(sight, ())}
+    kinds = {
+        kind for name in names for sight in ACTIONS[name].sights for kind in SEEN_BY.get(sight, ())
+    }
     out: list[Need] = [(READABLE[kind][0], READABLE[kind][2], ("list",)) for kind in sorted(kinds)]
     if any(Sight.ISOLATION in ACTIONS[name].sights for name in names):
         out.append((READABLE["NetworkPolicy"][0], READABLE["NetworkPolicy"][2], ("get",)))
@@ -129,35 +149,50 @@ def _sights(names: set[str]) -> list[Need]:
 
 def _acts(names: set[str]) -> list[Need]:
     """What the actions' calls need."""
-    return [(p.group, p.resource, p.verbs) for name in sorted(names) for p in ACTIONS[name].permissions]
+    return [
+        (p.group, p.resource, p.verbs) for name in sorted(names) for p in ACTIONS[name].permissions
+    ]
 
 
 def permissions(_paths: Sequence[Path]) -> str:
     """What every rule needs, and each action to see and to act: from which the chart makes the RBAC of its rules."""
 
     def shown(needs: Sequence[Need]) -> list[dict[str, Any]]:
-        return [{"group": group, "resource": resource, "verbs": list(verbs)} for group, resource, verbs in needs]
+        return [
+            {"group": group, "resource": resource, "verbs": list(verbs)}
+            for group, resource, verbs in needs
+        ]
 
     table = {
         "always": shown(ALWAYS),
         "sees": {name: shown(_sights({name})) for name in sorted(ACTIONS)},
         "acts": {name: shown(_acts({name})) for name in sorted(ACTIONS)},
     }
-    return "# Generated: remediator generate permissions\n" + str(yaml.safe_dump(table, sort_keys=False))
+    return "# Generated: remediator generate permissions\n" + str(
+        yaml.safe_dump(table, sort_keys=False)
+    )
 
 
 def binding(service_account: str, paths: Sequence[Path] = ()) -> str:
     """A ServiceAccount, `namespace/name`, that is given the ClusterRole, and the Roles in single namespaces."""
     namespace, _, name = service_account.rpartition("/")
     where = namespace or "default"
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": where}}
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": where},
+    }
     _, local = grants(load(paths) if paths else None)
     given = [_binding("ClusterRole", {"name": "remediator"}, name, where)]
-    given += [_binding("Role", {"name": "remediator", "namespace": place}, name, where) for place in local]
+    given += [
+        _binding("Role", {"name": "remediator", "namespace": place}, name, where) for place in local
+    ]
     return "---\n" + str(yaml.safe_dump_all([account, *given], sort_keys=False))
 
 
-def _binding(kind: str, metadata: Mapping[str, str], account: str, namespace: str) -> dict[str, Any]:
+def _binding(
+    kind: str, metadata: Mapping[str, str], account: str, namespace: str
+) -> dict[str, Any]:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": f"{kind}Binding",
@@ -197,7 +232,10 @@ def guards(_paths: Sequence[Path]) -> str:
         "counted in `remediator_verdicts_total`.\n\n"
         "| guard | set by | is for | asked |\n|---|---|---|---|\n"
     )
-    rows = (f"| `{name}` | {keys} | {text} | {asked} |\n" for name, keys, text, asked in pipeline.described())
+    rows = (
+        f"| `{name}` | {keys} | {text} | {asked} |\n"
+        for name, keys, text, asked in pipeline.described()
+    )
     return head + "".join(rows)
 
 
@@ -216,13 +254,18 @@ def annotations(_paths: Sequence[Path]) -> str:
     return (
         head
         + "| annotation | means |\n|---|---|\n"
-        + "".join(f"| `{name}` | {text} |\n" for name, text in {**ANNOTATIONS, **ANNOTATION}.items())
+        + "".join(
+            f"| `{name}` | {text} |\n" for name, text in {**ANNOTATIONS, **ANNOTATION}.items()
+        )
     )
 
 
 def settings(_paths: Sequence[Path]) -> str:
     """Every process setting."""
-    return "# Settings\n\nOf the file that `serve --config` reads; `remediator init` writes one.\n\n" + _keys(Settings)
+    return (
+        "# Settings\n\nOf the file that `serve --config` reads; `remediator init` writes one.\n\n"
+        + _keys(Settings)
+    )
 
 
 def rules(_paths: Sequence[Path]) -> str:
@@ -243,7 +286,9 @@ def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
         inner = [m for m in _models(field.annotation) if m is not model]
         many = inner and "tuple" in str(field.annotation)
         path = f"{prefix}{field.alias or name}{'[]' if many else ''}"
-        out.append((path, _default(field, bool(inner)), (field.description or "").replace("|", "\\|")))
+        out.append(
+            (path, _default(field, bool(inner)), (field.description or "").replace("|", "\\|"))
+        )
         for child in inner:
             out += _rows(child, f"{path}.")
     return out
@@ -265,15 +310,23 @@ def _default(field: Any, nested: bool) -> str:
         return f"`{format_duration(value)}`"
     if isinstance(value, tuple):
         return ", ".join(
-            f"`{item.count}/{format_duration(item.window)}`" if isinstance(item, Rate) else f"`{item}`" for item in value
+            f"`{item.count}/{format_duration(item.window)}`"
+            if isinstance(item, Rate)
+            else f"`{item}`"
+            for item in value
         )
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def states(_paths: Sequence[Path]) -> str:
     """The state diagram of a remediation."""
-    arrows = "".join(f"    {state} --> {after}: {event}\n" for (state, event), after in TRANSITIONS.items())
-    ends = "".join(f"    {after} --> [*]\n" for after in sorted({a for a in TRANSITIONS.values() if a not in LIVE}))
+    arrows = "".join(
+        f"    {state} --> {after}: {event}\n" for (state, event), after in TRANSITIONS.items()
+    )
+    ends = "".join(
+        f"    {after} --> [*]\n"
+        for after in sorted({a for a in TRANSITIONS.values() if a not in LIVE})
+    )
     return f"# States of a remediation\n\n```mermaid\nstateDiagram-v2\n    [*] --> queued\n{arrows}{ends}```\n"
 
 

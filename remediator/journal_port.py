@@ -195,10 +195,14 @@ class Journal(Protocol):
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
         """Keeps the lease for longer, while the work goes on."""
 
-    async def retarget(self, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
+    async def retarget(
+        self, remediation: Remediation, target: Target, root_key: str, now: datetime
+    ) -> bool:
         """Fixes the climbed target; False where this one was superseded by a live one of the same rule and target."""
 
-    async def begin(self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
+    async def begin(
+        self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]
+    ) -> list[Verdict]:
         """Usage, `decide`, locks, charge and intent in one transaction; the verdicts, all allowing where it began."""
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage: ...
@@ -232,11 +236,19 @@ class Journal(Protocol):
     async def escalations(self, now: datetime) -> list[Remediation]: ...
 
     async def escalated(
-        self, remediation: RemediationId, messages: tuple[Message, ...], again_at: datetime | None, now: datetime
+        self,
+        remediation: RemediationId,
+        messages: tuple[Message, ...],
+        again_at: datetime | None,
+        now: datetime,
     ) -> None: ...
 
     async def outbox(
-        self, now: datetime, limit: int = 50, receiver: str | None = None, but_not: tuple[str, ...] = ()
+        self,
+        now: datetime,
+        limit: int = 50,
+        receiver: str | None = None,
+        but_not: tuple[str, ...] = (),
     ) -> list[Row]:
         """Takes messages that are due, for a while: of one receiver, or of all others; of one remediation only the oldest."""
 
@@ -244,13 +256,20 @@ class Journal(Protocol):
         """Since when the oldest message waits that is not delivered."""
 
     async def delivered(
-        self, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str = ""
+        self,
+        message: int,
+        now: datetime,
+        error: str | None,
+        again_at: datetime | None,
+        ref: str = "",
     ) -> None: ...
 
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
         """Ended remediations of which trouble was told (to whom), and whose alerts have all resolved."""
 
-    async def told_quiet(self, remediation: RemediationId, messages: tuple[Message, ...], now: datetime) -> None:
+    async def told_quiet(
+        self, remediation: RemediationId, messages: tuple[Message, ...], now: datetime
+    ) -> None:
         """Sends the last messages about a remediation."""
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
@@ -265,7 +284,9 @@ class Journal(Protocol):
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
         """Sends the still open episodes back to triage."""
 
-    async def revive_later(self, remediation: RemediationId, template: str, again_at: datetime | None) -> None:
+    async def revive_later(
+        self, remediation: RemediationId, template: str, again_at: datetime | None
+    ) -> None:
         """Remembers the target's template at the end, and looks again at a time, or never."""
 
     async def restorations(self, now: datetime, limit: int) -> list[Owed]:
@@ -277,7 +298,9 @@ class Journal(Protocol):
     async def looked_at(self, remediation: str, undone: str) -> Claim | None:
         """An undo of one of its attempts as it would be, with nothing written and nothing leased."""
 
-    async def undo(self, remediation: str, attempt: str, why: str, now: datetime, asked: str = "") -> str | None:
+    async def undo(
+        self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
+    ) -> str | None:
         """Gives birth to an undo of an attempt of a remediation that has ended; None where it did, else why not.
 
         `asked` says who wanted it, and why.
@@ -285,21 +308,38 @@ class Journal(Protocol):
 
     async def pauses(self) -> list[Row]: ...
 
-    async def pause(self, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None: ...
+    async def pause(
+        self, scope: str, reason: str, author: str, until: datetime | None, now: datetime
+    ) -> None: ...
 
     async def resume(self, scope: str, author: str, now: datetime) -> bool: ...
 
     async def decide(
-        self, remediation: str, digest: str, operator: str, approve: bool, now: datetime, why: str = ""
+        self,
+        remediation: str,
+        digest: str,
+        operator: str,
+        approve: bool,
+        now: datetime,
+        why: str = "",
     ) -> str | None:
         """None where it took effect, else why not."""
 
-    async def cancel(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None: ...
+    async def cancel(
+        self, remediation: str, operator: str, now: datetime, why: str = ""
+    ) -> str | None: ...
 
-    async def retry(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None: ...
+    async def retry(
+        self, remediation: str, operator: str, now: datetime, why: str = ""
+    ) -> str | None: ...
 
     async def remediations(
-        self, limit: int, state: str | None, namespace: str = "", rule: str = "", since: datetime | None = None
+        self,
+        limit: int,
+        state: str | None,
+        namespace: str = "",
+        rule: str = "",
+        since: datetime | None = None,
     ) -> list[Row]:
         """The newest first."""
 
@@ -317,7 +357,9 @@ class Journal(Protocol):
     def size(self) -> int:
         """Bytes on disk, where that can be known."""
 
-    async def storm(self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime) -> bool:
+    async def storm(
+        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime
+    ) -> bool:
         """A storm is on: its row is written or prolonged; True, and the messages are sent, where it is a new one."""
 
     async def ends(self, rule: str, limit: int) -> tuple[End, ...]:
@@ -339,7 +381,13 @@ class Journal(Protocol):
         """A storm is over: its row goes, and whoever was told of it is told this."""
 
     async def breaker(
-        self, rule: str, opened_at: datetime | None, why: str, to: Sequence[str], body: Mapping[str, Any], now: datetime
+        self,
+        rule: str,
+        opened_at: datetime | None,
+        why: str,
+        to: Sequence[str],
+        body: Mapping[str, Any],
+        now: datetime,
     ) -> None:
         """A breaker opened (or closed, without a time); writes and tells only where that is news."""
 

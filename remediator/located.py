@@ -14,8 +14,14 @@ Loc = tuple[str | int, ...]
 TRAPS = [
     (re.compile(r"[-+]?[0-9]+(:[0-5]?[0-9])+"), "YAML reads {0} as a number in base 60; quote it"),
     (re.compile(r"\+[0-9].*"), "YAML drops the sign of {0}; write the number without `+`"),
-    (re.compile(r"(?i)yes|no|on|off|y|n"), "YAML 1.1 reads {0} as a truth value; write true or false, or quote it"),
-    (re.compile(r"0[0-7]+"), "YAML 1.1 reads {0} as an octal number; quote it or drop the leading zero"),
+    (
+        re.compile(r"(?i)yes|no|on|off|y|n"),
+        "YAML 1.1 reads {0} as a truth value; write true or false, or quote it",
+    ),
+    (
+        re.compile(r"0[0-7]+"),
+        "YAML 1.1 reads {0} as an octal number; quote it or drop the leading zero",
+    ),
 ]
 
 
@@ -53,7 +59,9 @@ class Document:
     values: dict[Loc, Node] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
-    def finding(self, loc: Loc, code: str, message: str, at_key: bool = False, severity: str = "error") -> Finding:
+    def finding(
+        self, loc: Loc, code: str, message: str, at_key: bool = False, severity: str = "error"
+    ) -> Finding:
         """A finding at a place, or at its nearest parent that stands in the file."""
         place = loc
         nodes = self.keys if at_key else self.values
@@ -61,11 +69,22 @@ class Document:
             place, nodes = place[:-1], self.values
         node = nodes.get(place)
         if node is None:
-            return Finding(self.path, 1, 1, 1, code, message, self.lines[0] if self.lines else "", severity)
+            return Finding(
+                self.path, 1, 1, 1, code, message, self.lines[0] if self.lines else "", severity
+            )
         start, end = node.start_mark, node.end_mark
         line = self.lines[start.line] if start.line < len(self.lines) else ""
         width = end.column - start.column if end.line == start.line else len(line) - start.column
-        return Finding(self.path, start.line + 1, start.column + 1, max(1, width), code, message, line, severity)
+        return Finding(
+            self.path,
+            start.line + 1,
+            start.column + 1,
+            max(1, width),
+            code,
+            message,
+            line,
+            severity,
+        )
 
 
 class _Loader(yaml.SafeLoader):
@@ -97,7 +116,9 @@ def load_text(text: str, path: str) -> Document:
         message = f"cannot read the YAML: {error.problem or error.context}"
         document.findings.append(Finding(path, line + 1, column + 1, 1, "yaml", message, source))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        document.findings.append(Finding(path, 1, 1, 1, "yaml", f"cannot read the YAML: {error or 'nested too deeply'}"))
+        document.findings.append(
+            Finding(path, 1, 1, 1, "yaml", f"cannot read the YAML: {error or 'nested too deeply'}")
+        )
     return document
 
 
@@ -111,22 +132,32 @@ def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
     if len(document.values) > document.most:
         raise yaml.YAMLError("its aliases multiply into more than a rule file can hold")
     if isinstance(node, SequenceNode):
-        return [_build(loader, child, (*loc, index), document) for index, child in enumerate(node.value)]
+        return [
+            _build(loader, child, (*loc, index), document) for index, child in enumerate(node.value)
+        ]
     if isinstance(node, MappingNode):
         return _build_mapping(loader, node, loc, document)
     assert isinstance(node, ScalarNode)
     if node.style is None:
         for pattern, advice in TRAPS:
             if pattern.fullmatch(node.value):
-                document.findings.append(document.finding(loc, "yaml-trap", advice.format(f"`{node.value}`")))
+                document.findings.append(
+                    document.finding(loc, "yaml-trap", advice.format(f"`{node.value}`"))
+                )
     try:
         return loader.construct_object(node)
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        document.findings.append(document.finding(loc, "yaml", f"`{node.value[:80]}` is no {node.tag.rsplit(':', 1)[-1]}"))
+        document.findings.append(
+            document.finding(
+                loc, "yaml", f"`{node.value[:80]}` is no {node.tag.rsplit(':', 1)[-1]}"
+            )
+        )
         return None
 
 
-def _build_mapping(loader: _Loader, node: MappingNode, loc: Loc, document: Document) -> dict[Hashable, Any]:
+def _build_mapping(
+    loader: _Loader, node: MappingNode, loc: Loc, document: Document
+) -> dict[Hashable, Any]:
     out: dict[Hashable, Any] = {}
     for key_node, value_node in node.value:
         key = key_node.value if isinstance(key_node, ScalarNode) else None
@@ -138,7 +169,9 @@ def _build_mapping(loader: _Loader, node: MappingNode, loc: Loc, document: Docum
             document.keys[(*place, "again")] = key_node
             where = document.keys[place].start_mark.line + 1
             message = f"`{key}` was set before, in line {where}"
-            document.findings.append(document.finding((*place, "again"), "duplicate-key", message, at_key=True))
+            document.findings.append(
+                document.finding((*place, "again"), "duplicate-key", message, at_key=True)
+            )
             continue
         document.keys[place] = key_node
         out[key] = _build(loader, value_node, place, document)

@@ -14,7 +14,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from .model.alert import Alert, AlertStatus
 
 MOST_ALERTS = 10_000
-FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # times beyond can be reckoned with nowhere
+FIRST, LAST = (
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2200, 1, 1, tzinfo=UTC),
+)  # times beyond can be reckoned with nowhere
 
 
 class Item(BaseModel):
@@ -71,8 +74,14 @@ class Tally:
 
 def tally(webhook: Webhook) -> Tally:
     """Counts a webhook."""
-    counted: Counter[tuple[str, str | None]] = Counter((item.status, item.labels.get("severity")) for item in webhook.alerts)
-    return Tally(counted, webhook.truncatedAlerts, frozenset(item.labels.get("alertname", "") for item in webhook.alerts))
+    counted: Counter[tuple[str, str | None]] = Counter(
+        (item.status, item.labels.get("severity")) for item in webhook.alerts
+    )
+    return Tally(
+        counted,
+        webhook.truncatedAlerts,
+        frozenset(item.labels.get("alertname", "") for item in webhook.alerts),
+    )
 
 
 def alerts_of(webhook: Webhook) -> tuple[Alert, ...]:
@@ -84,4 +93,12 @@ def _alert(item: Item) -> Alert:
     resolved = item.status == "resolved"
     starts_at = min(max(item.startsAt, FIRST), LAST)
     ends_at: datetime | None = min(max(item.endsAt or starts_at, FIRST), LAST) if resolved else None
-    return Alert(item.fingerprint, AlertStatus(item.status), item.labels, item.annotations, starts_at, ends_at, item.generatorURL)
+    return Alert(
+        item.fingerprint,
+        AlertStatus(item.status),
+        item.labels,
+        item.annotations,
+        starts_at,
+        ends_at,
+        item.generatorURL,
+    )

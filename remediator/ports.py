@@ -22,9 +22,13 @@ class Clock(Protocol):
 class Cluster(Protocol):
     """The two verbs of a Kubernetes cluster. Raises: ClusterError's kinds from `apply`; `observe` answers Unknown."""
 
-    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts: ...
+    async def observe(
+        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+    ) -> Facts: ...
 
-    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence: ...
+    async def apply(
+        self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
+    ) -> Evidence: ...
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         """Puts a Kubernetes Event on the target; failing to is no failure."""

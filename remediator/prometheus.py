@@ -111,22 +111,30 @@ class PrometheusApi:
             answer = Unknown("what answered is not Prometheus; check `prometheus:`")
         except Exception as error:  # the library raises its own and requests' alike
             answer = Unknown(f"Prometheus could not be asked: {type(error).__name__}")
-            answered = type(error).__name__ == "PrometheusApiClientException"  # it refused this very query, or has no time
+            answered = (
+                type(error).__name__ == "PrometheusApiClientException"
+            )  # it refused this very query, or has no time
             answer = Unknown(f"Prometheus refused: {str(error)[:200]}") if answered else answer
         finally:
             self._asked.discard(started)
         self._heard(answer.why if isinstance(answer, Unknown) and not answered else "")
-        self._metrics.count("prometheus_queries_total", "error" if isinstance(answer, Unknown) else "ok")
+        self._metrics.count(
+            "prometheus_queries_total", "error" if isinstance(answer, Unknown) else "ok"
+        )
         self._metrics.observe("prometheus_query_duration_seconds", time.monotonic() - started)
         return answer
 
     async def holds(self, query: str) -> bool | Unknown:
         """Whether the query returns a non-empty vector. A scalar is none: it is there whatever its value."""
-        answer = await self._ask(lambda: RESULT.validate_python(self._connect().custom_query(query)))
+        answer = await self._ask(
+            lambda: RESULT.validate_python(self._connect().custom_query(query))
+        )
         if isinstance(answer, Unknown):
             return answer
         if any(not isinstance(item, Mapping) for item in answer):
-            return Unknown(f"`{query}` returns a scalar; compare it with vector(…), so that it can be empty")
+            return Unknown(
+                f"`{query}` returns a scalar; compare it with vector(…), so that it can be empty"
+            )
         return bool(answer)
 
     async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
@@ -140,7 +148,9 @@ class PrometheusApi:
             self._reading.add_done_callback(self._read)
             self._reading_since = now
         left = FIRST - (now - self._reading_since)
-        if self._reading is not None and self._rules is None and left > 0:  # the first time, and not for long
+        if (
+            self._reading is not None and self._rules is None and left > 0
+        ):  # the first time, and not for long
             await asyncio.wait([self._reading], timeout=left)
         if self._rules is None:
             return Unknown(self._failed[1] if self._failed else self._no_rules)
@@ -150,10 +160,14 @@ class PrometheusApi:
         """What became of the reading of rules."""
         self._reading, self._rules_tried_at = None, time.monotonic()
         error = None if reading.cancelled() else reading.exception()
-        self._metrics.count("prometheus_queries_total", "error" if error or reading.cancelled() else "ok")
+        self._metrics.count(
+            "prometheus_queries_total", "error" if error or reading.cancelled() else "ok"
+        )
         if error is not None:
             status = getattr(getattr(error, "response", None), "status_code", None)
-            self._no_rules = f"Prometheus could not be asked for its rules: {status or type(error).__name__}"
+            self._no_rules = (
+                f"Prometheus could not be asked for its rules: {status or type(error).__name__}"
+            )
         elif not reading.cancelled():
             self._heard("")
             self._rules = reading.result()
@@ -167,7 +181,9 @@ class PrometheusApi:
 
     def _groups(self) -> dict[str, Mapping[str, Any]]:
         client = self._connect()
-        answer = client._session.get(f"{self._url}/api/v1/rules", timeout=TIMEOUT)  # the library has no call for it
+        answer = client._session.get(
+            f"{self._url}/api/v1/rules", timeout=TIMEOUT
+        )  # the library has no call for it
         answer.raise_for_status()
         return _by_name(GROUPS.validate_python(answer.json()["data"]["groups"]))
 

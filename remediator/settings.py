@@ -4,7 +4,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
@@ -51,9 +60,12 @@ class Credential(Section):
     name: str = Field(min_length=1, description="Who speaks: shown in the journal.")
     token_file: SecretFile | None = Field(default=None, description="File with the bearer token.")
     username: str = Field(default="", description="User name for basic authentication.")
-    password_file: SecretFile | None = Field(default=None, description="File with the password for basic authentication.")
+    password_file: SecretFile | None = Field(
+        default=None, description="File with the password for basic authentication."
+    )
     certificate: str = Field(
-        default="", description="Common name or DNS name of a client certificate that `web.client_ca` signed (mTLS)."
+        default="",
+        description="Common name or DNS name of a client certificate that `web.client_ca` signed (mTLS).",
     )
 
 
@@ -75,44 +87,64 @@ class Web(Section):
     """The HTTP server."""
 
     listen: str = Field(default="127.0.0.1:9099", description="Host and port.")
-    tls_cert: str = Field(default="", description="Certificate file (PEM); with `tls_key` serves HTTPS.")
+    tls_cert: str = Field(
+        default="", description="Certificate file (PEM); with `tls_key` serves HTTPS."
+    )
     tls_key: str = Field(default="", description="Key file (PEM).")
     trusted_proxy_header: str = Field(
-        default="", description="Header in which a trusted proxy names the operator; used only from `trusted_proxies`."
+        default="",
+        description="Header in which a trusted proxy names the operator; used only from `trusted_proxies`.",
     )
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Addresses of those proxies.")
     max_body_bytes: int = Field(default=8_000_000, description="Largest webhook body.")
     client_ca: str = Field(
-        default="", description="File with the authorities (PEM) of client certificates, for credentials with a `certificate`."
+        default="",
+        description="File with the authorities (PEM) of client certificates, for credentials with a `certificate`.",
     )
     source_rate: RateText | None = Field(
         default=None, description="Webhooks of one source, such as 600/1m; more are answered 503."
     )
     operator_rate: RateText = Field(
-        default=Rate(600, timedelta(minutes=1)), description="Requests of one operator; more are answered 429."
+        default=Rate(600, timedelta(minutes=1)),
+        description="Requests of one operator; more are answered 429.",
     )
-    public_url: str = Field(default="", description="Where people reach this server: makes links to plans that wait.")
+    public_url: str = Field(
+        default="", description="Where people reach this server: makes links to plans that wait."
+    )
     link_key_file: SecretFile | None = Field(
-        default=None, description="File with a long random secret that signs those links; without it there are none."
+        default=None,
+        description="File with a long random secret that signs those links; without it there are none.",
     )
-    max_waiting: int = Field(default=256, description="Webhooks that may wait for the journal; more are answered 503.")
+    max_waiting: int = Field(
+        default=256, description="Webhooks that may wait for the journal; more are answered 503."
+    )
 
 
 class ClusterSettings(Section):
     """The Kubernetes API."""
 
-    kind: Literal["kubernetes", "sandbox"] = Field(default="kubernetes", description="A real cluster, or the in-memory sandbox.")
-    kubeconfig: str = Field(default="", description="Kubeconfig file; empty = the pod's ServiceAccount.")
-    context: str = Field(default="", description="Context in the kubeconfig; empty = its current one.")
+    kind: Literal["kubernetes", "sandbox"] = Field(
+        default="kubernetes", description="A real cluster, or the in-memory sandbox."
+    )
+    kubeconfig: str = Field(
+        default="", description="Kubeconfig file; empty = the pod's ServiceAccount."
+    )
+    context: str = Field(
+        default="", description="Context in the kubeconfig; empty = its current one."
+    )
     qps: float = Field(default=20.0, gt=0, description="Requests a second, at most.")
 
 
 class LimitSettings(Section):
     """Limits over all rules."""
 
-    root: Rates = Field(default=ProcessLimits().root, description="Attempts on one root over all rules.")
+    root: Rates = Field(
+        default=ProcessLimits().root, description="Attempts on one root over all rules."
+    )
     action: Rates = Field(default=(), description="Attempts of one action.")
-    namespace: Rates = Field(default=ProcessLimits().namespace, description="Attempts in one namespace.")
+    namespace: Rates = Field(
+        default=ProcessLimits().namespace, description="Attempts in one namespace."
+    )
     all: Rates = Field(default=ProcessLimits().everything, description="Attempts over all.")
 
 
@@ -120,19 +152,33 @@ class StormSettings(Section):
     """When so many workloads are in trouble at once that they have a common cause."""
 
     roots: int = Field(
-        default=Storm().roots, ge=0, description="Distinct workloads with alerts that fire now, at least; 0 = off."
+        default=Storm().roots,
+        ge=0,
+        description="Distinct workloads with alerts that fire now, at least; 0 = off.",
     )
-    share: float = Field(default=Storm().share, ge=0, le=1, description="Share of the workloads in scope, at least.")
-    calm: Duration = Field(default=Storm().calm, description="How long they must be fewer until it is over.")
-    within: Duration | None = Field(default=None, description="Not used any more: storms are counted, not timed. Remove it.")
+    share: float = Field(
+        default=Storm().share, ge=0, le=1, description="Share of the workloads in scope, at least."
+    )
+    calm: Duration = Field(
+        default=Storm().calm, description="How long they must be fewer until it is over."
+    )
+    within: Duration | None = Field(
+        default=None, description="Not used any more: storms are counted, not timed. Remove it."
+    )
 
 
 class BreakerSettings(Section):
     """When a rule is no longer trusted to act by itself."""
 
-    bad: int = Field(default=Breaker().bad, ge=0, description="Remediations that did not help or failed; 0 = off.")
+    bad: int = Field(
+        default=Breaker().bad,
+        ge=0,
+        description="Remediations that did not help or failed; 0 = off.",
+    )
     of: int = Field(default=Breaker().of, ge=1, description="Among so many of the rule's last.")
-    quiet: Duration = Field(default=Breaker().quiet, description="Without a bad end for so long it closes by itself.")
+    quiet: Duration = Field(
+        default=Breaker().quiet, description="Without a bad end for so long it closes by itself."
+    )
 
 
 class ReceiverSettings(Section):
@@ -140,18 +186,27 @@ class ReceiverSettings(Section):
 
     name: str = Field(min_length=1, description="How rules name it.")
     kind: Literal["log", "webhook", "slack", "pagerduty", "apprise"] = Field(
-        default="log", description="The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows."
+        default="log",
+        description="The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows.",
     )
     tells: Literal["trouble", "everything"] = Field(
-        default="trouble", description="What the rules' `escalate` sends it, or every step of every remediation too."
+        default="trouble",
+        description="What the rules' `escalate` sends it, or every step of every remediation too.",
     )
-    url: str = Field(default="", description="Where a webhook is posted, an Apprise URL, or another API than the service's own.")
-    url_file: SecretFile | None = Field(default=None, description="File with the URL, where it holds a secret.")
+    url: str = Field(
+        default="",
+        description="Where a webhook is posted, an Apprise URL, or another API than the service's own.",
+    )
+    url_file: SecretFile | None = Field(
+        default=None, description="File with the URL, where it holds a secret."
+    )
     token_file: SecretFile | None = Field(
-        default=None, description="File with the webhook's bearer token, Slack's bot token, or PagerDuty's routing key."
+        default=None,
+        description="File with the webhook's bearer token, Slack's bot token, or PagerDuty's routing key.",
     )
     secret_file: SecretFile | None = Field(
-        default=None, description="File with the secret that webhooks are signed with (standardwebhooks.com)."
+        default=None,
+        description="File with the secret that webhooks are signed with (standardwebhooks.com).",
     )
     channel: str = Field(default="", description="Slack's channel, by its id.")
 
@@ -164,7 +219,9 @@ class ReceiverSettings(Section):
             "apprise": ("url or url_file", self.url or self.url_file),
         }
         if self.kind == "pagerduty" and self.tells == "everything":
-            raise ValueError(f"receiver `{self.name}`: PagerDuty is for trouble; not every step is an incident")
+            raise ValueError(
+                f"receiver `{self.name}`: PagerDuty is for trouble; not every step is an incident"
+            )
         what, there = needs.get(self.kind, ("", True))
         if not there:
             raise ValueError(f"receiver `{self.name}` of kind {self.kind} needs {what}")
@@ -172,7 +229,11 @@ class ReceiverSettings(Section):
 
     def secrets(self) -> dict[str, SecretStr]:
         """The secrets that are set, by the setting's name."""
-        found = {"url_file": self.url_file, "token_file": self.token_file, "secret_file": self.secret_file}
+        found = {
+            "url_file": self.url_file,
+            "token_file": self.token_file,
+            "secret_file": self.secret_file,
+        }
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -181,24 +242,51 @@ class Settings(Section):
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files, or folders of them.")
     journal: str = Field(default="sqlite:///remediator.db", description=JOURNAL_URL)
-    journal_file: SecretFile | None = Field(default=None, description="File that holds the URL, instead of `journal`.")
-    journal_keep: Duration = Field(default=timedelta(days=90), description="How long ended remediations are kept.")
+    journal_file: SecretFile | None = Field(
+        default=None, description="File that holds the URL, instead of `journal`."
+    )
+    journal_keep: Duration = Field(
+        default=timedelta(days=90), description="How long ended remediations are kept."
+    )
     web: Web = Field(default=Web(), description="The HTTP server.")
     sources: tuple[Source, ...] = Field(default=(), description="Alertmanagers that may post.")
-    operators: tuple[Credential, ...] = Field(default=(), description="People who may look and decide.")
+    operators: tuple[Credential, ...] = Field(
+        default=(), description="People who may look and decide."
+    )
     cluster: ClusterSettings = Field(default=ClusterSettings(), description="The Kubernetes API.")
-    prometheus: str = Field(default="", description="URL of Prometheus, for `when`, `until` and look-backs.")
-    receivers: tuple[ReceiverSettings, ...] = Field(default=(ReceiverSettings(name="log"),), description="Where people are told.")
+    prometheus: str = Field(
+        default="", description="URL of Prometheus, for `when`, `until` and look-backs."
+    )
+    receivers: tuple[ReceiverSettings, ...] = Field(
+        default=(ReceiverSettings(name="log"),), description="Where people are told."
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="Limits over all rules.")
-    storm: StormSettings = Field(default=StormSettings(), description="Many workloads in trouble at once.")
-    breaker: BreakerSettings = Field(default=BreakerSettings(), description="Rules that do not help.")
-    protected_namespaces: tuple[str, ...] = Field(default=PROTECTED, description="Namespaces that are never touched.")
-    own_namespace: str = Field(default="", description="The namespace that remediator runs in; never touched.")
-    settle: Duration = Field(default=timedelta(seconds=10), description="From an alert to the first look.")
-    startup_grace: Duration = Field(default=timedelta(minutes=2), description="How long after a start old alerts wait.")
-    quiet_for: Duration | None = Field(default=None, description="Overrides every step's quiet_for; for demonstrations.")
+    storm: StormSettings = Field(
+        default=StormSettings(), description="Many workloads in trouble at once."
+    )
+    breaker: BreakerSettings = Field(
+        default=BreakerSettings(), description="Rules that do not help."
+    )
+    protected_namespaces: tuple[str, ...] = Field(
+        default=PROTECTED, description="Namespaces that are never touched."
+    )
+    own_namespace: str = Field(
+        default="", description="The namespace that remediator runs in; never touched."
+    )
+    settle: Duration = Field(
+        default=timedelta(seconds=10), description="From an alert to the first look."
+    )
+    startup_grace: Duration = Field(
+        default=timedelta(minutes=2), description="How long after a start old alerts wait."
+    )
+    quiet_for: Duration | None = Field(
+        default=None, description="Overrides every step's quiet_for; for demonstrations."
+    )
     workers: int = Field(default=4, ge=1, description="Remediations worked on at once.")
-    watchdog: str = Field(default="Watchdog", description="Name of the alert that always fires; empty = none is expected.")
+    watchdog: str = Field(
+        default="Watchdog",
+        description="Name of the alert that always fires; empty = none is expected.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -209,7 +297,11 @@ class Settings(Section):
                 "run a remediator for each cluster"
             )
         for section, credentials in (("sources", self.sources), ("operators", self.operators)):
-            mute = [c.name for c in credentials if not (c.token_file or c.password_file or c.certificate)]
+            mute = [
+                c.name
+                for c in credentials
+                if not (c.token_file or c.password_file or c.certificate)
+            ]
             if mute and (len(credentials) > 1 or section == "operators"):
                 raise ValueError(
                     f"`{mute[0]}` under `{section}` has no token_file, password_file or certificate: "
@@ -217,7 +309,9 @@ class Settings(Section):
                 )
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
         if named and not (self.web.client_ca and self.web.tls_cert):
-            raise ValueError(f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and web.tls_key too")
+            raise ValueError(
+                f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and web.tls_key too"
+            )
         if self.web.link_key_file and not self.web.public_url:
             raise ValueError("web.link_key_file needs web.public_url: the link must lead somewhere")
         if self.web.link_key_file and len(self.web.link_key_file.get_secret_value()) < SHORTEST_KEY:
@@ -225,7 +319,9 @@ class Settings(Section):
                 f"the secret in web.link_key_file is shorter than {SHORTEST_KEY} characters; use `openssl rand -hex 32`"
             )
         if self.web.link_key_file and not (self.operators or self.web.trusted_proxy_header):
-            raise ValueError("web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to decide")
+            raise ValueError(
+                "web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to decide"
+            )
         return self
 
     @property

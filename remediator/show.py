@@ -12,9 +12,17 @@ ENOUGH = 5
 def table(rows: Sequence[Row]) -> str:
     """One line per remediation."""
     cells = [("CREATED (UTC)", "ID", "STATE", "RULE", "TARGET", "WHY")]
-    cells += [(_moment(r.get("born_at") or ""), r["id"], _state(r), r["rule"], r["target"], _why(r)) for r in rows]
+    cells += [
+        (_moment(r.get("born_at") or ""), r["id"], _state(r), r["rule"], r["target"], _why(r))
+        for r in rows
+    ]
     widths = [max(len(str(row[i])) for row in cells) for i in range(5)]
-    return _lines(["  ".join([*(str(row[i]).ljust(widths[i]) for i in range(5)), str(row[5])]) for row in cells])
+    return _lines(
+        [
+            "  ".join([*(str(row[i]).ljust(widths[i]) for i in range(5)), str(row[5])])
+            for row in cells
+        ]
+    )
 
 
 def _state(row: Row) -> str:
@@ -47,7 +55,9 @@ def undoing(would: Row) -> str:
     lines = [f"plan     {would['plan'] or '-'}"] + [f"call     {call}" for call in would["calls"]]
     for verdict in would["verdicts"]:
         if verdict["verdict"] != "allow":
-            lines.append(f"guard    {verdict['guard']}: {verdict['verdict']} {verdict['reason']}: {verdict['why']}")
+            lines.append(
+                f"guard    {verdict['guard']}: {verdict['verdict']} {verdict['reason']}: {verdict['why']}"
+            )
     return _lines(lines)
 
 
@@ -61,15 +71,21 @@ def _time(text: str) -> str:
 
 def look(seen: Row, indent: str = "  ") -> list[str]:
     """Causes, verdicts and calls of a look."""
-    lines = [f"{indent}cause    {cause['name']}: {cause['why']}" for cause in seen.get("causes") or []]
+    lines = [
+        f"{indent}cause    {cause['name']}: {cause['why']}" for cause in seen.get("causes") or []
+    ]
     if seen.get("plan"):
         lines.append(f"{indent}plan     {seen['plan']['summary']}  (digest {seen['digest']})")
     lines += [f"{indent}call     {call}" for call in seen.get("calls") or []]
     for verdict in seen.get("verdicts") or []:
         if verdict["verdict"] != "allow" or verdict["why"]:
             reason = f" {verdict['reason']}" if verdict["reason"] else ""
-            lines.append(f"{indent}guard    {verdict['guard']}: {verdict['verdict']}{reason}: {verdict['why']}")
-    passed = [verdict["guard"] for verdict in seen.get("verdicts") or [] if verdict["verdict"] == "allow"]
+            lines.append(
+                f"{indent}guard    {verdict['guard']}: {verdict['verdict']}{reason}: {verdict['why']}"
+            )
+    passed = [
+        verdict["guard"] for verdict in seen.get("verdicts") or [] if verdict["verdict"] == "allow"
+    ]
     if passed:
         lines.append(f"{indent}allowed  {', '.join(dict.fromkeys(passed))}")
     return lines
@@ -82,19 +98,31 @@ def _lines(lines: Sequence[str]) -> str:
 
 def remediation(row: Row) -> str:
     """One remediation, whole."""
-    lines = [f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}  cluster {row.get('cluster', '-')}"]
+    lines = [
+        f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}  cluster {row.get('cluster', '-')}"
+    ]
     ended = f", ended {_moment(row['ended_at'])}" if row.get("ended_at") else ""
-    lines += [f"  created  {_moment(row.get('born_at') or '')} UTC{ended}", f"  why      {_why(row) or '-'}"]
+    lines += [
+        f"  created  {_moment(row.get('born_at') or '')} UTC{ended}",
+        f"  why      {_why(row) or '-'}",
+    ]
     if row.get("undo_of"):
         lines.append(f"  undoes   what {row['undo_of']} did")
-    lines += [f"  undone   by {u['id']}: {u['state']} {u['why'] or ''}".rstrip() for u in row.get("undos") or []]
+    lines += [
+        f"  undone   by {u['id']}: {u['state']} {u['why'] or ''}".rstrip()
+        for u in row.get("undos") or []
+    ]
     for episode in row["episodes"]:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(episode["labels"].items()))
         status = "firing" if episode["open"] else "resolved"
-        lines.append(f"  alert    {status}, delivered {episode['deliveries']}x, fingerprint {episode['fingerprint']}: {labels}")
+        lines.append(
+            f"  alert    {status}, delivered {episode['deliveries']}x, fingerprint {episode['fingerprint']}: {labels}"
+        )
     lines += look(row["look"])
     for attempt in row["attempts"]:
-        lines.append(f"  attempt  {attempt['number']}: {attempt['plan']['summary']} -> {attempt['outcome'] or 'under way'}")
+        lines.append(
+            f"  attempt  {attempt['number']}: {attempt['plan']['summary']} -> {attempt['outcome'] or 'under way'}"
+        )
     for entry in row["history"]:
         reason = f" {entry['reason']}" if entry["reason"] else ""
         lines.append(f"  {_time(entry['at'])} {entry['kind']}{reason}: {entry['text']}")
@@ -103,7 +131,9 @@ def remediation(row: Row) -> str:
             f"  told     {message['receiver']}: {'delivered' if message['delivered_at'] else message['error'] or 'waiting'}"
         )
     if row.get("taken_back_from"):
-        lines.append(f"  taken back once all was quiet, not before {row['taken_back_from'][:16].replace('T', ' ')} UTC")
+        lines.append(
+            f"  taken back once all was quiet, not before {row['taken_back_from'][:16].replace('T', ' ')} UTC"
+        )
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
     return _lines(lines)
@@ -117,12 +147,23 @@ def rules(rows: Sequence[Row]) -> str:
     for row in rows:
         record = row["record"]
         asked, acted = _asked(record), _acted(record)
-        note = f"breaker open since {row['breaker_open_since'][:16]}: it waits for approvals" if row["breaker_open_since"] else ""
+        note = (
+            f"breaker open since {row['breaker_open_since'][:16]}: it waits for approvals"
+            if row["breaker_open_since"]
+            else ""
+        )
         approved = f"{record['approved']} of {asked}" if asked else "-"
         helped = f"{record['succeeded']} of {acted}" if acted else "-"
-        cells.append((row["name"], row["mode"], str(record["would"] or "-"), approved, helped, note))
+        cells.append(
+            (row["name"], row["mode"], str(record["would"] or "-"), approved, helped, note)
+        )
     widths = [max(len(row[i]) for row in cells) for i in range(5)]
-    return _lines(["  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]).rstrip() for row in cells])
+    return _lines(
+        [
+            "  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]).rstrip()
+            for row in cells
+        ]
+    )
 
 
 def _asked(record: Row) -> int:
@@ -139,7 +180,11 @@ def promotion(row: Row) -> str:
     asked, acted = _asked(record), _acted(record)
     lines = [f"{row['name']} is in mode {row['mode']} ({row['file']}:{row['line']})"]
     idle = ", ".join(f"{count} {reason}" for reason, count in sorted(record["against"].items()))
-    nothing = f"; {record['idle']} times there was nothing to do or something against it ({idle})" if record["idle"] else ""
+    nothing = (
+        f"; {record['idle']} times there was nothing to do or something against it ({idle})"
+        if record["idle"]
+        else ""
+    )
     lines.append(f"  observe  it would have acted {record['would']} times{nothing}")
     lines += [f"           lately: {plan}" for plan in record["lately"]]
     lines.append(
@@ -152,10 +197,18 @@ def promotion(row: Row) -> str:
     if row["breaker_open_since"]:
         against.append("its breaker is open: find out why it did not help, then `remediator reset`")
     if row["mode"] == "observe" and record["would"] < ENOUGH:
-        against.append(f"it would have acted {record['would']} times; look at {ENOUGH} plans before people are asked")
-    if row["mode"] == "approve" and (record["approved"] < ENOUGH or 10 * record["approved"] < 9 * asked):
-        against.append(f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten approved")
-    lines += [f"  against  {text}" for text in against] or ["  against  nothing that the journal knows"]
+        against.append(
+            f"it would have acted {record['would']} times; look at {ENOUGH} plans before people are asked"
+        )
+    if row["mode"] == "approve" and (
+        record["approved"] < ENOUGH or 10 * record["approved"] < 9 * asked
+    ):
+        against.append(
+            f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten approved"
+        )
+    lines += [f"  against  {text}" for text in against] or [
+        "  against  nothing that the journal knows"
+    ]
     after = {"observe": "approve", "approve": "act"}.get(row["mode"])
     edit = f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the daemon reloads by itself"
     lines.append(f"  edit     {edit}" if after else "  edit     none: it acts already")
@@ -171,10 +224,15 @@ def replay(report: Row) -> str:
             lines.append(day)
         reason = f" {line['reason']}" if line["reason"] else ""
         what, about = f"{line['what']}{reason}", line["remediation"] or "alert"
-        lines.append(f"  {_time(line['at'])}  {about:<12}  {what:<28}  {line['target']}  {line['text']}".rstrip())
+        lines.append(
+            f"  {_time(line['at'])}  {about:<12}  {what:<28}  {line['target']}  {line['text']}".rstrip()
+        )
     lines += ["", *table(report["remediations"]).split("\n")] if report["remediations"] else []
     found = report["summary"]
-    ends = ", ".join(f"{count} {state}" for state, count in sorted(found["remediations"].items())) or "none"
+    ends = (
+        ", ".join(f"{count} {state}" for state, count in sorted(found["remediations"].items()))
+        or "none"
+    )
     lost = f", {found['truncated']} truncated (set max_alerts: 0)" if found["truncated"] else ""
     lines += [
         "",
@@ -191,7 +249,8 @@ def explanation(answer: Row) -> str:
     lines = [f"alert {answer['fingerprint']} from {answer['source']}: {labels}"]
     if answer.get("fate"):
         lines.append(
-            f"  fate     {answer['fate']}" + (f" ({', '.join(answer['remediations'])})" if answer.get("remediations") else "")
+            f"  fate     {answer['fate']}"
+            + (f" ({', '.join(answer['remediations'])})" if answer.get("remediations") else "")
         )
     if not answer["rules"]:
         lines.append("  no rules are loaded: nothing can match")
@@ -200,7 +259,8 @@ def explanation(answer: Row) -> str:
             lines.append(f"- {rule['rule']}: no match, {rule['reason']}: {rule['why']}")
             continue
         lines.append(
-            f"+ {rule['rule']}: matches, target {rule['target']}" + (f" (root {rule['root']})" if rule.get("root") else "")
+            f"+ {rule['rule']}: matches, target {rule['target']}"
+            + (f" (root {rule['root']})" if rule.get("root") else "")
         )
         lines += look(rule)
     return _lines(lines)

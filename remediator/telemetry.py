@@ -6,7 +6,14 @@ import sys
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from . import __version__
 from .model.alert import AlertStatus, Fate
@@ -17,10 +24,18 @@ SEVERITIES = ("critical", "warning", "info", "none", "other")
 
 Kind = type[Counter] | type[Gauge] | type[Histogram]
 METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
-    "build_info": (Gauge, "Always 1; what runs is in the labels.", ("version", "revision", "python_version")),
+    "build_info": (
+        Gauge,
+        "Always 1; what runs is in the labels.",
+        ("version", "revision", "python_version"),
+    ),
     "paused": (Gauge, "1 while the scope kind is paused somewhere.", ("scope",)),
     "config_last_reload_successful": (Gauge, "1 where the last reload of the rules worked.", ()),
-    "config_last_reload_success_timestamp_seconds": (Gauge, "When the rules were last loaded well.", ()),
+    "config_last_reload_success_timestamp_seconds": (
+        Gauge,
+        "When the rules were last loaded well.",
+        (),
+    ),
     "rules_loaded": (Gauge, "Rules by mode.", ("mode",)),
     "webhook_requests_total": (Counter, "Webhook requests by answer.", ("code",)),
     "webhook_request_duration_seconds": (Histogram, "From the request to its answer.", ()),
@@ -29,7 +44,11 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
     "alert_delivery_delay_seconds": (Histogram, "From an alert's start to its first delivery.", ()),
     "episodes_total": (Counter, "Episodes by what triage decided.", ("fate", "severity")),
     "episodes_open": (Gauge, "Open episodes by fate.", ("fate",)),
-    "verdicts_total": (Counter, "Guards' verdicts that were not to allow.", ("rule", "guard", "verdict", "reason")),
+    "verdicts_total": (
+        Counter,
+        "Guards' verdicts that were not to allow.",
+        ("rule", "guard", "verdict", "reason"),
+    ),
     "remediations_total": (Counter, "Remediations that ended.", ("rule", "mode", "state")),
     "remediations_in_progress": (Gauge, "Live remediations.", ("state",)),
     "oldest_due_seconds": (Gauge, "How late the most overdue timer is.", ()),
@@ -39,32 +58,74 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
     "call_duration_seconds": (Histogram, "How long a write took.", ("verb",)),
     "verifications_total": (Counter, "How verifications ended.", ("rule", "result")),
     "undos_total": (Counter, "Undos that ended.", ("action", "outcome")),
-    "escalations_total": (Counter, "Times that people were told that it takes too long.", ("rule", "reason")),
-    "limit_usage_ratio": (Gauge, "The fullest limit of each scope: attempts used of those allowed.", ("scope",)),
+    "escalations_total": (
+        Counter,
+        "Times that people were told that it takes too long.",
+        ("rule", "reason"),
+    ),
+    "limit_usage_ratio": (
+        Gauge,
+        "The fullest limit of each scope: attempts used of those allowed.",
+        ("scope",),
+    ),
     "time_to_remediate_seconds": (Histogram, "From birth to success.", ("rule",)),
-    "alert_resolution_seconds": (Histogram, "From an alert's start to its end.", ("rule", "remediated")),
+    "alert_resolution_seconds": (
+        Histogram,
+        "From an alert's start to its end.",
+        ("rule", "remediated"),
+    ),
     "kubernetes_requests_total": (Counter, "Requests to the API server.", ("verb", "code")),
     "kubernetes_request_duration_seconds": (Histogram, "How long they took.", ("verb",)),
     "prometheus_queries_total": (Counter, "Questions to Prometheus.", ("result",)),
     "prometheus_query_duration_seconds": (Histogram, "How long they took.", ()),
-    "alertmanager_queries_total": (Counter, "Times that an Alertmanager instance was asked what fires.", ("result",)),
-    "notifications_total": (Counter, "Messages by receiver kind and outcome.", ("channel", "outcome")),
+    "alertmanager_queries_total": (
+        Counter,
+        "Times that an Alertmanager instance was asked what fires.",
+        ("result",),
+    ),
+    "notifications_total": (
+        Counter,
+        "Messages by receiver kind and outcome.",
+        ("channel", "outcome"),
+    ),
     "outbox_oldest_age_seconds": (Gauge, "Age of the oldest message that is not delivered.", ()),
     "journal_commits_total": (Counter, "Transactions of the journal.", ("result",)),
     "journal_commit_duration_seconds": (Histogram, "How long they took.", ()),
-    "journal_sealed_entries": (Gauge, "Number of the last entry of the history that is sealed.", ()),
-    "journal_head": (Gauge, "The first 48 bits of the newest seal's digest: an outside copy to verify against.", ()),
-    "breaker_open": (Gauge, "1 while too many of the rule's last remediations did not help.", ("rule",)),
+    "journal_sealed_entries": (
+        Gauge,
+        "Number of the last entry of the history that is sealed.",
+        (),
+    ),
+    "journal_head": (
+        Gauge,
+        "The first 48 bits of the newest seal's digest: an outside copy to verify against.",
+        (),
+    ),
+    "breaker_open": (
+        Gauge,
+        "1 while too many of the rule's last remediations did not help.",
+        ("rule",),
+    ),
     "storms_total": (Counter, "Storms: many workloads in trouble at once.", ()),
     "journal_bytes": (Gauge, "Size of a SQLite journal with its write-ahead log.", ()),
     "last_act_timestamp_seconds": (Gauge, "When an action last wrote.", ("action",)),
     "watchdog_last_seen_timestamp_seconds": (Gauge, "When the always-firing alert last came.", ()),
     "event_loop_lag_seconds": (Gauge, "How late the event loop last was.", ()),
-    "rows_unreadable_total": (Counter, "Stored rows that could not be read and were put aside.", ()),
+    "rows_unreadable_total": (
+        Counter,
+        "Stored rows that could not be read and were put aside.",
+        (),
+    ),
     "worker_errors_total": (Counter, "Slices of work that ended in an unexpected error.", ()),
 }
 BUCKETS = dict.fromkeys(
-    ("alert_delivery_delay_seconds", "attempt_duration_seconds", "time_to_remediate_seconds", "alert_resolution_seconds"), MINUTES
+    (
+        "alert_delivery_delay_seconds",
+        "attempt_duration_seconds",
+        "time_to_remediate_seconds",
+        "alert_resolution_seconds",
+    ),
+    MINUTES,
 )
 
 
@@ -80,9 +141,18 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._by_name = {name: self._make(name, kind, text, labels) for name, (kind, text, labels) in METRICS.items()}
+        self._by_name = {
+            name: self._make(name, kind, text, labels)
+            for name, (kind, text, labels) in METRICS.items()
+        }
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self.set("build_info", 1, __version__, os.environ.get("REMEDIATOR_REVISION", "unknown"), platform.python_version())
+        self.set(
+            "build_info",
+            1,
+            __version__,
+            os.environ.get("REMEDIATOR_REVISION", "unknown"),
+            platform.python_version(),
+        )
         for code in ("200", "400", "401", "413", "503"):
             self.zero("webhook_requests_total", code)
         for severity in SEVERITIES:
@@ -92,8 +162,11 @@ class Metrics:
                 self.zero("episodes_total", fate, severity)
 
     def _make(self, name: str, kind: Kind, text: str, labels: tuple[str, ...]) -> Any:
-        more = {"buckets": BUCKETS.get(name, SECONDS)} if kind is Histogram else {}
-        return kind(f"remediator_{name.removesuffix('_total')}", text, labels, registry=self.registry, **more)  # type: ignore[arg-type]
+        name_shown = f"remediator_{name.removesuffix('_total')}"
+        if kind is Histogram:
+            buckets = BUCKETS.get(name, SECONDS)
+            return Histogram(name_shown, text, labels, registry=self.registry, buckets=buckets)
+        return kind(name_shown, text, labels, registry=self.registry)
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Adds to a counter."""
@@ -108,7 +181,9 @@ class Metrics:
         self._child(name, labels).observe(value)
 
     def _child(self, name: str, labels: tuple[str, ...]) -> Any:
-        child = self._children.get((name, labels))  # looking it up in the library costs more than counting
+        child = self._children.get(
+            (name, labels)
+        )  # looking it up in the library costs more than counting
         if child is None:
             metric: Any = self._by_name[name]
             child = self._children[name, labels] = metric.labels(*labels) if labels else metric
@@ -126,7 +201,11 @@ class Metrics:
 def configure_log(level: str = "info") -> None:
     """JSON lines on stderr, readable where that is a terminal."""
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-    render: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    render: Any = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -136,7 +215,9 @@ def configure_log(level: str = "info") -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # the stderr of now, not of the configuration
+        logger_factory=lambda *_: structlog.WriteLogger(
+            sys.stderr
+        ),  # the stderr of now, not of the configuration
         cache_logger_on_first_use=False,
     )
 

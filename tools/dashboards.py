@@ -25,10 +25,14 @@ def target(expr: str, legend: str, ref: str = "A") -> dict[str, Any]:
     }
 
 
-def panel(kind: str, title: str, text: str, unit: str, *queries: tuple[str, str], **more: Any) -> dict[str, Any]:
+def panel(
+    kind: str, title: str, text: str, unit: str, *queries: tuple[str, str], **more: Any
+) -> dict[str, Any]:
     """One panel, placed later."""
     steps = more.pop("steps", [{"color": "green", "value": None}])
-    counted = all("increase(" in expr for expr, _ in queries)  # events are bars, what has not happened is not listed
+    counted = all(
+        "increase(" in expr for expr, _ in queries
+    )  # events are bars, what has not happened is not listed
     if kind == "timeseries" and counted:
         queries = tuple((f"{expr} > 0", legend) for expr, legend in queries)
     defaults: dict[str, Any] = {
@@ -50,7 +54,12 @@ def panel(kind: str, title: str, text: str, unit: str, *queries: tuple[str, str]
     calcs = {"values": False, "calcs": ["lastNotNull"], "fields": ""}
     options = {
         "timeseries": {
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+            "legend": {
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": True,
+                "calcs": [],
+            },
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
         "stat": {
@@ -72,7 +81,9 @@ def panel(kind: str, title: str, text: str, unit: str, *queries: tuple[str, str]
         "datasource": SOURCE,
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options,
-        "targets": [target(expr, legend, chr(65 + number)) for number, (expr, legend) in enumerate(queries)],
+        "targets": [
+            target(expr, legend, chr(65 + number)) for number, (expr, legend) in enumerate(queries)
+        ],
         "width": more.get("width", 4 if kind == "stat" else 8),
     }
 
@@ -104,20 +115,33 @@ def laid_out(rows: list[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any
     y = 0
     for title, panels in rows:
         place = {"h": 1, "w": 24, "x": 0, "y": y}
-        out.append({"type": "row", "title": title, "collapsed": False, "id": len(out) + 1, "gridPos": place, "panels": []})
+        out.append(
+            {
+                "type": "row",
+                "title": title,
+                "collapsed": False,
+                "id": len(out) + 1,
+                "gridPos": place,
+                "panels": [],
+            }
+        )
         y, x, height = y + 1, 0, 0
         for made in panels:
             width = made.pop("width")
             if x + width > 24:
                 x, y = 0, y + height
             height = 4 if made["type"] == "stat" else 8
-            out.append({**made, "id": len(out) + 1, "gridPos": {"h": height, "w": width, "x": x, "y": y}})
+            out.append(
+                {**made, "id": len(out) + 1, "gridPos": {"h": height, "w": width, "x": x, "y": y}}
+            )
             x += width
         y += height
     return out
 
 
-def dashboard(uid: str, title: str, text: str, rows: list[tuple[str, list[dict[str, Any]]]]) -> dict[str, Any]:
+def dashboard(
+    uid: str, title: str, text: str, rows: list[tuple[str, list[dict[str, Any]]]]
+) -> dict[str, Any]:
     """A dashboard that imports by hand, by sidecar and by provisioning alike: no inputs, one data source variable."""
     link = {
         "asDropdown": True, "icon": "external link", "includeVars": True, "keepTime": True, "tags": ["remediator"],
@@ -131,7 +155,9 @@ def dashboard(uid: str, title: str, text: str, rows: list[tuple[str, list[dict[s
     variables = [
         source,
         variable("job", "Job", "label_values(remediator_build_info, job)"),
-        variable("instance", "Instance", 'label_values(remediator_build_info{job=~"$job"}, instance)'),
+        variable(
+            "instance", "Instance", 'label_values(remediator_build_info{job=~"$job"}, instance)'
+        ),
     ]
     return {
         "id": None,
@@ -160,9 +186,22 @@ def dashboard(uid: str, title: str, text: str, rows: list[tuple[str, list[dict[s
 GOOD_AT_1 = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
 GOOD_AT_0 = [{"color": "green", "value": None}, {"color": "orange", "value": 1}]
 PLAIN = [{"color": "blue", "value": None}]
-YES_NO = [{"type": "value", "options": {"0": {"text": "no", "index": 0}, "1": {"text": "yes", "index": 1}}}]
-LATE = [{"color": "green", "value": None}, {"color": "orange", "value": 300}, {"color": "red", "value": 900}]
-RATIO = [{"color": "red", "value": None}, {"color": "orange", "value": 0.5}, {"color": "green", "value": 0.8}]
+YES_NO = [
+    {
+        "type": "value",
+        "options": {"0": {"text": "no", "index": 0}, "1": {"text": "yes", "index": 1}},
+    }
+]
+LATE = [
+    {"color": "green", "value": None},
+    {"color": "orange", "value": 300},
+    {"color": "red", "value": 900},
+]
+RATIO = [
+    {"color": "red", "value": None},
+    {"color": "orange", "value": 0.5},
+    {"color": "green", "value": 0.8},
+]
 VERDICTS = "remediator_verdicts_total{%}"
 NEW = f"sum by (reason) ({VERDICTS} unless {VERDICTS} offset $__rate_interval)"  # a series that is new began at 0
 WHY_NOT = f"sum by (reason) (increase({VERDICTS}[$__rate_interval])) > 0 or {NEW}"
@@ -228,7 +267,11 @@ DASHBOARDS = {"overview": OVERVIEW}
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "dashboards"
+    folder = (
+        Path(sys.argv[1])
+        if len(sys.argv) > 1
+        else Path(__file__).resolve().parents[1] / "dashboards"
+    )
     for name, made in DASHBOARDS.items():
         (folder / f"{name}.json").write_text(json.dumps(made, indent=2) + "\n")
 

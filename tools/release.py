@@ -21,7 +21,9 @@ def run(*command: str) -> str:
     print("$", " ".join(command), flush=True)
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(f"nothing was tagged: the command above ended with {done.returncode}\n{done.stdout}")
+        sys.exit(
+            f"nothing was tagged: the command above ended with {done.returncode}\n{done.stdout}"
+        )
     return done.stdout
 
 
@@ -39,7 +41,9 @@ def mistakes(name: str) -> list[str]:
     out = []
     if f"version: {name}\n" not in chart or f'appVersion: "{name}"' not in chart:
         out.append(f"helm/remediator/Chart.yaml does not say {name}")
-    if not re.search(rf"^## {re.escape(name)} \(\d{{4}}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.M):
+    if not re.search(
+        rf"^## {re.escape(name)} \(\d{{4}}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    ):
         out.append(f"CHANGELOG.md has no `## {name} (YYYY-MM-DD)`")
     if run("git", "status", "--porcelain").strip():
         out.append("the work tree has changes that are not committed")
@@ -67,14 +71,43 @@ def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(DIST), ".")
     run(helm(), "package", "helm/remediator", "--destination", str(DIST))
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--group", "release", "--constraint", "constraints.txt")
-    with tempfile.TemporaryDirectory() as folder:  # what a user installs, and nothing of what we test with
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--group",
+        "release",
+        "--constraint",
+        "constraints.txt",
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # what a user installs, and nothing of what we test with
         run(sys.executable, "-m", "venv", folder)
         python = f"{folder}/bin/python"
-        run(python, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", *map(str, DIST.glob("*.whl")))
+        run(
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--constraint",
+            "constraints.txt",
+            *map(str, DIST.glob("*.whl")),
+        )
         run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
         bill = DIST / f"remediator-{name}.cdx.json"
-        cyclonedx = (sys.executable, "-m", "cyclonedx_py", "environment", python, "--pyproject", "pyproject.toml")
+        cyclonedx = (
+            sys.executable,
+            "-m",
+            "cyclonedx_py",
+            "environment",
+            python,
+            "--pyproject",
+            "pyproject.toml",
+        )
         run(*cyclonedx, "--output-file", str(bill))
     content = json.loads(bill.read_text())
     content["metadata"]["component"]["version"] = name  # which pyproject.toml takes from the code
@@ -83,7 +116,9 @@ def main() -> None:
     run("git", "tag", "--annotate", f"v{name}", "--message", f"remediator {name}")
     for path in sorted(DIST.iterdir()):
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size} bytes")
-    print(f"tagged v{name}; nothing was pushed: `git push origin v{name}` and upload dist/ where you publish")
+    print(
+        f"tagged v{name}; nothing was pushed: `git push origin v{name}` and upload dist/ where you publish"
+    )
 
 
 if __name__ == "__main__":

@@ -34,9 +34,18 @@ WITHIN = timedelta(minutes=5)
 class Params(Parameters):
     """Parameters of quarantine_pod."""
 
-    log_lines: int = Field(default=200, ge=0, le=2000, description="Lines of each container's log that the journal keeps.")
-    at_most: int = Field(default=5, ge=1, description="Pods of one namespace in quarantine at once.")
-    allow_outage: bool = Field(default=False, description="Permit it for the only replica of a workload.")
+    log_lines: int = Field(
+        default=200,
+        ge=0,
+        le=2000,
+        description="Lines of each container's log that the journal keeps.",
+    )
+    at_most: int = Field(
+        default=5, ge=1, description="Pods of one namespace in quarantine at once."
+    )
+    allow_outage: bool = Field(
+        default=False, description="Permit it for the only replica of a workload."
+    )
 
 
 def policy_name(pod: Target) -> str:
@@ -54,13 +63,25 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     pod, mine = facts.object, {LABEL: facts.target.uid}
     operations = [
         *stamp_operations(pod),
-        {"op": "add", "path": f"/metadata/annotations/{_pointer(KEPT)}", "value": json.dumps(labels(pod), sort_keys=True)},
+        {
+            "op": "add",
+            "path": f"/metadata/annotations/{_pointer(KEPT)}",
+            "value": json.dumps(labels(pod), sort_keys=True),
+        },
         {"op": "replace", "path": "/metadata/labels", "value": mine},
     ]
     calls = [Call("collect", facts.target, {"log_lines": params.log_lines})]
     if facts.isolation.policy is None:
         calls.append(Call("create", _policy_target(facts), _policy(facts)))
-    relabel = Call("patch", facts.target, tuple(operations), "", {"labels": labels(pod)}, {"labels": mine}, version_of(pod))
+    relabel = Call(
+        "patch",
+        facts.target,
+        tuple(operations),
+        "",
+        {"labels": labels(pod)},
+        {"labels": mine},
+        version_of(pod),
+    )
     return Plan(
         action=NAME,
         target=facts.target,
@@ -87,21 +108,28 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
     if refused or not isinstance(pod, Mapping):
         return refused
     if target.kind != "Pod":
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is no Pod; the rule must say `target: object`")
+        return Refusal(
+            Reason.UNSUPPORTED_TARGET, f"{target} is no Pod; the rule must say `target: object`"
+        )
     spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
     if meta(pod).get("deletionTimestamp") or phase in ("Succeeded", "Failed"):
         return Refusal(Reason.TERMINATING, f"{target} has finished, or is being deleted")
     if LABEL in labels(pod):
         return Refusal(Reason.ALREADY_DONE, f"{target} is in quarantine")
     if isinstance(facts.isolation, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot see the network of {target}: {facts.isolation.why}")
+        return Refusal(
+            Reason.UNKNOWN_FACT, f"cannot see the network of {target}: {facts.isolation.why}"
+        )
     there = facts.isolation.policy
     if there is not None and labels(there).get(LABEL) != target.uid:
         return Refusal(
-            Reason.CONFLICT, f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate {target}"
+            Reason.CONFLICT,
+            f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate {target}",
         )
     if spec.get("hostNetwork"):
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} uses its node's network; no policy isolates it")
+        return Refusal(
+            Reason.UNSUPPORTED_TARGET, f"{target} uses its node's network; no policy isolates it"
+        )
     return _irreplaceable(facts, params) or _crowded(facts, facts.isolation, params)
 
 
@@ -110,17 +138,28 @@ def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
     assert isinstance(facts.object, Mapping)
     owner = controller(facts.object)
     if owner is None:
-        return Refusal(Reason.UNMANAGED_TARGET, f"{facts.target} has no controller that would replace it")
+        return Refusal(
+            Reason.UNMANAGED_TARGET, f"{facts.target} has no controller that would replace it"
+        )
     if owner.get("kind") not in REPLACED_BY:
         return Refusal(
-            Reason.UNSUPPORTED_TARGET, f"{facts.target} is a {owner.get('kind')}'s, which would not replace it by another"
+            Reason.UNSUPPORTED_TARGET,
+            f"{facts.target} is a {owner.get('kind')}'s, which would not replace it by another",
         )
-    if any("persistentVolumeClaim" in volume for volume in facts.object["spec"].get("volumes") or []):
-        return Refusal(Reason.NOT_REPLACEABLE, f"{facts.target} has a volume that its replacement may need")
+    if any(
+        "persistentVolumeClaim" in volume for volume in facts.object["spec"].get("volumes") or []
+    ):
+        return Refusal(
+            Reason.NOT_REPLACEABLE, f"{facts.target} has a volume that its replacement may need"
+        )
     if isinstance(facts.beside, Unknown) or facts.beside is None:
-        return Refusal(Reason.NOT_REPLACEABLE, f"cannot see whether {facts.root} would replace {facts.target}")
+        return Refusal(
+            Reason.NOT_REPLACEABLE, f"cannot see whether {facts.root} would replace {facts.target}"
+        )
     if (facts.beside.get("spec") or {}).get("replicas") == 1 and not params.allow_outage:
-        return Refusal(Reason.WOULD_INTERRUPT, f"{facts.target} is the only replica of {facts.root}")
+        return Refusal(
+            Reason.WOULD_INTERRUPT, f"{facts.target} is the only replica of {facts.root}"
+        )
     return None
 
 
@@ -128,7 +167,10 @@ def _crowded(facts: Facts, isolation: Isolation, params: Params) -> Refusal | No
     if len(isolation.quarantined) < params.at_most:
         return None
     names = ", ".join(isolation.quarantined[:5])
-    return Refusal(Reason.AT_CEILING, f"{len(isolation.quarantined)} pods of {facts.target.namespace} are in quarantine: {names}")
+    return Refusal(
+        Reason.AT_CEILING,
+        f"{len(isolation.quarantined)} pods of {facts.target.namespace} are in quarantine: {names}",
+    )
 
 
 def _pointer(key: str) -> str:
@@ -137,7 +179,9 @@ def _pointer(key: str) -> str:
 
 
 def _policy_target(facts: Facts) -> Target:
-    return Target(facts.target.cluster, "NetworkPolicy", facts.target.namespace, policy_name(facts.target))
+    return Target(
+        facts.target.cluster, "NetworkPolicy", facts.target.namespace, policy_name(facts.target)
+    )
 
 
 def _policy(facts: Facts) -> Mapping[str, Any]:
@@ -151,9 +195,14 @@ def _policy(facts: Facts) -> Mapping[str, Any]:
             "namespace": pod.namespace,
             "labels": {"app.kubernetes.io/managed-by": "remediator", LABEL: pod.uid},
             "annotations": {STAMP: CALL_ID},
-            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}],
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
+            ],
         },
-        "spec": {"podSelector": {"matchLabels": {LABEL: pod.uid}}, "policyTypes": ["Ingress", "Egress"]},
+        "spec": {
+            "podSelector": {"matchLabels": {LABEL: pod.uid}},
+            "policyTypes": ["Ingress", "Egress"],
+        },
     }
 
 
@@ -162,7 +211,11 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
     pod, beside = facts.object, facts.beside
     if gone(plan, facts):
         return Verification.OVERTAKEN
-    if isinstance(pod, Unknown | Unresolved) or isinstance(beside, Unknown) or isinstance(facts.isolation, Unknown):
+    if (
+        isinstance(pod, Unknown | Unresolved)
+        or isinstance(beside, Unknown)
+        or isinstance(facts.isolation, Unknown)
+    ):
         return Verification.UNKNOWN
     if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves["labels"]:
         return Verification.OVERTAKEN
@@ -182,15 +235,27 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         {"op": "remove", "path": f"/metadata/annotations/{_pointer(KEPT)}"},
         {"op": "replace", "path": "/metadata/labels", "value": before},
     ]
-    relabel = Call("patch", facts.target, tuple(operations), "", {"labels": labels(pod)}, {"labels": before}, version_of(pod))
-    return _end(done, facts, (*_without_policy(facts), relabel), f"release {facts.target} from quarantine")
+    relabel = Call(
+        "patch",
+        facts.target,
+        tuple(operations),
+        "",
+        {"labels": labels(pod)},
+        {"labels": before},
+        version_of(pod),
+    )
+    return _end(
+        done, facts, (*_without_policy(facts), relabel), f"release {facts.target} from quarantine"
+    )
 
 
 def ending(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """After its time: deletes the pod, and its policy."""
     refused = _released(done, facts)
     calls = (Call("delete", facts.target), *_without_policy(facts))
-    return refused or _end(done, facts, calls, f"delete {facts.target}, which was long enough in quarantine")
+    return refused or _end(
+        done, facts, calls, f"delete {facts.target}, which was long enough in quarantine"
+    )
 
 
 def _released(done: Plan, facts: Facts) -> Refusal | None:
@@ -202,7 +267,8 @@ def _released(done: Plan, facts: Facts) -> Refusal | None:
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if labels(pod) != done.calls[-1].leaves["labels"] or KEPT not in annotations(pod):
         return Refusal(
-            Reason.ASSUMPTION_CHANGED, f"the labels of {facts.target} were modified after our change; leaving it alone"
+            Reason.ASSUMPTION_CHANGED,
+            f"the labels of {facts.target} were modified after our change; leaving it alone",
         )
     return None
 
@@ -235,7 +301,11 @@ def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
         return Verification.UNKNOWN
     if pod is None or meta(pod).get("deletionTimestamp"):
         return Verification.CONVERGED
-    return Verification.CONVERGED if labels(pod) == plan.calls[-1].leaves.get("labels") else Verification.WAITING
+    return (
+        Verification.CONVERGED
+        if labels(pod) == plan.calls[-1].leaves.get("labels")
+        else Verification.WAITING
+    )
 
 
 ACTION = ActionSpec(

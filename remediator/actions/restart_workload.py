@@ -39,7 +39,9 @@ WAIVES: frozenset[Reason] = frozenset()
 class Params(Parameters):
     """Parameters of restart_workload."""
 
-    allow_outage: bool = Field(default=False, description="Permit a restart that takes every ready pod away at once.")
+    allow_outage: bool = Field(
+        default=False, description="Permit a restart that takes every ready pod away at once."
+    )
 
 
 def plan(facts: Facts, params: Params) -> Plan | Refusal:

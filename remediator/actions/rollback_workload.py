@@ -47,7 +47,8 @@ class Params(Parameters):
     """Parameters of rollback_workload."""
 
     changed_within: timedelta = Field(
-        default=timedelta(hours=1), description="Refuse where the current revision is older than this."
+        default=timedelta(hours=1),
+        description="Refuse where the current revision is older than this.",
     )
 
     @field_validator("changed_within", mode="before")
@@ -90,10 +91,16 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     assert isinstance(facts.object, dict)
     assert isinstance(facts.revisions, tuple)
     if overtaken(sent, facts.object):
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"{facts.target} was modified after our change; leaving it alone")
+        return Refusal(
+            Reason.ASSUMPTION_CHANGED,
+            f"{facts.target} was modified after our change; leaving it alone",
+        )
     before = next((r for r in facts.revisions if r.uid == done.previous.get("uid")), None)
     if before is None:
-        return Refusal(Reason.NO_REVISION, f"revision {done.previous.get('revision')} of {facts.target} is gone")
+        return Refusal(
+            Reason.NO_REVISION,
+            f"revision {done.previous.get('revision')} of {facts.target} is gone",
+        )
     return _replace(
         facts,
         before,
@@ -108,7 +115,10 @@ def _unseen(facts: Facts) -> Refusal | None:
     """Why nothing can be put in place of what runs: a default refusal, or revisions that are not known."""
     refused = refusal(facts, NAME, WORKLOADS, WAIVES)
     if refused is None and isinstance(facts.revisions, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the revisions of {facts.target}: {facts.revisions.why}")
+        return Refusal(
+            Reason.UNKNOWN_FACT,
+            f"cannot list the revisions of {facts.target}: {facts.revisions.why}",
+        )
     return refused
 
 
@@ -116,7 +126,10 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
     """One JSON Patch that makes the revision's template the workload's."""
     assert isinstance(facts.object, Mapping)
     template = without_hash(revision)
-    operations = [*stamp_operations(facts.object), {"op": "replace", "path": "/spec/template", "value": template}]
+    operations = [
+        *stamp_operations(facts.object),
+        {"op": "replace", "path": "/spec/template", "value": template},
+    ]
     call = template_call(facts, operations, template_state(template))
     return Plan(
         action=NAME,
@@ -139,31 +152,45 @@ def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusa
     assert isinstance(facts.revisions, tuple)
     running = bare_template(current.template)
     if template_hash(running) in facts.past.chosen:
-        return Refusal(Reason.NO_REVISION, f"{facts.target} already runs a template that an act of ours chose")
+        return Refusal(
+            Reason.NO_REVISION, f"{facts.target} already runs a template that an act of ours chose"
+        )
     if template_hash(running) in facts.past.replaced:
         return Refusal(
-            Reason.ALREADY_DONE, f"{facts.target} was rolled back from this template before, and others brought it back"
+            Reason.ALREADY_DONE,
+            f"{facts.target} was rolled back from this template before, and others brought it back",
         )
     since = min(r.created_at for r in facts.revisions if bare_template(r.template) == running)
     if facts.since - since > params.changed_within:
         age, window = format_duration(facts.since - since), format_duration(params.changed_within)
         why = f"the revision of {facts.target} was {age} old when the trouble began; changed_within is {window}"
         return Refusal(Reason.NO_REVISION, why)
-    older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != running]
+    older = [
+        r
+        for r in facts.revisions
+        if r.number < current.number and bare_template(r.template) != running
+    ]
     if not older:
-        return Refusal(Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs")
+        return Refusal(
+            Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs"
+        )
     return max(older, key=lambda revision: (healthy(revision, facts), revision.number))
 
 
 def healthy(revision: Revision, facts: Facts) -> bool:
     """Whether the revision was seen healthy: now, by its ReplicaSet, or before, by the journal."""
-    return revision.seen_healthy or template_hash(bare_template(revision.template)) in facts.past.proved
+    return (
+        revision.seen_healthy
+        or template_hash(bare_template(revision.template)) in facts.past.proved
+    )
 
 
 def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]
     """The revision's template as the workload had it: without the label that a ReplicaSet's controller adds."""
     metadata = dict(revision.template.get("metadata") or {})
-    metadata["labels"] = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"}
+    metadata["labels"] = {
+        k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"
+    }
     return {**revision.template, "metadata": metadata}
 
 

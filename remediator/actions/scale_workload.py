@@ -31,7 +31,10 @@ WITHIN = timedelta(minutes=5)
 class Params(Parameters):
     """Parameters of scale_workload."""
 
-    by: int | str = Field(default="50%", description="How many replicas more: a number, or a share of the present ones.")
+    by: int | str = Field(
+        default="50%",
+        description="How many replicas more: a number, or a share of the present ones.",
+    )
     to: int | None = Field(default=None, ge=1, description="How many replicas, instead of `by`.")
     at_most: int = Field(default=10, ge=1, description="Never more replicas than this.")
 
@@ -40,7 +43,9 @@ class Params(Parameters):
     def _step(cls, value: int | str) -> int | str:
         number = value[:-1] if isinstance(value, str) and value.endswith("%") else value
         if not str(number).isdigit() or int(number) < 1:
-            raise ValueError(f"{value!r} is no step; write a number of replicas, such as 2, or a share, such as 50%")
+            raise ValueError(
+                f"{value!r} is no step; write a number of replicas, such as 2, or a share, such as 50%"
+            )
         return value
 
     @model_validator(mode="after")
@@ -70,7 +75,10 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         return cap
     wanted = min(params.wanted(present), cap[0])
     if wanted <= present:
-        return Refusal(Reason.AT_CEILING, f"{facts.target} has {present} replicas, and {cap[1]} allows {wanted}")
+        return Refusal(
+            Reason.AT_CEILING,
+            f"{facts.target} has {present} replicas, and {cap[1]} allows {wanted}",
+        )
     refused = no_headroom(facts)
     if refused:
         return refused
@@ -97,18 +105,29 @@ def _unscalable(facts: Facts) -> Refusal | None:
     """Whether it cannot be known where the count is set."""
     hpa = facts.autoscaler
     if isinstance(hpa, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot know whether an HPA scales {facts.target}: {hpa.why}")
+        return Refusal(
+            Reason.UNKNOWN_FACT, f"cannot know whether an HPA scales {facts.target}: {hpa.why}"
+        )
     return None
 
 
 def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
     """The lowest of the caps, and which that is."""
     assert isinstance(facts.object, Mapping)
-    caps = [(params.to or params.at_most, "`to`" if params.to else "`at_most`"), (params.at_most, "`at_most`")]
-    for obj, what in ((facts.object, facts.target), (facts.namespace, f"namespace {facts.target.namespace}")):
+    caps = [
+        (params.to or params.at_most, "`to`" if params.to else "`at_most`"),
+        (params.at_most, "`at_most`"),
+    ]
+    for obj, what in (
+        (facts.object, facts.target),
+        (facts.namespace, f"namespace {facts.target.namespace}"),
+    ):
         text = annotations(obj).get(MAX_REPLICAS) if isinstance(obj, Mapping) else None
         if text is not None and not text.isdigit():
-            return Refusal(Reason.OPTED_OUT, f"{what} is annotated {MAX_REPLICAS}: {text!r}, which is no number")
+            return Refusal(
+                Reason.OPTED_OUT,
+                f"{what} is annotated {MAX_REPLICAS}: {text!r}, which is no number",
+            )
         if text is not None:
             caps.append((int(text), f"the annotation {MAX_REPLICAS} of {what}"))
     if isinstance(facts.autoscaler, Mapping):
@@ -122,11 +141,20 @@ def no_headroom(facts: Facts) -> Refusal | None:
     pods = facts.pods if isinstance(facts.pods, tuple) else ()
     for pod in pods:
         for condition in (pod.get("status") or {}).get("conditions") or []:
-            if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-                return Refusal(Reason.NO_HEADROOM, f"pod {meta(pod).get('name')} waits for a node that could take it")
+            if (
+                condition.get("type") == "PodScheduled"
+                and condition.get("reason") == "Unschedulable"
+            ):
+                return Refusal(
+                    Reason.NO_HEADROOM,
+                    f"pod {meta(pod).get('name')} waits for a node that could take it",
+                )
     for condition in (facts.object.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Refusal(Reason.NO_HEADROOM, f"new pods of {facts.target} are refused: {condition.get('message')}")
+            return Refusal(
+                Reason.NO_HEADROOM,
+                f"new pods of {facts.target} are refused: {condition.get('message')}",
+            )
     return None
 
 
@@ -135,13 +163,29 @@ def _call(facts: Facts, count: int) -> Call:
     assert isinstance(facts.object, Mapping)
     hpa, obj = facts.autoscaler, facts.object
     if not isinstance(hpa, Mapping):
-        assumes = {"template": template_hash(template_of(obj)), "replicas": obj["spec"].get("replicas", 1)}
+        assumes = {
+            "template": template_hash(template_of(obj)),
+            "replicas": obj["spec"].get("replicas", 1),
+        }
         body = ({"op": "replace", "path": "/spec/replicas", "value": count},)
-        return Call("patch", facts.target, body, "scale", assumes, {"replicas": count}, version_of(obj))
-    target = Target(facts.target.cluster, "HorizontalPodAutoscaler", facts.target.namespace, meta(hpa)["name"], meta(hpa)["uid"])
-    operations = (*stamp_operations(hpa), {"op": "add", "path": "/spec/minReplicas", "value": count})
+        return Call(
+            "patch", facts.target, body, "scale", assumes, {"replicas": count}, version_of(obj)
+        )
+    target = Target(
+        facts.target.cluster,
+        "HorizontalPodAutoscaler",
+        facts.target.namespace,
+        meta(hpa)["name"],
+        meta(hpa)["uid"],
+    )
+    operations = (
+        *stamp_operations(hpa),
+        {"op": "add", "path": "/spec/minReplicas", "value": count},
+    )
     name = {"minReplicas": 0}
-    return Call("patch", target, operations, "", view(hpa, name), {"minReplicas": count}, version_of(hpa))
+    return Call(
+        "patch", target, operations, "", view(hpa, name), {"minReplicas": count}, version_of(hpa)
+    )
 
 
 def _baseline(facts: Facts, name: str, present: Any) -> Any:
@@ -185,12 +229,20 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     if gone(done, facts):
         return Refusal(Reason.TARGET_GONE, f"{facts.target} is gone, or another has its name")
     if seen is Verification.UNKNOWN:
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have")
+        return Refusal(
+            Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have"
+        )
     if seen != done.calls[0].leaves:
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"the count of {facts.target} was modified after our change; leaving it alone")
+        return Refusal(
+            Reason.ASSUMPTION_CHANGED,
+            f"the count of {facts.target} was modified after our change; leaving it alone",
+        )
     written = facts.object if done.calls[0].subresource else facts.autoscaler
     if not isinstance(written, Mapping) or not wrote(written, done.calls[0]):
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"the count of {facts.target} was set again after our change; leaving it alone")
+        return Refusal(
+            Reason.ASSUMPTION_CHANGED,
+            f"the count of {facts.target} was set again after our change; leaving it alone",
+        )
     if done.calls[0].subresource and isinstance(facts.autoscaler, Mapping):
         return Refusal(Reason.OWNED_ELSEWHERE, f"an HPA scales {facts.target} now")
     name, count = next(iter(done.previous.items()))
@@ -229,7 +281,10 @@ ACTION = ActionSpec(
     targets=TARGETS,
     permissions=(
         *(Permission("apps", f"{kind.lower()}s", ("get",)) for kind in sorted(TARGETS)),
-        *(Permission("apps", f"{kind.lower()}s/scale", ("get", "patch")) for kind in sorted(TARGETS)),
+        *(
+            Permission("apps", f"{kind.lower()}s/scale", ("get", "patch"))
+            for kind in sorted(TARGETS)
+        ),
         Permission("autoscaling", "horizontalpodautoscalers", ("get", "list", "patch")),
     ),
     disruption="none; going back takes away as many pods as came",

@@ -19,7 +19,9 @@ from .spec import Permission, Sent
 
 GIVING_UP = timedelta(minutes=2)
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
-REPLACING = frozenset({Sight.BUDGETS, Sight.ROOM})  # what guards must see before pods are taken away
+REPLACING = frozenset(
+    {Sight.BUDGETS, Sight.ROOM}
+)  # what guards must see before pods are taken away
 REPLACING_NEEDS = (
     Permission("policy", "poddisruptionbudgets", ("list",)),
     Permission("", "resourcequotas", ("list",)),
@@ -38,7 +40,10 @@ UNBLOCKING_NEEDS = (Permission("", "pods", ("delete", "get")),)
 def owned(action: str, facts: Facts, what: str) -> Refusal:
     """The refusal where a custom resource owns what is to be changed."""
     command = by_hand(action, facts.root)
-    return Refusal(Reason.OWNED_ELSEWHERE, f"{facts.root} owns {what} and would change it back; by hand: `{command}`")
+    return Refusal(
+        Reason.OWNED_ELSEWHERE,
+        f"{facts.root} owns {what} and would change it back; by hand: `{command}`",
+    )
 
 
 def unseen(facts: Facts) -> Refusal | None:
@@ -53,20 +58,30 @@ def unseen(facts: Facts) -> Refusal | None:
     return None
 
 
-def refusal(facts: Facts, action: str, targets: frozenset[str], waives: frozenset[Reason]) -> Refusal | None:
+def refusal(
+    facts: Facts, action: str, targets: frozenset[str], waives: frozenset[Reason]
+) -> Refusal | None:
     """The refusals that every workload action has by default, less what it waives."""
     obj = facts.object
     refused = unseen(facts)
     if refused or not isinstance(obj, Mapping):
         return refused
-    if facts.target.kind not in targets and facts.root.kind not in NATIVE and facts.root != facts.target:
+    if (
+        facts.target.kind not in targets
+        and facts.root.kind not in NATIVE
+        and facts.root != facts.target
+    ):
         return owned(action, facts, str(facts.target))
     if facts.target.kind not in targets:
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {' or '.join(sorted(targets))}")
+        return Refusal(
+            Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {' or '.join(sorted(targets))}"
+        )
     if meta(obj).get("deletionTimestamp"):
         return Refusal(Reason.TERMINATING, f"{facts.target} is being deleted")
     if isinstance(facts.pods, Unknown):
-        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the pods of {facts.target}: {facts.pods.why}")
+        return Refusal(
+            Reason.UNKNOWN_FACT, f"cannot list the pods of {facts.target}: {facts.pods.why}"
+        )
     spec = obj.get("spec") or {}
     if spec.get("paused"):
         return Refusal(Reason.PAUSED_ROLLOUT, f"the rollout of {facts.target} is paused")
@@ -77,12 +92,24 @@ def refusal(facts: Facts, action: str, targets: frozenset[str], waives: frozense
     return None
 
 
-def template_call(facts: Facts, operations: list[Mapping[str, Any]], leaves: Mapping[str, Any]) -> Call:
+def template_call(
+    facts: Facts, operations: list[Mapping[str, Any]], leaves: Mapping[str, Any]
+) -> Call:
     """The JSON Patch of a workload's template, on the template and the replicas that were seen."""
     assert isinstance(facts.object, Mapping)
     obj = facts.object
-    assumes = {"template": template_hash(template_of(obj)), "replicas": (obj.get("spec") or {}).get("replicas")}
-    return Call("patch", facts.target, tuple(operations), assumes=assumes, leaves=leaves, seen=version_of(obj))
+    assumes = {
+        "template": template_hash(template_of(obj)),
+        "replicas": (obj.get("spec") or {}).get("replicas"),
+    }
+    return Call(
+        "patch",
+        facts.target,
+        tuple(operations),
+        assumes=assumes,
+        leaves=leaves,
+        seen=version_of(obj),
+    )
 
 
 def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
@@ -100,8 +127,12 @@ def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
         return "stops its only pod before a new one starts (one replica)"
     elif halfway(obj):
         return halfway(obj)
-    whole = kind != "DaemonSet" and 0 < up <= taken(obj, facts)  # a DaemonSet's pods do not stand in for each other
-    return f"may stop all {up} ready pods before a new one serves (maxUnavailable)" if whole else None
+    whole = kind != "DaemonSet" and 0 < up <= taken(
+        obj, facts
+    )  # a DaemonSet's pods do not stand in for each other
+    return (
+        f"may stop all {up} ready pods before a new one serves (maxUnavailable)" if whole else None
+    )
 
 
 def halfway(obj: Mapping[str, Any]) -> str | None:
@@ -147,7 +178,9 @@ def _share(value: Any, whole: int, rounded: Callable[[float], int]) -> int:
 
 def observed(obj: Mapping[str, Any]) -> bool:
     """Whether the workload's controller has seen its newest generation."""
-    return bool((obj.get("status") or {}).get("observedGeneration", 0) >= meta(obj).get("generation", 0))
+    return bool(
+        (obj.get("status") or {}).get("observedGeneration", 0) >= meta(obj).get("generation", 0)
+    )
 
 
 def converged(obj: Mapping[str, Any]) -> bool:
@@ -157,12 +190,16 @@ def converged(obj: Mapping[str, Any]) -> bool:
         return False
     if kind == "DaemonSet":
         wanted = status.get("desiredNumberScheduled", 0)
-        return bool(status.get("updatedNumberScheduled", 0) == wanted == status.get("numberAvailable", 0))
+        return bool(
+            status.get("updatedNumberScheduled", 0) == wanted == status.get("numberAvailable", 0)
+        )
     wanted = spec.get("replicas", 1)
     whole = status.get("updatedReplicas", 0) == wanted == status.get("replicas", 0)
     if kind == "StatefulSet":
         return bool(
-            whole and status.get("updateRevision") == status.get("currentRevision") and status.get("readyReplicas", 0) == wanted
+            whole
+            and status.get("updateRevision") == status.get("currentRevision")
+            and status.get("readyReplicas", 0) == wanted
         )
     return bool(whole and status.get("availableReplicas", 0) == wanted)
 
@@ -173,22 +210,33 @@ def rollout_running(obj: Mapping[str, Any]) -> bool:
     if not observed(obj):
         return True
     if kind == "DaemonSet":
-        return bool(status.get("updatedNumberScheduled", 0) < status.get("desiredNumberScheduled", 0))
+        return bool(
+            status.get("updatedNumberScheduled", 0) < status.get("desiredNumberScheduled", 0)
+        )
     if kind == "StatefulSet":
         return bool(status.get("updateRevision") != status.get("currentRevision"))
     wanted = spec.get("replicas", 1)
-    return bool(status.get("updatedReplicas", 0) < wanted or status.get("replicas", 0) > status.get("updatedReplicas", 0))
+    return bool(
+        status.get("updatedReplicas", 0) < wanted
+        or status.get("replicas", 0) > status.get("updatedReplicas", 0)
+    )
 
 
 def progress_deadline_exceeded(obj: Mapping[str, Any]) -> bool:
     """Whether the Deployment controller has given up on the rollout."""
     conditions = (obj.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded" for c in conditions)
+    return any(
+        c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+        for c in conditions
+    )
 
 
 def patience(obj: Mapping[str, Any]) -> timedelta:
     """How long a rollout may take: a little longer than its controller waits before it gives up."""
-    return timedelta(seconds=int((obj.get("spec") or {}).get("progressDeadlineSeconds") or 600)) + GIVING_UP
+    return (
+        timedelta(seconds=int((obj.get("spec") or {}).get("progressDeadlineSeconds") or 600))
+        + GIVING_UP
+    )
 
 
 def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
@@ -232,19 +280,29 @@ def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
     known = plan.before.get("restarts", {})
     pods = facts.pods if isinstance(facts.pods, tuple) else ()
     restarted = any(restarts(p) > known.get(str(meta(p).get("uid")), restarts(p)) for p in pods)
-    return progress_deadline_exceeded(obj) and (now["ready"] < plan.before.get("ready", 0) or restarted)
+    return progress_deadline_exceeded(obj) and (
+        now["ready"] < plan.before.get("ready", 0) or restarted
+    )
 
 
 def stuck_at_most(facts: Facts) -> Mapping[str, int]:
     """How many stuck pods a rollout may have deleted: a StatefulSet's, each twice at most."""
     assert isinstance(facts.object, Mapping)
-    return {"delete Pod": 2 * int(facts.object["spec"].get("replicas", 1))} if facts.target.kind == "StatefulSet" else {}
+    return (
+        {"delete Pod": 2 * int(facts.object["spec"].get("replicas", 1))}
+        if facts.target.kind == "StatefulSet"
+        else {}
+    )
 
 
 def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
     """Deletes a StatefulSet's pods that are stuck: unready, and not of the revision that is rolled out now."""
     obj = facts.object
-    if facts.target.kind != "StatefulSet" or not isinstance(obj, Mapping) or not isinstance(facts.pods, tuple):
+    if (
+        facts.target.kind != "StatefulSet"
+        or not isinstance(obj, Mapping)
+        or not isinstance(facts.pods, tuple)
+    ):
         return ()
     wanted = (obj.get("status") or {}).get("updateRevision")
     if not observed(obj) or not wanted:
@@ -254,5 +312,8 @@ def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
         if not ready(pod) and not meta(pod).get("deletionTimestamp") and labels(pod).get("controller-revision-hash") != wanted
     ]  # fmt: skip
     there = facts.target
-    targets = [Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"])) for pod in stuck]
+    targets = [
+        Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"]))
+        for pod in stuck
+    ]
     return tuple(Call("delete", target, assumes={"ready": False}) for target in targets)

@@ -23,7 +23,9 @@ def find(facts: Facts, changed_within: timedelta) -> Cause | None:
     if not killed:
         return None
     return Cause(
-        CauseName.OOM_KILLED, f"out of memory: {', '.join(sorted(set(killed))[:5])}", {"containers": sorted(set(killed))}
+        CauseName.OOM_KILLED,
+        f"out of memory: {', '.join(sorted(set(killed))[:5])}",
+        {"containers": sorted(set(killed))},
     )
 
 

@@ -22,17 +22,23 @@ def find(facts: Facts, changed_within: timedelta) -> Cause | None:
     if template_hash(wanted) in facts.past.chosen:
         return None
     same = [r for r in facts.revisions if bare_template(r.template) == wanted]
-    older = [r for r in facts.revisions if r.number < current.number and bare_template(r.template) != wanted]
+    older = [
+        r
+        for r in facts.revisions
+        if r.number < current.number and bare_template(r.template) != wanted
+    ]
     created = min(r.created_at for r in same)
     age = facts.at - created
     if not older or facts.since - created > changed_within:
         return None
     previous = max(older, key=lambda revision: revision.number)
     changes = differences(bare_template(previous.template), wanted)
-    why = (
-        f"revision {current.number} was rolled out {format_duration(age)} ago and changed {', '.join(changes) or 'its template'}"
-    )
-    evidence = {"revision": current.number, "previous": previous.number, "age_seconds": int(age.total_seconds())}
+    why = f"revision {current.number} was rolled out {format_duration(age)} ago and changed {', '.join(changes) or 'its template'}"
+    evidence = {
+        "revision": current.number,
+        "previous": previous.number,
+        "age_seconds": int(age.total_seconds()),
+    }
     return Cause(CauseName.ROLLOUT_CHANGED, why, {**evidence, "changed": changes})
 
 
@@ -40,9 +46,19 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """The paths whose values differ; values are not shown, since env may hold secrets. Images are."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = sorted({*old, *new})
-        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))]
+        return [
+            line
+            for key in keys
+            for line in differences(
+                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
+            )
+        ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differences(a, b, f"{path}[{i}]")]
+        return [
+            line
+            for i, (a, b) in enumerate(zip(old, new, strict=True))
+            for line in differences(a, b, f"{path}[{i}]")
+        ]
     if old == new:
         return []
     return [f"{path}: {old} -> {new}"] if path.endswith(".image") else [path]

@@ -7,8 +7,17 @@ import click
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (`remediator init` writes one).")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings file (`remediator init` writes one).",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
 def serve(config: Path | None, log_level: str) -> None:
     """Run the daemon: take alerts, act by the rules, prove it. Without rules it only records."""
     import uvloop
@@ -28,13 +37,21 @@ def init(folder: Path) -> None:
 
     for path in write(folder):
         click.echo(f"wrote {path}")
-    click.echo(f"next: remediator check {folder / 'rules'}; then remediator serve --config {folder / 'remediator.yaml'}")
+    click.echo(
+        f"next: remediator check {folder / 'rules'}; then remediator serve --config {folder / 'remediator.yaml'}"
+    )
 
 
 @click.command()
 @click.argument("secret")
-@click.option("--earlier", default="", help="A Secret of the same namespace whose tokens are taken over, where it is there.")
-@click.option("--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount.")
+@click.option(
+    "--earlier",
+    default="",
+    help="A Secret of the same namespace whose tokens are taken over, where it is there.",
+)
+@click.option(
+    "--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount."
+)
 def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
     """Make the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links; one that is there is left as it is."""
     from ..errors import ConfigurationError
@@ -43,7 +60,10 @@ def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
     if not namespace or not name:
         raise ConfigurationError(f"cannot make {secret!r}: say NAMESPACE/NAME")
     made = asyncio.run(_credentials(namespace, name, earlier, kubeconfig))
-    click.echo(f"Secret {secret}: " + (f"made with {', '.join(made)}" if made else "it has every key; left as it is"))
+    click.echo(
+        f"Secret {secret}: "
+        + (f"made with {', '.join(made)}" if made else "it has every key; left as it is")
+    )
 
 
 async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str) -> list[str]:
@@ -59,7 +79,9 @@ async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str)
 
 @click.command()
 @click.option("--port", default=9099, show_default=True, help="Port on loopback; 0 = any free one.")
-@click.option("--exit", "leave", is_flag=True, help="End after the incidents instead of serving on.")
+@click.option(
+    "--exit", "leave", is_flag=True, help="End after the incidents instead of serving on."
+)
 def demo(port: int, leave: bool) -> None:
     """Play six incidents on an in-memory cluster, show what happened and why, and keep serving."""
     from ..demo import run

@@ -7,10 +7,19 @@ import click
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True, help="Settings file.")
-@click.option("--url", default="", help="The daemon; default: where the settings say that it listens.")
 @click.option(
-    "--test-alert", is_flag=True, help="Send an alert through Alertmanager and wait for it; your own routes see it too."
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    required=True,
+    help="Settings file.",
+)
+@click.option(
+    "--url", default="", help="The daemon; default: where the settings say that it listens."
+)
+@click.option(
+    "--test-alert",
+    is_flag=True,
+    help="Send an alert through Alertmanager and wait for it; your own routes see it too.",
 )
 def doctor(config: Path, url: str, test_alert: bool) -> None:
     """Check that everything the settings name can be reached and may be used. Exit code 1 where something fails."""

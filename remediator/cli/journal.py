@@ -17,9 +17,13 @@ def journal() -> None:
 
 def _where(function: Any) -> Any:
     function = click.option(
-        "--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Settings file that names the journal."
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Settings file that names the journal.",
     )(function)
-    return click.option("--journal", "url", help="The journal's URL, such as sqlite:///remediator.db.")(function)
+    return click.option(
+        "--journal", "url", help="The journal's URL, such as sqlite:///remediator.db."
+    )(function)
 
 
 def _url(config: Path | None, url: str | None) -> str:
@@ -50,20 +54,30 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
         found = seals.verify(connection, head)
     for finding in found.findings:
         click.echo(f"FINDING  {finding}")
-    span = f"entries {found.first} to {found.last} under {found.seals} seals" if found.seals else "no seals yet"
+    span = (
+        f"entries {found.first} to {found.last} under {found.seals} seals"
+        if found.seals
+        else "no seals yet"
+    )
     click.echo(f"{span}, {found.unsealed} entries not sealed yet, head {found.head}")
     if found.pruned_at:
         click.echo(
             f"what was before was pruned at {found.pruned_at:%Y-%m-%d %H:%M:%S} UTC, by journal_keep if nobody did it by hand"
         )
     if found.findings:
-        raise RemediatorError(f"the journal was tampered with, or damaged: {len(found.findings)} findings")
+        raise RemediatorError(
+            f"the journal was tampered with, or damaged: {len(found.findings)} findings"
+        )
     click.echo("every entry is as it was sealed")
 
 
 @journal.command()
 @_where
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: standard output.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; default: standard output.",
+)
 def export(config: Path | None, url: str | None, output: Path | None) -> None:
     """The history as JSON lines: every entry with its number and digest, each seal behind its range."""
     from ..journal import seals
@@ -85,7 +99,9 @@ def backup(config: Path | None, url: str | None, target: Path) -> None:
     from ..journal.reading import copy
 
     size = copy(_url(config, url), target)
-    click.echo(f"wrote {target} ({size} bytes); start a daemon on it with journal: sqlite:///{target}")
+    click.echo(
+        f"wrote {target} ({size} bytes); start a daemon on it with journal: sqlite:///{target}"
+    )
 
 
 COMMANDS = [journal]

@@ -23,9 +23,14 @@ def _sections(group: click.Group, name: str) -> list[str]:
         usage = command.collect_usage_pieces(context)
         about = " ".join((command.help or "").split())
         found.append(f"## {path}\n\n    {path} {' '.join(usage)}\n\n{about}")
-        records = [item.get_help_record(context) for item in command.params if isinstance(item, click.Option)]
+        records = [
+            item.get_help_record(context)
+            for item in command.params
+            if isinstance(item, click.Option)
+        ]
         rows = [
-            f"| `{option}` | {' '.join(text.split()).replace('|', chr(92) + '|')} |" for option, text in filter(None, records)
+            f"| `{option}` | {' '.join(text.split()).replace('|', chr(92) + '|')} |"
+            for option, text in filter(None, records)
         ]
         found += ["| option | |\n|---|---|\n" + "\n".join(rows)] if rows else []
     return found

@@ -17,7 +17,12 @@ def notify() -> None:
 
 @notify.command()
 @click.argument("receivers", nargs=-1)
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=True, help="Settings file.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    required=True,
+    help="Settings file.",
+)
 def test(receivers: tuple[str, ...], config: Path) -> None:
     """Send a test message to each of the settings' RECEIVERS (default: all), and say what came of it. Exit code 1 where one failed."""
     from .. import settings, telemetry
@@ -28,7 +33,9 @@ def test(receivers: tuple[str, ...], config: Path) -> None:
     known = {item.name: item for item in loaded.receivers}
     unknown = [name for name in receivers if name not in known]
     if unknown:
-        raise ConfigurationError(f"cannot test {', '.join(unknown)}: the settings have {', '.join(sorted(known))}")
+        raise ConfigurationError(
+            f"cannot test {', '.join(unknown)}: the settings have {', '.join(sorted(known))}"
+        )
     chosen = [known[name] for name in receivers] or list(known.values())
     if not all(asyncio.run(_test(chosen))):
         raise SystemExit(1)
@@ -52,9 +59,13 @@ async def _one(item: "ReceiverSettings") -> bool:
     try:
         receiver = make(item)
         ref = await receiver.notify(message)
-        await receiver.notify({**message, "id": "test/2", "closed": True, "why": "the test is over"}, ref)
+        await receiver.notify(
+            {**message, "id": "test/2", "closed": True, "why": "the test is over"}, ref
+        )
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        click.echo(f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and channel")
+        click.echo(
+            f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and channel"
+        )
         return False
     click.echo(f"{item.name:<20} {item.kind:<10} delivered: a test message, and its end")
     return True

@@ -28,18 +28,24 @@ class Api:
         data = json.dumps(body).encode() if body is not None else None
         if not self._url.startswith(("http://", "https://")):
             raise RemediatorError(f"{self._url} is no URL; write one such as http://127.0.0.1:9099")
-        request = urllib.request.Request(f"{self._url}/api/v1{path}", data, self._headers, method=method)
+        request = urllib.request.Request(
+            f"{self._url}/api/v1{path}", data, self._headers, method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
         except ValueError:
-            raise RemediatorError(f"what answers at {self._url} is not remediator; set --url or REMEDIATOR_URL") from None
+            raise RemediatorError(
+                f"what answers at {self._url} is not remediator; set --url or REMEDIATOR_URL"
+            ) from None
         except urllib.error.HTTPError as error:
             try:
                 text = json.load(error).get("error", "")
             except ValueError:
                 text = ""
-            raise RemediatorError(text or f"{self._url} answers {error.code} {error.reason}") from None
+            raise RemediatorError(
+                text or f"{self._url} answers {error.code} {error.reason}"
+            ) from None
         except (urllib.error.URLError, TimeoutError) as error:
             why = getattr(getattr(error, "reason", error), "strerror", None) or error
             raise RemediatorError(
@@ -78,7 +84,9 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
             data = json.loads(Path(alert).read_text())
         except ValueError:
             raise RemediatorError(f"cannot read {alert}: it is no JSON") from None
-        question = {"alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data}
+        question = {
+            "alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data
+        }
     answer = Api(url, token_file).ask("POST", "/explain", question)
     click.echo(json.dumps(answer, indent=2) if as_json else showing.explanation(answer))
 
@@ -87,8 +95,13 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
 @click.option("--state", help="Only those in this state.")
 @click.option("--namespace", "-n", help="Only those with a target in this namespace.")
 @click.option("--rule", help="Only those of this rule.")
-@click.option("--since", help="Only those created since then: a duration such as 2h, or a time such as 2026-05-01T12:00:00Z.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many at most.")
+@click.option(
+    "--since",
+    help="Only those created since then: a duration such as 2h, or a time such as 2026-05-01T12:00:00Z.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many at most."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def list_(
@@ -100,7 +113,11 @@ def list_(
     query = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
     rows = Api(url, token_file).ask("GET", f"/remediations?{query}")
     narrowed = any((state, namespace, rule, since))
-    nothing = "no remediation matches; without options all are listed" if narrowed else "no remediations yet"
+    nothing = (
+        "no remediation matches; without options all are listed"
+        if narrowed
+        else "no remediations yet"
+    )
     click.echo(json.dumps(rows, indent=2) if as_json else showing.table(rows) if rows else nothing)
 
 
@@ -119,7 +136,14 @@ def _deciding(verb: str, text: str) -> click.Command:
     @click.argument("remediation")
     @click.option("--reason", default="", help="Why; kept in the journal.")
     @with_api
-    def command(remediation: str, reason: str, url: str, token_file: Path | None, digest: str = "", yes: bool = False) -> None:
+    def command(
+        remediation: str,
+        reason: str,
+        url: str,
+        token_file: Path | None,
+        digest: str = "",
+        yes: bool = False,
+    ) -> None:
         api, path = Api(url, token_file), f"/remediations/{urllib.parse.quote(remediation)}"
         if verb == "approve" and not digest:
             digest = _looked_at(api.ask("GET", path))
@@ -132,7 +156,9 @@ def _deciding(verb: str, text: str) -> click.Command:
         about = "The digest of the plan that you looked at; refused where the plan is another now."
         return click.option("--digest", default="", help=about)(command)
     if verb == "undo":
-        return click.option("--yes", is_flag=True, help="Do it without asking; its plan is printed all the same.")(command)
+        return click.option(
+            "--yes", is_flag=True, help="Do it without asking; its plan is printed all the same."
+        )(command)
     return command
 
 
@@ -144,7 +170,9 @@ def _looked_at(row: Any) -> str:
     """The digest of the plan, shown to a person who says yes to it. Raises: RemediatorError where nobody can be asked."""
     digest = str(row["look"].get("digest") or "")
     if row["state"] != "awaiting_approval":
-        raise RemediatorError(f"cannot approve {row['id']}: it is {row['state']}, and waits for no approval")
+        raise RemediatorError(
+            f"cannot approve {row['id']}: it is {row['state']}, and waits for no approval"
+        )
     if not _at_a_terminal():
         raise RemediatorError(
             f"cannot approve {row['id']}: say which plan, by --digest (`remediator show {row['id']}` prints it)"
@@ -162,7 +190,9 @@ def _sure(remediation: str, would: Any, yes: bool) -> None:
     if yes:
         return
     if not _at_a_terminal():
-        raise RemediatorError(f"cannot undo {remediation}: nobody can be asked here; look at the plan above, then use --yes")
+        raise RemediatorError(
+            f"cannot undo {remediation}: nobody can be asked here; look at the plan above, then use --yes"
+        )
     click.confirm("\nDo this?", abort=True)
 
 
@@ -182,8 +212,13 @@ def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
 @with_api
 def pause(scope: str, reason: str, for_: str | None, url: str, token_file: Path | None) -> None:
     """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME); what is under way is finished."""
-    answer = Api(url, token_file).ask("POST", "/pauses", {"scope": scope, "reason": reason, "for": for_})
-    click.echo(f"paused {answer['paused']} (by {answer['by']})" + (f" until {answer['until']}" if answer["until"] else ""))
+    answer = Api(url, token_file).ask(
+        "POST", "/pauses", {"scope": scope, "reason": reason, "for": for_}
+    )
+    click.echo(
+        f"paused {answer['paused']} (by {answer['by']})"
+        + (f" until {answer['until']}" if answer["until"] else "")
+    )
 
 
 @click.command()

@@ -15,18 +15,40 @@ FAILED = 1
 @click.command()
 @click.argument("fixtures", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--rules", "paths", multiple=True, type=click.Path(path_type=Path, exists=True), help="Rule files; default: the shipped ones."
+    "--rules",
+    "paths",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Rule files; default: the shipped ones.",
 )
 @click.option(
-    "--facts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="What `kubectl get … -o json` printed."
+    "--facts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What `kubectl get … -o json` printed.",
 )
-@click.option("--cluster", is_flag=True, help="Take the facts from the cluster as it is now; it is only read.")
-@click.option("--kubeconfig", default="", help="For --cluster; default: KUBECONFIG, ~/.kube/config, or the pod's own account.")
+@click.option(
+    "--cluster", is_flag=True, help="Take the facts from the cluster as it is now; it is only read."
+)
+@click.option(
+    "--kubeconfig",
+    default="",
+    help="For --cluster; default: KUBECONFIG, ~/.kube/config, or the pod's own account.",
+)
 @click.option("--context", default="", help="For --cluster; default: the kubeconfig's current one.")
-@click.option("--assume", type=click.Choice(["healthy"]), help="Take every object to exist and be well, and every query to hold.")
-@click.option("--mode", type=click.Choice(["observe", "approve", "act"]), help="As if every rule said so.")
+@click.option(
+    "--assume",
+    type=click.Choice(["healthy"]),
+    help="Take every object to exist and be well, and every query to hold.",
+)
+@click.option(
+    "--mode", type=click.Choice(["observe", "approve", "act"]), help="As if every rule said so."
+)
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--fail-on", default="", help="States, separated by commas (unmatched too): exit code 1 where there is one.")
+@click.option(
+    "--fail-on",
+    default="",
+    help="States, separated by commas (unmatched too): exit code 1 where there is one.",
+)
 def replay(
     fixtures: tuple[Path, ...], paths: tuple[Path, ...], facts: Path | None, cluster: bool, kubeconfig: str, context: str,
     assume: str | None, mode: str | None, output: str, fail_on: str,
@@ -44,11 +66,21 @@ def replay(
     ends = {"unmatched", *(state for state in State if state not in LIVE)}
     wanted = {word.strip() for word in fail_on.split(",") if word.strip()}
     if wanted - ends:
-        raise click.UsageError(f"--fail-on knows no {', '.join(sorted(wanted - ends))}; there are {', '.join(sorted(ends))}")
+        raise click.UsageError(
+            f"--fail-on knows no {', '.join(sorted(wanted - ends))}; there are {', '.join(sorted(ends))}"
+        )
     telemetry.configure_log("error")
-    report = asyncio.run(_replay(fixtures, paths, facts, (kubeconfig, context) if cluster else None, assume, mode))
-    click.echo(json.dumps(report.as_json(), indent=2, default=str) if output == "json" else show.replay(report.as_json()))
-    came = {row["state"] for row in report.remediations} | ({"unmatched"} if report.summary["unmatched"] else set())
+    report = asyncio.run(
+        _replay(fixtures, paths, facts, (kubeconfig, context) if cluster else None, assume, mode)
+    )
+    click.echo(
+        json.dumps(report.as_json(), indent=2, default=str)
+        if output == "json"
+        else show.replay(report.as_json())
+    )
+    came = {row["state"] for row in report.remediations} | (
+        {"unmatched"} if report.summary["unmatched"] else set()
+    )
     if wanted & came:
         raise SystemExit(FAILED)
 

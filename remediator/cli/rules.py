@@ -18,13 +18,18 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
     from ..rules.loader import load, rule_files
 
     if not rule_files(paths):
-        raise ConfigurationError(f"cannot check {', '.join(map(str, paths))}: there is no .yaml or .yml file in it")
+        raise ConfigurationError(
+            f"cannot check {', '.join(map(str, paths))}: there is no .yaml or .yml file in it"
+        )
     rules = load(paths)
     if config is not None:
         from .. import app, settings
 
         app.check_people(settings.load(config), rules)
-    modes = {mode: sum(s.rule.mode == mode for s in rules.sources) for mode in ("observe", "approve", "act")}
+    modes = {
+        mode: sum(s.rule.mode == mode for s in rules.sources)
+        for mode in ("observe", "approve", "act")
+    }
     counted = ", ".join(f"{count} {mode}" for mode, count in modes.items())
     click.echo(
         f"{len(rule_files(paths))} files, {len(rules.sources)} rules ({counted}), {len(rules.overrides)} overrides: no mistakes"
@@ -56,7 +61,10 @@ WRITTEN = [
     type=click.Path(path_type=Path),
     help="Rule files for which RBAC is needed; default: every action.",
 )
-@click.option("--service-account", help="NAMESPACE/NAME: `rbac` prints this ServiceAccount and its binding too.")
+@click.option(
+    "--service-account",
+    help="NAMESPACE/NAME: `rbac` prints this ServiceAccount and its binding too.",
+)
 def generate(what: str, paths: tuple[Path, ...], service_account: str | None) -> None:
     """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""
     from ..generate import PAGES, binding

@@ -96,7 +96,9 @@ def write(folder: Path) -> list[Path]:
     }
     there = [name for name in files if (folder / name).exists()]
     if there:
-        raise ConfigurationError(f"cannot write into {folder}: {', '.join(there)} is there already; nothing was changed")
+        raise ConfigurationError(
+            f"cannot write into {folder}: {', '.join(there)} is there already; nothing was changed"
+        )
     out = []
     for name, text in files.items():
         path = folder / name

@@ -25,9 +25,13 @@ def rules(as_json: bool, url: str, token_file: Path | None) -> None:
 @with_api
 def promote(rule: str, url: str, token_file: Path | None) -> None:
     """The evidence for giving RULE more freedom, and the edit to make. Nothing is changed: promotion is a person's edit."""
-    found = [row for row in Api(url, token_file).ask("GET", "/rules")["rules"] if row["name"] == rule]
+    found = [
+        row for row in Api(url, token_file).ask("GET", "/rules")["rules"] if row["name"] == rule
+    ]
     if not found:
-        raise RemediatorError(f"cannot promote {rule}: no such rule is loaded; `remediator rules` lists them")
+        raise RemediatorError(
+            f"cannot promote {rule}: no such rule is loaded; `remediator rules` lists them"
+        )
     click.echo(showing.promotion(found[0]))
 
 
@@ -36,7 +40,9 @@ def promote(rule: str, url: str, token_file: Path | None) -> None:
 @with_api
 def reset(rule: str, url: str, token_file: Path | None) -> None:
     """Close RULE's breaker: how its remediations ended until now is forgotten."""
-    answer = Api(url, token_file).ask("POST", f"/rules/{urllib.parse.quote(rule, safe='')}/reset", {})
+    answer = Api(url, token_file).ask(
+        "POST", f"/rules/{urllib.parse.quote(rule, safe='')}/reset", {}
+    )
     click.echo(f"reset: {answer['rule']} (by {answer['by']})")
 
 

@@ -25,9 +25,15 @@ def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
         made = dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise Rejected(f"cannot patch {call.target}: {error}") from None
-    fields: dict[str, Any] = {f"f:{name}": {} for name in call.leaves if name in ("replicas", "minReplicas")}
+    fields: dict[str, Any] = {
+        f"f:{name}": {} for name in call.leaves if name in ("replicas", "minReplicas")
+    }
     if fields:
-        entry = {"manager": FIELD_MANAGER, "subresource": call.subresource, "fieldsV1": {"f:spec": fields}}
+        entry = {
+            "manager": FIELD_MANAGER,
+            "subresource": call.subresource,
+            "fieldsV1": {"f:spec": fields},
+        }
         others = [e for e in meta(made).get("managedFields") or [] if e["manager"] != FIELD_MANAGER]
         made["metadata"]["managedFields"] = [*others, entry]
     return made
@@ -42,7 +48,13 @@ class Store:
         self.version = 100
 
     def put(
-        self, kind: str, namespace: str, name: str, body: dict[str, Any], at: datetime | None = None, **metadata: Any
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        body: dict[str, Any],
+        at: datetime | None = None,
+        **metadata: Any,
     ) -> dict[str, Any]:
         """Adds an object."""
         self.version += 1
@@ -103,7 +115,9 @@ class Controllers:
             changed["spec"]["replicas"] = autoscaler["spec"]["minReplicas"]
             self._store.replace(scaled["kind"], namespace, scaled["name"], changed)
 
-    def _roll(self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime) -> None:
+    def _roll(
+        self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime
+    ) -> None:
         """One step of a workload's controller: pods of the wanted template come, old ones go, within its bounds."""
         wanted = obj["spec"].get("replicas", obj["nodes"])
         owner, digest = self._owner(kind, namespace, name, obj, now)
@@ -115,8 +129,13 @@ class Controllers:
         for pod in pods:  # one that was let go of and has its labels back is taken in again
             pod["metadata"].setdefault("ownerReferences", [_reference(owner)])
         fresh = [p for p in pods if p["metadata"]["labels"]["hash"] == digest]
-        stuck = kind == "StatefulSet" and not all(p["lively"] for p in pods)  # kubernetes#67250: until somebody deletes it
-        old = sorted((p for p in pods if p["metadata"]["labels"]["hash"] != digest), key=lambda p: bool(p["lively"]))
+        stuck = kind == "StatefulSet" and not all(
+            p["lively"] for p in pods
+        )  # kubernetes#67250: until somebody deletes it
+        old = sorted(
+            (p for p in pods if p["metadata"]["labels"]["hash"] != digest),
+            key=lambda p: bool(p["lively"]),
+        )
         ready = sum(p["lively"] for p in pods)
         for pod in [] if stuck else old:
             if ready - bool(pod["lively"]) >= least or not pod["lively"]:
@@ -134,7 +153,9 @@ class Controllers:
         pods.remove(pod)
         del self._store.objects["Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]]
 
-    def _owner(self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime) -> tuple[Mapping[str, Any], str]:
+    def _owner(
+        self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime
+    ) -> tuple[Mapping[str, Any], str]:
         """What owns new pods, and the hash of the wanted template; a template's ReplicaSet or revision is kept, and used again."""
         digest = template_hash(obj["spec"]["template"])[:8]
         kept = "ReplicaSet" if kind == "Deployment" else "ControllerRevision"
@@ -147,20 +168,45 @@ class Controllers:
             body: dict[str, Any] = {"spec": spec, "status": {}}
             if kept == "ControllerRevision":
                 body = {"data": {"spec": {"template": {**template, "$patch": "replace"}}}}
-            found = self._store.put(*key, body, at=now, labels={"app": name}, ownerReferences=[_reference(obj)])
+            found = self._store.put(
+                *key, body, at=now, labels={"app": name}, ownerReferences=[_reference(obj)]
+            )
             _renumber(found, newest + 1)
         elif _number(self._store.objects[key]) < newest:
             _renumber(self._store.objects[key], newest + 1)
         return (self._store.objects[key] if kept == "ReplicaSet" else obj), digest
 
     def _new_pod(
-        self, namespace: str, name: str, obj: dict[str, Any], owner: Mapping[str, Any], digest: str, now: datetime
+        self,
+        namespace: str,
+        name: str,
+        obj: dict[str, Any],
+        owner: Mapping[str, Any],
+        digest: str,
+        now: datetime,
     ) -> dict[str, Any]:
         pod_name = f"{name}-{digest}-{self._store.version}"
         own = obj["spec"]["template"]["metadata"].get("labels") or {}
-        labels = {**own, "app": name, "hash": digest, "controller-revision-hash": f"{name}-{digest}"}
-        body = {"spec": copy.deepcopy(obj["spec"]["template"]["spec"]), "status": {}, "lively": False}
-        return self._store.put("Pod", namespace, pod_name, body, at=now, labels=labels, ownerReferences=[_reference(owner)])
+        labels = {
+            **own,
+            "app": name,
+            "hash": digest,
+            "controller-revision-hash": f"{name}-{digest}",
+        }
+        body = {
+            "spec": copy.deepcopy(obj["spec"]["template"]["spec"]),
+            "status": {},
+            "lively": False,
+        }
+        return self._store.put(
+            "Pod",
+            namespace,
+            pod_name,
+            body,
+            at=now,
+            labels=labels,
+            ownerReferences=[_reference(owner)],
+        )
 
     def _live(self, pods: list[dict[str, Any]], now: datetime) -> None:
         for pod in pods:
@@ -168,7 +214,12 @@ class Controllers:
             assert created is not None
             age = now - created
             container = pod["spec"]["containers"][0]
-            status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}, "lastState": {}}
+            status: dict[str, Any] = {
+                "name": container["name"],
+                "restartCount": 0,
+                "state": {"running": {}},
+                "lastState": {},
+            }
             lively = age >= START
             if container["image"] in self.crashing:
                 lively, status["restartCount"] = False, 1 + int(age / BACK_OFF)
@@ -179,20 +230,42 @@ class Controllers:
                 status["lastState"] = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
             pod["lively"] = lively
             condition = {"type": "Ready", "status": "True" if lively else "False"}
-            pod["status"] = {"phase": "Running", "conditions": [condition], "containerStatuses": [status]}
+            pod["status"] = {
+                "phase": "Running",
+                "conditions": [condition],
+                "containerStatuses": [status],
+            }
 
-    def _progress(self, obj: dict[str, Any], step: tuple[Any, ...], complete: bool, now: datetime) -> dict[str, str]:
+    def _progress(
+        self, obj: dict[str, Any], step: tuple[Any, ...], complete: bool, now: datetime
+    ) -> dict[str, str]:
         """The Progressing condition: given up where nothing has moved for progressDeadlineSeconds."""
         uid = obj["metadata"]["uid"]
         if self._progressed.get(uid, (None, now))[0] != step:
             self._progressed[uid] = (step, now)
         waited = now - self._progressed[uid][1]
-        given_up = not complete and waited > timedelta(seconds=obj["spec"].get("progressDeadlineSeconds", 600))
-        reason = "ProgressDeadlineExceeded" if given_up else "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated"
+        given_up = not complete and waited > timedelta(
+            seconds=obj["spec"].get("progressDeadlineSeconds", 600)
+        )
+        reason = (
+            "ProgressDeadlineExceeded"
+            if given_up
+            else "NewReplicaSetAvailable"
+            if complete
+            else "ReplicaSetUpdated"
+        )
         return {"type": "Progressing", "status": "False" if given_up else "True", "reason": reason}
 
     def _status(
-        self, kind: str, namespace: str, name: str, obj: dict[str, Any], pods: Any, fresh: Any, digest: str, now: datetime
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        obj: dict[str, Any],
+        pods: Any,
+        fresh: Any,
+        digest: str,
+        now: datetime,
     ) -> None:
         wanted = obj["spec"].get("replicas", obj["nodes"])
         ready, whole = sum(p["lively"] for p in pods), len(fresh) == wanted == len(pods)
@@ -205,22 +278,44 @@ class Controllers:
                 "numberReady": ready,
             }
         else:
-            status |= {"replicas": len(pods), "updatedReplicas": len(fresh), "availableReplicas": ready, "readyReplicas": ready}
+            status |= {
+                "replicas": len(pods),
+                "updatedReplicas": len(fresh),
+                "availableReplicas": ready,
+                "readyReplicas": ready,
+            }
         if kind == "StatefulSet":
             newest = f"{name}-{digest}"
             previous = obj["status"].get("currentRevision", newest)
-            status |= {"updateRevision": newest, "currentRevision": newest if whole and ready == wanted else previous}
+            status |= {
+                "updateRevision": newest,
+                "currentRevision": newest if whole and ready == wanted else previous,
+            }
         if kind == "Deployment":
-            status["conditions"] = [self._progress(obj, (digest, len(fresh), ready), whole and ready == wanted, now)]
+            status["conditions"] = [
+                self._progress(obj, (digest, len(fresh), ready), whole and ready == wanted, now)
+            ]
         obj["status"] = status
         for item in self._store.of("ReplicaSet", namespace, name):
-            mine = [p for p in pods if p["metadata"]["ownerReferences"][0]["uid"] == item["metadata"]["uid"]]
+            mine = [
+                p
+                for p in pods
+                if p["metadata"]["ownerReferences"][0]["uid"] == item["metadata"]["uid"]
+            ]
             item["spec"]["replicas"] = len(mine)
-            item["status"] = {"replicas": len(mine), "readyReplicas": sum(p["lively"] for p in mine)}
+            item["status"] = {
+                "replicas": len(mine),
+                "readyReplicas": sum(p["lively"] for p in mine),
+            }
 
 
 def _reference(owner: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": owner["kind"], "name": meta(owner)["name"], "uid": meta(owner)["uid"], "controller": True}
+    return {
+        "kind": owner["kind"],
+        "name": meta(owner)["name"],
+        "uid": meta(owner)["uid"],
+        "controller": True,
+    }
 
 
 def _number(version: Mapping[str, Any]) -> int:

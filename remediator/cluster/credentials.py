@@ -11,7 +11,9 @@ from .kubernetes import KubernetesCluster
 KEYS = ("alertmanager", "operator", "links")
 
 
-async def make(cluster: KubernetesCluster, namespace: str, name: str, earlier: str = "") -> list[str]:
+async def make(
+    cluster: KubernetesCluster, namespace: str, name: str, earlier: str = ""
+) -> list[str]:
     """The keys that were made, or taken over from an earlier Secret. Raises: ClusterError."""
     folder = f"/api/v1/namespaces/{quote(namespace)}/secrets"
     there = await _read(cluster, f"{folder}/{quote(name)}")
@@ -20,13 +22,31 @@ async def make(cluster: KubernetesCluster, namespace: str, name: str, earlier: s
         return []
     before = await _read(cluster, f"{folder}/{quote(earlier)}") if earlier else None
     known = (before or {}).get("data") or {}
-    data = {key: known.get(key) or base64.b64encode(secrets.token_urlsafe(32).encode()).decode() for key in missing}
+    data = {
+        key: known.get(key) or base64.b64encode(secrets.token_urlsafe(32).encode()).decode()
+        for key in missing
+    }
     if there is not None:
-        patch = {"data": data, "metadata": {"resourceVersion": there["metadata"]["resourceVersion"]}}
-        await cluster.ask("PATCH", f"{folder}/{quote(name)}", "patch secrets", patch, "application/merge-patch+json")
+        patch = {
+            "data": data,
+            "metadata": {"resourceVersion": there["metadata"]["resourceVersion"]},
+        }
+        await cluster.ask(
+            "PATCH",
+            f"{folder}/{quote(name)}",
+            "patch secrets",
+            patch,
+            "application/merge-patch+json",
+        )
         return missing
     labels = {"app.kubernetes.io/name": "remediator", "app.kubernetes.io/component": "credentials"}
-    body = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"name": name, "labels": labels}, "data": data}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {"name": name, "labels": labels},
+        "data": data,
+    }
     try:
         await cluster.ask("POST", folder, "create secrets", body)
     except Conflict:  # another one made it meanwhile

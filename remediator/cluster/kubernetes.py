@@ -17,7 +17,16 @@ from kubernetes_asyncio import client, config
 
 from .. import __version__
 from ..actions.workload import WORKLOADS
-from ..errors import ClusterError, ConfigurationError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
+from ..errors import (
+    ClusterError,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    Rejected,
+    TargetGone,
+    Unreachable,
+    Unsupported,
+)
 from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
 from ..model.facts import Facts, Sight, Unknown
 from ..model.raw import meta
@@ -33,20 +42,27 @@ METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 JSON_PATCH = "application/json-patch+json"
 
 
-async def connect(kubeconfig: str, context: str, qps: float, metrics: Metrics | None = None) -> "KubernetesCluster":
+async def connect(
+    kubeconfig: str, context: str, qps: float, metrics: Metrics | None = None
+) -> "KubernetesCluster":
     """A client from a kubeconfig file, else from the pod's own ServiceAccount. Raises: ConfigurationError."""
     settings = client.Configuration()
     try:
         if kubeconfig:
             loader = await config.load_kube_config(
-                config_file=kubeconfig, context=context or None, client_configuration=settings, persist_config=False
+                config_file=kubeconfig,
+                context=context or None,
+                client_configuration=settings,
+                persist_config=False,
             )
             if "BearerToken" in settings.api_key:
                 settings.refresh_api_key_hook = _Renewing(loader)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
-        raise ConfigurationError(f"cannot reach a cluster: {error}; set cluster.kubeconfig, or run in a pod") from None
+        raise ConfigurationError(
+            f"cannot reach a cluster: {error}; set cluster.kubeconfig, or run in a pod"
+        ) from None
     return KubernetesCluster(client.ApiClient(settings), qps, metrics or Metrics())
 
 
@@ -65,29 +81,43 @@ class KubernetesCluster:
             renewing.close()
         await self._api.close()
 
-    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    async def observe(
+        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+    ) -> Facts:
         return await observe(self, target, climb, sights, now)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         try:
-            found: Object = await self._ask("GET", _path(kind, namespace, name), f"get {READABLE[kind][2]}")
+            found: Object = await self._ask(
+                "GET", _path(kind, namespace, name), f"get {READABLE[kind][2]}"
+            )
             return found
         except TargetGone:
             return None
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "", accept: str = JSON) -> list[Object]:
+    async def list_objects(
+        self, kind: str, namespace: str, selector: str, fields: str = "", accept: str = JSON
+    ) -> list[Object]:
         """All pages."""
         out: list[Object] = []
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
         while True:
-            page = await self._ask("GET", _path(kind, namespace), f"list {READABLE[kind][2]}", query=query, accept=accept)
+            page = await self._ask(
+                "GET",
+                _path(kind, namespace),
+                f"list {READABLE[kind][2]}",
+                query=query,
+                accept=accept,
+            )
             out += page.get("items") or []
             token = meta(page).get("continue")
             if not token:
                 return out
             query = {**query, "continue": token}
 
-    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
+    async def apply(
+        self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
+    ) -> Evidence:
         target, body = call.target, with_id(call.body, call_id)
         resource = READABLE[target.kind][2]
         if call.verb == "collect":
@@ -100,19 +130,33 @@ class KubernetesCluster:
         try:
             match call.verb:
                 case "patch":
-                    body = [{"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}, *body]
+                    body = [
+                        {
+                            "op": "replace",
+                            "path": "/metadata/resourceVersion",
+                            "value": resource_version,
+                        },
+                        *body,
+                    ]
                     obj = await self._ask("PATCH", path, what, query, body, JSON_PATCH, seconds)
                 case "create":
                     obj = await self._ask("POST", path, what, query, body, timeout=seconds)
                 case "delete":
-                    body = {"preconditions": {"uid": target.uid}, **({"dryRun": ["All"]} if dry_run else {})}
+                    body = {
+                        "preconditions": {"uid": target.uid},
+                        **({"dryRun": ["All"]} if dry_run else {}),
+                    }
                     return Evidence(await self._delete(target, path, what, body, seconds), call_id)
                 case _:
                     raise Unsupported(f"cannot {what}: no such verb")
         except Rejected as error:
             there = await self.get(target.kind, target.namespace, target.name)
-            if call.verb != "create" and (there is None or str(meta(there).get("uid")) != target.uid):
-                raise TargetGone(f"cannot {what} {target}: it is gone, or another has its name") from error
+            if call.verb != "create" and (
+                there is None or str(meta(there).get("uid")) != target.uid
+            ):
+                raise TargetGone(
+                    f"cannot {what} {target}: it is gone, or another has its name"
+                ) from error
             raise
         if call.verb == "patch" and str(meta(obj).get("uid")) != target.uid:
             raise TargetGone(f"cannot {what} {target}: another object has its name now")
@@ -135,15 +179,30 @@ class KubernetesCluster:
         """The pod's events and the ends of its containers' logs; what cannot be read is said in its place."""
         path, lines = _path("Pod", pod.namespace, pod.name), int(wanted["log_lines"])
         obj = await self._ask("GET", path, "get pods")
-        out: dict[str, Any] = {"phase": (obj.get("status") or {}).get("phase"), "node": obj["spec"].get("nodeName")}
+        out: dict[str, Any] = {
+            "phase": (obj.get("status") or {}).get("phase"),
+            "node": obj["spec"].get("nodeName"),
+        }
         try:
-            found = await self.list_objects("Event", pod.namespace, "", f"involvedObject.uid={pod.uid}")
-            out["events"] = [f"{e.get('type')} {e.get('reason')}: {e.get('message')}" for e in found][-50:]
+            found = await self.list_objects(
+                "Event", pod.namespace, "", f"involvedObject.uid={pod.uid}"
+            )
+            out["events"] = [
+                f"{e.get('type')} {e.get('reason')}: {e.get('message')}" for e in found
+            ][-50:]
         except ClusterError as error:
             out["events"] = [str(error)]
         for container in obj["spec"]["containers"] if lines else []:
-            for name, previous in ((container["name"], "false"), (f"{container['name']} (previous)", "true")):
-                query = {"container": container["name"], "tailLines": str(lines), "previous": previous, "limitBytes": "65536"}
+            for name, previous in (
+                (container["name"], "false"),
+                (f"{container['name']} (previous)", "true"),
+            ):
+                query = {
+                    "container": container["name"],
+                    "tailLines": str(lines),
+                    "previous": previous,
+                    "limitBytes": "65536",
+                }
                 try:
                     text = await self._ask("GET", f"{path}/log", "get pods/log", query, raw=True)
                     out.setdefault("logs", {})[name] = scrubbed(text.decode(errors="replace"))
@@ -156,11 +215,18 @@ class KubernetesCluster:
         """Creates a Kubernetes Event on the target. Raises: ClusterError."""
         group, version, _ = READABLE[target.kind]
         now = datetime.now().astimezone().isoformat()  # noqa: TID251 - an Event's own time is the wall clock's
-        reference = {"apiVersion": f"{group}/{version}" if group else version, "kind": target.kind, "name": target.name}
+        reference = {
+            "apiVersion": f"{group}/{version}" if group else version,
+            "kind": target.kind,
+            "name": target.name,
+        }
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{target.name[:200]}.", "namespace": target.namespace or "default"},
+            "metadata": {
+                "generateName": f"{target.name[:200]}.",
+                "namespace": target.namespace or "default",
+            },
             "involvedObject": {**reference, "namespace": target.namespace, "uid": target.uid},
             "reason": reason,
             "message": message[:1000],
@@ -176,7 +242,13 @@ class KubernetesCluster:
     async def may(self, group: str, resource: str, verb: str, namespace: str) -> bool:
         """Whether RBAC lets us: a SelfSubjectAccessReview. Raises: ClusterError."""
         plain, _, below = resource.partition("/")
-        attributes = {"group": group, "resource": plain, "subresource": below, "verb": verb, "namespace": namespace}
+        attributes = {
+            "group": group,
+            "resource": plain,
+            "subresource": below,
+            "verb": verb,
+            "namespace": namespace,
+        }
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -191,7 +263,10 @@ class KubernetesCluster:
         out: list[str] = []
         try:
             for kind in sorted(WORKLOADS):
-                out += [str(meta(item)["namespace"]) for item in await self.list_objects(kind, "", "", accept=METADATA)]
+                out += [
+                    str(meta(item)["namespace"])
+                    for item in await self.list_objects(kind, "", "", accept=METADATA)
+                ]
         except ClusterError as error:
             return Unknown(str(error))
         return out
@@ -203,7 +278,9 @@ class KubernetesCluster:
             return str(error)
         return None
 
-    async def ask(self, method: str, path: str, what: str, body: Any = None, content_type: str = JSON) -> Any:
+    async def ask(
+        self, method: str, path: str, what: str, body: Any = None, content_type: str = JSON
+    ) -> Any:
         """One request for an object that no action knows; its decoded answer. Raises: ClusterError."""
         return await self._ask(method, path, what, body=body, content_type=content_type)
 
@@ -222,7 +299,9 @@ class KubernetesCluster:
         verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
         headers = {"Accept": accept, "Content-Type": content_type}
         try:
-            async with asyncio.timeout(timeout):  # the wait for our turn included: nothing is sent after it
+            async with asyncio.timeout(
+                timeout
+            ):  # the wait for our turn included: nothing is sent after it
                 await self._bucket.take()
                 answer = await self._api.call_api(
                     path,
@@ -237,12 +316,18 @@ class KubernetesCluster:
                 )
                 text, code = await answer.read(), str(answer.status)
         except TimeoutError:
-            raise Unreachable(f"cannot {what}: no answer from the API server within {timeout:.0f}s") from None
+            raise Unreachable(
+                f"cannot {what}: no answer from the API server within {timeout:.0f}s"
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"cannot {what}: the API server is not to be reached ({type(error).__name__})") from None
+            raise Unreachable(
+                f"cannot {what}: the API server is not to be reached ({type(error).__name__})"
+            ) from None
         finally:
             self._metrics.count("kubernetes_requests_total", verb, code)
-            self._metrics.observe("kubernetes_request_duration_seconds", time.perf_counter() - started, verb)
+            self._metrics.observe(
+                "kubernetes_request_duration_seconds", time.perf_counter() - started, verb
+            )
         return text if raw and answer.status == 200 else _translated(what, answer.status, text)
 
 
@@ -254,11 +339,19 @@ def _translated(what: str, status: int, text: bytes) -> Any:
         data = {}
     if 200 <= status < 300:
         return data
-    message = str(data.get("message") or text[:200].decode(errors="replace")) if isinstance(data, dict) else ""
+    message = (
+        str(data.get("message") or text[:200].decode(errors="replace"))
+        if isinstance(data, dict)
+        else ""
+    )
     if status == 401:
-        raise Forbidden(f"cannot {what}: the API server does not accept this credential; see the kubeconfig ({message[:300]})")
+        raise Forbidden(
+            f"cannot {what}: the API server does not accept this credential; see the kubeconfig ({message[:300]})"
+        )
     if status == 403:
-        raise Forbidden(f"cannot {what}: RBAC refuses it; `remediator generate rbac` prints what is needed ({message[:300]})")
+        raise Forbidden(
+            f"cannot {what}: RBAC refuses it; `remediator generate rbac` prints what is needed ({message[:300]})"
+        )
     if status == 404:
         raise TargetGone(f"cannot {what}: {message[:300]}")
     if status == 409:
@@ -290,11 +383,15 @@ class _Renewing:
     def __call__(self, settings: client.Configuration) -> None:
         if time.monotonic() >= self._next and (self._task is None or self._task.done()):
             self._next = time.monotonic() + RENEWED_EVERY
-            self._task = asyncio.ensure_future(self._renew(settings))  # held here, and ended by close
+            self._task = asyncio.ensure_future(
+                self._renew(settings)
+            )  # held here, and ended by close
 
     async def _renew(self, settings: client.Configuration) -> None:
         try:
-            await self._loader._load_authentication()  # the library has no public word for this alone
+            await (
+                self._loader._load_authentication()
+            )  # the library has no public word for this alone
             settings.api_key["BearerToken"] = self._loader.token
         except Exception as error:
             why = f"{type(error).__name__}; the token goes on until it ends: run the kubeconfig's command by hand"

@@ -39,7 +39,18 @@ READABLE = {
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
     "ResourceQuota": ("", "v1", "resourcequotas"),
 }
-ALWAYS_READ = ("Pod", "Namespace", "Node", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service")
+ALWAYS_READ = (
+    "Pod",
+    "Namespace",
+    "Node",
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "CronJob",
+    "Service",
+)
 SEEN_BY = {  # what a sight lists
     Sight.PODS: ("Pod", "ReplicaSet"),
     Sight.REVISIONS: ("ReplicaSet", "ControllerRevision"),
@@ -51,9 +62,15 @@ SEEN_BY = {  # what a sight lists
 }
 SELECTING = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
 HAVE_PODS = SELECTING | {"Pod"}
-SECRET = re.compile(r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)(\W{1,3}(?:bearer\s+|basic\s+)?)\S+")
+SECRET = re.compile(
+    r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)(\W{1,3}(?:bearer\s+|basic\s+)?)\S+"
+)
 LATELY = timedelta(minutes=5)
-EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}  # app.kubernetes.io/name
+EXPORTERS = {
+    "kube-state-metrics",
+    "node-exporter",
+    "prometheus-node-exporter",
+}  # app.kubernetes.io/name
 
 
 class Objects(Protocol):
@@ -61,7 +78,9 @@ class Objects(Protocol):
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None: ...
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]: ...
+    async def list_objects(
+        self, kind: str, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]: ...
 
 
 def scrubbed(text: str) -> str:
@@ -78,13 +97,19 @@ def with_id(body: Any, call_id: str) -> Any:
     return call_id if body == CALL_ID else body
 
 
-async def observe(objects: Objects, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+async def observe(
+    objects: Objects, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+) -> Facts:
     """One look: the target, its root, and what the sights ask for. What cannot be read is Unknown."""
     if target.kind not in READABLE:
-        return Facts(now, target, target, Unknown(f"{target.kind} is a kind that cannot be read yet"))
+        return Facts(
+            now, target, target, Unknown(f"{target.kind} is a kind that cannot be read yet")
+        )
     obj, namespace = await asyncio.gather(
         _or_unknown(objects.get, target.kind, target.namespace, target.name),
-        _or_unknown(objects.get, "Namespace", "", target.namespace) if target.namespace else _nothing(None),
+        _or_unknown(objects.get, "Namespace", "", target.namespace)
+        if target.namespace
+        else _nothing(None),
     )
     if isinstance(obj, Unknown):
         return Facts(now, target, target, obj)
@@ -93,7 +118,11 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
     if climb and target.kind == "HorizontalPodAutoscaler":
         scaled = obj["spec"]["scaleTargetRef"]
         return await observe(
-            objects, Target(target.cluster, scaled["kind"], target.namespace, scaled["name"]), climb, sights, now
+            objects,
+            Target(target.cluster, scaled["kind"], target.namespace, scaled["name"]),
+            climb,
+            sights,
+            now,
         )
     try:
         if climb and target.kind == "Service":
@@ -108,7 +137,9 @@ async def observe(objects: Objects, target: Target, climb: bool, sights: frozens
     if climb and target.kind == "Pod":
         readable = [link for link in chain if link[1] is not None]
         if any(_is_exporter(link[1]) for link in readable):
-            why = f"{target} belongs to an exporter that was scraped for the alert, not to the victim"
+            why = (
+                f"{target} belongs to an exporter that was scraped for the alert, not to the victim"
+            )
             return Facts(now, target, root, Unresolved(Reason.TARGET_IS_EXPORTER, why))
         target, obj = readable[-1][0], readable[-1][1] or obj
     else:
@@ -122,13 +153,21 @@ def _is_exporter(obj: Object | None) -> bool:
     return name in EXPORTERS or name.endswith("-exporter")
 
 
-async def _behind(objects: Objects, service: Target, obj: Object) -> tuple[Target, Object] | Unresolved:
+async def _behind(
+    objects: Objects, service: Target, obj: Object
+) -> tuple[Target, Object] | Unresolved:
     """A pod of the one workload that a Service selects."""
     selector = (obj.get("spec") or {}).get("selector") or {}
     if not selector:
-        return Unresolved(Reason.AMBIGUOUS_TARGET, f"{service} selects no pods; name a target in the rule")
-    pods = await objects.list_objects("Pod", service.namespace, selector_text({"matchLabels": selector}))
-    owned = {str((controller(pod) or meta(pod))["uid"]): pod for pod in pods}  # siblings lead to the same root
+        return Unresolved(
+            Reason.AMBIGUOUS_TARGET, f"{service} selects no pods; name a target in the rule"
+        )
+    pods = await objects.list_objects(
+        "Pod", service.namespace, selector_text({"matchLabels": selector})
+    )
+    owned = {
+        str((controller(pod) or meta(pod))["uid"]): pod for pod in pods
+    }  # siblings lead to the same root
     roots: dict[str, tuple[Target, Object]] = {}
     for pod in owned.values():
         name, uid = str(meta(pod)["name"]), str(meta(pod)["uid"])
@@ -137,11 +176,15 @@ async def _behind(objects: Objects, service: Target, obj: Object) -> tuple[Targe
         roots.setdefault(chain[-1][0].uid, (link, pod))
     if len(roots) != 1:
         what = f"{len(roots)} workloads" if roots else "no pods"
-        return Unresolved(Reason.AMBIGUOUS_TARGET, f"behind {service} stand {what}; name a target in the rule")
+        return Unresolved(
+            Reason.AMBIGUOUS_TARGET, f"behind {service} stand {what}; name a target in the rule"
+        )
     return next(iter(roots.values()))
 
 
-async def _climb(objects: Objects, target: Target, obj: Object) -> list[tuple[Target, Object | None]]:
+async def _climb(
+    objects: Objects, target: Target, obj: Object
+) -> list[tuple[Target, Object | None]]:
     """From the object to its top controller; the last may be of a kind that cannot be read."""
     chain: list[tuple[Target, Object | None]] = [(target.seen(str(meta(obj).get("uid"))), obj)]
     current: Object | None = obj
@@ -149,8 +192,18 @@ async def _climb(objects: Objects, target: Target, obj: Object) -> list[tuple[Ta
         owner = controller(current)
         if owner is None:
             break
-        link = Target(target.cluster, str(owner["kind"]), target.namespace, str(owner["name"]), str(owner["uid"]))
-        current = await objects.get(link.kind, link.namespace, link.name) if link.kind in READABLE else None
+        link = Target(
+            target.cluster,
+            str(owner["kind"]),
+            target.namespace,
+            str(owner["name"]),
+            str(owner["uid"]),
+        )
+        current = (
+            await objects.get(link.kind, link.namespace, link.name)
+            if link.kind in READABLE
+            else None
+        )
         if current is not None and str(meta(current).get("uid")) != link.uid:
             current = None
         chain.append((link, current))
@@ -161,21 +214,42 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     """The facts with what the sights ask for, read at once."""
     target = bare.target
     selected = target.kind in SELECTING and bool(sights & {Sight.PODS, Sight.REVISIONS})
-    kind = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision", "DaemonSet": "ControllerRevision"}.get(target.kind)
+    kind = {
+        "Deployment": "ReplicaSet",
+        "StatefulSet": "ControllerRevision",
+        "DaemonSet": "ControllerRevision",
+    }.get(target.kind)
     wanted = kind is not None and selected and (kind == "ReplicaSet" or Sight.REVISIONS in sights)
     objects_of_it = asyncio.gather(
         _or_unknown(_selected, objects, kind, target, obj) if kind and wanted else _nothing([]),
         _or_unknown(_selected, objects, "Pod", target, obj) if selected else _nothing([]),
-        _or_unknown(_autoscaler, objects, target) if Sight.AUTOSCALER in sights else _nothing(bare.autoscaler),
-        _or_unknown(_isolation, objects, target) if Sight.ISOLATION in sights else _nothing(bare.isolation),
+        _or_unknown(_autoscaler, objects, target)
+        if Sight.AUTOSCALER in sights
+        else _nothing(bare.autoscaler),
+        _or_unknown(_isolation, objects, target)
+        if Sight.ISOLATION in sights
+        else _nothing(bare.isolation),
     )
     around = asyncio.gather(
-        _or_unknown(_siblings, objects, bare) if Sight.SIBLINGS in sights else _nothing(bare.siblings),
-        _or_unknown(_budgets, objects, target) if Sight.BUDGETS in sights else _nothing(bare.budgets),
+        _or_unknown(_siblings, objects, bare)
+        if Sight.SIBLINGS in sights
+        else _nothing(bare.siblings),
+        _or_unknown(_budgets, objects, target)
+        if Sight.BUDGETS in sights
+        else _nothing(bare.budgets),
         _or_unknown(_room, objects, bare) if Sight.ROOM in sights else _nothing(bare.room),
     )
-    (versions, pods, autoscaler, isolation), (siblings, budgets, room) = await asyncio.gather(objects_of_it, around)
-    bare = replace(bare, autoscaler=autoscaler, isolation=isolation, siblings=siblings, budgets=budgets, room=room)
+    (versions, pods, autoscaler, isolation), (siblings, budgets, room) = await asyncio.gather(
+        objects_of_it, around
+    )
+    bare = replace(
+        bare,
+        autoscaler=autoscaler,
+        isolation=isolation,
+        siblings=siblings,
+        budgets=budgets,
+        room=room,
+    )
     if isinstance(versions, Unknown):
         return replace(bare, pods=versions, revisions=versions)
     if isinstance(pods, Unknown):
@@ -184,10 +258,20 @@ async def _look(objects: Objects, bare: Facts, obj: Object, sights: frozenset[Si
     owners = {target.uid, *(str(meta(item).get("uid")) for item in mine)}
     own = (obj,) if target.kind == "Pod" else tuple(pod for pod in pods if _owned(pod, owners))
     if wanted:
-        bare = replace(bare, revisions=_revisions(obj, mine) if kind == "ReplicaSet" else _controller_revisions(obj, mine, own))
+        bare = replace(
+            bare,
+            revisions=_revisions(obj, mine)
+            if kind == "ReplicaSet"
+            else _controller_revisions(obj, mine, own),
+        )
     if Sight.PODS not in sights:
         return bare
-    return replace(bare, pods=own if target.kind in HAVE_PODS else Unknown(f"a {target.kind} has no pods of its own to look at"))
+    return replace(
+        bare,
+        pods=own
+        if target.kind in HAVE_PODS
+        else Unknown(f"a {target.kind} has no pods of its own to look at"),
+    )
 
 
 async def _siblings(objects: Objects, bare: Facts) -> tuple[Object, ...]:
@@ -211,14 +295,20 @@ async def _room(objects: Objects, bare: Facts) -> Room:
         objects.list_objects("Node", "", ""),
         objects.list_objects("Event", bare.target.namespace, "", "reason=FailedCreate"),
     )
-    lately = [event for event in events if event.get("reason") == "FailedCreate" and _age(event, bare.at) < LATELY]
+    lately = [
+        event
+        for event in events
+        if event.get("reason") == "FailedCreate" and _age(event, bare.at) < LATELY
+    ]
     return Room(tuple(quotas), tuple(nodes), tuple(lately))
 
 
 def _age(event: Object, now: datetime) -> timedelta:
     """How long ago an event was seen last."""
     series = event.get("series") or {}
-    last = timestamp(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
+    last = timestamp(
+        series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    )
     return now - last if last else timedelta()
 
 
@@ -253,7 +343,9 @@ async def _nothing(value: T) -> T:
     return value
 
 
-async def _or_unknown(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | Unknown:
+async def _or_unknown(
+    read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T | Unknown:
     try:
         return await read(*args, **kwargs)
     except ClusterError as error:
@@ -262,7 +354,9 @@ async def _or_unknown(read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: 
 
 async def _selected(objects: Objects, kind: str, target: Target, obj: Object) -> list[Object]:
     """What the workload's selector selects."""
-    return await objects.list_objects(kind, target.namespace, selector_text(obj["spec"]["selector"]))
+    return await objects.list_objects(
+        kind, target.namespace, selector_text(obj["spec"]["selector"])
+    )
 
 
 def _owned(obj: Object, owners: set[str]) -> bool:
@@ -277,17 +371,34 @@ def _revisions(deployment: Object, replica_sets: list[Object]) -> tuple[Revision
     current = matching[-1] if matching else None
     out = []
     for item in numbered:
-        status, replicas = item.get("status") or {}, int((item.get("spec") or {}).get("replicas") or 0)
+        status, replicas = (
+            item.get("status") or {},
+            int((item.get("spec") or {}).get("replicas") or 0),
+        )
         ready = int(status.get("readyReplicas") or 0)
         created = timestamp(meta(item).get("creationTimestamp"))
         assert created is not None
         number, healthy = int(annotations(item).get(REVISION, 0)), 0 < replicas == ready
         name, uid = str(meta(item).get("name")), str(meta(item).get("uid"))
-        out.append(Revision(number, name, uid, created, item["spec"]["template"], replicas, ready, item is current, healthy))
+        out.append(
+            Revision(
+                number,
+                name,
+                uid,
+                created,
+                item["spec"]["template"],
+                replicas,
+                ready,
+                item is current,
+                healthy,
+            )
+        )
     return tuple(out)
 
 
-def _controller_revisions(workload: Object, found: list[Object], pods: tuple[Object, ...]) -> tuple[Revision, ...]:
+def _controller_revisions(
+    workload: Object, found: list[Object], pods: tuple[Object, ...]
+) -> tuple[Revision, ...]:
     """A StatefulSet's or DaemonSet's revisions; the current one is what its controller rolls out."""
     numbered = sorted(found, key=lambda item: int(item.get("revision") or 0))
     wanted = bare_template(workload["spec"]["template"])
@@ -301,10 +412,24 @@ def _controller_revisions(workload: Object, found: list[Object], pods: tuple[Obj
         assert created is not None
         name, uid, count = str(meta(item)["name"]), str(meta(item)["uid"]), sum(map(ready, mine))
         current = bool(matching) and item is matching[-1]
-        out.append(Revision(int(item["revision"]), name, uid, created, _template(item), len(mine), count, current, healthy))
+        out.append(
+            Revision(
+                int(item["revision"]),
+                name,
+                uid,
+                created,
+                _template(item),
+                len(mine),
+                count,
+                current,
+                healthy,
+            )
+        )
     return tuple(out)
 
 
 def _template(revision: Object) -> Mapping[str, Any]:
     """The template in a ControllerRevision: a patch of the workload, of which `$patch` is no part."""
-    return {key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"}
+    return {
+        key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"
+    }

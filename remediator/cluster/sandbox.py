@@ -40,14 +40,24 @@ class SandboxCluster:
         ready = {"type": "Ready", "status": "True"}
         self._store.put("Node", "", "node-1", {"spec": {}, "status": {"conditions": [ready]}})
 
-    def create_workload(self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any) -> None:
+    def create_workload(
+        self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any
+    ) -> None:
         """Adds a workload with its pods running and ready; `more` goes into its spec, `labels` onto all of it."""
         if kind not in WORKLOADS:
             raise Unsupported(f"the sandbox has no {kind}")
         mine = {"app": name}
         extra = more.pop("labels", {})
-        template = {"metadata": {"labels": mine | extra}, "spec": {"containers": [{"name": "app", "image": image}]}}
-        spec = {"replicas": replicas, "selector": {"matchLabels": mine}, "template": template, **more}
+        template = {
+            "metadata": {"labels": mine | extra},
+            "spec": {"containers": [{"name": "app", "image": image}]},
+        }
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": mine},
+            "template": template,
+            **more,
+        }
         if kind == "DaemonSet":
             spec.pop("replicas")
         body = {"spec": spec, "status": {}, "nodes": replicas}
@@ -61,26 +71,47 @@ class SandboxCluster:
         """Adds a Service."""
         self._store.put("Service", namespace, name, {"spec": {"selector": dict(selector)}})
 
-    def create_autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int, **metadata: Any) -> None:
+    def create_autoscaler(
+        self, namespace: str, name: str, kind: str, least: int, most: int, **metadata: Any
+    ) -> None:
         """Adds an HPA of the workload of the same name."""
         scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
         spec = {"scaleTargetRef": scaled, "minReplicas": least, "maxReplicas": most}
         self._store.put("HorizontalPodAutoscaler", namespace, name, {"spec": spec}, **metadata)
         del self.objects["HorizontalPodAutoscaler", namespace, name]["metadata"]["generation"]
 
-    def create(self, kind: str, namespace: str, name: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+    def create(
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        spec: Mapping[str, Any],
+        status: Mapping[str, Any],
+    ) -> None:
         """Adds an object that no controller of the sandbox moves: a disruption budget, a quota, a node."""
         self._store.put(kind, namespace, name, {"spec": dict(spec), "status": dict(status)})
 
     def set_image(self, kind: str, namespace: str, name: str, image: str) -> None:
         """What a person's new release does."""
-        self.edit(kind, namespace, name, lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image))
+        self.edit(
+            kind,
+            namespace,
+            name,
+            lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image),
+        )
 
     def annotate(self, kind: str, namespace: str, name: str, key: str, value: str) -> None:
         """What `kubectl annotate` does."""
-        self.edit(kind, namespace, name, lambda obj: obj["metadata"].setdefault("annotations", {}).update({key: value}))
+        self.edit(
+            kind,
+            namespace,
+            name,
+            lambda obj: obj["metadata"].setdefault("annotations", {}).update({key: value}),
+        )
 
-    def edit(self, kind: str, namespace: str, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    def edit(
+        self, kind: str, namespace: str, name: str, change: Callable[[dict[str, Any]], Any]
+    ) -> None:
         """What `kubectl edit` does; what a person sets is no longer ours."""
         obj = copy.deepcopy(self.objects[kind, namespace, name])
         change(obj)
@@ -92,14 +123,18 @@ class SandboxCluster:
         """What `kubectl delete` does."""
         del self.objects[kind, namespace, name]
 
-    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    async def observe(
+        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+    ) -> Facts:
         return await observe(self, target, climb, sights, now)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         self._advance()
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
+    async def list_objects(
+        self, kind: str, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]:
         self._advance()
         if kind == "EndpointSlice":
             return self._slices(namespace)
@@ -112,12 +147,25 @@ class SandboxCluster:
         out: list[Object] = []
         for (kind, n, name), service in self.objects.items():
             if (kind, n) == ("Service", namespace):
-                chosen = [pod for pod in pods if service["spec"]["selector"].items() <= labels(pod).items()]
-                endpoints = [{"targetRef": {"kind": "Pod", "uid": meta(pod)["uid"]}} for pod in chosen]
-                out.append({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}}, "endpoints": endpoints})
+                chosen = [
+                    pod
+                    for pod in pods
+                    if service["spec"]["selector"].items() <= labels(pod).items()
+                ]
+                endpoints = [
+                    {"targetRef": {"kind": "Pod", "uid": meta(pod)["uid"]}} for pod in chosen
+                ]
+                out.append(
+                    {
+                        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+                        "endpoints": endpoints,
+                    }
+                )
         return out
 
-    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
+    async def apply(
+        self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
+    ) -> Evidence:
         self._advance()
         if self.failures:
             raise self.failures.pop(0)
@@ -130,8 +178,14 @@ class SandboxCluster:
                     raise Conflict(f"cannot create {target}: it exists")
                 done: dict[str, Any] = body
                 if not dry_run:
-                    rest = {key: value for key, value in body["metadata"].items() if key not in ("name", "namespace")}
-                    done = self._store.put(target.kind, target.namespace, target.name, {"spec": body["spec"]}, **rest)
+                    rest = {
+                        key: value
+                        for key, value in body["metadata"].items()
+                        if key not in ("name", "namespace")
+                    }
+                    done = self._store.put(
+                        target.kind, target.namespace, target.name, {"spec": body["spec"]}, **rest
+                    )
             case "delete" if target.kind in DELETABLE:
                 if not here:
                     return Evidence(404, call_id)
@@ -142,16 +196,26 @@ class SandboxCluster:
             case "collect" if target.kind == "Pod":
                 if obj is None or not here:
                     raise TargetGone(f"cannot collect from {target}: it is gone")
-                return Evidence(200, call_id, {"phase": obj["status"].get("phase"), "events": [], "logs": {"app": "..."}})
+                return Evidence(
+                    200,
+                    call_id,
+                    {"phase": obj["status"].get("phase"), "events": [], "logs": {"app": "..."}},
+                )
             case "patch" if target.kind in PATCHABLE and (call.subresource in ("", "scale")):
                 if obj is None or not here:
                     raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
                 if meta(obj)["resourceVersion"] != resource_version:
                     raise Conflict(f"cannot patch {target}: it changed meanwhile")
                 done = patched(obj, call, call_id)
-                done = done if dry_run else self._replace(target.kind, target.namespace, target.name, done)
+                done = (
+                    done
+                    if dry_run
+                    else self._replace(target.kind, target.namespace, target.name, done)
+                )
             case _:
-                raise Unsupported(f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}")
+                raise Unsupported(
+                    f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}"
+                )
         if not dry_run:
             self.calls.append((call_id, call.describe()))
         return evidence_of(call, call_id, done)
@@ -173,7 +237,9 @@ class SandboxCluster:
     def _replace(self, kind: str, namespace: str, name: str, obj: dict[str, Any]) -> dict[str, Any]:
         self._store.replace(kind, namespace, name, obj)
         self._controllers.step(self._clock())
-        return self.objects.get((kind, namespace, name), obj)  # the controllers may have deleted it since
+        return self.objects.get(
+            (kind, namespace, name), obj
+        )  # the controllers may have deleted it since
 
     def _advance(self) -> None:
         """Lets time pass in steps of a second, up to ten minutes at once."""

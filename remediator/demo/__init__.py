@@ -38,37 +38,68 @@ INCIDENTS = [
     Incident(
         "A new release of shop/api crashes. Expected: rolled back, verified.",
         "d0000000000000a1",
-        {"alertname": "KubePodCrashLooping", "namespace": "shop", "deployment": "api", "severity": "critical"},
+        {
+            "alertname": "KubePodCrashLooping",
+            "namespace": "shop",
+            "deployment": "api",
+            "severity": "critical",
+        },
         ("succeeded", ""),
     ),
     Incident(
         "shop/cart leaks memory until the kernel kills it. Expected: restarted, verified.",
         "d0000000000000a2",
-        {"alertname": "PodOOMKilled", "namespace": "shop", "deployment": "cart", "severity": "warning"},
+        {
+            "alertname": "PodOOMKilled",
+            "namespace": "shop",
+            "deployment": "cart",
+            "severity": "warning",
+        },
         ("succeeded", ""),
     ),
     Incident(
         "shop/cart leaks again. Expected: refused, one restart in six hours is the limit; people are told.",
         "d0000000000000a3",
-        {"alertname": "PodOOMKilled", "namespace": "shop", "deployment": "cart", "severity": "warning", "again": "yes"},
+        {
+            "alertname": "PodOOMKilled",
+            "namespace": "shop",
+            "deployment": "cart",
+            "severity": "warning",
+            "again": "yes",
+        },
         ("blocked", "gave_up"),
     ),
     Incident(
         "shop/web is slow. Expected: two more replicas for an hour, verified.",
         "d0000000000000a5",
-        {"alertname": "HighLatency", "namespace": "shop", "deployment": "web", "severity": "warning"},
+        {
+            "alertname": "HighLatency",
+            "namespace": "shop",
+            "deployment": "web",
+            "severity": "warning",
+        },
         ("succeeded", ""),
     ),
     Incident(
         "A pod of shop/api runs what it should not. Expected: isolated and kept running, replaced, verified.",
         "d0000000000000a6",
-        {"alertname": "SuspectedCompromise", "namespace": "shop", "pod": "", "severity": "critical"},
+        {
+            "alertname": "SuspectedCompromise",
+            "namespace": "shop",
+            "pod": "",
+            "severity": "critical",
+        },
         ("succeeded", ""),
     ),
     Incident(
         "shop/payments leaks; its rule asks a person first. Expected: waiting for you.",
         "d0000000000000a4",
-        {"alertname": "PodOOMKilledInPayments", "namespace": "shop", "deployment": "payments", "severity": "warning"},
+        {
+            "alertname": "PodOOMKilledInPayments",
+            "namespace": "shop",
+            "deployment": "payments",
+            "severity": "warning",
+        },
         ("awaiting_approval", "approval_required"),
     ),
 ]
@@ -102,7 +133,9 @@ async def _play(app: App) -> bool:
     cluster = app.doors.clusters["default"]
     assert isinstance(cluster, SandboxCluster)
     prepare(cluster)
-    print(f"remediator serves at {app.url}, on an in-memory cluster: Deployments api, cart, payments, web in namespace shop.\n")
+    print(
+        f"remediator serves at {app.url}, on an in-memory cluster: Deployments api, cart, payments, web in namespace shop.\n"
+    )
     async with aiohttp.ClientSession(app.url) as session:
         for number, incident in enumerate(INCIDENTS, 1):
             print(f"{number}. {incident.title}")
@@ -111,7 +144,9 @@ async def _play(app: App) -> bool:
     return True
 
 
-async def _plays_out(session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident) -> bool:
+async def _plays_out(
+    session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident
+) -> bool:
     """Breaks something, delivers its alert, and tells what came of it and whether that is as expected."""
     break_something(cluster, incident)
     if "pod" in incident.labels:
@@ -123,10 +158,16 @@ async def _plays_out(session: aiohttp.ClientSession, cluster: SandboxCluster, in
     except (aiohttp.ClientError, ValueError) as error:
         print(f"   => NOT as expected: remediator's API answered {error}\n")
         return False
-    print("   " + (show.remediation(row).replace("\n", "\n   ") if row else "no remediation was born"))
+    print(
+        "   " + (show.remediation(row).replace("\n", "\n   ") if row else "no remediation was born")
+    )
     came = (row["state"], row["reason"] or "") if row else ("nothing", "")
-    right = came[0] == incident.expected[0] and (not incident.expected[1] or came[1] == incident.expected[1])
-    print(f"   => {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n")
+    right = came[0] == incident.expected[0] and (
+        not incident.expected[1] or came[1] == incident.expected[1]
+    )
+    print(
+        f"   => {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n"
+    )
     return right
 
 
@@ -156,7 +197,9 @@ def healed(cluster: SandboxCluster, incident: Incident) -> bool:
     if not name:
         return True
     pods = cluster.pods("shop", name)
-    return bool(pods) and all(pod["lively"] and pod["metadata"]["name"] not in cluster.leaking for pod in pods)
+    return bool(pods) and all(
+        pod["lively"] and pod["metadata"]["name"] not in cluster.leaking for pod in pods
+    )
 
 
 async def post(session: aiohttp.ClientSession, incident: Incident, firing: bool) -> None:
@@ -172,11 +215,15 @@ async def post(session: aiohttp.ClientSession, incident: Incident, firing: bool)
         "endsAt": ends_at,
         "fingerprint": incident.fingerprint,
     }
-    async with session.post("/webhook", json={"version": "4", "status": status, "alerts": [alert]}) as answer:
+    async with session.post(
+        "/webhook", json={"version": "4", "status": status, "alerts": [alert]}
+    ) as answer:
         answer.raise_for_status()
 
 
-async def _until_expected(session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident) -> Any:
+async def _until_expected(
+    session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident
+) -> Any:
     """The remediation once it is as expected, or when patience ends; resolves the alert when the cluster is whole."""
     loop = asyncio.get_running_loop()
     ends, resolved, row = loop.time() + PATIENCE, False, None
@@ -209,7 +256,9 @@ def _farewell(url: str) -> None:
     print(f"Still serving at {url}. In another terminal, from this folder:\n")
     print(f"  .venv/bin/remediator list --url {url}")
     print(f"  .venv/bin/remediator approve --url {url} ID          # the ID that awaits approval")
-    print(f"  .venv/bin/remediator undo --url {url} ID             # the ID that scaled web, or isolated the pod")
+    print(
+        f"  .venv/bin/remediator undo --url {url} ID             # the ID that scaled web, or isolated the pod"
+    )
     print(f"  curl -s {url}/webhook -d '{body}'")
     print(f"  .venv/bin/remediator explain --url {url} c0ffee0000000001\n")
     print("Ctrl-C ends it.", flush=True)

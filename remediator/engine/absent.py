@@ -24,9 +24,17 @@ async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode |
 async def close(doors: Doors, episodes: Sequence[Episode], now: datetime) -> bool:
     """Closes those that resolved unseen; whether none of them is open any more."""
     still = [item for item in episodes if item.open]
-    asked = [doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still]  # one snapshot for all
-    gone = [item for item, found in zip(still, await asyncio.gather(*asked), strict=True) if found is Activity.NOT_LISTED]
+    asked = [
+        doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still
+    ]  # one snapshot for all
+    gone = [
+        item
+        for item, found in zip(still, await asyncio.gather(*asked), strict=True)
+        if found is Activity.NOT_LISTED
+    ]
     for episode in gone:
         await doors.journal.close_episode(episode, now)
-        log().info("alert_resolved_unseen", alertname=episode.alert.name, fingerprint=episode.fingerprint)
+        log().info(
+            "alert_resolved_unseen", alertname=episode.alert.name, fingerprint=episode.fingerprint
+        )
     return len(gone) == len(still)

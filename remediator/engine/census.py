@@ -27,10 +27,14 @@ class Census:
             found = await door.workloads() if door else Unknown("no such cluster")
             counts = None if isinstance(found, Unknown) else Counter(found)
             self._counted[cluster] = (now, counts)
-            self._in_scope = {key: value for key, value in self._in_scope.items() if key[0] != cluster}
+            self._in_scope = {
+                key: value for key, value in self._in_scope.items() if key[0] != cluster
+            }
         if counts is None:
             return None
         key = (cluster, namespaces)
         if key not in self._in_scope:
-            self._in_scope[key] = sum(count for name, count in counts.items() if admits(namespaces, name))
+            self._in_scope[key] = sum(
+                count for name, count in counts.items() if admits(namespaces, name)
+            )
         return self._in_scope[key]

@@ -59,7 +59,9 @@ class Crowd:
         """Whether unpacking is to wait."""
         if self.since is None or self.until is None:
             return False
-        return now <= self.until and timedelta() <= now - self.since < settle  # a clock that jumped back defers nothing
+        return (
+            now <= self.until and timedelta() <= now - self.since < settle
+        )  # a clock that jumped back defers nothing
 
 
 @dataclass(slots=True)
@@ -115,4 +117,7 @@ class Doors:
 
 def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
     """Verdicts as they are stored and shown."""
-    return [{"guard": v.guard, "verdict": v.decision, "reason": v.reason, "why": v.why} for v in verdicts]
+    return [
+        {"guard": v.guard, "verdict": v.decision, "reason": v.reason, "why": v.why}
+        for v in verdicts
+    ]

@@ -27,14 +27,18 @@ BREATH = 0.02
 class Engine:
     """Triage, workers, escalation, notification and revival, each a task of its own: none waits for another's slowness."""
 
-    def __init__(self, doors: Doors, receivers: Mapping[str, Notifier], keep: timedelta = timedelta(days=90)) -> None:
+    def __init__(
+        self, doors: Doors, receivers: Mapping[str, Notifier], keep: timedelta = timedelta(days=90)
+    ) -> None:
         self.doors = doors
         self._receivers = receivers
         self._keep = keep
         self._looked_at = self._pruned_at = doors.clock.now()
         self._swept_at = self._looked_at
         self._swept_to: Episode | None = None
-        self._triaged_at = self._looked_at - timedelta(seconds=IDLE)  # what a predecessor left is looked at first
+        self._triaged_at = self._looked_at - timedelta(
+            seconds=IDLE
+        )  # what a predecessor left is looked at first
 
     async def run_due(self) -> datetime | None:
         """Everything that is due now, one after the other; when the next thing is. For virtual time."""
@@ -57,15 +61,23 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._loop("triage", self._triage, self.doors.arrivals))
             for number in range(workers):
-                group.create_task(self._loop(f"worker-{number}", self._work, self.doors.wake.subscribe()))
+                group.create_task(
+                    self._loop(f"worker-{number}", self._work, self.doors.wake.subscribe())
+                )
             for name in self._receivers:
-                group.create_task(self._loop(f"notify-{name}", functools.partial(self._notify, name), asyncio.Event()))
+                group.create_task(
+                    self._loop(
+                        f"notify-{name}", functools.partial(self._notify, name), asyncio.Event()
+                    )
+                )
             for name, body in (("escalation", self._escalate), ("revival", self._revive)):
                 group.create_task(self._loop(name, body, asyncio.Event()))
             group.create_task(self._loop("sealer", self._seal, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
-    async def _loop(self, name: str, body: Callable[[], Awaitable[float]], news: asyncio.Event) -> None:
+    async def _loop(
+        self, name: str, body: Callable[[], Awaitable[float]], news: asyncio.Event
+    ) -> None:
         """Runs a body again and again: at news, or when the time that it answers is over. What it raises is logged and counted."""
         while True:
             news.clear()
@@ -78,7 +90,9 @@ class Engine:
                 self.doors.metrics.count("worker_errors_total")
                 log().exception("worker_error", task=name)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):  # wait_for of Python 3.11 can swallow a cancellation
+                async with asyncio.timeout(
+                    pause
+                ):  # wait_for of Python 3.11 can swallow a cancellation
                     await news.wait()
 
     async def _triage(self) -> float:
@@ -87,7 +101,11 @@ class Engine:
         if abs((now - self._triaged_at).total_seconds()) >= IDLE:  # a clock may jump back
             await triage.pending(self.doors, now)
             self._triaged_at = now
-        return LULL.total_seconds() if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now()) else IDLE
+        return (
+            LULL.total_seconds()
+            if self.doors.crowd.defers(self.doors.settle, self.doors.clock.now())
+            else IDLE
+        )
 
     async def _work(self) -> float:
         while await worker.run_one(self.doors, self.doors.clock.now()):
@@ -134,7 +152,9 @@ class Engine:
         self._looked_at = now
         await self._sweep(now)
         if abs(now - self._pruned_at) > PRUNE_EVERY:
-            longest = longest_window(self.doors, *(source.rule for source in self.doors.rules.sources))
+            longest = longest_window(
+                self.doors, *(source.rule for source in self.doors.rules.sources)
+            )
             while await self.doors.journal.prune(now - self._keep, now, longest):
                 await asyncio.sleep(BREATH)  # in slices: whoever writes does not wait for all of it
             self._pruned_at = now

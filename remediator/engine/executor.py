@@ -36,9 +36,19 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
     assert plan is not None
     times = await _times(doors, claim, source, seen)
     attempt = new_attempt(claim, plan, seen.planned.step, times, doors.clock.now())
-    if attempt.begun_at - seen.outside.asked_at > SEND_WITHIN:  # nothing is begun on what was seen too long ago
-        return hold("executor", Reason.UNKNOWN_FACT, "looking took too long for what was seen to be still true", MARGIN)
-    causes = tuple(redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)}) for c in seen.planned.causes)
+    if (
+        attempt.begun_at - seen.outside.asked_at > SEND_WITHIN
+    ):  # nothing is begun on what was seen too long ago
+        return hold(
+            "executor",
+            Reason.UNKNOWN_FACT,
+            "looking took too long for what was seen to be still true",
+            MARGIN,
+        )
+    causes = tuple(
+        redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)})
+        for c in seen.planned.causes
+    )
     intent = Intent(
         replace(attempt, causes=causes),
         looking.reading(seen.situation, plan),
@@ -47,10 +57,20 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
         plan.target,
         seen.as_json(),
     )
-    return await start(doors, claim, source, plan, intent, lambda usage: limit_guards.decide(seen.situation, usage), seen.outside)
+    return await start(
+        doors,
+        claim,
+        source,
+        plan,
+        intent,
+        lambda usage: limit_guards.decide(seen.situation, usage),
+        seen.outside,
+    )
 
 
-def new_attempt(claim: Claim, plan: Plan, step: int, times: Mapping[str, float], now: datetime) -> Attempt:
+def new_attempt(
+    claim: Claim, plan: Plan, step: int, times: Mapping[str, float], now: datetime
+) -> Attempt:
     """The attempt that a plan is for, with how long its verification may take (seconds)."""
     number = len(claim.attempts) + 1
     return Attempt(
@@ -83,8 +103,18 @@ async def start(
     if denied.decision is not Decision.ALLOW:
         doors.count_verdicts(remediation, verdicts)
         return denied
-    log().info("attempt_begun", remediation_id=remediation.id, rule=source.rule.name, action=plan.action, plan=plan.summary)
-    begun = replace(claim, remediation=replace(remediation, state=State.EXECUTING), attempts=(*claim.attempts, attempt))
+    log().info(
+        "attempt_begun",
+        remediation_id=remediation.id,
+        rule=source.rule.name,
+        action=plan.action,
+        plan=plan.summary,
+    )
+    begun = replace(
+        claim,
+        remediation=replace(remediation, state=State.EXECUTING),
+        attempts=(*claim.attempts, attempt),
+    )
     await slices.finish(doors, begun, await execute(doors, begun, source, plan, seen, fresh=True))
     return None
 
@@ -96,9 +126,13 @@ async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> dict
     step = source.rule.steps[seen.planned.step]
     verify = step.verify
     within = verify.resolved_within or await proof_within(doors, claim)
-    converged = min(verify.converged_within or plan.converged_within, source.rule.deadline)  # a Deployment may say 68 years
+    converged = min(
+        verify.converged_within or plan.converged_within, source.rule.deadline
+    )  # a Deployment may say 68 years
     quiet = doors.quiet_for if doors.quiet_for is not None else verify.quiet_for
-    restore = step.restore.after if step.restore.after is not None else ACTIONS[plan.action].restore_after
+    restore = (
+        step.restore.after if step.restore.after is not None else ACTIONS[plan.action].restore_after
+    )
     return {
         "resolved_within": within.total_seconds(),
         "converged_within": converged.total_seconds(),
@@ -112,11 +146,20 @@ async def proof_within(doors: Doors, claim: Claim) -> timedelta:
     found = []
     for alert in {episode.alert.name: episode.alert for episode in claim.episodes}.values():
         rule = await doors.prometheus.alerting_rule(alert.name)
-        found.append(resolved_within(None if isinstance(rule, Unknown) else rule, alert.generator_url))
+        found.append(
+            resolved_within(None if isinstance(rule, Unknown) else rule, alert.generator_url)
+        )
     return max(found)
 
 
-async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, seen: Outside | None, fresh: bool = False) -> Move:
+async def execute(
+    doors: Doors,
+    claim: Claim,
+    source: Source,
+    plan: Plan,
+    seen: Outside | None,
+    fresh: bool = False,
+) -> Move:
     """Applies the plan's calls that were not answered yet, one after the other; each is durable before the next is sent.
 
     `seen` is what Alertmanager and Prometheus said before the first of them was promised; None for an undo, which does not
@@ -127,14 +170,18 @@ async def execute(doors: Doors, claim: Claim, source: Source, plan: Plan, seen: 
     for number in range(first, len(plan.calls)):
         now = doors.clock.now()
         if not plan.calls[number].whole:
-            return failed(claim, None, attempt, now, Reason.UNKNOWN_FACT, UNSENDABLE, Outcome.UNKNOWN)
+            return failed(
+                claim, None, attempt, now, Reason.UNKNOWN_FACT, UNSENDABLE, Outcome.UNKNOWN
+            )
         if number > first:
             seen = await _outside(doors, claim, source)
             attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
             cancelled_by = await doors.journal.send(claim.remediation, attempt)
             if cancelled_by:
                 return _cancelled(attempt, doors.clock.now(), cancelled_by)
-        sending = Sending(replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, number, seen)
+        sending = Sending(
+            replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, number, seen
+        )
         answer = await apply(doors, sending, fresh and number == 0)
         if isinstance(answer, Move):
             return answer
@@ -149,20 +196,29 @@ async def _outside(doors: Doors, claim: Claim, source: Source) -> Outside | None
     """What Alertmanager and Prometheus say now, by the rule as it is loaded; an undo does not ask."""
     if claim.remediation.undo_of:
         return None
-    current = doors.rules.find(source.rule.name, claim.episodes[0].alert if claim.episodes else None) or source
+    current = (
+        doors.rules.find(source.rule.name, claim.episodes[0].alert if claim.episodes else None)
+        or source
+    )
     target = claim.remediation.target
     root = target_of(claim.remediation.root_key) or target
-    return await looking.outside(doors, current.rule, claim.episodes, Facts(doors.clock.now(), target, root, None))
+    return await looking.outside(
+        doors, current.rule, claim.episodes, Facts(doors.clock.now(), target, root, None)
+    )
 
 
-async def extend(doors: Doors, claim: Claim, source: Source, calls: tuple[Call, ...], now: datetime) -> tuple[Claim, Move]:
+async def extend(
+    doors: Doors, claim: Claim, source: Source, calls: tuple[Call, ...], now: datetime
+) -> tuple[Claim, Move]:
     """Applies calls that depend on what the first ones brought: durable before they are sent, and within the plan's bounds."""
     attempt = claim.attempts[-1]
     plan = from_json(attempt.plan)
     longer = replace(plan, calls=(*plan.calls, *calls))
     beyond = _beyond(plan, calls)
     if beyond:
-        return claim, next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.AT_CEILING, beyond)
+        return claim, next_rung(
+            claim, source, attempt, now, Outcome.FAILED, Reason.AT_CEILING, beyond
+        )
     seen = await _outside(doors, claim, source)
     stored = {**attempt.plan, "calls": [call_to_json(call) for call in longer.calls]}
     attempt = replace(attempt, plan=stored, sent_by=doors.clock.now() + SEND_WITHIN)
@@ -185,7 +241,11 @@ def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:
 
 
 async def recover(
-    doors: Doors, claim: Claim, source: Source | None, now: datetime, again: Callable[[Facts], Plan | None]
+    doors: Doors,
+    claim: Claim,
+    source: Source | None,
+    now: datetime,
+    again: Callable[[Facts], Plan | None],
 ) -> Move:
     """A call in flight at a crash or a timeout: looked at after its timeout, never blindly sent again.
 
@@ -206,7 +266,9 @@ async def recover(
         if claim.remediation.cancel_by or too_late:
             why = f"cannot confirm whether the call took effect: {obj.why}"
             return next_rung(claim, None, attempt, now, Outcome.UNKNOWN, Reason.UNKNOWN_FACT, why)
-        return Move(None, now, due=now + looking.LOOK_AGAIN, reason=Reason.UNKNOWN_FACT, why=obj.why)
+        return Move(
+            None, now, due=now + looking.LOOK_AGAIN, reason=Reason.UNKNOWN_FACT, why=obj.why
+        )
     match effect(call, sent, obj):
         case Effect.OVERTAKEN:
             return overtaken(attempt, call, now)
@@ -224,7 +286,14 @@ async def recover(
                 return lost
             if too_late and source is not None:
                 why = f"{call.describe()} was tried for {format_duration(now - attempt.begun_at)} and did not take effect"
-                return failed(claim, source, attempt, now, Reason.DEADLINE, f"{why}; at last: {claim.remediation.why}")
+                return failed(
+                    claim,
+                    source,
+                    attempt,
+                    now,
+                    Reason.DEADLINE,
+                    f"{why}; at last: {claim.remediation.why}",
+                )
     if source is None:
         why = "the rule was withdrawn while a call was in flight; no more is sent"
         return next_rung(claim, None, attempt, now, Outcome.UNKNOWN, Reason.RULE_CHANGED, why)
@@ -234,10 +303,14 @@ async def recover(
 def _cancelled(attempt: Attempt, now: datetime, operator: str) -> Move:
     """Somebody said stop: what was done stays, and no further call is sent."""
     change = AttemptChange(outcome=Outcome.CANCELLED, evidence=attempt.evidence)
-    return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=operator, attempt=attempt.id, change=change)
+    return Move(
+        Event.CANCEL, now, reason=Reason.OPERATOR, why=operator, attempt=attempt.id, change=change
+    )
 
 
-def _lost(claim: Claim, attempt: Attempt, call: Call, obj: Mapping[str, Any] | None, now: datetime) -> Move | None:
+def _lost(
+    claim: Claim, attempt: Attempt, call: Call, obj: Mapping[str, Any] | None, now: datetime
+) -> Move | None:
     """Why a call that did not take effect is not sent again, or None."""
     if obj is None and call.verb not in ("create", "delete"):
         return failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{call.target} is gone")
@@ -261,7 +334,10 @@ async def _send_again(
     plan: Plan | None = stored
     if not attempt.evidence:
         plan = again(await slices.observe(doors, claim.remediation, source, doors.clock.now()))
-        if plan is None or plan.digest not in (attempt.digest, stored.digest):  # an older version may have counted otherwise
+        if plan is None or plan.digest not in (
+            attempt.digest,
+            stored.digest,
+        ):  # an older version may have counted otherwise
             why = "the plan changed since it was begun"
             verdict = Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, why)
             return give_back(attempt, doors.clock.now(), verdict)
@@ -272,4 +348,6 @@ async def _send_again(
     cancelled_by = await doors.journal.send(claim.remediation, attempt)
     if cancelled_by:
         return _cancelled(attempt, doors.clock.now(), cancelled_by)
-    return await execute(doors, replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, seen)
+    return await execute(
+        doors, replace(claim, attempts=(*claim.attempts[:-1], attempt)), source, plan, seen
+    )

@@ -28,14 +28,30 @@ async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
     answers = []
     for answer in doors.rules.explain(alert, doors.cluster_of(source)):
         if isinstance(answer, Match):
-            answers.append({"rule": answer.rule.name, "matched": True, **await _would(doors, answer, alert, source, now)})
+            answers.append(
+                {
+                    "rule": answer.rule.name,
+                    "matched": True,
+                    **await _would(doors, answer, alert, source, now),
+                }
+            )
         else:
-            answers.append({"rule": answer.rule, "matched": False, "reason": answer.reason, "why": answer.why})
+            answers.append(
+                {"rule": answer.rule, "matched": False, "reason": answer.reason, "why": answer.why}
+            )
     fate = {key: row[key] for key in ("fate", "reason", "deliveries", "remediations") if key in row}
-    return {"alert": dict(alert.labels), "fingerprint": alert.fingerprint, "source": source, **fate, "rules": answers}
+    return {
+        "alert": dict(alert.labels),
+        "fingerprint": alert.fingerprint,
+        "source": source,
+        **fate,
+        "rules": answers,
+    }
 
 
-async def _would(doors: Doors, match: Match, alert: Alert, source: str, now: datetime) -> dict[str, Any]:
+async def _would(
+    doors: Doors, match: Match, alert: Alert, source: str, now: datetime
+) -> dict[str, Any]:
     episode = Episode(0, source, alert, True, Fate.PENDING, None, now, now, 1, "")
     remediation = Remediation(
         RemediationId("explain"), match.rule.name, match.source.digest, match.target, "", State.QUEUED, None, "", match.rule.mode,
@@ -45,14 +61,20 @@ async def _would(doors: Doors, match: Match, alert: Alert, source: str, now: dat
     verdict = looking.unseen(facts)
     if verdict is not None:
         return {"target": str(match.target), "verdicts": as_json([verdict])}
-    return dict((await looking.look(doors, remediation, (episode,), match.source, facts, now)).as_json())
+    return dict(
+        (await looking.look(doors, remediation, (episode,), match.source, facts, now)).as_json()
+    )
 
 
 def _from_row(row: Mapping[str, Any]) -> Alert:
     starts_at = datetime.fromisoformat(row["starts_at"])
-    return Alert(row["fingerprint"], AlertStatus.FIRING, row["labels"], row["annotations"], starts_at, None)
+    return Alert(
+        row["fingerprint"], AlertStatus.FIRING, row["labels"], row["annotations"], starts_at, None
+    )
 
 
 def _from_given(given: Mapping[str, Any], now: datetime) -> Alert:
     labels = {str(key): str(value) for key, value in given["labels"].items()}
-    return Alert(str(given.get("fingerprint") or "given"), AlertStatus.FIRING, labels, {}, now, None)
+    return Alert(
+        str(given.get("fingerprint") or "given"), AlertStatus.FIRING, labels, {}, now, None
+    )

@@ -17,7 +17,9 @@ def announce(doors: Doors) -> None:
     """What is loaded; and the series of every rule, at 0."""
     metrics, sources = doors.metrics, doors.rules.sources
     if not doors.watchdog:
-        metrics.set("watchdog_last_seen_timestamp_seconds", math.inf)  # none is expected, so none is late
+        metrics.set(
+            "watchdog_last_seen_timestamp_seconds", math.inf
+        )  # none is expected, so none is late
     for mode in ("observe", "approve", "act"):
         metrics.set("rules_loaded", sum(source.rule.mode == mode for source in sources), mode)
     metrics.set("config_last_reload_successful", 1)
@@ -45,14 +47,20 @@ async def read(doors: Doors, since: datetime, now: datetime) -> None:
     due = await journal.next_due()
     metrics.set("oldest_due_seconds", max(0.0, (now - due).total_seconds()) if due else 0.0)
     oldest = await journal.oldest_message()
-    metrics.set("outbox_oldest_age_seconds", max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+    metrics.set(
+        "outbox_oldest_age_seconds", max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    )
     metrics.set("journal_bytes", journal.size())
     for rule, remediated, seconds in await journal.resolutions(since, now):
         metrics.observe("alert_resolution_seconds", seconds, rule, str(remediated).lower())
-    charges = await journal.charges(now - longest_window(doors, *(source.rule for source in doors.rules.sources)))
+    charges = await journal.charges(
+        now - longest_window(doors, *(source.rule for source in doors.rules.sources))
+    )
     per_rule = {source.rule.name: source.rule.limits.per_rule for source in doors.rules.sources}
     for scope, ratio in limits.fullest(doors.limits, per_rule, charges, now).items():
         metrics.set("limit_usage_ratio", ratio, scope)
     started = asyncio.get_running_loop().time()
     await asyncio.sleep(LAG)
-    metrics.set("event_loop_lag_seconds", max(0.0, asyncio.get_running_loop().time() - started - LAG))
+    metrics.set(
+        "event_loop_lag_seconds", max(0.0, asyncio.get_running_loop().time() - started - LAG)
+    )

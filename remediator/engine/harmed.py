@@ -21,7 +21,11 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
     known = {episode.alert.name for episode in claim.episodes}
     for episode in await doors.journal.began(since, remediation.target.namespace, LOOKED_AT):
         alert = episode.alert
-        if alert.labels.get("severity") != "critical" or alert.name in known or not _same_root(doors, episode, claim, facts):
+        if (
+            alert.labels.get("severity") != "critical"
+            or alert.name in known
+            or not _same_root(doors, episode, claim, facts)
+        ):
             continue
         rule = await doors.prometheus.alerting_rule(alert.name)
         waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
@@ -36,5 +40,11 @@ def _same_root(doors: Doors, episode: Episode, claim: Claim, facts: Facts) -> bo
     target = resolve(episode.alert.labels, doors.cluster_of(episode.source))
     if not isinstance(target, Target) or target.namespace != remediation.target.namespace:
         return False
-    pods = {str(meta(pod).get("name")) for pod in facts.pods} if isinstance(facts.pods, tuple) else set()
-    return target.key in (remediation.target.key, remediation.root_key) or (target.kind == "Pod" and target.name in pods)
+    pods = (
+        {str(meta(pod).get("name")) for pod in facts.pods}
+        if isinstance(facts.pods, tuple)
+        else set()
+    )
+    return target.key in (remediation.target.key, remediation.root_key) or (
+        target.kind == "Pod" and target.name in pods
+    )

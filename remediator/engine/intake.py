@@ -56,7 +56,9 @@ class Intake:
         finally:
             self._open = False
             while not self._queue.empty():
-                self._fail(self._queue.get_nowait(), JournalUnavailable("shutting down; deliver again"))
+                self._fail(
+                    self._queue.get_nowait(), JournalUnavailable("shutting down; deliver again")
+                )
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
@@ -65,7 +67,9 @@ class Intake:
             for waiting in batch:
                 self._fail(waiting, JournalUnavailable("shutting down; deliver again"))
             raise
-        except Exception as error:  # whatever it was: the senders must hear that nothing was accepted
+        except (
+            Exception
+        ) as error:  # whatever it was: the senders must hear that nothing was accepted
             for waiting in batch:
                 self._fail(waiting, JournalUnavailable(f"cannot store the alerts: {error}"))
             return

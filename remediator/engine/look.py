@@ -47,7 +47,9 @@ class Look:
             "at": self.facts.at.isoformat(),
             "target": str(self.facts.target),
             "root": str(self.facts.root),
-            "causes": [{"name": c.name, "why": c.why, "evidence": c.evidence} for c in self.planned.causes],
+            "causes": [
+                {"name": c.name, "why": c.why, "evidence": c.evidence} for c in self.planned.causes
+            ],
             "verdicts": as_json(self.verdicts),
             "plan": to_json(plan) if plan else None,
             "calls": [*(call.describe() for call in plan.calls), *plan.later()] if plan else [],
@@ -62,15 +64,28 @@ def strictest(*modes: str | None) -> str:
 
 async def first_pass(doors: Doors, claim: Claim, source: Source, now: datetime) -> list[Verdict]:
     """The guards that need no facts."""
-    return pipeline.ask(pipeline.FIRST, await before(doors, claim.remediation, claim.episodes, source, now))
+    return pipeline.ask(
+        pipeline.FIRST, await before(doors, claim.remediation, claim.episodes, source, now)
+    )
 
 
-async def before(doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, now: datetime) -> Before:
+async def before(
+    doors: Doors,
+    remediation: Remediation,
+    episodes: tuple[Episode, ...],
+    source: Source,
+    now: datetime,
+) -> Before:
     """What guards look at, as far as it is known without facts."""
     rule = source.rule
     given = rule.limits
-    limits = RuleLimits(given.attempts, given.cooldown, given.per_rule, given.in_flight, given.blast_radius)
-    pauses = tuple(Pause(p["scope"], p["reason"], p["author"], p["until"]) for p in await doors.journal.pauses())
+    limits = RuleLimits(
+        given.attempts, given.cooldown, given.per_rule, given.in_flight, given.blast_radius
+    )
+    pauses = tuple(
+        Pause(p["scope"], p["reason"], p["author"], p["until"])
+        for p in await doors.journal.pauses()
+    )
     return Before(
         now=now,
         remediation=remediation.id,
@@ -118,7 +133,12 @@ async def outside(doors: Doors, rule: Rule, episodes: tuple[Episode, ...], facts
 
 
 async def look(
-    doors: Doors, remediation: Remediation, episodes: tuple[Episode, ...], source: Source, facts: Facts, now: datetime
+    doors: Doors,
+    remediation: Remediation,
+    episodes: tuple[Episode, ...],
+    source: Source,
+    facts: Facts,
+    now: datetime,
 ) -> Look:
     """Plans the next rung and asks every guard, the limits included (they are asked again inside begin)."""
     rule, remediation = source.rule, replace(remediation, target=facts.target)
@@ -129,7 +149,9 @@ async def look(
     planned = planner.plan(rule, facts, remediation.rung, tried, skipped)
     step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
     seen = await outside(doors, rule, episodes, facts)
-    ground = await before(doors, remediation, episodes, source, now)  # after what may be slow: a pause counts at once
+    ground = await before(
+        doors, remediation, episodes, source, now
+    )  # after what may be slow: a pause counts at once
     situation = ground.planned(
         facts=facts,
         plan=planned.plan,
@@ -141,10 +163,14 @@ async def look(
         inhibitor=seen.inhibitor,
         unmet=seen.unmet,
         step_attempts=step.limits.attempts,
-        workloads=await doors.census.count(facts.target.cluster, ground.namespaces, now) if planned.plan else None,
+        workloads=await doors.census.count(facts.target.cluster, ground.namespaces, now)
+        if planned.plan
+        else None,
         storm_exempt=ACTIONS[step.action].storm_exempt,
     )
-    verdicts = [] if planned.refusal is None else [_refused(planned.refusal.reason, planned.refusal.why)]
+    verdicts = (
+        [] if planned.refusal is None else [_refused(planned.refusal.reason, planned.refusal.why)]
+    )
     verdicts += [hold("preconditions", Reason.UNKNOWN_FACT, unknown)] if unknown else []
     verdicts += pipeline.ask(pipeline.SECOND, situation)
     storming = False
@@ -178,8 +204,15 @@ def unseen(facts: Facts) -> Verdict | None:
             return hold("facts", Reason.UNKNOWN_FACT, why, LOOK_AGAIN)
         case Unresolved(reason, why):
             return deny("facts", reason, why)
-        case None:  # a pod that was replaced, say: its alert resolves soon, or the object comes back
-            return hold("facts", Reason.TARGET_GONE, f"{facts.target} does not exist, or another has its name now", LOOK_AGAIN)
+        case (
+            None
+        ):  # a pod that was replaced, say: its alert resolves soon, or the object comes back
+            return hold(
+                "facts",
+                Reason.TARGET_GONE,
+                f"{facts.target} does not exist, or another has its name now",
+                LOOK_AGAIN,
+            )
     return None
 
 
@@ -206,14 +239,18 @@ def longest_window(doors: Doors, *rules: Rule) -> timedelta:
 
 async def activity(doors: Doors, episodes: tuple[Episode, ...]) -> Activity:
     """ACTIVE where any open episode is active and none is muted; the most doubtful otherwise."""
-    found = await asyncio.gather(*(doors.alertmanager.activity(e.source, e.alert, e.last_seen) for e in episodes if e.open))
+    found = await asyncio.gather(
+        *(doors.alertmanager.activity(e.source, e.alert, e.last_seen) for e in episodes if e.open)
+    )
     for answer in (Activity.SILENCED, Activity.INHIBITED, Activity.UNKNOWN, Activity.ACTIVE):
         if answer in found:
             return answer
     return Activity.NOT_LISTED
 
 
-async def inhibitor(doors: Doors, rule: Rule, episodes: tuple[Episode, ...]) -> str | Unknown | None:
+async def inhibitor(
+    doors: Doors, rule: Rule, episodes: tuple[Episode, ...]
+) -> str | Unknown | None:
     """The alert of an `unless` entry that is firing, if any."""
     if not rule.unless:
         return None
@@ -224,7 +261,10 @@ async def inhibitor(doors: Doors, rule: Rule, episodes: tuple[Episode, ...]) -> 
         mine = [e.alert.labels for e in episodes if e.source == source]
         for entry in rule.unless:
             for labels in firing:
-                same = any(all(labels.get(key, "") == own.get(key, "") for key in entry.equal) for own in mine)
+                same = any(
+                    all(labels.get(key, "") == own.get(key, "") for key in entry.equal)
+                    for own in mine
+                )
                 if same and all(matcher.matches(labels) for matcher in entry.match):
                     return labels.get("alertname", "an alert named in `unless`")
     return None

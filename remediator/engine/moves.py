@@ -22,7 +22,15 @@ def give_back(attempt: Attempt, now: datetime, verdict: Verdict, unsent: bool = 
         shorter = {**attempt.plan, "calls": attempt.plan["calls"][: len(attempt.evidence)]}
         change = AttemptChange(plan=shorter, evidence=attempt.evidence)
         due = now + (verdict.retry_after or LOOK_AGAIN)
-        return Move(Event.APPLIED, now, due=due, reason=verdict.reason, why=verdict.why, attempt=attempt.id, change=change)
+        return Move(
+            Event.APPLIED,
+            now,
+            due=due,
+            reason=verdict.reason,
+            why=verdict.why,
+            attempt=attempt.id,
+            change=change,
+        )
     return Move(
         Event.CLIMB,
         now,
@@ -38,7 +46,15 @@ def give_back(attempt: Attempt, now: datetime, verdict: Verdict, unsent: bool = 
 def applied(attempt: Attempt, now: datetime, plan: Plan, how: str = "") -> Move:
     change = AttemptChange(applied_at=attempt.applied_at or now, evidence=attempt.evidence)
     why = f"done: {plan.summary}{how}; verifying"
-    return Move(Event.APPLIED, now, due=now + MARGIN, why=why, attempt=attempt.id, change=change, unlock=plan.brief)
+    return Move(
+        Event.APPLIED,
+        now,
+        due=now + MARGIN,
+        why=why,
+        attempt=attempt.id,
+        change=change,
+        unlock=plan.brief,
+    )
 
 
 def failed(
@@ -55,11 +71,21 @@ def failed(
 
 
 def next_rung(
-    claim: Claim, source: Source | None, attempt: Attempt, now: datetime, outcome: Outcome, reason: Reason, why: str
+    claim: Claim,
+    source: Source | None,
+    attempt: Attempt,
+    now: datetime,
+    outcome: Outcome,
+    reason: Reason,
+    why: str,
 ) -> Move:
     """Climbs, or ends as the attempt did; a ladder whose rule is gone or changed is not climbed."""
     change = AttemptChange(outcome=outcome)
-    loaded = source is not None and source.digest == claim.remediation.rule_digest and not claim.remediation.undo_of
+    loaded = (
+        source is not None
+        and source.digest == claim.remediation.rule_digest
+        and not claim.remediation.undo_of
+    )
     if loaded and source is not None and attempt.step + 1 < len(source.rule.steps):
         return Move(
             Event.CLIMB,
@@ -72,11 +98,20 @@ def next_rung(
             change=change,
             clear_approval=True,
         )
-    event = {Outcome.INEFFECTIVE: Event.UNPROVED, Outcome.UNKNOWN: Event.LOSE_SIGHT}.get(outcome, Event.FAIL)
+    event = {Outcome.INEFFECTIVE: Event.UNPROVED, Outcome.UNKNOWN: Event.LOSE_SIGHT}.get(
+        outcome, Event.FAIL
+    )
     return Move(event, now, reason=reason, why=why, attempt=attempt.id, change=change)
 
 
 def overtaken(attempt: Attempt, call: Call, now: datetime) -> Move:
     why = f"our call took effect, and {call.target} was modified after it; leaving it alone"
     change = AttemptChange(outcome=Outcome.OVERTAKEN)
-    return Move(Event.FAIL, now, reason=Reason.ASSUMPTION_CHANGED, why=why, attempt=attempt.id, change=change)
+    return Move(
+        Event.FAIL,
+        now,
+        reason=Reason.ASSUMPTION_CHANGED,
+        why=why,
+        attempt=attempt.id,
+        change=change,
+    )

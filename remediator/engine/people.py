@@ -16,7 +16,13 @@ from ..telemetry import log
 from .doors import Doors
 
 TOLD_AT_END = {State.INEFFECTIVE, State.FAILED, State.BLOCKED, State.EXPIRED, State.UNKNOWN}
-FOLLOWED = TOLD_AT_END | {State.AWAITING_APPROVAL, State.VERIFYING, State.UNDOING, State.SUCCEEDED, State.OBSERVED}
+FOLLOWED = TOLD_AT_END | {
+    State.AWAITING_APPROVAL,
+    State.VERIFYING,
+    State.UNDOING,
+    State.SUCCEEDED,
+    State.OBSERVED,
+}
 GIVE_UP_AFTER = 12
 LONGEST_PAUSE = timedelta(minutes=10)
 AT_ONCE = 20
@@ -25,7 +31,13 @@ SLOWEST = 30.0
 ASK_AGAIN = timedelta(minutes=1)
 
 
-def message(remediation: Remediation, state: str, reason: str, why: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def message(
+    remediation: Remediation,
+    state: str,
+    reason: str,
+    why: str,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The body that every receiver gets."""
     return {
         "remediation": remediation.undo_of or remediation.id,
@@ -66,10 +78,17 @@ def notice(ident: str, rule: str, state: str, reason: str, why: str) -> dict[str
 async def told_of_storm(doors: Doors, remediation: Remediation, source: Source | None) -> set[str]:
     """Who was told of the storm that is on where a remediation belongs: its message speaks for its members."""
     scope = source.scope_of(remediation.target.cluster) if source else ""
-    return {name for row in await doors.journal.storms() if row["scope"] == scope for name in row["told"]}
+    return {
+        name
+        for row in await doors.journal.storms()
+        if row["scope"] == scope
+        for name in row["told"]
+    }
 
 
-def to_all(receivers: list[str], body: Mapping[str, Any], trouble: bool = True) -> tuple[Message, ...]:
+def to_all(
+    receivers: list[str], body: Mapping[str, Any], trouble: bool = True
+) -> tuple[Message, ...]:
     """One message for each receiver."""
     return tuple(Message(name, body, trouble) for name in receivers)
 
@@ -87,7 +106,9 @@ async def escalate(doors: Doors, now: datetime) -> None:
             await doors.journal.escalated(remediation.id, (), None, now)
             continue
         receivers = shown["rule_text"]["escalate"]["to"]
-        why = f"not healed yet: {remediation.state}" + (f" ({remediation.why})" if remediation.why else "")
+        why = f"not healed yet: {remediation.state}" + (
+            f" ({remediation.why})" if remediation.why else ""
+        )
         told = {"story": story(shown)}
         body = message(remediation, remediation.state, remediation.reason or "", why, told)
         await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
@@ -107,27 +128,46 @@ def _within_verification(shown: Mapping[str, Any], now: datetime) -> datetime | 
     last = shown["attempts"][-1] if shown["attempts"] else None
     if last is None or last["converged_at"] is None:
         return None
-    ends = datetime.fromisoformat(last["converged_at"]) + timedelta(seconds=last["plan"].get("resolved_within", 1800))
+    ends = datetime.fromisoformat(last["converged_at"]) + timedelta(
+        seconds=last["plan"].get("resolved_within", 1800)
+    )
     return ends if ends > now else None
 
 
 async def close(doors: Doors, now: datetime) -> None:
     """Says that it is over, to all who were told of trouble, once the remediation has ended and its alerts have resolved."""
     for remediation, receivers in await doors.journal.quieted(AT_ONCE):
-        body = message(remediation, remediation.state, remediation.reason or "", "the alerts have resolved", {"closed": True})
+        body = message(
+            remediation,
+            remediation.state,
+            remediation.reason or "",
+            "the alerts have resolved",
+            {"closed": True},
+        )
         await doors.journal.told_quiet(remediation.id, to_all(list(receivers), body), now)
 
 
-async def deliver(doors: Doors, receivers: Mapping[str, Notifier], name: str, now: datetime) -> None:
+async def deliver(
+    doors: Doors, receivers: Mapping[str, Notifier], name: str, now: datetime
+) -> None:
     """Delivers what the outbox holds for one receiver: a slow one keeps no other waiting."""
-    await asyncio.gather(*(_deliver(doors, receivers[name], row, now) for row in await doors.journal.outbox(now, AT_ONCE, name)))
+    await asyncio.gather(
+        *(
+            _deliver(doors, receivers[name], row, now)
+            for row in await doors.journal.outbox(now, AT_ONCE, name)
+        )
+    )
 
 
 async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
     """Gives up messages to receivers that are not configured any more, loudly."""
     for row in await doors.journal.outbox(now, AT_ONCE, None, tuple(receivers)):
-        await doors.journal.delivered(row["id"], now, f"no receiver {row['receiver']} is configured", None)
-        log().error("message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"])
+        await doors.journal.delivered(
+            row["id"], now, f"no receiver {row['receiver']} is configured", None
+        )
+        log().error(
+            "message_undeliverable", receiver=row["receiver"], remediation_id=row["remediation"]
+        )
 
 
 def failure(error: Exception) -> str:
@@ -144,7 +184,9 @@ async def _deliver(doors: Doors, receiver: Notifier, row: Row, now: datetime) ->
     ref = ""
     try:
         async with asyncio.timeout(SLOWEST):
-            ref = await receiver.notify({**row["body"], "id": f"{row['remediation']}/{row['id']}"}, row["ref"] or "")
+            ref = await receiver.notify(
+                {**row["body"], "id": f"{row['remediation']}/{row['id']}"}, row["ref"] or ""
+            )
     except (aiohttp.ClientError, OSError, TimeoutError) as failed:
         error = failure(failed)
         last = row["tries"] + 1 >= GIVE_UP_AFTER

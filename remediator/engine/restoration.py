@@ -24,7 +24,12 @@ async def run(doors: Doors, now: datetime) -> None:
             if refused:
                 await doors.journal.restore_later(attempt.id, now + LATEST)
                 continue
-            log().info("undo_born", remediation_id=remediation.id, rule=remediation.rule, action=attempt.action)
+            log().info(
+                "undo_born",
+                remediation_id=remediation.id,
+                rule=remediation.rule,
+                action=attempt.action,
+            )
             doors.wake.set()
 
 
@@ -32,7 +37,10 @@ async def _quiet_at(doors: Doors, owed: Owed, now: datetime) -> datetime | None:
     """When the rule's alerts of the target will have been quiet long enough; None where a later act owes it instead."""
     past = await doors.journal.past(owed.remediation.rule, owed.remediation.target.key)
     attempt = owed.attempt
-    if any(act.action == attempt.action and act.owed and act.begun_at > attempt.begun_at for act in past.acts):
+    if any(
+        act.action == attempt.action and act.owed and act.begun_at > attempt.begun_at
+        for act in past.acts
+    ):
         return None
     after = timedelta(seconds=attempt.plan["restore_after"])
     ends = [ended for _, ended in past.firing]

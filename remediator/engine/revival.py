@@ -30,26 +30,36 @@ async def run(doors: Doors, now: datetime) -> None:
         if not any(episode.open for episode in ended.episodes):
             await doors.journal.revive_later(remediation.id, remediation.ended_template, None)
             continue
-        if await absent.close(doors, ended.episodes, now):  # they resolved, though nobody delivered it
+        if await absent.close(
+            doors, ended.episodes, now
+        ):  # they resolved, though nobody delivered it
             continue
         source = doors.rules.find(remediation.rule, ended.episodes[0].alert)
         why, template = await _changed(doors, ended, source, now)
         if why:
-            log().info("alerts_revived", remediation_id=remediation.id, rule=remediation.rule, why=why)
+            log().info(
+                "alerts_revived", remediation_id=remediation.id, rule=remediation.rule, why=why
+            )
             await doors.journal.revive(remediation.id, now)
             doors.wake.set()
         else:
             age = now - (remediation.ended_at or now)
-            await doors.journal.revive_later(remediation.id, template, now + min(LATEST, max(SOONEST, age / 10)))
+            await doors.journal.revive_later(
+                remediation.id, template, now + min(LATEST, max(SOONEST, age / 10))
+            )
 
 
-async def _changed(doors: Doors, ended: Claim, source: Source | None, now: datetime) -> tuple[str, str]:
+async def _changed(
+    doors: Doors, ended: Claim, source: Source | None, now: datetime
+) -> tuple[str, str]:
     """Why its alerts are to be triaged again, or nothing; and the target's template as it is now."""
     remediation = ended.remediation
     expired = remediation.state is State.EXPIRED and remediation.reason not in NEVER_CLEARS
     if source is None or (expired and source.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
-    facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset({Sight.TARGET}))
+    facts = await slices.observe(
+        doors, remediation, source, now, None if expired else frozenset({Sight.TARGET})
+    )
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = looking.template_now(facts)
@@ -63,11 +73,17 @@ async def _changed(doors: Doors, ended: Claim, source: Source | None, now: datet
 
 async def _left(doors: Doors, remediation: Remediation) -> set[str]:
     """The templates that acts of ours left on the target."""
-    return {act.left for act in (await doors.journal.past(remediation.rule, remediation.target.key)).acts}
+    return {
+        act.left
+        for act in (await doors.journal.past(remediation.rule, remediation.target.key)).acts
+    }
 
 
 async def _still(doors: Doors, ended: Claim, source: Source, facts: Facts, now: datetime) -> bool:
     """Whether the reason that it expired with still stands."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
     seen = await looking.look(doors, fresh, ended.episodes, source, facts, now)
-    return any(v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW for v in seen.verdicts)
+    return any(
+        v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW
+        for v in seen.verdicts
+    )

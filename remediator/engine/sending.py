@@ -67,11 +67,19 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     """
     attempt, call, plan = sending.attempt, sending.call, sending.plan
     cluster = doors.clusters[sending.claim.remediation.target.cluster]
-    sights = ACTIONS[plan.action].sights & (BEFORE_A_WRITE | (PODS_TOO if plan.takes else frozenset()))
-    facts = await slices.observe(doors, sending.claim.remediation, sending.source, doors.clock.now(), sights)
+    sights = ACTIONS[plan.action].sights & (
+        BEFORE_A_WRITE | (PODS_TOO if plan.takes else frozenset())
+    )
+    facts = await slices.observe(
+        doors, sending.claim.remediation, sending.source, doors.clock.now(), sights
+    )
     for tried in range(CONFLICTS):
         obj = await object_of(doors, call)
-        if call.verb == "delete" and not isinstance(obj, Unknown) and effect(call, "", obj) is Effect.PROVED:
+        if (
+            call.verb == "delete"
+            and not isinstance(obj, Unknown)
+            and effect(call, "", obj) is Effect.PROVED
+        ):
             return Evidence(404, sending.id)
         if tried and isinstance(obj, Unknown):
             return _unsure(attempt, call, doors.clock.now(), obj.why)
@@ -79,7 +87,11 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
             done = _done_already(sending, obj, doors.clock.now())
             if done is not None:
                 return done
-        facts = replace(facts, object=obj) if call.target.key == facts.target.key and isinstance(obj, Mapping) else facts
+        facts = (
+            replace(facts, object=obj)
+            if call.target.key == facts.target.key and isinstance(obj, Mapping)
+            else facts
+        )
         held = _assumption_changed(call, obj) or await _guards_again(doors, sending, facts)
         started = doors.clock.now()
         if held is None and started > attempt.sent_by:
@@ -105,7 +117,9 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     obj = await object_of(doors, call)
     if isinstance(obj, Unknown):
         return _unsure(attempt, call, now, obj.why)
-    return _done_already(sending, obj, now) or failed(sending.claim, sending.source, attempt, now, Reason.CONFLICT, why)
+    return _done_already(sending, obj, now) or failed(
+        sending.claim, sending.source, attempt, now, Reason.CONFLICT, why
+    )
 
 
 def _unsure(attempt: Attempt, call: Call, now: datetime, why: str) -> Move:
@@ -121,7 +135,9 @@ def _unsure(attempt: Attempt, call: Call, now: datetime, why: str) -> Move:
     )
 
 
-def _done_already(sending: Sending, obj: Mapping[str, Any] | None, now: datetime) -> Evidence | Move | None:
+def _done_already(
+    sending: Sending, obj: Mapping[str, Any] | None, now: datetime
+) -> Evidence | Move | None:
     """What our own call did, where the object shows that it landed although the answer said conflict."""
     call = sending.call
     match effect(call, sending.id, obj):
@@ -139,7 +155,9 @@ def call_id(attempt: Attempt, number: int) -> str:
 
 async def object_of(doors: Doors, call: Call) -> Mapping[str, Any] | Unknown | None:
     """The object that a call is about, as it is now."""
-    obj = (await slices.see(doors, call.target, False, frozenset({Sight.TARGET}), doors.clock.now())).object
+    obj = (
+        await slices.see(doors, call.target, False, frozenset({Sight.TARGET}), doors.clock.now())
+    ).object
     if isinstance(obj, Mapping) or obj is None:
         return obj
     return Unknown(obj.why)
@@ -147,7 +165,9 @@ async def object_of(doors: Doors, call: Call) -> Mapping[str, Any] | Unknown | N
 
 def _count_call(doors: Doors, plan: Plan, call: Call, started: datetime, answer: str) -> None:
     doors.metrics.count("calls_total", plan.action, call.verb, answer)
-    doors.metrics.observe("call_duration_seconds", (doors.clock.now() - started).total_seconds(), call.verb)
+    doors.metrics.observe(
+        "call_duration_seconds", (doors.clock.now() - started).total_seconds(), call.verb
+    )
 
 
 async def _guards_again(doors: Doors, sending: Sending, facts: Facts) -> Verdict | None:
@@ -160,16 +180,22 @@ async def _guards_again(doors: Doors, sending: Sending, facts: Facts) -> Verdict
     ground = await looking.before(doors, remediation, episodes, current, now)
     in_scope = doors.rules.in_scope(current, facts.target)
     if sending.seen is None:
-        verdict = strongest(pipeline.ask(pipeline.UNDO, ground.undoing(facts=facts, in_scope=in_scope)))
+        verdict = strongest(
+            pipeline.ask(pipeline.UNDO, ground.undoing(facts=facts, in_scope=in_scope))
+        )
         return None if verdict.decision is Decision.ALLOW else verdict
     step = current.rule.steps[min(sending.attempt.step, len(current.rule.steps) - 1)]
-    begun = sending.attempt.digest  # further calls, and what the journal keeps of a plan, are within what was approved
+    begun = (
+        sending.attempt.digest
+    )  # further calls, and what the journal keeps of a plan, are within what was approved
     situation = ground.planned(
         facts=facts,
         plan=plan,
         action=plan.action,
         mode=looking.strictest(current.rule.mode, step.mode),
-        approved_digest=plan.digest if remediation.approved_digest == begun else remediation.approved_digest,
+        approved_digest=plan.digest
+        if remediation.approved_digest == begun
+        else remediation.approved_digest,
         in_scope=in_scope,
         activity=sending.seen.activity,
         inhibitor=sending.seen.inhibitor,
@@ -188,10 +214,18 @@ def _assumption_changed(call: Call, obj: Mapping[str, Any] | Unknown | None) -> 
     if isinstance(obj, Unknown):
         return hold("facts", Reason.UNKNOWN_FACT, obj.why, looking.LOOK_AGAIN)
     if call.verb == "create":
-        return None if obj is None else hold("facts", Reason.ASSUMPTION_CHANGED, f"{target} exists already")
+        return (
+            None
+            if obj is None
+            else hold("facts", Reason.ASSUMPTION_CHANGED, f"{target} exists already")
+        )
     if obj is None or str(meta(obj).get("uid")) != target.uid:
         return hold("facts", Reason.TARGET_GONE, f"{target} is gone, or another has its name")
     for name, value in view(obj, call.assumes).items():
         if call.assumes[name] != value:
-            return hold("facts", Reason.ASSUMPTION_CHANGED, f"the {name} of {target} changed since it was planned")
+            return hold(
+                "facts",
+                Reason.ASSUMPTION_CHANGED,
+                f"the {name} of {target} changed since it was planned",
+            )
     return None

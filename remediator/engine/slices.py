@@ -17,17 +17,33 @@ from . import people
 from .doors import Doors
 
 SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
-EVENTS = {State.SUCCEEDED: "Remediated", State.INEFFECTIVE: "RemediationIneffective", State.FAILED: "RemediationFailed"}
+EVENTS = {
+    State.SUCCEEDED: "Remediated",
+    State.INEFFECTIVE: "RemediationIneffective",
+    State.FAILED: "RemediationFailed",
+}
 
 
 async def observe(
-    doors: Doors, remediation: Remediation, source: Source, now: datetime, sights: frozenset[Sight] | None = None
+    doors: Doors,
+    remediation: Remediation,
+    source: Source,
+    now: datetime,
+    sights: frozenset[Sight] | None = None,
 ) -> Facts:
     """One look at the target as the rule names it, with the sights given, else with all that the rule must see."""
-    return await see(doors, remediation.target, source.rule.target == "workload", sights or planner.sights(source.rule), now)
+    return await see(
+        doors,
+        remediation.target,
+        source.rule.target == "workload",
+        sights or planner.sights(source.rule),
+        now,
+    )
 
 
-async def see(doors: Doors, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+async def see(
+    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+) -> Facts:
     """One look at an object of any cluster; Unknown where that cluster is not configured."""
     cluster = doors.clusters.get(target.cluster)
     if cluster is None:
@@ -70,24 +86,42 @@ async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
     Nobody is paged for a rule that only observes. What a storm kept from acting is in the storm's own messages.
     """
     remediation = claim.remediation
-    after = next_state(remediation.state, move.event) if move.event is not None else remediation.state
-    theirs = remediation.undo_why == "timed" and move.reason in (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
+    after = (
+        next_state(remediation.state, move.event) if move.event is not None else remediation.state
+    )
+    theirs = remediation.undo_why == "timed" and move.reason in (
+        Reason.ASSUMPTION_CHANGED,
+        Reason.TARGET_GONE,
+    )
     told = {message.receiver for message in move.messages}
-    news = after is not remediation.state or bool(move.messages)  # the same state, with another plan to decide on
+    news = after is not remediation.state or bool(
+        move.messages
+    )  # the same state, with another plan to decide on
     following = [name for name in doors.followers if news and after in people.FOLLOWED]
     if after in people.TOLD_AT_END and not theirs and remediation.mode != "observe":
-        loaded = doors.rules.find(remediation.rule, claim.episodes[0].alert if claim.episodes else None)
+        loaded = doors.rules.find(
+            remediation.rule, claim.episodes[0].alert if claim.episodes else None
+        )
         by_storm = move.reason == Reason.STORM and not claim.attempts
         spoken_for = await people.told_of_storm(doors, remediation, loaded) if by_storm else set()
         theirs_to_know = loaded.rule.escalate.to if loaded else claim.rule_text["escalate"]["to"]
         following = [*(name for name in theirs_to_know if name not in spoken_for), *following]
     if not following:
         return move
-    told_of = {"story": people.story(await doors.journal.show(remediation.id))} if after in people.TOLD_AT_END else {}
+    told_of = (
+        {"story": people.story(await doors.journal.show(remediation.id))}
+        if after in people.TOLD_AT_END
+        else {}
+    )
     plain = people.message(remediation, after, move.reason or "", move.why, told_of)
-    body = move.messages[0].body if move.messages else plain  # a plan that waits is shown to all alike
+    body = (
+        move.messages[0].body if move.messages else plain
+    )  # a plan that waits is shown to all alike
     receivers = [name for name in dict.fromkeys(following) if name not in told]
-    return replace(move, messages=(*move.messages, *people.to_all(receivers, body, after in people.TOLD_AT_END)))
+    return replace(
+        move,
+        messages=(*move.messages, *people.to_all(receivers, body, after in people.TOLD_AT_END)),
+    )
 
 
 def _count(doors: Doors, claim: Claim, move: Move, state: State) -> None:
@@ -97,7 +131,11 @@ def _count(doors: Doors, claim: Claim, move: Move, state: State) -> None:
     if outcome and claim.attempts:
         attempt = claim.attempts[-1]
         metrics.count("attempts_total", remediation.rule, attempt.action, outcome)
-        metrics.observe("attempt_duration_seconds", (move.now - attempt.begun_at).total_seconds(), attempt.action)
+        metrics.observe(
+            "attempt_duration_seconds",
+            (move.now - attempt.begun_at).total_seconds(),
+            attempt.action,
+        )
         if remediation.state is State.VERIFYING and not remediation.undo_of:
             metrics.count("verifications_total", remediation.rule, outcome)
     if state in LIVE:
@@ -107,7 +145,11 @@ def _count(doors: Doors, claim: Claim, move: Move, state: State) -> None:
         return
     metrics.count("remediations_total", remediation.rule, remediation.mode, state)
     if state is State.SUCCEEDED:
-        metrics.observe("time_to_remediate_seconds", (move.now - remediation.born_at).total_seconds(), remediation.rule)
+        metrics.observe(
+            "time_to_remediate_seconds",
+            (move.now - remediation.born_at).total_seconds(),
+            remediation.rule,
+        )
 
 
 async def announce(doors: Doors, remediation: Remediation, event: str | None, text: str) -> None:
@@ -116,6 +158,11 @@ async def announce(doors: Doors, remediation: Remediation, event: str | None, te
     if event is None or cluster is None:
         return
     try:
-        await cluster.announce(remediation.target, event, f"{remediation.rule} ({remediation.id}): {text}", event != "Remediated")
+        await cluster.announce(
+            remediation.target,
+            event,
+            f"{remediation.rule} ({remediation.id}): {text}",
+            event != "Remediated",
+        )
     except ClusterError as error:
         log().warning("event_not_written", remediation_id=remediation.id, why=str(error))

@@ -61,7 +61,9 @@ async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> None
     decided = [await decide(doors, episode, now) for episode in batch]
     if decided:
         await doors.journal.triaged(decided, now)
-    if doors.rules is not rules:  # swapped meanwhile: what was just written by the old ones is asked of the new ones
+    if (
+        doors.rules is not rules
+    ):  # swapped meanwhile: what was just written by the old ones is asked of the new ones
         await doors.journal.reloaded(doors.rules.digest, now)
     for item in decided:
         _tell(doors, item)
@@ -74,24 +76,43 @@ def _tell(doors: Doors, item: Triaged) -> None:
     alert, metrics = item.episode.alert, doors.metrics
     metrics.count("episodes_total", item.fate, severity_of(alert.labels.get("severity")))
     if item.episode.deliveries == 1:
-        metrics.observe("alert_delivery_delay_seconds", max(0.0, (item.episode.confirmed_at - alert.starts_at).total_seconds()))
+        metrics.observe(
+            "alert_delivery_delay_seconds",
+            max(0.0, (item.episode.confirmed_at - alert.starts_at).total_seconds()),
+        )
     reason = item.reason or ("matched" if item.wanted else "")
-    log().info("alert_triaged", alertname=alert.name, fingerprint=item.episode.fingerprint, fate=item.fate, reason=reason)
+    log().info(
+        "alert_triaged",
+        alertname=alert.name,
+        fingerprint=item.episode.fingerprint,
+        fate=item.fate,
+        reason=reason,
+    )
 
 
 async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
     """One episode's fate."""
     rules = doors.rules
     if episode.reopened:
-        activity = await doors.alertmanager.activity(episode.source, episode.alert, episode.last_seen)
+        activity = await doors.alertmanager.activity(
+            episode.source, episode.alert, episode.last_seen
+        )
         if activity is Activity.UNKNOWN:
-            return Triaged(episode, Fate.PENDING, Reason.UNKNOWN_FACT, rules.digest, again_at=now + ASK_AGAIN)
+            return Triaged(
+                episode, Fate.PENDING, Reason.UNKNOWN_FACT, rules.digest, again_at=now + ASK_AGAIN
+            )
         if activity is Activity.NOT_LISTED:
             return Triaged(episode, Fate.STALE, Reason.STALE_ALERT, rules.digest)
     matches, reason = rules.match(episode.alert, doors.cluster_of(episode.source))
     if not matches:
         return Triaged(episode, Fate.UNMATCHED, reason, rules.digest)
-    return Triaged(episode, Fate.ATTACHED, None, rules.digest, tuple(_wanted(doors, episode, match) for match in matches))
+    return Triaged(
+        episode,
+        Fate.ATTACHED,
+        None,
+        rules.digest,
+        tuple(_wanted(doors, episode, match) for match in matches),
+    )
 
 
 def _wanted(doors: Doors, episode: Episode, match: Match) -> Wanted:

@@ -18,15 +18,22 @@ MOST_COUNTED = 1000
 BEFORE = timedelta(hours=1)  # what was held by a storm may have been created before it was one
 
 
-async def storm(doors: Doors, source: Source, situation: Situation, why: str, now: datetime) -> None:
+async def storm(
+    doors: Doors, source: Source, situation: Situation, why: str, now: datetime
+) -> None:
     """A storm is on: it is remembered, and told once for all its members, whose own messages wait until it is over."""
     scope = situation.scope
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "nothing is repaired one by one; find the common cause"
     body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, f"{why}; {advice}")
-    body |= {"members": troubled[:MOST_NAMED], "story": [f"in trouble: {name}" for name in troubled[:MOST_NAMED]]}
+    body |= {
+        "members": troubled[:MOST_NAMED],
+        "story": [f"in trouble: {name}" for name in troubled[:MOST_NAMED]],
+    }
     until = now + doors.limits.storm.calm
-    if await doors.journal.storm(scope, why, until, people.to_all(list(source.rule.escalate.to), body), now):
+    if await doors.journal.storm(
+        scope, why, until, people.to_all(list(source.rule.escalate.to), body), now
+    ):
         doors.metrics.count("storms_total")
         log().warning("storm", scope=scope, why=why)
 
@@ -42,7 +49,9 @@ async def _storm(doors: Doors, row: Row, now: datetime) -> None:
     """Whether so many are still in trouble; it is over once they were few for a while, whatever the clock says."""
     scope, limit = row["scope"], doors.limits.storm
     cluster, _, group = scope.partition("/")
-    namespaces = next((s.group.scope.namespaces for s in doors.rules.sources if s.group.name == group), ())
+    namespaces = next(
+        (s.group.scope.namespaces for s in doors.rules.sources if s.group.name == group), ()
+    )
     troubled = members(namespaces, await doors.journal.troubled(cluster))
     workloads = await doors.census.count(cluster, namespaces, now)
     why = counted(limit, scope, troubled, workloads)
@@ -55,7 +64,9 @@ async def _storm(doors: Doors, row: Row, now: datetime) -> None:
             else "all resolved"
         )
         ended = await doors.journal.remediations(MOST_COUNTED, None, since=row["since"] - BEFORE)
-        held = sum(item["reason"] == Reason.STORM and item["ended_at"] is not None for item in ended)
+        held = sum(
+            item["reason"] == Reason.STORM and item["ended_at"] is not None for item in ended
+        )
         said = f"storm over; the remaining alerts will be re-evaluated; {left}"
         said += f"; {held} remediations expired without an act" if held else ""
         body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, said)
@@ -78,8 +89,14 @@ async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime)
     """One breaker opened, or closed, or stays open for longer."""
     limit, loaded = doors.limits.breaker, doors.rules.find(rule)
     to = list(loaded.rule.escalate.to) if loaded else []
-    text = breaker.why(limit, rule) if since else "closed: nothing ended badly for a while, or somebody reset it"
+    text = (
+        breaker.why(limit, rule)
+        if since
+        else "closed: nothing ended badly for a while, or somebody reset it"
+    )
     told = f"{text}; it waits for approvals now" if since else text
     body = people.notice(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
-    await doors.journal.breaker(rule, since, text, to, body if since else {**body, "closed": True}, now)
+    await doors.journal.breaker(
+        rule, since, text, to, body if since else {**body, "closed": True}, now
+    )

@@ -42,7 +42,9 @@ async def work(doors: Doors, claim: Claim, source: Source | None, now: datetime)
                 answer = _plan(claim, facts)
                 return answer if isinstance(answer, Plan) else None
 
-            await slices.finish(doors, claim, await executor.recover(doors, claim, source, now, again))
+            await slices.finish(
+                doors, claim, await executor.recover(doors, claim, source, now, again)
+            )
         case State.VERIFYING:
             await slices.finish(doors, claim, await _verify(doors, claim, now))
         case _:
@@ -54,10 +56,24 @@ def wait(claim: Claim, source: Source | None, now: datetime) -> Move:
     undo, attempt = claim.undo, claim.attempts[-1]
     assert undo is not None
     if undo.state in LIVE:
-        return Move(None, now, due=now + LATER, reason=Reason.WORSE, why=f"made things worse; {undo.id} takes it back")
+        return Move(
+            None,
+            now,
+            due=now + LATER,
+            reason=Reason.WORSE,
+            why=f"made things worse; {undo.id} takes it back",
+        )
     done = undo.state is State.SUCCEEDED
     how = f"{undo.id} took it back" if done else f"{undo.id} could not take it back: {undo.why}"
-    return next_rung(claim, source if done else None, attempt, now, Outcome.WORSE, Reason.WORSE, f"made things worse; {how}")
+    return next_rung(
+        claim,
+        source if done else None,
+        attempt,
+        now,
+        Outcome.WORSE,
+        Reason.WORSE,
+        f"made things worse; {how}",
+    )
 
 
 def _undone(claim: Claim) -> Attempt:
@@ -82,13 +98,21 @@ def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
     if isinstance(facts.object, Unknown | Unresolved):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     ident = call_id(undone, number)
-    if call.target.key != facts.target.key or effect(call, ident, facts.object) is not Effect.PROVED:
-        return Refusal(Reason.ASSUMPTION_CHANGED, f"nothing shows that {call.describe()} took effect; leaving it alone")
+    if (
+        call.target.key != facts.target.key
+        or effect(call, ident, facts.object) is not Effect.PROVED
+    ):
+        return Refusal(
+            Reason.ASSUMPTION_CHANGED,
+            f"nothing shows that {call.describe()} took effect; leaving it alone",
+        )
     left = view(facts.object, call.leaves) if facts.object is not None else {}
     return (*undone.evidence[:number], Evidence(200, ident, left))
 
 
-async def ask(doors: Doors, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
+async def ask(
+    doors: Doors, remediation: str, operator: str, now: datetime, why: str = ""
+) -> str | None:
     """Takes back the last act of a remediation that has ended; None where that begins, else why not."""
     made = _last_act(remediation, await doors.journal.show(remediation))
     if isinstance(made, str):
@@ -103,28 +127,54 @@ async def ask(doors: Doors, remediation: str, operator: str, now: datetime, why:
 async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> None:
     remediation, undone = claim.remediation, _undone(claim)
     if remediation.cancel_by:
-        await slices.finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by))
+        await slices.finish(
+            doors, claim, Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by)
+        )
         return
     if source is None:  # nobody says any more where we may act: people are told that it stays
-        why = f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan['summary']}"
-        await slices.finish(doors, claim, Move(Event.BLOCK, now, reason=Reason.RULE_CHANGED, why=why))
+        why = (
+            f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan['summary']}"
+        )
+        await slices.finish(
+            doors, claim, Move(Event.BLOCK, now, reason=Reason.RULE_CHANGED, why=why)
+        )
         return
     held = now - remediation.born_at
     if held > source.rule.expire:
         why = f"held for {format_duration(held)}: {remediation.why}"
-        await slices.finish(doors, claim, Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why))
+        await slices.finish(
+            doors,
+            claim,
+            Move(Event.EXPIRE, now, reason=remediation.reason or Reason.DEADLINE, why=why),
+        )
         return
     answer, verdicts, facts, ground = await _would(doors, claim, source, now)
     verdict = strongest(verdicts)
     if isinstance(answer, Refusal):
         again = answer.reason is Reason.UNKNOWN_FACT
-        verdict = hold("plan", answer.reason, answer.why) if again else Verdict("plan", Decision.DENY, answer.reason, answer.why)
+        verdict = (
+            hold("plan", answer.reason, answer.why)
+            if again
+            else Verdict("plan", Decision.DENY, answer.reason, answer.why)
+        )
     elif verdict.decision is Decision.ALLOW:
-        times = {"converged_within": answer.converged_within.total_seconds(), "resolved_within": 0.0, "quiet_for": 0.0}
+        times = {
+            "converged_within": answer.converged_within.total_seconds(),
+            "resolved_within": 0.0,
+            "quiet_for": 0.0,
+        }
         attempt = executor.new_attempt(claim, answer, undone.step, times, doors.clock.now())
-        look = {"plan": attempt.plan, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": [], "causes": []}
+        look = {
+            "plan": attempt.plan,
+            "digest": answer.digest,
+            "verdicts": as_json(verdicts),
+            "calls": [],
+            "causes": [],
+        }
         reading = Reading(answer.locks)
-        intent = Intent(attempt, reading, source.rule.name, facts.root.key, answer.target, look, charged=False)
+        intent = Intent(
+            attempt, reading, source.rule.name, facts.root.key, answer.target, look, charged=False
+        )
         locked = partial(_locked, ground)
         refused = await executor.start(doors, claim, source, answer, intent, locked, None)
         if refused is None:
@@ -132,7 +182,9 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         verdict = refused
     event = Event.BLOCK if verdict.decision is Decision.DENY else Event.HOLD
     due = now + (verdict.retry_after or LATER)
-    await slices.finish(doors, claim, Move(event, now, due=due, reason=verdict.reason, why=verdict.why))
+    await slices.finish(
+        doors, claim, Move(event, now, due=due, reason=verdict.reason, why=verdict.why)
+    )
 
 
 def _locked(ground: Before, usage: Usage) -> list[Verdict]:
@@ -143,7 +195,9 @@ async def _would(
     doors: Doors, claim: Claim, source: Source, now: datetime
 ) -> tuple[Plan | Refusal, list[Verdict], Facts, Before]:
     """The plan of an undo as the world is now, and what the guards say of it."""
-    facts = await slices.observe(doors, claim.remediation, source, now, ACTIONS[_undone(claim).action].sights - DECIDING)
+    facts = await slices.observe(
+        doors, claim.remediation, source, now, ACTIONS[_undone(claim).action].sights - DECIDING
+    )
     answer = _plan(claim, facts)
     ground = await looking.before(doors, claim.remediation, claim.episodes, source, now)
     undoing = ground.undoing(facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
@@ -162,9 +216,19 @@ async def preview(doors: Doors, remediation: str, now: datetime) -> Mapping[str,
         return f"rule {row['rule'] if row else ''} is not loaded any more, so it would not be taken back"
     answer, verdicts, _, _ = await _would(doors, claim, source, now)
     if isinstance(answer, Refusal):
-        return {"plan": "", "refused": f"{answer.reason}: {answer.why}", "verdicts": as_json(verdicts), "calls": []}
+        return {
+            "plan": "",
+            "refused": f"{answer.reason}: {answer.why}",
+            "verdicts": as_json(verdicts),
+            "calls": [],
+        }
     calls = [call.describe() for call in answer.calls]
-    return {"plan": answer.summary, "digest": answer.digest, "verdicts": as_json(verdicts), "calls": calls}
+    return {
+        "plan": answer.summary,
+        "digest": answer.digest,
+        "verdicts": as_json(verdicts),
+        "calls": calls,
+    }
 
 
 def _last_act(remediation: str, row: Mapping[str, Any] | None) -> Mapping[str, Any] | str:
@@ -173,7 +237,9 @@ def _last_act(remediation: str, row: Mapping[str, Any] | None) -> Mapping[str, A
         return f"there is no remediation {remediation}"
     if row["undo_of"]:
         return f"{remediation} is an undo itself; it cannot be taken back"
-    tried = [made for made in row["attempts"] if made["applied_at"] or made["outcome"] == Outcome.UNKNOWN]
+    tried = [
+        made for made in row["attempts"] if made["applied_at"] or made["outcome"] == Outcome.UNKNOWN
+    ]
     done = [made for made in tried if made["outcome"] != Outcome.WORSE]
     if not done:
         return f"{remediation} has done nothing that could be taken back"
@@ -197,7 +263,9 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     within = timedelta(seconds=attempt.plan["converged_within"])
     if seen is Verification.CONVERGED:
         change = AttemptChange(converged_at=now, outcome=Outcome.SUCCEEDED)
-        return Move(Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change)
+        return Move(
+            Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change
+        )
     if seen is Verification.OVERTAKEN:
         reason, why = slices.taken_over(from_json(attempt.plan), facts)
         return next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)

@@ -23,14 +23,20 @@ from .slices import LATER, SOON
 LONGEST = timedelta(minutes=1)
 
 
-async def check(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> tuple[Claim, Move]:
+async def check(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime
+) -> tuple[Claim, Move]:
     """One look at what became of the last attempt; its further calls, where it needs some, are applied."""
     attempt, action = claim.attempts[-1], ACTIONS[claim.attempts[-1].action]
     plan = from_json(attempt.plan)
     facts = await slices.see(doors, claim.remediation.target, False, action.sights - DECIDING, now)
     if plan.beside is not None:
-        beside = (await slices.see(doors, plan.beside, False, frozenset({Sight.TARGET}), now)).object
-        facts = replace(facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside)
+        beside = (
+            await slices.see(doors, plan.beside, False, frozenset({Sight.TARGET}), now)
+        ).object
+        facts = replace(
+            facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside
+        )
     seen = action.verify(plan, attempt.evidence, facts)
     goes_on = source is not None and not claim.remediation.cancel_by and not _too_late(attempt, now)
     if action.next is not None and seen is Verification.WAITING and source is not None and goes_on:
@@ -48,33 +54,57 @@ def _with_after(move: Move, facts: Facts) -> Move:
     """Keeps what was seen at the end of an attempt beside what was seen before it."""
     if move.change is None or move.change.outcome is None or not isinstance(facts.pods, tuple):
         return move
-    return replace(move, change=replace(move.change, after={"at": facts.at.isoformat(), **pods_before(facts)}))
+    return replace(
+        move, change=replace(move.change, after={"at": facts.at.isoformat(), **pods_before(facts)})
+    )
 
 
 def _worse(claim: Claim, source: Source | None, why: str, now: datetime) -> Move:
     """Taken back where that can be, else the next rung."""
     attempt = claim.attempts[-1]
     if ACTIONS[attempt.action].undo is not None:
-        return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=f"{why}; taking it back")
+        return Move(
+            Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=f"{why}; taking it back"
+        )
     return next_rung(claim, source, attempt, now, Outcome.WORSE, Reason.WORSE, why)
 
 
-async def _judge(doors: Doors, claim: Claim, source: Source | None, facts: Facts, seen: Verification, now: datetime) -> Move:
+async def _judge(
+    doors: Doors,
+    claim: Claim,
+    source: Source | None,
+    facts: Facts,
+    seen: Verification,
+    now: datetime,
+) -> Move:
     """What follows from what was seen."""
     attempt = claim.attempts[-1]
     remediation = claim.remediation
     if remediation.cancel_by:
         change = AttemptChange(outcome=Outcome.CANCELLED)
-        return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by, attempt=attempt.id, change=change)
-    rule = Rule.model_validate(claim.rule_text)  # as it was when the attempt began: a reload does not change the proof
+        return Move(
+            Event.CANCEL,
+            now,
+            reason=Reason.OPERATOR,
+            why=remediation.cancel_by,
+            attempt=attempt.id,
+            change=change,
+        )
+    rule = Rule.model_validate(
+        claim.rule_text
+    )  # as it was when the attempt began: a reload does not change the proof
     step = rule.steps[attempt.step]
     match seen:
         case Verification.OVERTAKEN:
             reason, why = slices.taken_over(from_json(attempt.plan), facts)
-            move = next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
+            move = next_rung(
+                claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone"
+            )
             return replace(move, template=looking.template_now(facts))
         case Verification.WORSE:
-            return _worse(claim, source, "fewer ready pods than before, or new restarts of older pods", now)
+            return _worse(
+                claim, source, "fewer ready pods than before, or new restarts of older pods", now
+            )
         case Verification.UNKNOWN:
             return _lost_sight(claim, attempt, rule, now)
         case Verification.WAITING:
@@ -92,17 +122,28 @@ def _too_late(attempt: Attempt, now: datetime) -> bool:
     return now - attempt.done_at > timedelta(seconds=attempt.plan["converged_within"])
 
 
-def _not_converged(claim: Claim, source: Source | None, attempt: Attempt, facts: Facts, now: datetime) -> Move:
+def _not_converged(
+    claim: Claim, source: Source | None, attempt: Attempt, facts: Facts, now: datetime
+) -> Move:
     within = timedelta(seconds=attempt.plan["converged_within"])
     if _too_late(attempt, now):
         why = f"not converged within {format_duration(within)}"
-        if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan["before"].get("ready", 0):
+        if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan[
+            "before"
+        ].get("ready", 0):
             why = f"{why}, with fewer ready pods than before; taking it back"
             return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=why)
         return next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
     change = AttemptChange(clear_proof=True) if attempt.proved_since else None
     pause = _pause(now - attempt.done_at, LATER)
-    return Move(None, now, due=now + pause, why="waiting until it is complete", attempt=attempt.id, change=change)
+    return Move(
+        None,
+        now,
+        due=now + pause,
+        why="waiting until it is complete",
+        attempt=attempt.id,
+        change=change,
+    )
 
 
 def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Move:
@@ -128,31 +169,64 @@ def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Mo
 
 
 async def _converged(
-    doors: Doors, claim: Claim, source: Source | None, rule: Rule, step: Step, attempt: Attempt, now: datetime
+    doors: Doors,
+    claim: Claim,
+    source: Source | None,
+    rule: Rule,
+    step: Step,
+    attempt: Attempt,
+    now: datetime,
 ) -> Move:
     since = attempt.converged_at or now
     change = AttemptChange(converged_at=since)
     last = attempt.step + 1 >= len(rule.steps)
     if step.then == "next" and not last:
-        return next_rung(claim, source, attempt, now, Outcome.CONVERGED, Reason.RESOLVED, "converged; on to the next step")
+        return next_rung(
+            claim,
+            source,
+            attempt,
+            now,
+            Outcome.CONVERGED,
+            Reason.RESOLVED,
+            "converged; on to the next step",
+        )
     proof = await _proof(doors, claim, step, now)
     if isinstance(proof, Unknown):
         move = _lost_sight(claim, attempt, rule, now)
         return (
             move
             if move.event
-            else Move(None, now, due=move.due, reason=move.reason, why=proof.why, attempt=attempt.id, change=change)
+            else Move(
+                None,
+                now,
+                due=move.due,
+                reason=move.reason,
+                why=proof.why,
+                attempt=attempt.id,
+                change=change,
+            )
         )
     within = timedelta(seconds=attempt.plan["resolved_within"])
-    if now - since > within and step.verify.resolved_within is None:  # another alert, that goes on for longer, may have joined
+    if (
+        now - since > within and step.verify.resolved_within is None
+    ):  # another alert, that goes on for longer, may have joined
         within = max(within, await executor.proof_within(doors, claim))
     if not proof:
         if now - since > within:
             why = f"converged, but the alert still fires {format_duration(within)} later"
             return next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-        pause = _pause(now - since, LONGEST)  # a delivery, or a withdrawn alert that is noticed, wakes it
+        pause = _pause(
+            now - since, LONGEST
+        )  # a delivery, or a withdrawn alert that is noticed, wakes it
         change = AttemptChange(converged_at=since, clear_proof=True)
-        return Move(None, now, due=now + pause, why="converged; waiting for the proof", attempt=attempt.id, change=change)
+        return Move(
+            None,
+            now,
+            due=now + pause,
+            why="converged; waiting for the proof",
+            attempt=attempt.id,
+            change=change,
+        )
     proved = max(attempt.proved_since or now, _last_end(claim))
     if proved != attempt.proved_since and now - since > within:
         why = f"converged, but the alert comes and goes: it was never quiet for long within {format_duration(within)}"
@@ -169,12 +243,21 @@ async def _converged(
             quiet=(step.verify.until or ACTIONS[step.action].proof) == "resolved",
         )
     change = AttemptChange(converged_at=since, proved_since=proved)
-    return Move(None, now, due=proved + quiet, why="proved; watching that it lasts", attempt=attempt.id, change=change)
+    return Move(
+        None,
+        now,
+        due=proved + quiet,
+        why="proved; watching that it lasts",
+        attempt=attempt.id,
+        change=change,
+    )
 
 
 def _last_end(claim: Claim) -> datetime:
     """When the last of its alerts ended: one that fired and resolved between two looks was not quiet."""
-    ends = [episode.alert.ends_at for episode in claim.episodes if episode.alert.ends_at is not None]
+    ends = [
+        episode.alert.ends_at for episode in claim.episodes if episode.alert.ends_at is not None
+    ]
     return max(ends, default=claim.remediation.born_at)
 
 
@@ -202,5 +285,9 @@ async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown
         elif answer is Activity.ACTIVE:
             return False
         else:
-            return Unknown(f"the alert is {answer}" if answer is not Activity.UNKNOWN else "Alertmanager cannot be asked")
+            return Unknown(
+                f"the alert is {answer}"
+                if answer is not Activity.UNKNOWN
+                else "Alertmanager cannot be asked"
+            )
     return True

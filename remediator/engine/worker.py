@@ -74,13 +74,19 @@ async def work(doors: Doors, claim: Claim) -> None:
     await _observe_and_act(doors, claim, source, now)
 
 
-async def _acting(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> tuple[Claim, Move]:
+async def _acting(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime
+) -> tuple[Claim, Move]:
     """The next look of a remediation that has begun."""
     match claim.remediation.state:
         case State.EXECUTING:
 
             def again(facts: Facts) -> Plan | None:
-                return planner.plan(source.rule, facts, claim.attempts[-1].step).plan if source else None
+                return (
+                    planner.plan(source.rule, facts, claim.attempts[-1].step).plan
+                    if source
+                    else None
+                )
 
             return claim, await executor.recover(doors, claim, source, now, again)
         case State.UNDOING:
@@ -95,15 +101,24 @@ def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> 
         return Move(Event.CANCEL, now, reason=Reason.OPERATOR, why=remediation.cancel_by)
     if source is None or source.digest != remediation.rule_digest:
         gone = "was withdrawn" if source is None else "was changed"
-        return Move(Event.SUPERSEDE, now, reason=Reason.RULE_CHANGED, why=f"rule {remediation.rule} {gone}")
+        return Move(
+            Event.SUPERSEDE, now, reason=Reason.RULE_CHANGED, why=f"rule {remediation.rule} {gone}"
+        )
     if not any(episode.open for episode in claim.episodes):
         what = "the next step began" if claim.attempts else "anything was done"
-        return Move(Event.CANCEL, now, reason=Reason.RESOLVED, why=f"the alert resolved before {what}")
+        return Move(
+            Event.CANCEL, now, reason=Reason.RESOLVED, why=f"the alert resolved before {what}"
+        )
     rule = source.rule
     if now - remediation.born_at > rule.deadline:
         why = f"no step may begin later than {format_duration(rule.deadline)} after its birth; at last: {remediation.why}"
-        last = {State.HELD: remediation.reason, State.AWAITING_APPROVAL: Reason.APPROVAL_EXPIRED}.get(remediation.state)
-        return Move(after_attempts(claim, Event.EXPIRE), now, reason=last or Reason.DEADLINE, why=why)
+        last = {
+            State.HELD: remediation.reason,
+            State.AWAITING_APPROVAL: Reason.APPROVAL_EXPIRED,
+        }.get(remediation.state)
+        return Move(
+            after_attempts(claim, Event.EXPIRE), now, reason=last or Reason.DEADLINE, why=why
+        )
     held = now - remediation.held_since if remediation.held_since else timedelta()
     if remediation.state is State.HELD and held > rule.expire:
         return Move(
@@ -113,7 +128,11 @@ def _ended_before_acting(claim: Claim, source: Source | None, now: datetime) -> 
             why=f"held for {format_duration(held)}: {remediation.why}",
         )
     waited = now - remediation.changed_at
-    if remediation.state is State.AWAITING_APPROVAL and not remediation.approved_digest and waited > rule.approval.expires:
+    if (
+        remediation.state is State.AWAITING_APPROVAL
+        and not remediation.approved_digest
+        and waited > rule.approval.expires
+    ):
         return Move(
             after_attempts(claim, Event.EXPIRE),
             now,
@@ -141,14 +160,25 @@ async def _observe_and_act(doors: Doors, claim: Claim, source: Source, now: date
     moved = (facts.target, facts.root.key) != (remediation.target, remediation.root_key)
     if moved and not await doors.journal.retarget(remediation, facts.target, facts.root.key, now):
         return
-    remediation = replace(remediation, target=facts.target, root_key=facts.root.key)  # what limits and locks go by
+    remediation = replace(
+        remediation, target=facts.target, root_key=facts.root.key
+    )  # what limits and locks go by
     claim = replace(claim, remediation=remediation)
     seen = await looking.look(doors, remediation, claim.episodes, source, facts, now)
     if seen.storming and rule.mode != "observe":
         why = next(verdict.why for verdict in seen.verdicts if verdict.reason is Reason.STORM)
         await trust.storm(doors, source, seen.situation, why, now)
     if await _resolved_unseen(doors, claim, seen, now):
-        await finish(doors, claim, Move(Event.CANCEL, now, reason=Reason.RESOLVED, why="Alertmanager no longer lists the alert"))
+        await finish(
+            doors,
+            claim,
+            Move(
+                Event.CANCEL,
+                now,
+                reason=Reason.RESOLVED,
+                why="Alertmanager no longer lists the alert",
+            ),
+        )
         return
     decisive = doors.count_verdicts(claim.remediation, seen.verdicts)
     if decisive.decision is Decision.ALLOW and seen.planned.plan is not None:
@@ -171,42 +201,96 @@ async def _resolved_unseen(doors: Doors, claim: Claim, seen: Look, now: datetime
 
 def _against(seen: Look | None) -> Verdict | None:
     """What would have kept an observing rule from acting, had it been allowed to; None where nothing would."""
-    verdicts = [verdict for verdict in seen.verdicts if verdict.reason is not Reason.OBSERVE_MODE] if seen else []
+    verdicts = (
+        [verdict for verdict in seen.verdicts if verdict.reason is not Reason.OBSERVE_MODE]
+        if seen
+        else []
+    )
     found = strongest(verdicts)
     return found if found.decision in (Decision.HOLD, Decision.DENY) else None
 
 
 async def _follow(
-    doors: Doors, claim: Claim, verdict: Verdict, shown: dict[str, Any], source: Source, now: datetime, seen: Look | None = None
+    doors: Doors,
+    claim: Claim,
+    verdict: Verdict,
+    shown: dict[str, Any],
+    source: Source,
+    now: datetime,
+    seen: Look | None = None,
 ) -> None:
     """What a verdict that is not to allow leads to."""
     remediation = claim.remediation
     if verdict.reason is Reason.OBSERVE_MODE:
-        against = _against(seen) or verdict  # what it would have done, or what would have kept it from that
-        await finish(doors, claim, Move(Event.OBSERVE, now, reason=against.reason, why=against.why, look=shown))
+        against = (
+            _against(seen) or verdict
+        )  # what it would have done, or what would have kept it from that
+        await finish(
+            doors,
+            claim,
+            Move(Event.OBSERVE, now, reason=against.reason, why=against.why, look=shown),
+        )
     elif verdict.reason is Reason.OPERATOR:
-        await finish(doors, claim, Move(Event.CANCEL, now, reason=verdict.reason, why=verdict.why, look=shown))
+        await finish(
+            doors,
+            claim,
+            Move(Event.CANCEL, now, reason=verdict.reason, why=verdict.why, look=shown),
+        )
     elif verdict.decision is Decision.DENY:
         await finish(
-            doors, claim, Move(after_attempts(claim, Event.BLOCK), now, reason=verdict.reason, why=verdict.why, look=shown)
+            doors,
+            claim,
+            Move(
+                after_attempts(claim, Event.BLOCK),
+                now,
+                reason=verdict.reason,
+                why=verdict.why,
+                look=shown,
+            ),
         )
-    elif verdict.decision is Decision.APPROVE and seen is not None and seen.planned.plan is not None:
+    elif (
+        verdict.decision is Decision.APPROVE and seen is not None and seen.planned.plan is not None
+    ):
         plan = seen.planned.plan
-        new = remediation.asked_digest != plan.digest or bool(remediation.approved_digest)  # another plan than people were shown
+        new = remediation.asked_digest != plan.digest or bool(
+            remediation.approved_digest
+        )  # another plan than people were shown
         approve = f"remediator approve {remediation.id} --digest {plan.digest}"
         more = {"plan": plan.summary, "digest": plan.digest, "approve": approve}
         if doors.link is not None:
-            more["link"] = doors.link(remediation.id, plan.digest, now + source.rule.approval.expires)
-        body = people.message(remediation, State.AWAITING_APPROVAL, verdict.reason or "", verdict.why, more)
+            more["link"] = doors.link(
+                remediation.id, plan.digest, now + source.rule.approval.expires
+            )
+        body = people.message(
+            remediation, State.AWAITING_APPROVAL, verdict.reason or "", verdict.why, more
+        )
         told = people.to_all(list(source.rule.escalate.to), body) if new else ()
-        due = min(now + timedelta(seconds=30), remediation.changed_at + source.rule.approval.expires + LEAST_WAIT)
+        due = min(
+            now + timedelta(seconds=30),
+            remediation.changed_at + source.rule.approval.expires + LEAST_WAIT,
+        )
         due = max(due, now + timedelta(seconds=15)) if not new else now + timedelta(seconds=15)
         await finish(
             doors,
             claim,
-            Move(Event.ASK, now, due=due, reason=verdict.reason, why=verdict.why, look=shown, messages=told, clear_approval=True),
+            Move(
+                Event.ASK,
+                now,
+                due=due,
+                reason=verdict.reason,
+                why=verdict.why,
+                look=shown,
+                messages=told,
+                clear_approval=True,
+            ),
         )
     else:
         wait = max(verdict.retry_after or looking.LOOK_AGAIN, LEAST_WAIT)
         wait = min(wait, source.rule.expire)
-        await finish(doors, claim, Move(Event.HOLD, now, due=now + wait, reason=verdict.reason, why=verdict.why, look=shown))
+        await finish(
+            doors,
+            claim,
+            Move(
+                Event.HOLD, now, due=now + wait, reason=verdict.reason, why=verdict.why, look=shown
+            ),
+        )

@@ -8,7 +8,10 @@ HELD = {
     Activity.SILENCED: (Reason.SILENCED, "the alert is silenced in Alertmanager"),
     Activity.INHIBITED: (Reason.INHIBITED, "the alert is inhibited in Alertmanager"),
     Activity.NOT_LISTED: (Reason.NOT_ACTIVE, "Alertmanager does not list the alert as active"),
-    Activity.UNKNOWN: (Reason.UNKNOWN_FACT, "Alertmanager cannot be asked whether the alert is still active"),
+    Activity.UNKNOWN: (
+        Reason.UNKNOWN_FACT,
+        "Alertmanager cannot be asked whether the alert is still active",
+    ),
 }
 
 

@@ -12,4 +12,9 @@ def check(situation: Situation) -> Verdict:
     if situation.approved_digest == digest:
         return allow("approval")
     changed = "; the plan changed since it was approved" if situation.approved_digest else ""
-    return Verdict("approval", Decision.APPROVE, Reason.APPROVAL_REQUIRED, f"needs an approval of {digest}{changed}")
+    return Verdict(
+        "approval",
+        Decision.APPROVE,
+        Reason.APPROVAL_REQUIRED,
+        f"needs an approval of {digest}{changed}",
+    )

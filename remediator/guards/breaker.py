@@ -16,7 +16,9 @@ from .situation import Situation
 
 def open_since(limit: Breaker, ends: Sequence[End], now: datetime) -> datetime | None:
     """Since when it is open: the newest bad end, where there are too many among the last; None while it is closed."""
-    last = sorted((end for end in ends if end.good is not None), key=lambda end: end.at, reverse=True)[: limit.of]
+    last = sorted(
+        (end for end in ends if end.good is not None), key=lambda end: end.at, reverse=True
+    )[: limit.of]
     bad = [end.at for end in last if not end.good]
     if not limit.bad or len(bad) < limit.bad or now - bad[0] >= limit.quiet:
         return None
@@ -25,7 +27,9 @@ def open_since(limit: Breaker, ends: Sequence[End], now: datetime) -> datetime |
 
 def why(limit: Breaker, rule: str) -> str:
     """In words."""
-    return f"{limit.bad} or more of the last {limit.of} remediations of {rule} did not help or failed"
+    return (
+        f"{limit.bad} or more of the last {limit.of} remediations of {rule} did not help or failed"
+    )
 
 
 def check(situation: Situation, usage: Usage) -> Verdict:
@@ -35,7 +39,5 @@ def check(situation: Situation, usage: Usage) -> Verdict:
     if since is None or (plan is not None and situation.approved_digest == plan.digest):
         return allow("breaker")
     left = format_duration(since + limit.quiet - situation.now)
-    text = (
-        f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}` ends that, or {left} of quiet)"
-    )
+    text = f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}` ends that, or {left} of quiet)"
     return Verdict("breaker", Decision.APPROVE, Reason.BREAKER_OPEN, text)

@@ -15,7 +15,11 @@ def check(situation: Situation) -> Verdict:
     if plan is None or plan.takes == 0:
         return allow("budgets")
     if isinstance(facts.budgets, Unknown):
-        return hold("budgets", Reason.UNKNOWN_FACT, f"cannot see the disruption budgets: {facts.budgets.why}")
+        return hold(
+            "budgets",
+            Reason.UNKNOWN_FACT,
+            f"cannot see the disruption budgets: {facts.budgets.why}",
+        )
     pods = facts.peers if isinstance(facts.peers, tuple) else ()
     for budget in facts.budgets:
         spec, status = budget.get("spec") or {}, budget.get("status") or {}
@@ -23,7 +27,11 @@ def check(situation: Situation) -> Verdict:
             continue
         name = meta(budget).get("name")
         if status.get("observedGeneration", 0) < meta(budget).get("generation", 0):
-            return hold("budgets", Reason.UNKNOWN_FACT, f"disruption budget {name} was not yet observed by its controller")
+            return hold(
+                "budgets",
+                Reason.UNKNOWN_FACT,
+                f"disruption budget {name} was not yet observed by its controller",
+            )
         left = int(status.get("disruptionsAllowed") or 0)
         if plan.takes > left:
             why = f"disruption budget {name} permits {left} pods to go now, and the plan takes {plan.takes}"

@@ -14,9 +14,15 @@ def check(situation: Situation) -> Verdict:
     if not still_open:
         return hold("freshness", Reason.NOT_ACTIVE, "every alert of this remediation has resolved")
     active_now = situation.activity is Activity.ACTIVE  # its Alertmanager has just confirmed it
-    age = timedelta() if active_now else situation.now - max(episode.confirmed_at for episode in still_open)
+    age = (
+        timedelta()
+        if active_now
+        else situation.now - max(episode.confirmed_at for episode in still_open)
+    )
     if age > situation.max_age:
-        return hold("freshness", Reason.NOT_ACTIVE, f"not confirmed active for {format_duration(age)}")
+        return hold(
+            "freshness", Reason.NOT_ACTIVE, f"not confirmed active for {format_duration(age)}"
+        )
     firing = situation.now - min(episode.alert.starts_at for episode in still_open)
     if firing < situation.pending:
         left = situation.pending - firing

@@ -9,5 +9,10 @@ def check(situation: Before) -> Verdict:
     over = situation.started_at + situation.process.grace
     old_news = any(episode.alert.starts_at < situation.started_at for episode in situation.episodes)
     if old_news and situation.now < over:
-        return hold("grace", Reason.STARTUP_GRACE, "the alert is older than this daemon", over - situation.now)
+        return hold(
+            "grace",
+            Reason.STARTUP_GRACE,
+            "the alert is older than this daemon",
+            over - situation.now,
+        )
     return allow("grace")

@@ -8,7 +8,11 @@ from .situation import Situation
 def check(situation: Situation) -> Verdict:
     """Holds while such an alert fires, or while that cannot be known."""
     if isinstance(situation.inhibitor, Unknown):
-        return hold("inhibition", Reason.UNKNOWN_FACT, f"cannot know whether `unless` holds: {situation.inhibitor.why}")
+        return hold(
+            "inhibition",
+            Reason.UNKNOWN_FACT,
+            f"cannot know whether `unless` holds: {situation.inhibitor.why}",
+        )
     if situation.inhibitor:
         return hold("inhibition", Reason.INHIBITED, f"{situation.inhibitor} is firing too")
     return allow("inhibition")

@@ -72,7 +72,9 @@ def cooldown(situation: Situation, usage: Usage) -> Verdict:
     left = usage.ended + grown - situation.now
     if left <= timedelta():
         return allow("cooldown")
-    return hold("cooldown", Reason.COOLDOWN, f"{format_duration(left)} of the cooldown are left", left)
+    return hold(
+        "cooldown", Reason.COOLDOWN, f"{format_duration(left)} of the cooldown are left", left
+    )
 
 
 def attempts(situation: Situation, usage: Usage) -> Verdict:
@@ -80,13 +82,20 @@ def attempts(situation: Situation, usage: Usage) -> Verdict:
     for limit in counted(situation):
         if limit.limit in SPENT and limit in usage.used_up:
             of = f" of {situation.action}" if limit.limit == "step" else ""
-            return deny("attempts", Reason.GAVE_UP, f"{limit.rate} attempts{of} on {situation.root} are spent")
+            return deny(
+                "attempts",
+                Reason.GAVE_UP,
+                f"{limit.rate} attempts{of} on {situation.root} are spent",
+            )
     return allow("attempts")
 
 
 def rates(situation: Situation, usage: Usage) -> list[Verdict]:
     """Holds until a rate frees: per rule, root, action, namespace and over all."""
-    return [_rate(scope, situation, usage) for scope in ("rule", "root", "action", "namespace", "global")]
+    return [
+        _rate(scope, situation, usage)
+        for scope in ("rule", "root", "action", "namespace", "global")
+    ]
 
 
 def in_flight(situation: Situation, usage: Usage) -> Verdict:
@@ -111,7 +120,10 @@ def _rate(scope: str, situation: Situation, usage: Usage) -> Verdict:
 
 
 def fullest(
-    process: ProcessLimits, per_rule: Mapping[str, tuple[Rate, ...]], charges: Sequence[Charge], now: datetime
+    process: ProcessLimits,
+    per_rule: Mapping[str, tuple[Rate, ...]],
+    charges: Sequence[Charge],
+    now: datetime,
 ) -> dict[str, float]:
     """Of each scope, the limit that is used up most, as used / allowed."""
     keys: dict[str, tuple[Callable[[Charge], str], Callable[[str], tuple[Rate, ...]]]] = {
@@ -125,6 +137,8 @@ def fullest(
     for scope, (key, rates_of) in keys.items():
         for name in {key(charge) for charge in charges}:
             for rate in (rate for rate in rates_of(name) if rate.count):
-                used = sum(key(charge) == name and charge.at > now - rate.window for charge in charges)
+                used = sum(
+                    key(charge) == name and charge.at > now - rate.window for charge in charges
+                )
                 out[scope] = max(out[scope], used / rate.count)
     return out

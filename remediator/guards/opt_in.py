@@ -9,7 +9,9 @@ from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .situation import Situation
 
 ENABLED = f"{PREFIX}/enabled"
-ANNOTATION = {ENABLED: '`"true"`: it may be touched by rules of a group that says `opt_in`; nothing else may be'}
+ANNOTATION = {
+    ENABLED: '`"true"`: it may be touched by rules of a group that says `opt_in`; nothing else may be'
+}
 
 
 def check(situation: Situation) -> Verdict:
@@ -21,6 +23,10 @@ def check(situation: Situation) -> Verdict:
         if isinstance(obj, Mapping) and annotations(obj).get(ENABLED, "").lower() == "true":
             return allow("opt_in")
     if isinstance(facts.namespace, Unknown):
-        return hold("opt_in", Reason.UNKNOWN_FACT, f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}")
+        return hold(
+            "opt_in",
+            Reason.UNKNOWN_FACT,
+            f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}",
+        )
     why = f"neither {situation.target} nor its namespace is annotated {ENABLED}, which the group asks for"
     return deny("opt_in", Reason.OPTED_OUT, why)

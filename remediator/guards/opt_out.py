@@ -25,7 +25,11 @@ def check(situation: Situation) -> Verdict:
     """Denies or holds as the annotations say; an unreadable time holds."""
     facts = situation.facts
     if isinstance(facts.namespace, Unknown):
-        return hold("opt_out", Reason.UNKNOWN_FACT, f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}")
+        return hold(
+            "opt_out",
+            Reason.UNKNOWN_FACT,
+            f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}",
+        )
     looked_at = (
         (facts.object, str(situation.target)),
         (facts.beside, str(facts.root)),  # a pod's workload, where the pod itself is the target
@@ -45,9 +49,13 @@ def _check(obj: Mapping[str, Any], what: str, situation: Situation) -> Verdict |
         return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/disabled")
     denied = {word.strip() for word in notes.get(f"{PREFIX}/deny", "").split(",")}
     if situation.action in denied:
-        return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/deny: {situation.action}")
+        return deny(
+            "opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/deny: {situation.action}"
+        )
     allowed = notes.get(f"{PREFIX}/allow")
-    if allowed is not None and situation.action not in {word.strip() for word in allowed.split(",")}:
+    if allowed is not None and situation.action not in {
+        word.strip() for word in allowed.split(",")
+    }:
         return deny("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/allow: {allowed}")
     until = notes.get(f"{PREFIX}/paused-until")
     if until is None:
@@ -56,5 +64,9 @@ def _check(obj: Mapping[str, Any], what: str, situation: Situation) -> Verdict |
         over = timestamp(until)
         paused = over is None or situation.now < over
     except (ValueError, TypeError):
-        return hold("opt_out", Reason.OPTED_OUT, f"{what} is annotated {PREFIX}/paused-until with an unreadable time")
+        return hold(
+            "opt_out",
+            Reason.OPTED_OUT,
+            f"{what} is annotated {PREFIX}/paused-until with an unreadable time",
+        )
     return hold("opt_out", Reason.OPTED_OUT, f"{what} is paused until {until}") if paused else None

@@ -17,7 +17,11 @@ from ..model.verdict import Reason, Verdict, allow, deny
 from .situation import Situation
 
 GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id",)
-GITOPS_LABELS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name", "argocd.argoproj.io/instance")
+GITOPS_LABELS = (
+    "kustomize.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/name",
+    "argocd.argoproj.io/instance",
+)
 MANAGERS = {"gitops": ("argocd", "kustomize-controller", "helm-controller"), "helm": ("helm",)}
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 FIELDS = {
@@ -25,7 +29,13 @@ FIELDS = {
     "replicas": ("f:replicas",),
     "minReplicas": ("f:minReplicas",),
 }  # of what is written, below f:spec
-DEFAULTS = {"gitops": "refuse", "operator": "refuse", "helm": "warn", "hpa": "refuse", "keda": "refuse"}
+DEFAULTS = {
+    "gitops": "refuse",
+    "operator": "refuse",
+    "helm": "warn",
+    "hpa": "refuse",
+    "keda": "refuse",
+}
 
 
 def check(situation: Situation) -> Verdict:
@@ -58,7 +68,12 @@ def _controllers(facts: Facts, writes: tuple[str, ...], action: str) -> list[tup
         assert isinstance(obj, Mapping)
         reference = controller(obj)
         if reference is not None and reference.get("kind") not in NATIVE:
-            owner = Target(facts.target.cluster, str(reference["kind"]), facts.target.namespace, str(reference["name"]))
+            owner = Target(
+                facts.target.cluster,
+                str(reference["kind"]),
+                facts.target.namespace,
+                str(reference["name"]),
+            )
             policy = "keda" if owner.kind == "ScaledObject" else "operator"
             found.append((policy, f"{owner} (by hand: `{by_hand(action, owner)}`)"))
     if autoscaler and "replicas" in writes:
@@ -70,14 +85,17 @@ def _appliers(obj: Mapping[str, Any], writes: tuple[str, ...]) -> list[tuple[str
     """GitOps and Helm, where they applied a field that is to be written."""
     names, notes = labels(obj), annotations(obj)
     marks = {
-        "gitops": any(key in notes for key in GITOPS_ANNOTATIONS) or any(key in names for key in GITOPS_LABELS),
+        "gitops": any(key in notes for key in GITOPS_ANNOTATIONS)
+        or any(key in names for key in GITOPS_LABELS),
         "helm": names.get("app.kubernetes.io/managed-by") == "Helm",
     }
     shown = {"gitops": "GitOps", "helm": "Helm"}
     return [
         (owner, shown[owner])
         for owner, marked in marks.items()
-        if any(field in writes and _applied(obj, field, MANAGERS[owner], marked) for field in FIELDS)
+        if any(
+            field in writes and _applied(obj, field, MANAGERS[owner], marked) for field in FIELDS
+        )
     ]
 
 
@@ -96,6 +114,8 @@ def _applied(obj: Mapping[str, Any], field: str, managers: tuple[str, ...], mark
     if entries or not marked:
         return marked and field == "template"
     try:
-        return field == "template" or field in (json.loads(annotations(obj).get(APPLIED, "{}")).get("spec") or {})
+        return field == "template" or field in (
+            json.loads(annotations(obj).get(APPLIED, "{}")).get("spec") or {}
+        )
     except (ValueError, AttributeError):
         return True

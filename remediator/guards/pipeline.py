@@ -61,7 +61,15 @@ SECOND: list[Guard[Situation]] = [
     mode.check,
 ]
 UNDO: list[Guard[Undoing]] = [pause.check, scope.check, protection.check]
-LIMITS = [limits.target_lock, limits.cooldown, limits.attempts, limits.rates, limits.in_flight, storm.check, breaker.check]
+LIMITS = [
+    limits.target_lock,
+    limits.cooldown,
+    limits.attempts,
+    limits.rates,
+    limits.in_flight,
+    storm.check,
+    breaker.check,
+]
 SET_BY = {
     "pause": "`remediator pause`", "window": "`windows`", "freshness": "`max_age`, `pending`", "activity": "`sources[].alertmanager`",
     "grace": "`startup_grace`", "scope": "`groups[].scope`", "protection": "`protected_namespaces`, `scope.protected`",
@@ -82,10 +90,19 @@ def described() -> Iterator[tuple[str, str, str, str]]:
     """Every guard in its order: its name, what sets it, what it is for, and at which looks it is asked."""
     for guard in SECOND:
         name, text = _said(sys.modules[guard.__module__].__doc__, "")
-        yield name, SET_BY[name], text, "first look, second look, write" if guard in FIRST else "second look, write"
+        yield (
+            name,
+            SET_BY[name],
+            text,
+            "first look, second look, write" if guard in FIRST else "second look, write",
+        )
     for limit in LIMITS:
         shared = limit.__name__ != "check"
-        name, text = _said(limit.__doc__, limit.__name__) if shared else _said(sys.modules[limit.__module__].__doc__, "")
+        name, text = (
+            _said(limit.__doc__, limit.__name__)
+            if shared
+            else _said(sys.modules[limit.__module__].__doc__, "")
+        )
         yield name, SET_BY[name], text, "second look, begin"
 
 

@@ -9,6 +9,8 @@ def check(situation: Situation) -> Verdict:
     """Holds while a query returns nothing, or cannot be asked."""
     for query, unknown in situation.unmet:
         if isinstance(unknown, Unknown):
-            return hold("preconditions", Reason.UNKNOWN_FACT, f"cannot ask `{query}`: {unknown.why}")
+            return hold(
+                "preconditions", Reason.UNKNOWN_FACT, f"cannot ask `{query}`: {unknown.why}"
+            )
         return hold("preconditions", Reason.PRECONDITION, f"`{query}` returns nothing")
     return allow("preconditions")

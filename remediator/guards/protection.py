@@ -9,6 +9,11 @@ def check(situation: Before) -> Verdict:
     for target in {situation.target, situation.root}:
         if str(target) in situation.lifted:
             continue
-        if target.namespace in situation.process.protected or target.namespace == situation.own_namespace != "":
-            return deny("protection", Reason.PROTECTED_TARGET, f"namespace {target.namespace} is protected")
+        if (
+            target.namespace in situation.process.protected
+            or target.namespace == situation.own_namespace != ""
+        ):
+            return deny(
+                "protection", Reason.PROTECTED_TARGET, f"namespace {target.namespace} is protected"
+            )
     return allow("protection")

@@ -27,12 +27,27 @@ def check(situation: Situation) -> Verdict:
     if plan is None or plan.takes == 0 or plan.successor is None:
         return allow("replaceability")
     if isinstance(facts.room, Unknown):
-        return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see whether a replacement can come: {facts.room.why}")
+        return hold(
+            "replaceability",
+            Reason.UNKNOWN_FACT,
+            f"cannot see whether a replacement can come: {facts.room.why}",
+        )
     if isinstance(facts.peers, Unknown):
-        return hold("replaceability", Reason.UNKNOWN_FACT, f"cannot see the pods beside it: {facts.peers.why}")
-    against = [*_refused(facts, plan), *_full(facts.room, facts, plan), *_siblings(facts, plan), *_nodes(facts, plan)]
+        return hold(
+            "replaceability",
+            Reason.UNKNOWN_FACT,
+            f"cannot see the pods beside it: {facts.peers.why}",
+        )
+    against = [
+        *_refused(facts, plan),
+        *_full(facts.room, facts, plan),
+        *_siblings(facts, plan),
+        *_nodes(facts, plan),
+    ]
     if against:
-        return hold("replaceability", Reason.NOT_REPLACEABLE, f"the replacement may not come: {against[0]}")
+        return hold(
+            "replaceability", Reason.NOT_REPLACEABLE, f"the replacement may not come: {against[0]}"
+        )
     return allow("replaceability")
 
 
@@ -44,7 +59,9 @@ def _refused(facts: Facts, plan: Plan) -> Iterable[str]:
     for event in facts.room.failed:
         if str((event.get("involvedObject") or {}).get("uid")) in owners:
             yield str(event.get("message") or "a pod could not be created")
-    if isinstance(workload, Mapping) and plan.action != "rollback_workload":  # there it is the release that is taken back
+    if (
+        isinstance(workload, Mapping) and plan.action != "rollback_workload"
+    ):  # there it is the release that is taken back
         for condition in (workload.get("status") or {}).get("conditions") or []:
             if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
                 yield str(condition.get("message") or "its ReplicaSet fails to create pods")
@@ -61,7 +78,9 @@ def _full(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
     """Quotas that have no room for the replacement once the pod is gone."""
     gone, came = _leaving(facts), asked(plan.successor or {})
     for quota in room.quotas:
-        if (quota.get("spec") or {}).get("scopes") or (quota.get("spec") or {}).get("scopeSelector"):
+        if (quota.get("spec") or {}).get("scopes") or (quota.get("spec") or {}).get(
+            "scopeSelector"
+        ):
             continue  # it may not count these pods; the API server judges
         status = quota.get("status") or {}
         for key, most in (status.get("hard") or {}).items():
@@ -75,7 +94,13 @@ def _full(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
 
 def _leaving(facts: Facts) -> dict[str, Any]:
     """What the pod that goes counts for: the least of those that could go."""
-    pods = (facts.object,) if facts.target.kind == "Pod" else facts.peers if isinstance(facts.peers, tuple) else ()
+    pods = (
+        (facts.object,)
+        if facts.target.kind == "Pod"
+        else facts.peers
+        if isinstance(facts.peers, tuple)
+        else ()
+    )
     counts = [asked(pod) for pod in pods if isinstance(pod, Mapping) and ready(pod)]
     keys = {key for count in counts for key in count}
     return {key: min(count.get(key, 0) for count in counts) for key in keys}
@@ -87,7 +112,9 @@ def _siblings(facts: Facts, plan: Plan) -> Iterable[str]:
     assert isinstance(facts.peers, tuple)
     for pod in facts.peers:
         status = pod.get("status") or {}
-        if str((controller(pod) or {}).get("uid")) not in owners and not _alike(pod, plan.successor or {}):
+        if str((controller(pod) or {}).get("uid")) not in owners and not _alike(
+            pod, plan.successor or {}
+        ):
             continue
         for container in container_statuses(pod):
             reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
@@ -103,7 +130,10 @@ def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
 
     def shown(obj: Mapping[str, Any]) -> dict[str, Any]:
         containers = (obj.get("spec") or {}).get("containers") or []
-        return {c.get("name"): [c.get(key) for key in ("image", "envFrom", "command", "args")] for c in containers}
+        return {
+            c.get("name"): [c.get(key) for key in ("image", "envFrom", "command", "args")]
+            for c in containers
+        }
 
     wanted, there = shown(template), shown(pod)
     return all(there.get(name) == what for name, what in wanted.items())
@@ -124,7 +154,11 @@ def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     spec, pod = node.get("spec") or {}, template.get("spec") or {}
     conditions = (node.get("status") or {}).get("conditions") or []
     up = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    if not up or spec.get("unschedulable") or not selected({"matchLabels": pod.get("nodeSelector") or {}}, labels(node)):
+    if (
+        not up
+        or spec.get("unschedulable")
+        or not selected({"matchLabels": pod.get("nodeSelector") or {}}, labels(node))
+    ):
         return False
     tolerations = pod.get("tolerations") or []
     taints = [taint for taint in spec.get("taints") or [] if taint.get("effect") in KEEPS_AWAY]
@@ -133,6 +167,10 @@ def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
 
 def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     exists, key = toleration.get("operator") == "Exists", toleration.get("key")
-    if (key != taint.get("key") and not (exists and not key)) or toleration.get("effect") not in (None, "", taint.get("effect")):
+    if (key != taint.get("key") and not (exists and not key)) or toleration.get("effect") not in (
+        None,
+        "",
+        taint.get("effect"),
+    ):
         return False
     return exists or toleration.get("value", "") == taint.get("value", "")

@@ -8,4 +8,8 @@ def check(situation: Undoing) -> Verdict:
     """Denies a target outside."""
     if situation.in_scope:
         return allow("scope")
-    return deny("scope", Reason.OUT_OF_SCOPE, f"{situation.target} is outside the scope of the group of {situation.rule}")
+    return deny(
+        "scope",
+        Reason.OUT_OF_SCOPE,
+        f"{situation.target} is outside the scope of the group of {situation.rule}",
+    )

@@ -35,7 +35,10 @@ class ProcessLimits:
     @property
     def longest(self) -> timedelta:
         """How far back charges must be read for these."""
-        return max((r.window for r in (*self.root, *self.action, *self.namespace, *self.everything)), default=timedelta(hours=1))
+        return max(
+            (r.window for r in (*self.root, *self.action, *self.namespace, *self.everything)),
+            default=timedelta(hours=1),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ def check(situation: Situation, usage: Usage) -> Verdict:
 
 def on(situation: Situation, usage: Usage) -> bool:
     """Whether the storm is on now: its row is to be written, or prolonged."""
-    return bool(situation.process.storm.roots and not situation.storm_exempt and _counted(situation, usage))
+    return bool(
+        situation.process.storm.roots and not situation.storm_exempt and _counted(situation, usage)
+    )
 
 
 def _counted(situation: Situation, usage: Usage) -> str:

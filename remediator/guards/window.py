@@ -14,13 +14,23 @@ def check(situation: Before) -> Verdict:
     for interval in situation.mute:
         if interval.contains(now):
             return hold(
-                "window", Reason.OUTSIDE_WINDOW, f"time interval {interval.name} mutes the rule", _until_next_minute(situation)
+                "window",
+                Reason.OUTSIDE_WINDOW,
+                f"time interval {interval.name} mutes the rule",
+                _until_next_minute(situation),
             )
     if situation.active and not any(interval.contains(now) for interval in situation.active):
         names = ", ".join(interval.name for interval in situation.active)
-        return hold("window", Reason.OUTSIDE_WINDOW, f"the rule acts only in {names}", _until_next_minute(situation))
+        return hold(
+            "window",
+            Reason.OUTSIDE_WINDOW,
+            f"the rule acts only in {names}",
+            _until_next_minute(situation),
+        )
     return allow("window")
 
 
 def _until_next_minute(situation: Before) -> timedelta:
-    return LOOK_AGAIN - timedelta(seconds=situation.now.second, microseconds=situation.now.microsecond)
+    return LOOK_AGAIN - timedelta(
+        seconds=situation.now.second, microseconds=situation.now.microsecond
+    )

@@ -99,7 +99,13 @@ NEXT_WORK = (
     .limit(1)
 )
 PUT_ASIDE = timedelta(hours=1)  # another version, which can read it, may run by then
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, LookupError)  # what decoding a stored row may raise
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    LookupError,
+)  # what decoding a stored row may raise
 
 
 def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
@@ -126,7 +132,11 @@ def _until(c: Connection, now: datetime, lease: timedelta) -> Any:
 def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedelta) -> None:
     """Ours for longer. Raises: LeaseLost."""
     fence(c, remediation)
-    c.execute(sa.update(table).where(table.c.id == remediation.id).values(lease_until=_until(c, now, lease)))
+    c.execute(
+        sa.update(table)
+        .where(table.c.id == remediation.id)
+        .values(lease_until=_until(c, now, lease))
+    )
 
 
 def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[], T]) -> T | None:
@@ -136,7 +146,9 @@ def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[
     except UNREADABLE as error:
         why = f"cannot read {ref} for {kind}: {type(error).__name__}: {error}"[:500]
         timers.put(c, kind, ref, now + PUT_ASIDE)
-        entries.write(c, now, ref, "unreadable", None, f"{why}; put aside, and tried again in an hour")
+        entries.write(
+            c, now, ref, "unreadable", None, f"{why}; put aside, and tried again in an hour"
+        )
         log().error("row_unreadable", ref=ref, kind=kind, why=why)
         return None
 
@@ -156,7 +168,11 @@ def next_work(c: Connection) -> datetime | None:
 
 def claim_of(c: Connection, row: Any, token: int) -> Claim:
     """The row with all that is needed to work on it."""
-    undone = next((made for made in attempts_of(c, row.undo_of) if made.id == row.undoes), None) if row.undo_of else None
+    undone = (
+        next((made for made in attempts_of(c, row.undo_of) if made.id == row.undoes), None)
+        if row.undo_of
+        else None
+    )
     undo: Remediation | None = None
     if row.state == State.UNDOING:
         mine = sa.and_(table.c.undo_of == row.id, sa.text("undo_of != ''"))
@@ -170,19 +186,29 @@ def claim_of(c: Connection, row: Any, token: int) -> Claim:
     )
     found = tuple(episodes.from_row(r) for r in c.execute(attached))
     look = orjson.loads(row.look)
-    asked = str(look.get("asked") or (look.get("digest") if row.state == State.AWAITING_APPROVAL else "") or "")
+    asked = str(
+        look.get("asked")
+        or (look.get("digest") if row.state == State.AWAITING_APPROVAL else "")
+        or ""
+    )
     claimed = replace(from_row(row), token=token, asked_digest=asked)
     return Claim(claimed, orjson.loads(row.rule_text), found, attempts_of(c, row.id), undone, undo)
 
 
 def attempts_of(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:
-    query = sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
+    query = (
+        sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
+    )
     return tuple(attempt_from_row(row) for row in c.execute(query))
 
 
 def fence(c: Connection, remediation: Remediation) -> Any:
     """The row, locked, if the lease is still ours. Raises: LeaseLost."""
-    query = sa.select(table).where(table.c.id == remediation.id, table.c.token == remediation.token).with_for_update()
+    query = (
+        sa.select(table)
+        .where(table.c.id == remediation.id, table.c.token == remediation.token)
+        .with_for_update()
+    )
     row = c.execute(query).first()
     if row is None:
         raise LeaseLost(f"cannot go on with {remediation.id}: another worker took it over")

@@ -51,7 +51,9 @@ def parsed_url(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except sa.exc.ArgumentError:
-        raise ConfigurationError(f"cannot use the journal {url.split(':')[0]}:…: it is no database URL") from None
+        raise ConfigurationError(
+            f"cannot use the journal {url.split(':')[0]}:…: it is no database URL"
+        ) from None
 
 
 def schema_of(c: Connection) -> str | None:
@@ -65,8 +67,12 @@ def schema_of(c: Connection) -> str | None:
 def _told(url: sa.URL, usual: str = "", always: str = "") -> dict[str, Any]:
     """What a PostgreSQL connection is told. What the URL says holds over what is usual, its `options` too."""
     theirs = url.query.get("options", "")
-    options = " ".join(filter(None, [usual, *([theirs] if isinstance(theirs, str) else theirs), always]))
-    return {key: value for key, value in PATIENCE.items() if key not in url.query} | {"options": options}
+    options = " ".join(
+        filter(None, [usual, *([theirs] if isinstance(theirs, str) else theirs), always])
+    )
+    return {key: value for key, value in PATIENCE.items() if key not in url.query} | {
+        "options": options
+    }
 
 
 class Database:
@@ -80,13 +86,17 @@ class Database:
         self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
         file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
         self._reading = self._make_engine(url, "BEGIN") if file else self._engine
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
+        self._readers = (
+            ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
+        )
         self._inline = self.sqlite and not file  # in memory nothing waits for a disk
         # views that people ask for, which may be slow
         self._looking = self._engine if self._inline else self._make_engine(url, "BEGIN", VIEWS)
         self._lookers = ThreadPoolExecutor(1 if file else VIEWS, thread_name_prefix="journal-views")
         self._running: dict[int, float] = {}  # when each transaction that runs began
-        self._connected: dict[int, tuple[Any, float]] = {}  # and on which of PostgreSQL's connections, by thread
+        self._connected: dict[
+            int, tuple[Any, float]
+        ] = {}  # and on which of PostgreSQL's connections, by thread
         self._lock: IO[str] | None = None
 
     def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE", pool: int = POOL) -> Engine:
@@ -96,12 +106,19 @@ class Database:
                 parsed.set(drivername="postgresql+psycopg"), pool_size=pool, max_overflow=0,
                 pool_timeout=SILENCE, connect_args=_told(parsed, IN_TIME),
             )  # fmt: skip
-        engine = sa.create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        engine = sa.create_engine(
+            parsed, poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
 
         @sa.event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
             connection.isolation_level = None
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "busy_timeout=5000",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
 
         @sa.event.listens_for(engine, "begin")
@@ -147,7 +164,9 @@ class Database:
         try:
             migrate.upgrade(patient)
         except DBAPIError as error:
-            raise JournalUnavailable(f"cannot migrate the journal: {error.orig}; it goes on where it stopped") from None
+            raise JournalUnavailable(
+                f"cannot migrate the journal: {error.orig}; it goes on where it stopped"
+            ) from None
         finally:
             patient.dispose()
 
@@ -157,12 +176,16 @@ class Database:
         if self.sqlite and path and path != ":memory:" and not Path(path).exists():
             folder = Path(path).resolve().parent
             if not os.access(folder, os.W_OK):
-                raise ConfigurationError(f"cannot create the journal {path}: {folder} is missing, or cannot be written")
+                raise ConfigurationError(
+                    f"cannot create the journal {path}: {folder} is missing, or cannot be written"
+                )
             return "not there yet; it is made at the first start"
         self._take_lock()
         version = await self._read(schema_of)
         return (
-            f"schema {version}" if version == HEAD else f"schema {version or 'none yet'}; it is migrated to {HEAD} at the start"
+            f"schema {version}"
+            if version == HEAD
+            else f"schema {version or 'none yet'}; it is migrated to {HEAD} at the start"
         )
 
     async def close(self) -> None:
@@ -186,7 +209,13 @@ class Database:
         """One transaction that only reads and may take its time: the engine does not wait for it."""
         return await self._on(self._lookers, self._looking, function, *arguments)
 
-    async def _on(self, threads: ThreadPoolExecutor, engine: Engine, function: Callable[..., T], *arguments: Any) -> T:
+    async def _on(
+        self,
+        threads: ThreadPoolExecutor,
+        engine: Engine,
+        function: Callable[..., T],
+        *arguments: Any,
+    ) -> T:
         if self._inline:
             return self._transact(engine, function, *arguments)
         given_up = threading.Event()
@@ -210,15 +239,24 @@ class Database:
         now = time.monotonic()
         for connection, since in list(self._connected.values()):
             if now - since > SILENCE - 1:
-                with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+                with (
+                    contextlib.suppress(Exception),
+                    socket.socket(fileno=os.dup(connection.fileno())) as line,
+                ):
                     line.shutdown(socket.SHUT_RDWR)
 
     def stuck_for(self) -> float:
         """Seconds since the oldest transaction that has not ended began."""
-        return max((time.monotonic() - since for since in list(self._running.values())), default=0.0)
+        return max(
+            (time.monotonic() - since for since in list(self._running.values())), default=0.0
+        )
 
     def _transact(
-        self, engine: Engine, function: Callable[..., T], *arguments: Any, given_up: threading.Event | None = None
+        self,
+        engine: Engine,
+        function: Callable[..., T],
+        *arguments: Any,
+        given_up: threading.Event | None = None,
     ) -> T:
         started, result = time.perf_counter(), "failed"
         mark = object()
@@ -234,7 +272,9 @@ class Database:
         except (OperationalError, DBAPIError, PoolTimeout) as error:
             if isinstance(error, sa.exc.IntegrityError):
                 raise
-            raise JournalUnavailable(f"cannot write the journal: {getattr(error, 'orig', error)}") from error
+            raise JournalUnavailable(
+                f"cannot write the journal: {getattr(error, 'orig', error)}"
+            ) from error
         finally:
             self._running.pop(id(mark), None)
             self._metrics.count("journal_commits_total", result)
@@ -246,13 +286,21 @@ class Database:
         connection, thread = engine.connect(), threading.get_ident()
         try:
             if not self.sqlite:
-                self._connected[thread] = (connection.connection.driver_connection, time.monotonic())
+                self._connected[thread] = (
+                    connection.connection.driver_connection,
+                    time.monotonic(),
+                )
                 try:
                     connection.exec_driver_sql("SELECT 1")
-                except DBAPIError:  # it died while it was idle, and all that are as old with it: a new one
+                except (
+                    DBAPIError
+                ):  # it died while it was idle, and all that are as old with it: a new one
                     connection.close()
                     connection = engine.connect()
-                    self._connected[thread] = (connection.connection.driver_connection, time.monotonic())
+                    self._connected[thread] = (
+                        connection.connection.driver_connection,
+                        time.monotonic(),
+                    )
             yield connection
         finally:
             try:
@@ -264,7 +312,9 @@ class Database:
     def size(self) -> int:
         """Bytes of a SQLite file and its write-ahead log; 0 for any other."""
         path = self._engine.url.database if self.sqlite else None
-        files = [Path(f"{path}{end}") for end in ("", "-wal")] if path and path != ":memory:" else []
+        files = (
+            [Path(f"{path}{end}") for end in ("", "-wal")] if path and path != ":memory:" else []
+        )
         return sum(file.stat().st_size for file in files if file.exists())
 
 

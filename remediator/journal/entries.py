@@ -16,6 +16,12 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{''.join(secrets.choice(ALPHABET) for _ in range(10))}"
 
 
-def write(c: Connection, now: datetime, remediation: str | None, kind: str, reason: str | None, text: str) -> None:
+def write(
+    c: Connection, now: datetime, remediation: str | None, kind: str, reason: str | None, text: str
+) -> None:
     """Adds a line to the history."""
-    c.execute(sa.insert(entry).values(at=now, remediation=remediation, kind=kind, reason=reason, text=text))
+    c.execute(
+        sa.insert(entry).values(
+            at=now, remediation=remediation, kind=kind, reason=reason, text=text
+        )
+    )

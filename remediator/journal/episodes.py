@@ -24,7 +24,9 @@ from .tables import episode as table
 
 CHUNK = 400
 FIRST = datetime.min.replace(tzinfo=UTC)
-BY_RELOAD = frozenset({State.OBSERVED, State.BLOCKED})  # what these come to changes only with the rules
+BY_RELOAD = frozenset(
+    {State.OBSERVED, State.BLOCKED}
+)  # what these come to changes only with the rules
 
 
 def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
@@ -47,19 +49,29 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
 def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
     """The open episode and the last closed end of each key, in chunks."""
     out: dict[tuple[str, str], dict[str, Any]] = {}
-    now_open = sa.select(table.c.id, table.c.fingerprint, table.c.starts_at, table.c.last_seen).where(table.c.open)
+    now_open = sa.select(
+        table.c.id, table.c.fingerprint, table.c.starts_at, table.c.last_seen
+    ).where(table.c.open)
     for source in {source for source, _ in keys}:
         fingerprints = sorted(fingerprint for other, fingerprint in keys if other == source)
         for at in range(0, len(fingerprints), CHUNK):
             mine = fingerprints[at : at + CHUNK]
-            size = 1 << (len(mine) - 1).bit_length()  # few sizes, the last one repeated: each is a statement to prepare and keep
+            size = (
+                1 << (len(mine) - 1).bit_length()
+            )  # few sizes, the last one repeated: each is a statement to prepare and keep
             named = {f"f{number}": mine[min(number, len(mine) - 1)] for number in range(size)}
-            for fingerprint, ends_at in c.execute(_last_ends(c.dialect.name, size), {"source": source, **named}):
+            for fingerprint, ends_at in c.execute(
+                _last_ends(c.dialect.name, size), {"source": source, **named}
+            ):
                 if ends_at is not None:
                     out[source, fingerprint] = {"known": Known(closed_end=ends_at), "row": None}
-            for row in c.execute(now_open.where(table.c.source == source, table.c.fingerprint.in_(mine))).mappings():
+            for row in c.execute(
+                now_open.where(table.c.source == source, table.c.fingerprint.in_(mine))
+            ).mappings():
                 state = out.setdefault((source, row["fingerprint"]), {"known": Known()})
-                state["known"] = replace(state["known"], open_start=row["starts_at"], last_seen=row["last_seen"])
+                state["known"] = replace(
+                    state["known"], open_start=row["starts_at"], last_seen=row["last_seen"]
+                )
                 state["row"] = {"id": row["id"], "starts_at": row["starts_at"], "deliveries": 0}
     return out
 
@@ -70,7 +82,9 @@ def _last_ends(dialect: str, count: int) -> sa.TextualSelect:
     ended = "open = 0" if dialect == "sqlite" else "NOT open"
     newest = f"SELECT max(ends_at) FROM episode WHERE fingerprint = asked.named AND source = :source AND {ended}"
     values = ", ".join(f"(:f{number})" for number in range(count))
-    words = sa.text(f"WITH asked(named) AS (VALUES {values}) SELECT named, ({newest}) AS ends_at FROM asked")
+    words = sa.text(
+        f"WITH asked(named) AS (VALUES {values}) SELECT named, ({newest}) AS ends_at FROM asked"
+    )
     return words.columns(sa.column("named", sa.String), sa.column("ends_at", Instant))
 
 
@@ -89,7 +103,10 @@ class _Batch:
         if change in (Change.CLOSE, Change.REPLACE):
             end = alert.ends_at if change is Change.CLOSE else self.now
             self._set(state, open=False, ends_at=end or self.now, fate_resolved=True)
-            state["row"], state["known"] = None, Known(None, None, max(filter(None, (end, known.closed_end)), default=self.now))
+            state["row"], state["known"] = (
+                None,
+                Known(None, None, max(filter(None, (end, known.closed_end)), default=self.now)),
+            )
         if change in (Change.OPEN, Change.REPLACE, Change.REOPEN_LATER):
             row = _row(alert, source, self.now, open_=True, reopened=change is Change.REOPEN_LATER)
             self.inserts.append(row)
@@ -111,7 +128,14 @@ class _Batch:
                 row.update(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None)
             return
         update = self.updates.setdefault(
-            row["id"], {"b_id": row["id"], "b_open": True, "b_ends": None, "b_start": row["starts_at"], "b_count": 0}
+            row["id"],
+            {
+                "b_id": row["id"],
+                "b_open": True,
+                "b_ends": None,
+                "b_start": row["starts_at"],
+                "b_count": 0,
+            },
         )
         update["b_count"] += 1
         update["b_seen"] = self.now
@@ -142,9 +166,16 @@ class _Batch:
                 "last_seen": bind("b_seen"),
             }
             query = sa.update(table).where(table.c.id == bind("b_id")).values(**shut)
-            c.execute(query, [{k: u[k] for k in ("b_id", "b_ends", "b_count", "b_seen")} for u in closed])
-            unmatched = sa.update(table).where(table.c.id == bind("b_id"), table.c.fate == Fate.PENDING)
-            c.execute(unmatched.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED), [{"b_id": u["b_id"]} for u in closed])
+            c.execute(
+                query, [{k: u[k] for k in ("b_id", "b_ends", "b_count", "b_seen")} for u in closed]
+            )
+            unmatched = sa.update(table).where(
+                table.c.id == bind("b_id"), table.c.fate == Fate.PENDING
+            )
+            c.execute(
+                unmatched.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED),
+                [{"b_id": u["b_id"]} for u in closed],
+            )
             wake(c, [u["b_id"] for u in closed], self.now)
         # an episode that opened and closed within the batch must not collide with the one that follows it
         for row in (r for r in self.inserts if not r["open"]):
@@ -152,7 +183,9 @@ class _Batch:
         still_open = [row for row in self.inserts if row["open"]]
         if not still_open:
             return []
-        ids = c.execute(sa.insert(table).returning(table.c.id, sort_by_parameter_order=True), still_open).scalars()
+        ids = c.execute(
+            sa.insert(table).returning(table.c.id, sort_by_parameter_order=True), still_open
+        ).scalars()
         return [_born(row, number) for row, number in zip(still_open, ids, strict=True)]
 
 
@@ -160,8 +193,16 @@ def _born(row: Mapping[str, Any], number: int) -> Episode:
     return from_row(SimpleNamespace(id=number, **row))
 
 
-def _row(alert: Alert, source: str, now: datetime, open_: bool, reopened: bool = False) -> dict[str, Any]:
-    text = orjson.dumps({"labels": alert.labels, "annotations": alert.annotations, "generator_url": alert.generator_url}).decode()
+def _row(
+    alert: Alert, source: str, now: datetime, open_: bool, reopened: bool = False
+) -> dict[str, Any]:
+    text = orjson.dumps(
+        {
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+            "generator_url": alert.generator_url,
+        }
+    ).decode()
     return {
         "source": source,
         "fingerprint": alert.fingerprint,
@@ -184,7 +225,15 @@ def from_row(row: Any) -> Episode:
     """A stored episode."""
     data = orjson.loads(row.alert)
     status = AlertStatus.FIRING if row.open else AlertStatus.RESOLVED
-    alert = Alert(row.fingerprint, status, data["labels"], data["annotations"], row.starts_at, row.ends_at, data["generator_url"])
+    alert = Alert(
+        row.fingerprint,
+        status,
+        data["labels"],
+        data["annotations"],
+        row.starts_at,
+        row.ends_at,
+        data["generator_url"],
+    )
     reason = Reason(row.reason) if row.reason else None
     return Episode(
         row.id,
@@ -217,7 +266,10 @@ def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
 BEGAN = (  # by words of the stored alert: thousands that begin meanwhile elsewhere are not read
     sa.select(table)
     .where(table.c.open, table.c.starts_at > sa.bindparam("since"))
-    .where(table.c.alert.contains('"severity":"critical"'), table.c.alert.contains(sa.bindparam("named")))
+    .where(
+        table.c.alert.contains('"severity":"critical"'),
+        table.c.alert.contains(sa.bindparam("named")),
+    )
     .order_by(table.c.starts_at.desc())
     .limit(sa.bindparam("most"))
 )
@@ -225,14 +277,18 @@ BEGAN = (  # by words of the stored alert: thousands that begin meanwhile elsewh
 
 def began(c: Connection, since: datetime, namespace: str, limit: int) -> list[Episode]:
     """Open critical episodes that name the namespace and began since then, the newest first."""
-    return [from_row(row) for row in c.execute(BEGAN, {"since": since, "named": f'"{namespace}"', "most": limit})]
+    return [
+        from_row(row)
+        for row in c.execute(BEGAN, {"since": since, "named": f'"{namespace}"', "most": limit})
+    ]
 
 
 STILL_OPEN = (
     sa.select(table)
     .where(
         table.c.open,
-        sa.tuple_(table.c.starts_at, table.c.id) > sa.tuple_(sa.bindparam("start", type_=Instant), sa.bindparam("id")),
+        sa.tuple_(table.c.starts_at, table.c.id)
+        > sa.tuple_(sa.bindparam("start", type_=Instant), sa.bindparam("id")),
     )
     .order_by(table.c.starts_at, table.c.id)
     .limit(sa.bindparam("most"))
@@ -242,7 +298,10 @@ STILL_OPEN = (
 def still_open(c: Connection, after: Episode | None, limit: int) -> list[Episode]:
     """Open episodes by when they began, those after one of them."""
     start, number = (after.alert.starts_at, after.id) if after else (FIRST, 0)
-    return [from_row(row) for row in c.execute(STILL_OPEN, {"start": start, "id": number, "most": limit})]
+    return [
+        from_row(row)
+        for row in c.execute(STILL_OPEN, {"start": start, "id": number, "most": limit})
+    ]
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
@@ -258,13 +317,23 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
     }
     query = sa.update(table).where(table.c.id == bind("b_id"), table.c.open).values(**values)
     rows = [
-        {"b_id": d.episode.id, "b_fate": d.fate, "b_reason": d.reason, "b_digest": d.rules_digest, "b_due": d.again_at}
+        {
+            "b_id": d.episode.id,
+            "b_fate": d.fate,
+            "b_reason": d.reason,
+            "b_digest": d.rules_digest,
+            "b_due": d.again_at,
+        }
         for d in decided
     ]
     c.execute(query, rows)
     stale = [item.episode.id for item in decided if item.fate is Fate.STALE]
     if stale:
-        c.execute(sa.update(table).where(table.c.id.in_(stale), table.c.open).values(open=False, ends_at=now))
+        c.execute(
+            sa.update(table)
+            .where(table.c.id.in_(stale), table.c.open)
+            .values(open=False, ends_at=now)
+        )
     alone(c, *(f"{wanted.rule} {wanted.target.key}" for item in decided for wanted in item.wanted))
     ended = _ended(c, [item.episode.id for item in decided if item.wanted])
     for item in (d for d in decided if d.wanted):
@@ -276,17 +345,23 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
 
 def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
     """(episode, rule) where the rule's remediation of the episode has ended and nothing revived it."""
-    query = sa.select(attachment.c.episode, remediation.c.rule).join(remediation, remediation.c.id == attachment.c.remediation)
+    query = sa.select(attachment.c.episode, remediation.c.rule).join(
+        remediation, remediation.c.id == attachment.c.remediation
+    )
     return {
         (row.episode, row.rule)
         for at in range(0, len(episode_ids), CHUNK)
-        for row in c.execute(query.where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]), attachment.c.ended))
+        for row in c.execute(
+            query.where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]), attachment.c.ended)
+        )
     }
 
 
 def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
     """Puts an episode on a remediation, once."""
-    there = sa.select(attachment.c.episode).where(attachment.c.episode == episode_id, attachment.c.remediation == remediation_id)
+    there = sa.select(attachment.c.episode).where(
+        attachment.c.episode == episode_id, attachment.c.remediation == remediation_id
+    )
     if c.execute(there).first() is None:
         c.execute(sa.insert(attachment).values(episode=episode_id, remediation=remediation_id))
 
@@ -296,7 +371,12 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
     table_ = remediation
     query = (
         sa.select(table_.c.id)
-        .where(table_.c.rule == wanted.rule, table_.c.target_key == wanted.target.key, table_.c.live, table_.c.undo_of == "")
+        .where(
+            table_.c.rule == wanted.rule,
+            table_.c.target_key == wanted.target.key,
+            table_.c.live,
+            table_.c.undo_of == "",
+        )
         .with_for_update()
     )
     found = c.execute(query).scalar()
@@ -333,7 +413,9 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
 def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
     """Makes the live remediations of these episodes due: something changed for them."""
     for at in range(0, len(episode_ids), CHUNK):
-        refs = sa.select(attachment.c.remediation).where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]))
+        refs = sa.select(attachment.c.remediation).where(
+            attachment.c.episode.in_(episode_ids[at : at + CHUNK])
+        )
         timers.pull(c, timers.work_of(refs), now)
 
 
@@ -343,7 +425,9 @@ def close(c: Connection, item: Episode, now: datetime) -> None:
     same = sa.and_(table.c.id == item.id, table.c.open, table.c.last_seen == item.last_seen)
     if not c.execute(sa.update(table).where(same).values(**values)).rowcount:
         return
-    settled = sa.update(table).where(table.c.id == item.id, table.c.fate.in_((Fate.PENDING, Fate.UNMATCHED)))
+    settled = sa.update(table).where(
+        table.c.id == item.id, table.c.fate.in_((Fate.PENDING, Fate.UNMATCHED))
+    )
     c.execute(settled.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED))
     wake(c, [item.id], now)
 
@@ -356,8 +440,12 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
     if state is State.SUPERSEDED:
         c.execute(sa.update(table).where(table.c.id.in_(mine), table.c.open).values(due_at=now))
         return
-    c.execute(sa.update(attachment).where(attachment.c.remediation == remediation_id).values(ended=True))
-    firing = c.execute(sa.select(table.c.id).where(table.c.id.in_(mine), table.c.open).limit(1)).first()
+    c.execute(
+        sa.update(attachment).where(attachment.c.remediation == remediation_id).values(ended=True)
+    )
+    firing = c.execute(
+        sa.select(table.c.id).where(table.c.id.in_(mine), table.c.open).limit(1)
+    ).first()
     if firing and state not in BY_RELOAD:
         timers.put(c, "revive", remediation_id, now)
 
@@ -365,7 +453,11 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
 def revive(c: Connection, ended: Any, now: datetime) -> int:
     """Sends the open episodes of ended remediations back to triage; how many. `ended` is a list or a query of their ids."""
     mine = sa.select(attachment.c.episode).where(attachment.c.remediation.in_(ended))
-    done = c.execute(sa.update(table).where(table.c.open, table.c.id.in_(mine)).values(due_at=now, fate=Fate.PENDING))
+    done = c.execute(
+        sa.update(table)
+        .where(table.c.open, table.c.id.in_(mine))
+        .values(due_at=now, fate=Fate.PENDING)
+    )
     c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref.in_(ended)))
     c.execute(sa.update(attachment).where(attachment.c.remediation.in_(ended)).values(ended=False))
     return int(done.rowcount)
@@ -374,7 +466,11 @@ def revive(c: Connection, ended: Any, now: datetime) -> int:
 def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
     """Unmatched, observed and blocked episodes are triaged again; remediations that wait look at once."""
     other = table.c.rules_digest != rules_digest
-    c.execute(sa.update(table).where(table.c.open, table.c.fate == Fate.UNMATCHED, other).values(due_at=now))
+    c.execute(
+        sa.update(table)
+        .where(table.c.open, table.c.fate == Fate.UNMATCHED, other)
+        .values(due_at=now)
+    )
     joined = sa.join(table, attachment, attachment.c.episode == table.c.id)
     ended = (
         sa.select(remediation.c.id)
@@ -382,5 +478,7 @@ def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
         .where(table.c.open, other, attachment.c.ended, remediation.c.state.in_(sorted(BY_RELOAD)))
     )
     revive(c, ended, now)
-    refs = sa.select(remediation.c.id).where(remediation.c.live, remediation.c.state.in_(sorted(WAITING)))
+    refs = sa.select(remediation.c.id).where(
+        remediation.c.live, remediation.c.state.in_(sorted(WAITING))
+    )
     timers.pull(c, timers.work_of(refs), now)

@@ -13,24 +13,38 @@ from .tables import inbox as table
 
 def store(c: Connection, bodies: Sequence[Body]) -> None:
     """Adds webhooks. Compiled once and sent as it is: this runs while webhooks wait for it."""
-    rows = [{"source": b.source, "received_at": (b.received_at - EPOCH) // MICROSECOND, "body": b.body} for b in bodies]
+    rows = [
+        {"source": b.source, "received_at": (b.received_at - EPOCH) // MICROSECOND, "body": b.body}
+        for b in bodies
+    ]
     statement, names = _insert(c.dialect)
-    c.exec_driver_sql(statement, rows if names is None else [tuple(row[name] for name in names) for row in rows])
+    c.exec_driver_sql(
+        statement, rows if names is None else [tuple(row[name] for name in names) for row in rows]
+    )
 
 
 @lru_cache
 def _insert(dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
     """The INSERT in the database's own words, and the order of its values where they go by position."""
-    compiled = sa.insert(table).inline().compile(dialect=dialect, column_keys=["source", "received_at", "body"])
+    compiled = (
+        sa.insert(table)
+        .inline()
+        .compile(dialect=dialect, column_keys=["source", "received_at", "body"])
+    )
     return str(compiled), tuple(compiled.positiontup) if compiled.positiontup else None
 
 
-OLDEST = sa.select(table).where(table.c.error.is_(None)).order_by(table.c.id).limit(sa.bindparam("most"))
+OLDEST = (
+    sa.select(table).where(table.c.error.is_(None)).order_by(table.c.id).limit(sa.bindparam("most"))
+)
 
 
 def oldest(c: Connection, limit: int) -> list[Body]:
     """The oldest that can be unpacked."""
-    return [Body(row.source, row.received_at, row.body, row.id) for row in c.execute(OLDEST, {"most": limit})]
+    return [
+        Body(row.source, row.received_at, row.body, row.id)
+        for row in c.execute(OLDEST, {"most": limit})
+    ]
 
 
 def unreadable(c: Connection, body: int, error: str) -> None:

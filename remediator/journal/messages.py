@@ -18,7 +18,11 @@ def dumps(value: Any) -> str:
 
 def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
     """Puts a message in the outbox."""
-    c.execute(sa.insert(outbox).values(remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now, at=now))
+    c.execute(
+        sa.insert(outbox).values(
+            remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now, at=now
+        )
+    )
 
 
 # A replica of before may still write without `at`; and for the bare column SQLite would go through all that was ever delivered
@@ -27,14 +31,22 @@ written_at = sa.func.coalesce(outbox.c.at, outbox.c.delivered_at, outbox.c.due_a
 
 def told(c: Connection, remediation_id: str, since: datetime = EPOCH) -> list[str]:
     """The receivers that were told of it."""
-    names = sa.select(outbox.c.receiver).where(outbox.c.remediation == remediation_id, written_at >= since).distinct()
+    names = (
+        sa.select(outbox.c.receiver)
+        .where(outbox.c.remediation == remediation_id, written_at >= since)
+        .distinct()
+    )
     return list(c.execute(names.order_by(outbox.c.receiver)).scalars())
 
 
-LEASE = timedelta(minutes=1)  # longer than any receiver is waited for; who took a message and died is followed then
+LEASE = timedelta(
+    minutes=1
+)  # longer than any receiver is waited for; who took a message and died is followed then
 
 
-def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]) -> list[dict[str, Any]]:
+def due(
+    c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """Takes messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
 
     One waits while an earlier one to the same receiver about the same remediation is not delivered: threads have an order.
@@ -48,7 +60,11 @@ def due(c: Connection, now: datetime, limit: int, receiver: str | None, but_not:
     return [row._asdict() | {"body": orjson.loads(row.body)} for row in found]
 
 
-ANY_DUE = sa.select(outbox.c.id).where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None)).limit(1)
+ANY_DUE = (
+    sa.select(outbox.c.id)
+    .where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None))
+    .limit(1)
+)
 
 
 def any_due(c: Connection, now: datetime) -> bool:
@@ -56,7 +72,9 @@ def any_due(c: Connection, now: datetime) -> bool:
     return c.execute(ANY_DUE, {"now": now}).first() is not None
 
 
-OLDEST = sa.select(sa.func.min(written_at)).where(outbox.c.due_at > EPOCH, outbox.c.delivered_at.is_(None))
+OLDEST = sa.select(sa.func.min(written_at)).where(
+    outbox.c.due_at > EPOCH, outbox.c.delivered_at.is_(None)
+)
 
 
 def oldest(c: Connection) -> datetime | None:
@@ -68,11 +86,22 @@ def oldest(c: Connection) -> datetime | None:
 @cache
 def _due(one_receiver: bool) -> sa.Select[Any]:
     earlier, before = outbox.alias(), outbox.alias()
-    same = sa.and_(earlier.c.remediation == outbox.c.remediation, earlier.c.receiver == outbox.c.receiver)
-    waiting = sa.exists().where(same, earlier.c.id < outbox.c.id, earlier.c.delivered_at.is_(None), earlier.c.due_at.is_not(None))
+    same = sa.and_(
+        earlier.c.remediation == outbox.c.remediation, earlier.c.receiver == outbox.c.receiver
+    )
+    waiting = sa.exists().where(
+        same,
+        earlier.c.id < outbox.c.id,
+        earlier.c.delivered_at.is_(None),
+        earlier.c.due_at.is_not(None),
+    )
     ref = (
         sa.select(before.c.ref)
-        .where(before.c.remediation == outbox.c.remediation, before.c.receiver == outbox.c.receiver, before.c.ref != "")
+        .where(
+            before.c.remediation == outbox.c.remediation,
+            before.c.receiver == outbox.c.receiver,
+            before.c.ref != "",
+        )
         .order_by(before.c.id.desc())
         .limit(1)
         .scalar_subquery()
@@ -84,18 +113,38 @@ def _due(one_receiver: bool) -> sa.Select[Any]:
     )
     return (
         sa.select(
-            outbox.c.id, outbox.c.remediation, outbox.c.receiver, outbox.c.body, outbox.c.tries, outbox.c.due_at, ref.label("ref")
+            outbox.c.id,
+            outbox.c.remediation,
+            outbox.c.receiver,
+            outbox.c.body,
+            outbox.c.tries,
+            outbox.c.due_at,
+            ref.label("ref"),
         )
-        .where(outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None), whose, ~waiting)
+        .where(
+            outbox.c.due_at <= sa.bindparam("now"), outbox.c.delivered_at.is_(None), whose, ~waiting
+        )
         .order_by(outbox.c.due_at)
         .limit(sa.bindparam("most"))
         .with_for_update(of=outbox, skip_locked=True)
     )
 
 
-def delivered(c: Connection, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str) -> None:
+def delivered(
+    c: Connection,
+    message: int,
+    now: datetime,
+    error: str | None,
+    again_at: datetime | None,
+    ref: str,
+) -> None:
     """A delivery's end: done, or tried again at a time, or given up (no time)."""
-    values: dict[str, Any] = {"tries": outbox.c.tries + 1, "error": error, "due_at": again_at, "ref": ref}
+    values: dict[str, Any] = {
+        "tries": outbox.c.tries + 1,
+        "error": error,
+        "due_at": again_at,
+        "ref": ref,
+    }
     if error is None:
         values["delivered_at"] = now
     c.execute(sa.update(outbox).where(outbox.c.id == message).values(**values))

@@ -28,7 +28,9 @@ def upgrade(engine: Engine) -> None:
         version = MigrationContext.configure(connection).get_current_revision()
         connection.rollback()
         if version is not None and version not in known:
-            raise ConfigurationError(f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade this one")
+            raise ConfigurationError(
+                f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade this one"
+            )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -42,10 +44,14 @@ def _alone(engine: Engine) -> Iterator[None]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # asked again and again rather than waited for: a statement that waits would keep indexes from being built meanwhile
         waiting = False
-        while not connection.execute(sa.text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")).scalar():
+        while not connection.execute(
+            sa.text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")
+        ).scalar():
             if not waiting:
                 waiting = True
-                log().warning("journal_migrating", by="another replica", why="this one waits for it")
+                log().warning(
+                    "journal_migrating", by="another replica", why="this one waits for it"
+                )
             connection.execute(sa.text("SELECT pg_sleep(0.2)"))
         try:
             yield

@@ -60,7 +60,9 @@ def past(c: Connection, rule: str, target_key: str) -> Past:
     acts = sorted(c.execute(ACTS, {"target": target_key}).all(), key=lambda row: row.begun_at)
     return Past(
         tuple(_past_act(row) for row in acts),
-        tuple((row.starts_at, None if row.open else row.ends_at) for row in c.execute(FIRING, mine)),
+        tuple(
+            (row.starts_at, None if row.open else row.ends_at) for row in c.execute(FIRING, mine)
+        ),
         c.execute(RETRIED, mine).scalar(),
     )
 
@@ -73,7 +75,18 @@ def _past_act(row: Any) -> PastAct:
     left = str(view.get("template", before))
     previous = made.plan.get("previous") or {}
     owed = bool(row.owed) or (row.live and remediations.owes(made))
-    return PastAct(row.rule, made.action, causes, made.outcome, made.begun_at, before, left, view, previous, owed)
+    return PastAct(
+        row.rule,
+        made.action,
+        causes,
+        made.outcome,
+        made.begun_at,
+        before,
+        left,
+        view,
+        previous,
+        owed,
+    )
 
 
 REVIVABLE = timers.due(table, table.c.id, "revive").limit(sa.bindparam("most"))
@@ -83,11 +96,16 @@ RESTORABLE = timers.due(attempt, attempt.c.id, "restore").limit(sa.bindparam("mo
 def revivals(c: Connection, now: datetime, limit: int) -> list[Claim]:
     """Ended remediations whose revival timer is due."""
     rows = c.execute(REVIVABLE, {"now": now, "most": limit}).all()
-    read = (claims.readable(c, "revive", row.id, now, partial(claims.claim_of, c, row, row.token)) for row in rows)
+    read = (
+        claims.readable(c, "revive", row.id, now, partial(claims.claim_of, c, row, row.token))
+        for row in rows
+    )
     return [item for item in read if item is not None]
 
 
-def revive_later(c: Connection, remediation_id: str, template: str, again_at: datetime | None) -> None:
+def revive_later(
+    c: Connection, remediation_id: str, template: str, again_at: datetime | None
+) -> None:
     """Moves or removes the revival timer."""
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(ended_template=template))
     if again_at is None:
@@ -127,12 +145,16 @@ def looked_at(c: Connection, remediation_id: str, undone: str) -> Claim | None:
     return None if made is None else replace(claim, remediation=own, attempts=(), undone=made)
 
 
-def undo(c: Connection, remediation_id: str, attempt_id: str, why: str, now: datetime, asked: str = "") -> str | None:
+def undo(
+    c: Connection, remediation_id: str, attempt_id: str, why: str, now: datetime, asked: str = ""
+) -> str | None:
     """Gives birth to an undo, unless one is under way or the remediation still is."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).one()
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; cancel it first"
-    live = c.execute(sa.select(table.c.id).where(table.c.undo_of == remediation_id, table.c.live)).scalar()
+    live = c.execute(
+        sa.select(table.c.id).where(table.c.undo_of == remediation_id, table.c.live)
+    ).scalar()
     if live:
         return f"{live} is taking {remediation_id} back now"
     remediations.start_undo(c, row, attempt_id, why, now, asked)

@@ -26,10 +26,16 @@ def pauses(c: Connection) -> list[dict[str, Any]]:
     return [row._asdict() for row in c.execute(PAUSES)]
 
 
-def pause(c: Connection, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None:
+def pause(
+    c: Connection, scope: str, reason: str, author: str, until: datetime | None, now: datetime
+) -> None:
     """Sets a pause; a second one of the same scope replaces the first."""
     c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
-    c.execute(sa.insert(pause_table).values(scope=scope, reason=reason, author=author, until=until, at=now))
+    c.execute(
+        sa.insert(pause_table).values(
+            scope=scope, reason=reason, author=author, until=until, at=now
+        )
+    )
     entries.write(c, now, None, "pause", Reason.PAUSED, f"{author} paused {scope}: {reason}")
 
 
@@ -49,7 +55,13 @@ def pull_forward(c: Connection, now: datetime) -> None:
 
 
 def decide(
-    c: Connection, remediation_id: str, digest: str, operator: str, approve: bool, now: datetime, why: str = ""
+    c: Connection,
+    remediation_id: str,
+    digest: str,
+    operator: str,
+    approve: bool,
+    now: datetime,
+    why: str = "",
 ) -> str | None:
     """Approves exactly the digest that is shown, or denies; None where it took effect, else why not."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
@@ -76,7 +88,11 @@ def decide(
     if approval.get("two_person"):
         for_digest, _, first = row.approved_first.partition(" ")
         if for_digest != shown:
-            first_of_two = sa.update(table).where(table.c.id == remediation_id).values(approved_first=f"{shown} {operator}")
+            first_of_two = (
+                sa.update(table)
+                .where(table.c.id == remediation_id)
+                .values(approved_first=f"{shown} {operator}")
+            )
             c.execute(first_of_two)
             text = f"{operator} approved {shown}; a second person must too"
             entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, because(text, why))
@@ -84,14 +100,30 @@ def decide(
         if first.casefold() == operator.casefold():
             return f"{operator} approved {remediation_id} already; a second person must too"
         approvers = f"{first} and {operator}"
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(approved_digest=shown, approved_by=approvers))
+    c.execute(
+        sa.update(table)
+        .where(table.c.id == remediation_id)
+        .values(approved_digest=shown, approved_by=approvers)
+    )
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, because(f"{operator} approved {shown}", why))
+    entries.write(
+        c,
+        now,
+        remediation_id,
+        "approved",
+        Reason.OPERATOR,
+        because(f"{operator} approved {shown}", why),
+    )
     return None
 
 
 def cancel(
-    c: Connection, remediation_id: str, operator: str, now: datetime, why: str = "", word: str = "cancelled"
+    c: Connection,
+    remediation_id: str,
+    operator: str,
+    now: datetime,
+    why: str = "",
+    word: str = "cancelled",
 ) -> str | None:
     """Cancels what has not ended: at once while it waits, at its next look while it acts (what was called stays)."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
@@ -113,7 +145,9 @@ def because(text: str, why: str) -> str:
     return f"{text}: {why}" if why else text
 
 
-def retry(c: Connection, remediation_id: str, operator: str, now: datetime, why: str = "") -> str | None:
+def retry(
+    c: Connection, remediation_id: str, operator: str, now: datetime, why: str = ""
+) -> str | None:
     """Sends the still firing alerts of an ended remediation back to triage, forgetting that steps were ineffective."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
@@ -123,7 +157,14 @@ def retry(c: Connection, remediation_id: str, operator: str, now: datetime, why:
     if not episodes.revive(c, [remediation_id], now):
         return f"no alert of {remediation_id} is firing any more"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
-    entries.write(c, now, remediation_id, "retry", Reason.OPERATOR, because(f"{operator} asked for a retry", why))
+    entries.write(
+        c,
+        now,
+        remediation_id,
+        "retry",
+        Reason.OPERATOR,
+        because(f"{operator} asked for a retry", why),
+    )
     return None
 
 
@@ -133,13 +174,23 @@ UNTOLD = timers.due(table, table.c.id, "escalate")
 def escalations(c: Connection, now: datetime) -> list[Remediation]:
     """Live remediations whose escalation timer is due."""
     rows = c.execute(UNTOLD, {"now": now}).all()
-    read = (claims.readable(c, "escalate", row.id, now, partial(claims.from_row, row)) for row in rows)
+    read = (
+        claims.readable(c, "escalate", row.id, now, partial(claims.from_row, row)) for row in rows
+    )
     return [item for item in read if item is not None]
 
 
-def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again_at: datetime | None, now: datetime) -> None:
+def escalated(
+    c: Connection,
+    remediation_id: str,
+    told: Sequence[Message],
+    again_at: datetime | None,
+    now: datetime,
+) -> None:
     """People were told (or will be, later)."""
-    mine = sa.and_(timer.c.kind == "escalate", timer.c.ref == remediation_id)  # gone where it ended meanwhile
+    mine = sa.and_(
+        timer.c.kind == "escalate", timer.c.ref == remediation_id
+    )  # gone where it ended meanwhile
     if again_at is not None:
         c.execute(sa.update(timer).where(mine).values(due_at=again_at))
         return
@@ -150,10 +201,14 @@ def escalated(c: Connection, remediation_id: str, told: Sequence[Message], again
         c.execute(sa.update(table).where(table.c.id == remediation_id).values(told=True))
     for message in told:
         messages.put(c, remediation_id, message.receiver, message.body, now)
-    entries.write(c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}")
+    entries.write(
+        c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}"
+    )
 
 
-FIRING = sa.exists().where(attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open)
+FIRING = sa.exists().where(
+    attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open
+)
 QUIETED = sa.select(table).where(table.c.told, ~table.c.live, ~FIRING).limit(sa.bindparam("most"))
 
 
@@ -167,7 +222,9 @@ def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...
 
 def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now: datetime) -> None:
     """The last messages about a remediation."""
-    done = c.execute(sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False))
+    done = c.execute(
+        sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False)
+    )
     for message in told if done.rowcount else ():
         messages.put(c, remediation_id, message.receiver, message.body, now)
 
@@ -181,7 +238,9 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     """
     waiting = sa.exists().where(timer.c.ref == table.c.id)  # an alert of it fires on
     owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
-    forgotten = sa.select(table.c.id).where(~table.c.live, table.c.ended_at < before, ~waiting, ~owing)
+    forgotten = sa.select(table.c.id).where(
+        ~table.c.live, table.c.ended_at < before, ~waiting, ~owing
+    )
     old = list(c.execute(forgotten.order_by(table.c.ended_at).limit(SLICE)).scalars())
     sent = sa.or_(outbox.c.due_at.is_(None), outbox.c.delivered_at.is_not(None))
     c.execute(sa.delete(attempt).where(attempt.c.remediation.in_(old)))
@@ -191,9 +250,13 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     if len(old) < SLICE:  # before, most old messages and alerts are of remediations that go next
         kept = sa.exists().where(attachment.c.episode == episode.c.id)
         closed = sa.select(episode.c.id).where(~episode.c.open, episode.c.last_seen < before, ~kept)
-        gone += _prune_others(c, before, sent) + _forget(c, episode, closed.order_by(episode.c.last_seen))
+        gone += _prune_others(c, before, sent) + _forget(
+            c, episode, closed.order_by(episode.c.last_seen)
+        )
     gone += seals.prune(c, before, now)
-    uncounted = sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at)
+    uncounted = (
+        sa.select(charge.c.id).where(charge.c.at < min(before, now - longest)).order_by(charge.c.at)
+    )
     return int(gone + _forget(c, charge, uncounted))
 
 
@@ -206,6 +269,8 @@ def _forget(c: Connection, where: sa.Table, ids: sa.Select[Any]) -> int:
 def _prune_others(c: Connection, before: datetime, sent: sa.ColumnElement[bool]) -> int:
     """Messages of no remediation, unless the storm or breaker that they tell of lasts on; webhooks that nobody could read."""
     theirs = sa.exists().where(table.c.id == outbox.c.remediation)
-    notices = sa.select(outbox.c.id).where(outbox.c.at < before, sent, ~theirs, outbox.c.remediation.not_in(trust.lasting(c)))
+    notices = sa.select(outbox.c.id).where(
+        outbox.c.at < before, sent, ~theirs, outbox.c.remediation.not_in(trust.lasting(c))
+    )
     unread = sa.select(inbox.c.id).where(inbox.c.error.is_not(None), inbox.c.received_at < before)
     return _forget(c, outbox, notices) + _forget(c, inbox, unread)

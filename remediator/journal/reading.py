@@ -24,9 +24,13 @@ def reading(url: str) -> Iterator[Connection]:
             creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None),
             poolclass=NullPool,
         )
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))  # one snapshot for all
+        sa.event.listen(
+            engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN")
+        )  # one snapshot for all
     else:
-        engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ")
+        engine = sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ"
+        )
     try:
         with engine.connect() as connection:
             version = schema_of(connection)
@@ -44,12 +48,17 @@ def copy(url: str, target: Path) -> int:
     """Copies a SQLite journal, page by page, consistently; its size in bytes. Raises: ConfigurationError, JournalUnavailable."""
     parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
-        raise ConfigurationError("cannot copy this journal: it is no SQLite file; use pg_dump for PostgreSQL")
+        raise ConfigurationError(
+            "cannot copy this journal: it is no SQLite file; use pg_dump for PostgreSQL"
+        )
     path = _file(parsed)
     if target.exists():
         raise ConfigurationError(f"cannot write {target}: it exists; name a new file")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(target)) as made:
+        with (
+            closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(target)) as made,
+        ):
             source.backup(made)
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
@@ -60,5 +69,7 @@ def copy(url: str, target: Path) -> int:
 def _file(parsed: sa.URL) -> Path:
     path = Path(parsed.database or "")
     if not parsed.database or not path.is_file():
-        raise ConfigurationError(f"cannot read the journal {path}: there is no such file; name one with --journal or --config")
+        raise ConfigurationError(
+            f"cannot read the journal {path}: there is no such file; name one with --journal or --config"
+        )
     return path.resolve()

@@ -11,7 +11,17 @@ from sqlalchemy import Connection
 
 from ..journal_port import AttemptChange, Intent, Move, Moved
 from ..model.call import evidence_to_json
-from ..model.remediation import ACTING, LIVE, WAITING, Attempt, Event, Outcome, Remediation, State, next_state
+from ..model.remediation import (
+    ACTING,
+    LIVE,
+    WAITING,
+    Attempt,
+    Event,
+    Outcome,
+    Remediation,
+    State,
+    next_state,
+)
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
@@ -27,7 +37,9 @@ RESTORE_AGAIN = timedelta(hours=1)  # after a timed undo that had to wait too lo
 BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a time
 
 
-def retarget(c: Connection, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
+def retarget(
+    c: Connection, remediation: Remediation, target: Target, root_key: str, now: datetime
+) -> bool:
     """Fixes target and root after the climb; merges with a live remediation of the same rule and target."""
     alone(c, f"{remediation.rule} {target.key}")
     fence(c, remediation)
@@ -45,14 +57,25 @@ def retarget(c: Connection, remediation: Remediation, target: Target, root_key: 
             _supersede(c, remediation.id, other.id, now)
             return False
         _supersede(c, other.id, remediation.id, now)
-    values = {"kind": target.kind, "namespace": target.namespace, "name": target.name, "uid": target.uid}
-    c.execute(sa.update(table).where(table.c.id == remediation.id).values(target_key=target.key, root_key=root_key, **values))
+    values = {
+        "kind": target.kind,
+        "namespace": target.namespace,
+        "name": target.name,
+        "uid": target.uid,
+    }
+    c.execute(
+        sa.update(table)
+        .where(table.c.id == remediation.id)
+        .values(target_key=target.key, root_key=root_key, **values)
+    )
     return True
 
 
 def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
     """Ends one and moves its episodes to the other, in this transaction."""
-    for row in c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == younger)).all():
+    for row in c.execute(
+        sa.select(attachment.c.episode).where(attachment.c.remediation == younger)
+    ).all():
         episodes.attach(c, row.episode, older)
     c.execute(sa.delete(attachment).where(attachment.c.remediation == younger))
     why = f"merged into {older}"
@@ -60,10 +83,23 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
     entries.write(c, now, older, "attached", Reason.ATTACHED, f"the alerts of {younger} joined")
 
 
-def _end_superseded(c: Connection, ident: str, reason: Reason, why: str, told: str, now: datetime) -> None:
+def _end_superseded(
+    c: Connection, ident: str, reason: Reason, why: str, told: str, now: datetime
+) -> None:
     """Ends one in another's favour, whoever works on it; `told` is its line in the history."""
-    values = {"state": State.SUPERSEDED, "live": False, "ended_at": now, "changed_at": now, "reason": reason, "why": why}
-    c.execute(sa.update(table).where(table.c.id == ident).values(**values, lease_until=None, token=table.c.token + 1))
+    values = {
+        "state": State.SUPERSEDED,
+        "live": False,
+        "ended_at": now,
+        "changed_at": now,
+        "reason": reason,
+        "why": why,
+    }
+    c.execute(
+        sa.update(table)
+        .where(table.c.id == ident)
+        .values(**values, lease_until=None, token=table.c.token + 1)
+    )
     c.execute(sa.delete(timer).where(timer.c.ref == ident))
     entries.write(c, now, ident, State.SUPERSEDED, reason, told)
     _owe(c, ident, now)
@@ -82,20 +118,31 @@ def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: da
         episodes.release(c, held, State.SUPERSEDED, now)
 
 
-def begin(c: Connection, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
+def begin(
+    c: Connection,
+    remediation: Remediation,
+    intent: Intent,
+    decide: Callable[[Usage], list[Verdict]],
+) -> list[Verdict]:
     """Usage, decision, locks, charge and the intent: all of it or nothing."""
     if c.dialect.name == "postgresql":
         c.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": BEGIN_LOCK})
     row = fence(c, remediation)
     now = intent.attempt.begun_at
     if row.cancel_by:
-        return [Verdict("operator", Decision.DENY, Reason.OPERATOR, f"{row.cancel_by} cancelled it")]
+        return [
+            Verdict("operator", Decision.DENY, Reason.OPERATOR, f"{row.cancel_by} cancelled it")
+        ]
     used = usage.read(c, remediation, intent.reading, now)
     verdicts = decide(used)
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
     _outrank(c, remediation, {h.remediation for h in used.locks.values()} - {remediation.id}, now)
-    held = set(c.execute(sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation.id)).scalars())
+    held = set(
+        c.execute(
+            sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation.id)
+        ).scalars()
+    )
     for key in sorted(set(intent.reading.locks) - held):  # an undo has its parent's already
         c.execute(sa.insert(target_lock).values(key=key, remediation=remediation.id))
     made = intent.attempt
@@ -132,7 +179,10 @@ def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
     lease is ours. Who cancelled it meanwhile: then nothing more is sent.
     """
     row = fence(c, remediation)
-    values = {"sent_by": made.sent_by, "evidence": dumps(evidence_to_json(made.evidence)) if made.evidence else None}
+    values = {
+        "sent_by": made.sent_by,
+        "evidence": dumps(evidence_to_json(made.evidence)) if made.evidence else None,
+    }
     c.execute(sa.update(attempt).where(attempt.c.id == made.id).values(**values))
     return str(row.cancel_by)
 
@@ -141,19 +191,36 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     """Further calls of an attempt: durable before the first of them is sent."""
     row = fence(c, remediation)
     state = next_state(State(row.state), Event.EXTEND)
-    c.execute(sa.update(attempt).where(attempt.c.id == made.id).values(plan=dumps(made.plan), sent_by=made.sent_by))
-    c.execute(sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now))
+    c.execute(
+        sa.update(attempt)
+        .where(attempt.c.id == made.id)
+        .values(plan=dumps(made.plan), sent_by=made.sent_by)
+    )
+    c.execute(
+        sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now)
+    )
     entries.write(c, now, remediation.id, state, None, "further calls")
 
 
 def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
     """One transition, as it was written; at an end also the locks, the timers and the episodes."""
     row = fence(c, remediation)
-    resolved = change.event is Event.CANCEL and change.reason is Reason.RESOLVED  # another alert may have joined during the look
+    resolved = (
+        change.event is Event.CANCEL and change.reason is Reason.RESOLVED
+    )  # another alert may have joined during the look
     if (change.quiet or resolved) and _fires(c, remediation.id):
         again = AttemptChange(clear_proof=True)
-        change = Move(None, change.now, due=change.now, why="an alert fires again", attempt=change.attempt, change=again)
-    if change.event is Event.ASK and row.approved_digest != remediation.approved_digest:  # somebody decided during the look
+        change = Move(
+            None,
+            change.now,
+            due=change.now,
+            why="an alert fires again",
+            attempt=change.attempt,
+            change=again,
+        )
+    if (
+        change.event is Event.ASK and row.approved_digest != remediation.approved_digest
+    ):  # somebody decided during the look
         change = replace(change, due=change.now, clear_approval=False, messages=())
     state = State(row.state)
     after = next_state(state, change.event) if change.event else state
@@ -169,7 +236,9 @@ def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
     if change.look is not None:
         values["look"] = dumps(_with_asked(change, row.look))
     elif change.rung is not None:
-        values["look"] = dumps({key: value for key, value in orjson.loads(row.look).items() if key != "asked"})
+        values["look"] = dumps(
+            {key: value for key, value in orjson.loads(row.look).items() if key != "asked"}
+        )
     if change.clear_approval:
         values |= {"approved_digest": "", "approved_by": ""}
     if after not in LIVE:
@@ -206,7 +275,11 @@ def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
 def _with_asked(change: Move, before: str) -> Mapping[str, Any]:
     """The look, and which plan people were asked about: it is asked for once, whatever was seen in between."""
     assert change.look is not None
-    asked = change.look.get("digest") if change.event is Event.ASK else orjson.loads(before).get("asked")
+    asked = (
+        change.look.get("digest")
+        if change.event is Event.ASK
+        else orjson.loads(before).get("asked")
+    )
     return {**change.look, "asked": asked} if asked and change.rung is None else change.look
 
 
@@ -214,18 +287,29 @@ def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
     """The charge of an attempt that was given back before any call of it was sent: nothing was done that a limit counts."""
     made = c.execute(sa.select(attempt.c.begun_at).where(attempt.c.id == attempt_id)).scalar()
     c.execute(sa.delete(charge).where(charge.c.remediation == remediation_id, charge.c.at == made))
-    others = c.execute(sa.select(charge.c.id).where(charge.c.remediation == remediation_id).limit(1)).first()
+    others = c.execute(
+        sa.select(charge.c.id).where(charge.c.remediation == remediation_id).limit(1)
+    ).first()
     if others is None:
         c.execute(sa.update(table).where(table.c.id == remediation_id).values(acted=False))
 
 
 def _fires(c: Connection, remediation_id: str) -> bool:
     """Whether an alert of it is open now."""
-    joined = sa.select(episode_table.c.id).join(attachment, attachment.c.episode == episode_table.c.id)
-    return c.execute(joined.where(attachment.c.remediation == remediation_id, episode_table.c.open)).first() is not None
+    joined = sa.select(episode_table.c.id).join(
+        attachment, attachment.c.episode == episode_table.c.id
+    )
+    return (
+        c.execute(
+            joined.where(attachment.c.remediation == remediation_id, episode_table.c.open)
+        ).first()
+        is not None
+    )
 
 
-def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datetime, asked: str = "") -> str:
+def start_undo(
+    c: Connection, parent: Any, attempt_id: str, why: str, now: datetime, asked: str = ""
+) -> str:
     """A remediation of its own that takes an attempt back, because somebody `asked` or by itself; its id."""
     born = entries.new_id("u")
     same = (
@@ -249,7 +333,9 @@ def start_undo(c: Connection, parent: Any, attempt_id: str, why: str, now: datet
     timers.put(c, "work", born, now)
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
     reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
-    entries.write(c, now, born, "born", reason, f"takes back what {parent.id} did{asked and f'; {asked}'}")
+    entries.write(
+        c, now, born, "born", reason, f"takes back what {parent.id} did{asked and f'; {asked}'}"
+    )
     return born
 
 
@@ -257,12 +343,18 @@ def _take_over(c: Connection, parent: Any, now: datetime) -> None:
     """An undo of the last attempt, with its parent's locks."""
     last = attempts_of(c, parent.id)[-1]
     born = start_undo(c, parent, last.id, "worse", now)
-    c.execute(sa.update(target_lock).where(target_lock.c.remediation == parent.id).values(remediation=born))
+    c.execute(
+        sa.update(target_lock)
+        .where(target_lock.c.remediation == parent.id)
+        .values(remediation=born)
+    )
 
 
 def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
     """To the parent that waits for it, which looks at once; else they are freed."""
-    waiting = c.execute(sa.select(table.c.id).where(table.c.id == undo.undo_of, table.c.state == State.UNDOING)).first()
+    waiting = c.execute(
+        sa.select(table.c.id).where(table.c.id == undo.undo_of, table.c.state == State.UNDOING)
+    ).first()
     mine = target_lock.c.remediation == undo.id
     if waiting:
         c.execute(sa.update(target_lock).where(mine).values(remediation=undo.undo_of))
@@ -280,7 +372,9 @@ def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
 
 def owes(made: Attempt) -> bool:
     """Whether what it did stands, and is to be taken back in time."""
-    done = made.applied_at is not None or made.outcome is Outcome.UNKNOWN  # the undo looks whether it was done
+    done = (
+        made.applied_at is not None or made.outcome is Outcome.UNKNOWN
+    )  # the undo looks whether it was done
     stands = done and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
     return stands and bool(made.plan.get("restore_after"))
 

@@ -21,7 +21,10 @@ from . import entries
 from .tables import EPOCH, MICROSECOND, entry, seal
 
 AT_ONCE = 1000
-FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = 5000, 500  # entries and seals, in one transaction: others wait for it
+FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = (
+    5000,
+    500,
+)  # entries and seals, in one transaction: others wait for it
 SEAL_LOCK = 7_305_802  # PostgreSQL's advisory lock that makes sealers one at a time
 START = "0" * 64
 SHORTEST = 12  # digits of a digest that tell one from another
@@ -29,8 +32,18 @@ SHORTEST = 12  # digits of a digest that tell one from another
 
 def digest_of(row: Any, number: int) -> str:
     """What an entry is sealed as: all that it says, where it stands."""
-    said = [number, row.id, (row.at - EPOCH) // MICROSECOND, row.remediation, row.kind, row.reason, row.text]
-    return hashlib.sha256(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    said = [
+        number,
+        row.id,
+        (row.at - EPOCH) // MICROSECOND,
+        row.remediation,
+        row.kind,
+        row.reason,
+        row.text,
+    ]
+    return hashlib.sha256(
+        json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def chained(previous: str, first: int, last: int, digests: list[str]) -> str:
@@ -48,26 +61,44 @@ def due(c: Connection) -> bool:
 
 def write(c: Connection, now: datetime) -> tuple[int, str] | None:
     """Seals what was committed since; the head, None where nothing is new or another sealer is at work."""
-    if c.dialect.name == "postgresql" and not c.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK})")).scalar():
+    if (
+        c.dialect.name == "postgresql"
+        and not c.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK})")).scalar()
+    ):
         return None
-    rows = c.execute(sa.select(entry).where(entry.c.number.is_(None)).order_by(entry.c.id).limit(AT_ONCE)).all()
+    rows = c.execute(
+        sa.select(entry).where(entry.c.number.is_(None)).order_by(entry.c.id).limit(AT_ONCE)
+    ).all()
     if not rows:
         return None
     last = c.execute(sa.select(seal).order_by(seal.c.number.desc()).limit(1)).first()
-    previous, first, number = (last.digest, last.last + 1, last.number + 1) if last else (START, 1, 1)
-    sealed = [{"b_id": row.id, "b_number": n, "b_digest": digest_of(row, n)} for n, row in enumerate(rows, first)]
+    previous, first, number = (
+        (last.digest, last.last + 1, last.number + 1) if last else (START, 1, 1)
+    )
+    sealed = [
+        {"b_id": row.id, "b_number": n, "b_digest": digest_of(row, n)}
+        for n, row in enumerate(rows, first)
+    ]
     change = sa.update(entry).where(entry.c.id == sa.bindparam("b_id"))
-    c.execute(change.values(number=sa.bindparam("b_number"), digest=sa.bindparam("b_digest")), sealed)
+    c.execute(
+        change.values(number=sa.bindparam("b_number"), digest=sa.bindparam("b_digest")), sealed
+    )
     end = first + len(rows) - 1
     digest = chained(previous, first, end, [item["b_digest"] for item in sealed])
-    c.execute(sa.insert(seal).values(number=number, first=first, last=end, at=now, previous=previous, digest=digest))
+    c.execute(
+        sa.insert(seal).values(
+            number=number, first=first, last=end, at=now, previous=previous, digest=digest
+        )
+    )
     return end, digest
 
 
 def prune(c: Connection, before: datetime, now: datetime) -> int:
     """Forgets a slice of whole sealed ranges older than `before`; the last of their seals stays as the anchor of what follows."""
     oldest = c.execute(sa.select(seal).order_by(seal.c.number).limit(SEALS_AT_ONCE)).all()
-    old = [row for row in oldest if row.at < before and row.last - oldest[0].last <= FORGOTTEN_AT_ONCE]
+    old = [
+        row for row in oldest if row.at < before and row.last - oldest[0].last <= FORGOTTEN_AT_ONCE
+    ]
     anchor = old[-1] if old else None
     if anchor is None or anchor.pruned:
         return 0
@@ -109,7 +140,9 @@ def verify(c: Connection, head: str = "") -> Verified:
             seen.add(row.digest)
             out.pruned_at = _told(c, row)
             if out.pruned_at is None:
-                out.findings.append(f"seal {row.number} claims that what is before was pruned, and no entry says so")
+                out.findings.append(
+                    f"seal {row.number} claims that what is before was pruned, and no entry says so"
+                )
             continue
         out.seals += 1
         if row.pruned:
@@ -126,10 +159,17 @@ def verify(c: Connection, head: str = "") -> Verified:
     if anchored and out.first == 0:
         out.first = expected
     beyond = c.execute(sa.select(sa.func.count()).where(entry.c.number >= expected)).scalar() or 0
-    below = c.execute(sa.select(sa.func.count()).where(entry.c.number < (out.first or 1))).scalar() or 0
+    below = (
+        c.execute(sa.select(sa.func.count()).where(entry.c.number < (out.first or 1))).scalar() or 0
+    )
     if beyond or below:
         out.findings.append(f"{beyond + below} entries are numbered, and no seal covers them")
-    out.unsealed = int(c.execute(sa.select(sa.func.count()).where(entry.c.number.is_(None)).select_from(entry)).scalar() or 0)
+    out.unsealed = int(
+        c.execute(
+            sa.select(sa.func.count()).where(entry.c.number.is_(None)).select_from(entry)
+        ).scalar()
+        or 0
+    )
     if head and not any(_is_head(head, digest) for digest in seen):
         cut = ", or lies before what was pruned" if anchored else ""
         why = f"the history that it was taken from is not this one, or was cut{cut}"
@@ -154,7 +194,9 @@ def _told(c: Connection, anchor: Any) -> datetime | None:
 
 def _range(c: Connection, row: Any) -> Iterator[str]:
     """What is wrong within one seal's range."""
-    mine = sa.select(entry).where(entry.c.number.between(row.first, row.last)).order_by(entry.c.number)
+    mine = (
+        sa.select(entry).where(entry.c.number.between(row.first, row.last)).order_by(entry.c.number)
+    )
     found = {item.number: item for item in c.execute(mine)}
     clean = True
     for number in range(row.first, row.last + 1):
@@ -174,8 +216,21 @@ def _range(c: Connection, row: Any) -> Iterator[str]:
 def export(c: Connection) -> Iterator[dict[str, Any]]:
     """Every entry with its number and digest, and every seal behind its range: what another program can verify."""
     bounds = {row.last: row for row in c.execute(sa.select(seal).order_by(seal.c.number)).all()}
-    for row in c.execute(sa.select(entry).order_by(entry.c.number.is_(None), entry.c.number, entry.c.id)):
-        yield {"type": "entry", **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row._asdict().items()}}
+    for row in c.execute(
+        sa.select(entry).order_by(entry.c.number.is_(None), entry.c.number, entry.c.id)
+    ):
+        yield {
+            "type": "entry",
+            **{
+                k: v.isoformat() if isinstance(v, datetime) else v for k, v in row._asdict().items()
+            },
+        }
         closing = bounds.get(row.number)
         if closing is not None:
-            yield {"type": "seal", **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in closing._asdict().items()}}
+            yield {
+                "type": "seal",
+                **{
+                    k: v.isoformat() if isinstance(v, datetime) else v
+                    for k, v in closing._asdict().items()
+                },
+            }

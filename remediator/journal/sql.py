@@ -15,7 +15,19 @@ from ..model.remediation import Attempt, Remediation, RemediationId
 from ..model.target import Target
 from ..model.usage import Charge, End, Reading, Troubled, Usage
 from ..model.verdict import Verdict
-from . import claims, episodes, inbox, messages, past, people, remediations, seals, trust, usage, views
+from . import (
+    claims,
+    episodes,
+    inbox,
+    messages,
+    past,
+    people,
+    remediations,
+    seals,
+    trust,
+    usage,
+    views,
+)
 from .database import HEAD, Database, parsed_url, schema_of
 from .tables import episode as episode_table
 from .tables import outbox as outbox_table
@@ -65,10 +77,14 @@ class SqlJournal(Database):
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
         await self._run(claims.renew, remediation, now, lease)
 
-    async def retarget(self, remediation: Remediation, target: Target, root_key: str, now: datetime) -> bool:
+    async def retarget(
+        self, remediation: Remediation, target: Target, root_key: str, now: datetime
+    ) -> bool:
         return await self._run(remediations.retarget, remediation, target, root_key, now)
 
-    async def begin(self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]) -> list[Verdict]:
+    async def begin(
+        self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]
+    ) -> list[Verdict]:
         return await self._run(remediations.begin, remediation, intent, decide)
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage:
@@ -102,12 +118,20 @@ class SqlJournal(Database):
         return await self._read(people.escalations, now)
 
     async def escalated(
-        self, remediation: RemediationId, messages: tuple[Message, ...], again_at: datetime | None, now: datetime
+        self,
+        remediation: RemediationId,
+        messages: tuple[Message, ...],
+        again_at: datetime | None,
+        now: datetime,
     ) -> None:
         await self._run(people.escalated, remediation, messages, again_at, now)
 
     async def outbox(
-        self, now: datetime, limit: int = 50, receiver: str | None = None, but_not: tuple[str, ...] = ()
+        self,
+        now: datetime,
+        limit: int = 50,
+        receiver: str | None = None,
+        but_not: tuple[str, ...] = (),
     ) -> list[Row]:
         if not await self._read(messages.any_due, now):
             return []
@@ -116,13 +140,22 @@ class SqlJournal(Database):
     async def oldest_message(self) -> datetime | None:
         return await self._read(messages.oldest)
 
-    async def delivered(self, message: int, now: datetime, error: str | None, again_at: datetime | None, ref: str = "") -> None:
+    async def delivered(
+        self,
+        message: int,
+        now: datetime,
+        error: str | None,
+        again_at: datetime | None,
+        ref: str = "",
+    ) -> None:
         await self._run(messages.delivered, message, now, error, again_at, ref)
 
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
         return await self._read(people.quieted, limit)
 
-    async def told_quiet(self, remediation: RemediationId, told: tuple[Message, ...], now: datetime) -> None:
+    async def told_quiet(
+        self, remediation: RemediationId, told: tuple[Message, ...], now: datetime
+    ) -> None:
         await self._run(people.told_quiet, remediation, told, now)
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
@@ -137,7 +170,9 @@ class SqlJournal(Database):
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
         await self._run(episodes.revive, [remediation], now)
 
-    async def revive_later(self, remediation: RemediationId, template: str, again_at: datetime | None) -> None:
+    async def revive_later(
+        self, remediation: RemediationId, template: str, again_at: datetime | None
+    ) -> None:
         await self._run(past.revive_later, remediation, template, again_at)
 
     async def restorations(self, now: datetime, limit: int) -> list[Owed]:
@@ -149,31 +184,50 @@ class SqlJournal(Database):
     async def looked_at(self, remediation: str, undone: str) -> Claim | None:
         return await self._look(past.looked_at, remediation, undone)
 
-    async def undo(self, remediation: str, attempt: str, why: str, now: datetime, asked: str = "") -> str | None:
+    async def undo(
+        self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
+    ) -> str | None:
         return await self._run(past.undo, remediation, attempt, why, now, asked)
 
     async def pauses(self) -> list[Row]:
         return list(await self._read(people.pauses))
 
-    async def pause(self, scope: str, reason: str, author: str, until: datetime | None, now: datetime) -> None:
+    async def pause(
+        self, scope: str, reason: str, author: str, until: datetime | None, now: datetime
+    ) -> None:
         await self._run(people.pause, scope, reason, author, until, now)
 
     async def resume(self, scope: str, author: str, now: datetime) -> bool:
         return await self._run(people.resume, scope, author, now)
 
     async def decide(
-        self, remediation: str, digest: str, operator: str, approve: bool, now: datetime, why: str = ""
+        self,
+        remediation: str,
+        digest: str,
+        operator: str,
+        approve: bool,
+        now: datetime,
+        why: str = "",
     ) -> str | None:
         return await self._run(people.decide, remediation, digest, operator, approve, now, why)
 
-    async def cancel(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
+    async def cancel(
+        self, remediation: str, operator: str, now: datetime, why: str = ""
+    ) -> str | None:
         return await self._run(people.cancel, remediation, operator, now, why)
 
-    async def retry(self, remediation: str, operator: str, now: datetime, why: str = "") -> str | None:
+    async def retry(
+        self, remediation: str, operator: str, now: datetime, why: str = ""
+    ) -> str | None:
         return await self._run(people.retry, remediation, operator, now, why)
 
     async def remediations(
-        self, limit: int, state: str | None, namespace: str = "", rule: str = "", since: datetime | None = None
+        self,
+        limit: int,
+        state: str | None,
+        namespace: str = "",
+        rule: str = "",
+        since: datetime | None = None,
     ) -> list[Row]:
         return list(await self._look(views.remediations, limit, state, namespace, rule, since))
 
@@ -192,7 +246,9 @@ class SqlJournal(Database):
     async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
         return await self._look(views.resolutions, since, until)
 
-    async def storm(self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime) -> bool:
+    async def storm(
+        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime
+    ) -> bool:
         return await self._run(trust.storm, scope, why, until, messages, now)
 
     async def ends(self, rule: str, limit: int) -> tuple[End, ...]:
@@ -214,7 +270,13 @@ class SqlJournal(Database):
         await self._run(trust.calm, scope, body, now)
 
     async def breaker(
-        self, rule: str, opened_at: datetime | None, why: str, to: Sequence[str], body: Mapping[str, Any], now: datetime
+        self,
+        rule: str,
+        opened_at: datetime | None,
+        why: str,
+        to: Sequence[str],
+        body: Mapping[str, Any],
+        now: datetime,
     ) -> None:
         await self._run(trust.switch, rule, opened_at, why, to, body, now)
 

@@ -4,7 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -76,7 +87,13 @@ Index("episode_pending", episode.c.due_at, episode.c.id, **OPEN)
 Index("episode_began", episode.c.starts_at, episode.c.id, **OPEN)
 Index("episode_fate", episode.c.fate, **OPEN)
 Index("episode_ended", episode.c.last_seen, **partial("open = 0", "NOT open"))
-Index("episode_fingerprint", episode.c.fingerprint, episode.c.source, episode.c.open, episode.c.ends_at)
+Index(
+    "episode_fingerprint",
+    episode.c.fingerprint,
+    episode.c.source,
+    episode.c.open,
+    episode.c.ends_at,
+)
 
 remediation = Table(
     "remediation",
@@ -118,7 +135,13 @@ remediation = Table(
     Column("lease_until", Instant),
     Column("priority", Integer, nullable=False, default=0),
 )
-Index("remediation_live", remediation.c.rule, remediation.c.target_key, unique=True, **partial("live AND undo_of = ''"))
+Index(
+    "remediation_live",
+    remediation.c.rule,
+    remediation.c.target_key,
+    unique=True,
+    **partial("live AND undo_of = ''"),
+)
 Index("remediation_undo", remediation.c.undo_of, unique=True, **partial("live AND undo_of != ''"))
 Index("remediation_told", remediation.c.told, **partial("told = 1", "told"))
 Index("remediation_born", remediation.c.born_at)
@@ -132,8 +155,15 @@ Index(
     "remediation_retried", remediation.c.rule, remediation.c.target_key, remediation.c.retried_at,
     **partial("retried_at IS NOT NULL"),
 )  # fmt: skip
-Index("remediation_acts", remediation.c.target_key, remediation.c.born_at, **partial("acted = 1", "acted"))
-Index("remediation_undoes", remediation.c.undo_of, remediation.c.born_at, **partial("undo_of != ''"))
+Index(
+    "remediation_acts",
+    remediation.c.target_key,
+    remediation.c.born_at,
+    **partial("acted = 1", "acted"),
+)
+Index(
+    "remediation_undoes", remediation.c.undo_of, remediation.c.born_at, **partial("undo_of != ''")
+)
 IS_ACTING = "state IN ('executing', 'undoing', 'verifying')"  # written out: an index is not used for bound values
 IS_JUDGED = "state IN ('failed', 'ineffective', 'succeeded')"
 IS_BAD = "state IN ('failed', 'ineffective')"
@@ -142,7 +172,11 @@ Index(  # what each rule has earned is counted from the index alone
     remediation.c.born_at, **partial("live = 0", "NOT live"),
 )  # fmt: skip
 Index("remediation_acting", remediation.c.rule, **partial(IS_ACTING))
-Index("remediation_bad", remediation.c.ended_at, **partial(f"acted = 1 AND {IS_BAD}", f"acted AND {IS_BAD}"))
+Index(
+    "remediation_bad",
+    remediation.c.ended_at,
+    **partial(f"acted = 1 AND {IS_BAD}", f"acted AND {IS_BAD}"),
+)
 Index(
     "remediation_judged", remediation.c.rule, remediation.c.ended_at,
     **partial(f"acted = 1 AND {IS_JUDGED}", f"acted AND {IS_JUDGED}"),
@@ -252,7 +286,12 @@ entry = Table(
 IS_DECISION = "kind IN ('approved', 'denied')"
 Index("entry_decision", entry.c.kind, entry.c.remediation, **partial(IS_DECISION))
 Index("entry_number", entry.c.number, unique=True)
-Index("entry_unsealed", entry.c.id, sqlite_where=entry.c.number.is_(None), postgresql_where=entry.c.number.is_(None))
+Index(
+    "entry_unsealed",
+    entry.c.id,
+    sqlite_where=entry.c.number.is_(None),
+    postgresql_where=entry.c.number.is_(None),
+)
 
 seal = Table(
     "seal",

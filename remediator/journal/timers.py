@@ -11,7 +11,9 @@ from .tables import timer
 
 def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
     """Makes or moves a timer."""
-    done = c.execute(sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at))
+    done = c.execute(
+        sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at)
+    )
     if done.rowcount == 0:
         c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
 
@@ -19,7 +21,12 @@ def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
 def due(selected: Any, ref: Any, kind: str) -> sa.Select[Any]:
     """What timers of a kind that are due at `:now` refer to, the most overdue first. To be built once: it is asked every second."""
     mine = sa.and_(timer.c.ref == ref, timer.c.kind == kind)
-    return sa.select(selected).join(timer, mine).where(timer.c.due_at <= sa.bindparam("now")).order_by(timer.c.due_at)
+    return (
+        sa.select(selected)
+        .join(timer, mine)
+        .where(timer.c.due_at <= sa.bindparam("now"))
+        .order_by(timer.c.due_at)
+    )
 
 
 def work_of(remediations: Any) -> sa.ColumnElement[bool]:

@@ -17,10 +17,22 @@ from .tables import remediation as table
 from .tables import storm as storm_table
 
 EXAMPLES = 3
-COUNTED = ("would", "idle", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other")
+COUNTED = (
+    "would",
+    "idle",
+    "approved",
+    "denied",
+    "undecided",
+    "succeeded",
+    "ineffective",
+    "failed",
+    "other",
+)
 
 
-def storm(c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime) -> bool:
+def storm(
+    c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime
+) -> bool:
     """Writes or prolongs a storm's row; True where there was none. People are told once of a storm."""
     mine = storm_table.c.scope == scope
     there = c.execute(sa.select(storm_table).where(mine)).first()
@@ -35,7 +47,9 @@ def storm(c: Connection, scope: str, why: str, until: datetime, told: Sequence[M
     return True
 
 
-def _tell(c: Connection, scope: str, since: datetime, told: Sequence[Message], now: datetime) -> None:
+def _tell(
+    c: Connection, scope: str, since: datetime, told: Sequence[Message], now: datetime
+) -> None:
     """Those who were not told yet: another rule of the scope may tell others."""
     known = messages.told(c, ident("storm", scope), since) if told else ()
     for message in told:
@@ -47,7 +61,10 @@ def lasting(c: Connection) -> list[str]:
     """What storms that are on, and breakers that are open, are called in the outbox."""
     storms = c.execute(sa.select(storm_table.c.scope)).scalars()
     opened = c.execute(sa.select(breaker.c.rule).where(breaker.c.opened_at.is_not(None))).scalars()
-    return [*(ident("storm", scope) for scope in storms), *(ident("breaker", rule) for rule in opened)]
+    return [
+        *(ident("storm", scope) for scope in storms),
+        *(ident("breaker", rule) for rule in opened),
+    ]
 
 
 def ident(kind: str, name: str) -> str:
@@ -58,13 +75,18 @@ def ident(kind: str, name: str) -> str:
 def storms(c: Connection) -> list[dict[str, Any]]:
     """All rows, each with the receivers that were told of it."""
     rows = c.execute(sa.select(storm_table)).all()
-    return [row._asdict() | {"told": messages.told(c, ident("storm", row.scope), row.since)} for row in rows]
+    return [
+        row._asdict() | {"told": messages.told(c, ident("storm", row.scope), row.since)}
+        for row in rows
+    ]
 
 
 def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> None:
     """A storm is over: whoever was told of it is told so."""
     since = c.execute(sa.select(storm_table.c.since).where(storm_table.c.scope == scope)).scalar()
-    gone = c.execute(sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now))
+    gone = c.execute(
+        sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now)
+    )
     if not gone.rowcount:  # another daemon said so, or it came back
         return
     entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
@@ -75,9 +97,16 @@ def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> N
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
     """The rules of which an acting remediation ended badly since then."""
     lately: Any = table.c.ended_at > since
-    if c.dialect.name == "sqlite":  # else it would look at all that ever ended so, rather than at what ended lately
+    if (
+        c.dialect.name == "sqlite"
+    ):  # else it would look at all that ever ended so, rather than at what ended lately
         lately = sa.func.likelihood(lately, sa.literal_column("0.000001"))
-    query = sa.select(table.c.rule).distinct().where(lately, table.c.acted, sa.text(IS_BAD)).limit(limit)
+    query = (
+        sa.select(table.c.rule)
+        .distinct()
+        .where(lately, table.c.acted, sa.text(IS_BAD))
+        .limit(limit)
+    )
     return list(c.execute(query).scalars())
 
 
@@ -87,7 +116,13 @@ def breakers(c: Connection) -> list[dict[str, Any]]:
 
 
 def switch(
-    c: Connection, rule: str, opened_at: datetime | None, why: str, to: Sequence[str], body: Mapping[str, Any], now: datetime
+    c: Connection,
+    rule: str,
+    opened_at: datetime | None,
+    why: str,
+    to: Sequence[str],
+    body: Mapping[str, Any],
+    now: datetime,
 ) -> None:
     """Journals that a breaker opened or closed, once; told are `to`, and of its closing whoever was told before."""
     mine = breaker.c.rule == rule
@@ -101,7 +136,9 @@ def switch(
         c.execute(sa.update(breaker).where(mine).values(opened_at=opened_at))
     if not news:
         return
-    kind, reason = ("breaker_opened", Reason.BREAKER_OPEN) if opened_at else ("breaker_closed", None)
+    kind, reason = (
+        ("breaker_opened", Reason.BREAKER_OPEN) if opened_at else ("breaker_closed", None)
+    )
     entries.write(c, now, None, kind, reason, f"rule {rule}: {why}")
     key = ident("breaker", rule)
     for receiver in messages.told(c, key) if opened_at is None else to:
@@ -113,16 +150,22 @@ def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
     values = {"reset_at": now, "reset_by": operator}
     if c.execute(sa.update(breaker).where(breaker.c.rule == rule).values(**values)).rowcount == 0:
         c.execute(sa.insert(breaker).values(rule=rule, **values))
-    entries.write(c, now, None, "reset", Reason.OPERATOR, f"{operator} reset the breaker of rule {rule}")
+    entries.write(
+        c, now, None, "reset", Reason.OPERATOR, f"{operator} reset the breaker of rule {rule}"
+    )
 
 
 def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
     """For each rule: how often it `would` have acted and how often there was nothing to do or something against it (`idle`,
     with `against` by reason); approved, denied, expired (undecided), acted, and of those succeeded, ineffective, failed; and
     `lately` with the newest plans that it only observed."""
-    out: dict[str, dict[str, Any]] = {rule: dict.fromkeys(COUNTED, 0) | {"against": {}, "lately": []} for rule in rules}
+    out: dict[str, dict[str, Any]] = {
+        rule: dict.fromkeys(COUNTED, 0) | {"against": {}, "lately": []} for rule in rules
+    }
     mine = sa.and_(table.c.rule.in_(rules), table.c.undo_of == "")
-    grouped = sa.select(table.c.rule, table.c.state, table.c.reason, table.c.acted, sa.func.count()).where(mine, ~table.c.live)
+    grouped = sa.select(
+        table.c.rule, table.c.state, table.c.reason, table.c.acted, sa.func.count()
+    ).where(mine, ~table.c.live)
     for rule, state, reason, acted, count in c.execute(
         grouped.group_by(table.c.rule, table.c.state, table.c.reason, table.c.acted)
     ):
@@ -136,7 +179,9 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
         elif acted:
             out[rule][state if state in out[rule] else "other"] += count
     each = sa.func.count(sa.distinct(table.c.id))  # however many persons one of them needed
-    said = sa.select(table.c.rule, entry.c.kind, each).join(entry, entry.c.remediation == table.c.id)
+    said = sa.select(table.c.rule, entry.c.kind, each).join(
+        entry, entry.c.remediation == table.c.id
+    )
     decided = said.where(mine, sa.text(f"entry.{IS_DECISION}")).group_by(table.c.rule, entry.c.kind)
     for rule, kind, count in c.execute(decided):
         out[rule][kind] += count

@@ -15,14 +15,31 @@ from ..model.remediation import Remediation, State
 from ..model.target import workload_name
 from ..model.usage import Charge, Counted, End, Holder, Reading, Troubled, Usage
 from ..model.verdict import Reason
-from .tables import EPOCH, IS_ACTING, IS_JUDGED, attachment, breaker, charge, episode, storm, target_lock
+from .tables import (
+    EPOCH,
+    IS_ACTING,
+    IS_JUDGED,
+    attachment,
+    breaker,
+    charge,
+    episode,
+    storm,
+    target_lock,
+)
 from .tables import remediation as table
 
-STEPPED_IN = {Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE, Reason.OPERATOR}  # failures that are not the rule's
+STEPPED_IN = {
+    Reason.ASSUMPTION_CHANGED,
+    Reason.TARGET_GONE,
+    Reason.OPERATOR,
+}  # failures that are not the rule's
 IN_ROW = 10
 
 IN_FLIGHT = sa.select(sa.func.count()).where(
-    table.c.rule == sa.bindparam("rule"), sa.text(IS_ACTING), table.c.undo_of == "", table.c.id != sa.bindparam("id")
+    table.c.rule == sa.bindparam("rule"),
+    sa.text(IS_ACTING),
+    table.c.undo_of == "",
+    table.c.id != sa.bindparam("id"),
 )
 LAST_ENDS = (
     sa.select(table.c.state, table.c.ended_at)
@@ -53,7 +70,9 @@ FIRING = sa.select(episode.c.id).where(episode.c.open)
 MATCHED = episode.c.fate.in_([fate for fate in Fate if fate is not Fate.UNMATCHED])
 FIRES = sa.exists().where(episode.c.id == attachment.c.episode, episode.c.open, MATCHED)
 ROOTS = sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_key).where(
-    table.c.cluster == sa.bindparam("cluster"), table.c.undo_of == "", table.c.state != State.SUPERSEDED
+    table.c.cluster == sa.bindparam("cluster"),
+    table.c.undo_of == "",
+    table.c.state != State.SUPERSEDED,
 )
 ATTACHED = ROOTS.join_from(attachment, table, table.c.id == attachment.c.remediation)
 # An alert that fires for weeks was on hundreds of remediations. All but the last of each rule say nothing new: what has ended and
@@ -64,7 +83,13 @@ TROUBLED = sa.union(
     ATTACHED.where(attachment.c.episode.in_(FIRING.where(episode.c.fate == "pending"))),
 )
 LOCKS = (
-    sa.select(target_lock.c.key, target_lock.c.remediation, table.c.state, table.c.priority, table.c.undo_of)
+    sa.select(
+        target_lock.c.key,
+        target_lock.c.remediation,
+        table.c.state,
+        table.c.priority,
+        table.c.undo_of,
+    )
     .join(table, table.c.id == target_lock.c.remediation)
     .where(target_lock.c.key.in_(sa.bindparam("keys", expanding=True)))
 )
@@ -74,14 +99,20 @@ def read(c: Connection, remediation: Remediation, reading: Reading, now: datetim
     """Everything that the guards of begin decide from."""
     mine = {"rule": remediation.rule, "target": remediation.target.key, "id": remediation.id}
     before = c.execute(LAST_ENDS, mine).all()
-    in_row = next((n for n, row in enumerate(before) if row.state != State.INEFFECTIVE), len(before))
+    in_row = next(
+        (n for n, row in enumerate(before) if row.state != State.INEFFECTIVE), len(before)
+    )
     until = c.execute(sa.select(storm.c.until).where(storm.c.scope == reading.scope)).scalar()
-    begun = c.execute(sa.select(charge.c.id).where(charge.c.remediation == remediation.id).limit(1)).first()
+    begun = c.execute(
+        sa.select(charge.c.id).where(charge.c.remediation == remediation.id).limit(1)
+    ).first()
     return Usage(
         locks=_locks(c, reading.locks),
         used_up=used_up(c, reading.counted, now),
         begun=begun is not None,
-        in_flight=int(c.execute(IN_FLIGHT, {"rule": remediation.rule, "id": remediation.id}).scalar() or 0),
+        in_flight=int(
+            c.execute(IN_FLIGHT, {"rule": remediation.rule, "id": remediation.id}).scalar() or 0
+        ),
         ended=before[0].ended_at if before else None,
         ineffective_in_row=in_row,
         ends=ends(c, remediation.rule, reading.ends),
@@ -114,7 +145,10 @@ def used_up(c: Connection, counted: Sequence[Counted], now: datetime) -> dict[Co
 def charges(c: Connection, since: datetime) -> list[Charge]:
     """What began since then."""
     query = sa.select(charge).where(charge.c.at > since)
-    return [Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at) for r in c.execute(query)]
+    return [
+        Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at)
+        for r in c.execute(query)
+    ]
 
 
 def ends(c: Connection, rule: str, limit: int) -> tuple[End, ...]:
@@ -129,7 +163,9 @@ def ends(c: Connection, rule: str, limit: int) -> tuple[End, ...]:
 
 def _locks(c: Connection, keys: tuple[str, ...]) -> dict[str, Holder]:
     return {
-        row.key: Holder(row.remediation, row.state == State.VERIFYING and not row.undo_of, row.priority)
+        row.key: Holder(
+            row.remediation, row.state == State.VERIFYING and not row.undo_of, row.priority
+        )
         for row in c.execute(LOCKS, {"keys": keys})
     }
 
@@ -139,5 +175,7 @@ def troubled(c: Connection, cluster: str) -> tuple[Troubled, ...]:
     found = set()
     for row in c.execute(TROUBLED, {"cluster": cluster}):
         root = row.root_key.rsplit("/", 1)[-1]
-        found.add(Troubled(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace))
+        found.add(
+            Troubled(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace)
+        )
     return tuple(sorted(found, key=lambda item: item.key))

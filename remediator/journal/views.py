@@ -15,12 +15,17 @@ HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value for key, value in row.items()}
+    return {
+        key: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        for key, value in row.items()
+    }
 
 
 def _remediation(row: Any) -> dict[str, Any]:
     shown = _plain({k: v for k, v in row._asdict().items() if k not in HIDDEN})
-    shown["target"] = f"{row.kind}/{row.namespace}/{row.name}" if row.namespace else f"{row.kind}/{row.name}"
+    shown["target"] = (
+        f"{row.kind}/{row.namespace}/{row.name}" if row.namespace else f"{row.kind}/{row.name}"
+    )
     return shown
 
 
@@ -29,7 +34,11 @@ def remediations(
 ) -> list[dict[str, Any]]:
     """The newest remediations first."""
     query = sa.select(table).order_by(table.c.born_at.desc(), table.c.id).limit(limit)
-    for column, wanted in ((table.c.state, state), (table.c.namespace, namespace), (table.c.rule, rule)):
+    for column, wanted in (
+        (table.c.state, state),
+        (table.c.namespace, namespace),
+        (table.c.rule, rule),
+    ):
         query = query.where(column == wanted) if wanted else query
     if since is not None:
         query = query.where(table.c.born_at >= since)
@@ -44,10 +53,16 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     shown = _remediation(row)
     shown["look"] = orjson.loads(row.look)
     shown["rule_text"] = orjson.loads(row.rule_text)
-    attempts = c.execute(sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)).all()
+    attempts = c.execute(
+        sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
+    ).all()
     shown["attempts"] = [
         _plain(a._asdict())
-        | {"plan": orjson.loads(a.plan), "causes": orjson.loads(a.causes), "evidence": orjson.loads(a.evidence or "null")}
+        | {
+            "plan": orjson.loads(a.plan),
+            "causes": orjson.loads(a.causes),
+            "evidence": orjson.loads(a.evidence or "null"),
+        }
         | {"after": orjson.loads(a.after or "null")}
         for a in attempts
     ]
@@ -60,14 +75,30 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     history = sa.select(entry).where(entry.c.remediation == remediation_id).order_by(entry.c.id)
     shown["history"] = [_plain(e._asdict()) for e in c.execute(history)]
     told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
-    shown["messages"] = [_plain({k: v for k, v in m._asdict().items() if k != "body"}) for m in c.execute(told)]
-    due = c.execute(sa.select(timer.c.due_at).where(timer.c.kind == "work", timer.c.ref == remediation_id)).scalar()
+    shown["messages"] = [
+        _plain({k: v for k, v in m._asdict().items() if k != "body"}) for m in c.execute(told)
+    ]
+    due = c.execute(
+        sa.select(timer.c.due_at).where(timer.c.kind == "work", timer.c.ref == remediation_id)
+    ).scalar()
     shown["next_look"] = due.isoformat() if due else None
-    owed = sa.select(sa.func.min(timer.c.due_at)).where(timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts]))
+    owed = sa.select(sa.func.min(timer.c.due_at)).where(
+        timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts])
+    )
     restore = c.execute(owed).scalar()
     shown["taken_back_from"] = restore.isoformat() if restore else None
-    undoing = sa.select(table.c.id, table.c.undoes, table.c.state, table.c.reason, table.c.why, table.c.born_at, table.c.ended_at)
-    mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(table.c.born_at)
+    undoing = sa.select(
+        table.c.id,
+        table.c.undoes,
+        table.c.state,
+        table.c.reason,
+        table.c.why,
+        table.c.born_at,
+        table.c.ended_at,
+    )
+    mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(
+        table.c.born_at
+    )
     shown["undos"] = [_plain(u._asdict()) for u in c.execute(mine)]
     return shown
 
@@ -96,10 +127,20 @@ def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[st
 
 def counts(c: Connection) -> dict[str, dict[str, int]]:
     """How many there are: open episodes by fate, live remediations by state, webhooks to unpack, messages to deliver."""
-    packed = c.execute(sa.select(sa.func.count()).where(inbox.c.error.is_(None)).select_from(inbox)).scalar()
-    fates = c.execute(sa.select(episode.c.fate, sa.func.count()).where(episode.c.open).group_by(episode.c.fate))
-    states = c.execute(sa.select(table.c.state, sa.func.count()).where(table.c.live).group_by(table.c.state))
-    waiting = c.execute(sa.select(sa.func.count()).where(outbox.c.delivered_at.is_(None), outbox.c.due_at.is_not(None))).scalar()
+    packed = c.execute(
+        sa.select(sa.func.count()).where(inbox.c.error.is_(None)).select_from(inbox)
+    ).scalar()
+    fates = c.execute(
+        sa.select(episode.c.fate, sa.func.count()).where(episode.c.open).group_by(episode.c.fate)
+    )
+    states = c.execute(
+        sa.select(table.c.state, sa.func.count()).where(table.c.live).group_by(table.c.state)
+    )
+    waiting = c.execute(
+        sa.select(sa.func.count()).where(
+            outbox.c.delivered_at.is_(None), outbox.c.due_at.is_not(None)
+        )
+    ).scalar()
     return {
         "episodes": dict(tuple(row) for row in fates),
         "remediations": dict(tuple(row) for row in states),
@@ -114,6 +155,14 @@ def resolutions(c: Connection, since: datetime, until: datetime) -> list[tuple[s
         sa.select(table.c.rule, table.c.acted, episode.c.starts_at, episode.c.ends_at)
         .join(attachment, attachment.c.remediation == table.c.id)
         .join(episode, episode.c.id == attachment.c.episode)
-        .where(~episode.c.open, episode.c.last_seen > since, episode.c.last_seen <= until, table.c.undo_of == "")
+        .where(
+            ~episode.c.open,
+            episode.c.last_seen > since,
+            episode.c.last_seen <= until,
+            table.c.undo_of == "",
+        )
     )
-    return [(row.rule, bool(row.acted), max(0.0, (row.ends_at - row.starts_at).total_seconds())) for row in c.execute(query)]
+    return [
+        (row.rule, bool(row.acted), max(0.0, (row.ends_at - row.starts_at).total_seconds()))
+        for row in c.execute(query)
+    ]

@@ -49,14 +49,25 @@ class Call:
 
     def describe(self) -> str:
         """One line for a person."""
-        what = f"{self.verb.upper()} {self.target}" + (f"/{self.subresource}" if self.subresource else "")
-        return f"{what} ({', '.join(str(op['path']) for op in self.body)})" if self.verb == "patch" else what
+        what = f"{self.verb.upper()} {self.target}" + (
+            f"/{self.subresource}" if self.subresource else ""
+        )
+        return (
+            f"{what} ({', '.join(str(op['path']) for op in self.body)})"
+            if self.verb == "patch"
+            else what
+        )
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """What a digest covers: all but versions, times and stamps."""
         body = [_timeless(op) for op in self.body] if self.verb == "patch" else self.body
-        return {"verb": self.verb, "target": self.target.key, "subresource": self.subresource, "body": body}
+        return {
+            "verb": self.verb,
+            "target": self.target.key,
+            "subresource": self.subresource,
+            "body": body,
+        }
 
 
 def _timeless(op: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -98,7 +109,11 @@ def template_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
 def bare_template(template: Mapping[str, Any]) -> Mapping[str, Any]:
     """A pod template as compared: no restartedAt, none of our annotations, no pod-template-hash."""
     metadata = dict(template.get("metadata") or {})
-    kept = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != RESTARTED_AT and not k.startswith(PREFIX)}
+    kept = {
+        k: v
+        for k, v in (metadata.get("annotations") or {}).items()
+        if k != RESTARTED_AT and not k.startswith(PREFIX)
+    }
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"}
     bare = {"labels": labels} | ({"annotations": kept} if kept else {})
     return {"metadata": bare, "spec": template.get("spec") or {}}
@@ -111,7 +126,10 @@ def template_hash(template: Mapping[str, Any]) -> str:
 
 def template_state(template: Mapping[str, Any]) -> Mapping[str, Any]:
     """A pod template in short: its hash as compared, and its restartedAt."""
-    return {"template": template_hash(bare_template(template)), "restartedAt": annotations(template).get(RESTARTED_AT)}
+    return {
+        "template": template_hash(bare_template(template)),
+        "restartedAt": annotations(template).get(RESTARTED_AT),
+    }
 
 
 def _spec(obj: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,7 +160,11 @@ def version_of(obj: Mapping[str, Any]) -> int:
 def effect(call: Call, call_id: str, obj: Mapping[str, Any] | None) -> Effect:
     """Whether the call took effect, by what its object shows now."""
     if call.verb == "delete":
-        gone = obj is None or str(meta(obj).get("uid")) != call.target.uid or bool(meta(obj).get("deletionTimestamp"))
+        gone = (
+            obj is None
+            or str(meta(obj).get("uid")) != call.target.uid
+            or bool(meta(obj).get("deletionTimestamp"))
+        )
         return Effect.PROVED if gone else Effect.ABSENT
     if obj is None or call.verb == "collect":
         return Effect.ABSENT

@@ -30,7 +30,9 @@ class Sight(StrEnum):
     ROOM = "room"
 
 
-DECIDING = frozenset({Sight.SIBLINGS, Sight.BUDGETS, Sight.ROOM})  # what only guards look at, before an act
+DECIDING = frozenset(
+    {Sight.SIBLINGS, Sight.BUDGETS, Sight.ROOM}
+)  # what only guards look at, before an act
 
 
 @dataclass(frozen=True, slots=True)

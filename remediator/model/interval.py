@@ -36,7 +36,10 @@ class Interval:
         return (
             (not self.times or any(start <= minute < end for start, end in self.times))
             and _within(local.isoweekday() % 7, self.weekdays)
-            and (not self.days_of_month or any(_on_day(local.day, span, days) for span in self.days_of_month))
+            and (
+                not self.days_of_month
+                or any(_on_day(local.day, span, days) for span in self.days_of_month)
+            )
             and _within(local.month, self.months)
             and _within(local.year, self.years)
         )
@@ -77,7 +80,10 @@ def zone(location: str) -> tzinfo:
 def parse_time(text: str) -> int:
     """Minutes of the day of `HH:MM`, 24:00 included. Raises: ValueError."""
     hours, colon, minutes = text.partition(":")
-    if not (colon and hours.isdigit() and minutes.isdigit() and len(minutes) == 2) or int(minutes) > 59:
+    if (
+        not (colon and hours.isdigit() and minutes.isdigit() and len(minutes) == 2)
+        or int(minutes) > 59
+    ):
         raise ValueError(f"{text!r} is no time of day; write one such as 09:00")
     value = int(hours) * 60 + int(minutes)
     if value > MINUTES_A_DAY:

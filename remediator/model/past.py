@@ -50,7 +50,9 @@ class Past:
         """The templates on which an act of ours was proved to help: they ran whole, and no alert fired."""
         return frozenset(act.left for act in self.acts if act.outcome is Outcome.SUCCEEDED)
 
-    def ineffective(self, rule: str, template: str, window: timedelta, now: datetime) -> frozenset[tuple[str, str]]:
+    def ineffective(
+        self, rule: str, template: str, window: timedelta, now: datetime
+    ) -> frozenset[tuple[str, str]]:
         """(action, cause) pairs of the rule that did not help and are not to be repeated.
 
         Forgotten once the alert was quiet for `window`, somebody else changed the template, or a person said retry.

@@ -14,7 +14,11 @@ from .raw import annotations, meta, ready, restarts
 from .target import Target
 from .verdict import Reason
 
-DRIFTING = {"replicas", "minReplicas", "ready"}  # an autoscaler moves these; a plan that sets one says so in its calls
+DRIFTING = {
+    "replicas",
+    "minReplicas",
+    "ready",
+}  # an autoscaler moves these; a plan that sets one says so in its calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,10 @@ class Plan:
     def later(self) -> list[str]:
         """The calls that may follow, one line each for a person."""
         kinds = {tuple(kind.split(" ", 1)): most for kind, most in self.bounds.items()}
-        return [f"{verb.upper()} {kind}, where needed, {most} times at most" for (verb, kind), most in kinds.items()]
+        return [
+            f"{verb.upper()} {kind}, where needed, {most} times at most"
+            for (verb, kind), most in kinds.items()
+        ]
 
     @property
     def digest(self) -> str:
@@ -58,10 +65,17 @@ class Plan:
             "action": self.action,
             "parameters": self.parameters,
             "calls": [call.identity for call in self.calls],
-            "assumptions": {name: value for name, value in self.assumptions.items() if name not in DRIFTING},
+            "assumptions": {
+                name: value for name, value in self.assumptions.items() if name not in DRIFTING
+            },
             "bounds": self.bounds,
         }
-        return "sha256:" + hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()[:24]
+        return (
+            "sha256:"
+            + hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()[
+                :24
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +101,36 @@ def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     operations: list[Mapping[str, Any]] = []
     if not annotations(obj):
         operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
-    operations.append({"op": "add", "path": f"/metadata/annotations/{PREFIX}~1stamp", "value": CALL_ID})
+    operations.append(
+        {"op": "add", "path": f"/metadata/annotations/{PREFIX}~1stamp", "value": CALL_ID}
+    )
     return operations
 
 
 def gone(plan: Plan, facts: Facts) -> bool:
     """Whether the plan's object is certainly not there any more: deleted, or another has its name."""
     obj = facts.object
-    return obj is None or (isinstance(obj, Mapping) and str(meta(obj).get("uid")) != plan.target.uid)
+    return obj is None or (
+        isinstance(obj, Mapping) and str(meta(obj).get("uid")) != plan.target.uid
+    )
 
 
 def pods_before(facts: Facts) -> Mapping[str, Any]:
     """Ready pods and restarts per pod uid, to tell *worse* later."""
     pods = facts.pods if isinstance(facts.pods, tuple) else ()
-    return {"ready": sum(ready(pod) for pod in pods), "restarts": {str(meta(p).get("uid")): restarts(p) for p in pods}}
+    return {
+        "ready": sum(ready(pod) for pod in pods),
+        "restarts": {str(meta(p).get("uid")): restarts(p) for p in pods},
+    }
 
 
 def redacted(value: Any) -> Any:
     """Without the values of environment variables, which may be secrets: what may be stored and shown."""
     if isinstance(value, Mapping):
         hidden = "value" in value and "name" in value and len(value) == 2
-        return {k: "(redacted)" if hidden and k == "value" else redacted(v) for k, v in value.items()}
+        return {
+            k: "(redacted)" if hidden and k == "value" else redacted(v) for k, v in value.items()
+        }
     return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -115,14 +138,23 @@ def call_to_json(call: Call) -> dict[str, Any]:
     """A call as the journal stores it, without secrets."""
     data = asdict(call)
     shown = dict(redacted(data))
-    whole = call.whole and shown["body"] == (list(data["body"]) if isinstance(data["body"], tuple) else data["body"])
+    whole = call.whole and shown["body"] == (
+        list(data["body"]) if isinstance(data["body"], tuple) else data["body"]
+    )
     return shown | {"timeout": call.timeout.total_seconds(), "whole": whole}
 
 
 def call_from_json(data: Mapping[str, Any]) -> Call:
     """The call that `call_to_json` wrote."""
     body = tuple(data["body"]) if isinstance(data["body"], list) else data["body"]
-    return Call(**{**data, "target": Target(**data["target"]), "body": body, "timeout": timedelta(seconds=data["timeout"])})
+    return Call(
+        **{
+            **data,
+            "target": Target(**data["target"]),
+            "body": body,
+            "timeout": timedelta(seconds=data["timeout"]),
+        }
+    )
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

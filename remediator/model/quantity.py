@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE]))?")
+QUANTITY = re.compile(
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE]))?"
+)
 SUFFIXES = {
     **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)},
     **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)},
@@ -28,9 +30,14 @@ def asked(template: Mapping[str, Any]) -> dict[str, Decimal]:
     for container in (template.get("spec") or {}).get("containers") or []:
         resources = container.get("resources") or {}
         limits = resources.get("limits") or {}
-        for kind, amounts in (("requests", {**limits, **(resources.get("requests") or {})}), ("limits", limits)):
+        for kind, amounts in (
+            ("requests", {**limits, **(resources.get("requests") or {})}),
+            ("limits", limits),
+        ):
             for name, amount in amounts.items():
                 key = f"{kind}.{name}"
                 out[key] = out.get(key, Decimal()) + parse_quantity(str(amount))
-    out |= {name: out[f"requests.{name}"] for name in ("cpu", "memory") if f"requests.{name}" in out}
+    out |= {
+        name: out[f"requests.{name}"] for name in ("cpu", "memory") if f"requests.{name}" in out
+    }
     return out

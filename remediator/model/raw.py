@@ -34,7 +34,9 @@ def ready(pod: Mapping[str, Any]) -> bool:
     """Whether the pod's Ready condition is true and it is not going away."""
     conditions = (pod.get("status") or {}).get("conditions") or []
     going = bool(meta(pod).get("deletionTimestamp"))
-    return not going and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return not going and any(
+        c.get("type") == "Ready" and c.get("status") == "True" for c in conditions
+    )
 
 
 def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -7,7 +7,9 @@ from .verdict import Reason
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
-POD = re.compile(r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}")
+POD = re.compile(
+    r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}"
+)
 KINDS = {
     "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service", "HorizontalPodAutoscaler", "Node",
 }  # fmt: skip
@@ -30,7 +32,11 @@ class Target:
         return f"{self.cluster}/{self.kind}/{self.namespace}/{self.name}"
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
+        return (
+            f"{self.kind}/{self.namespace}/{self.name}"
+            if self.namespace
+            else f"{self.kind}/{self.name}"
+        )
 
     def seen(self, uid: str) -> "Target":
         """The same target with the uid that was observed."""

@@ -162,7 +162,9 @@ def allow(guard: str) -> Verdict:
     return Verdict(guard, Decision.ALLOW)
 
 
-def hold(guard: str, reason: Reason, why: str, retry_after: timedelta = timedelta(seconds=15)) -> Verdict:
+def hold(
+    guard: str, reason: Reason, why: str, retry_after: timedelta = timedelta(seconds=15)
+) -> Verdict:
     """Not now; look again after `retry_after`."""
     return Verdict(guard, Decision.HOLD, reason, why, retry_after)
 

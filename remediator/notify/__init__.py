@@ -12,7 +12,9 @@ def make(settings: ReceiverSettings) -> Notifier:
     match settings.kind:
         case "webhook":
             return WebhookReceiver(
-                settings.url or secret["url_file"], secret.get("token_file", ""), secret.get("secret_file", "")
+                settings.url or secret["url_file"],
+                secret.get("token_file", ""),
+                secret.get("secret_file", ""),
             )
         case "slack":
             from .slack import SlackReceiver

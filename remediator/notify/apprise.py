@@ -10,7 +10,11 @@ from ..errors import ConfigurationError
 from .words import details, severity, title
 
 TIMEOUT = 20.0
-KINDS = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING, "info": apprise.NotifyType.SUCCESS}
+KINDS = {
+    "critical": apprise.NotifyType.FAILURE,
+    "warning": apprise.NotifyType.WARNING,
+    "info": apprise.NotifyType.SUCCESS,
+}
 
 
 class AppriseReceiver:

@@ -9,7 +9,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 from .words import details, severity, title
 
 TIMEOUT = 10
-MARKS = {"critical": ":red_circle:", "warning": ":large_orange_circle:", "info": ":large_green_circle:"}
+MARKS = {
+    "critical": ":red_circle:",
+    "warning": ":large_orange_circle:",
+    "info": ":large_green_circle:",
+}
 LONGEST, MOST = 3000, 10  # characters of a block, and blocks that follow the title
 API = "https://slack.com/api/"
 
@@ -45,14 +49,23 @@ def _blocks(head: str, message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What is shown; `text` is for notifications only. But for the title and our own link nothing is markup, mention or link."""
     body, link = "\n".join(details(message)), message.get("link")
     parts = [body[at : at + LONGEST] for at in range(0, len(body), LONGEST)][:MOST]
-    texts = [{"type": "mrkdwn", "text": head}, *({"type": "plain_text", "text": part, "emoji": False} for part in parts)]
-    texts += [{"type": "mrkdwn", "text": f"<{_plain(str(link))}|Look at the plan and decide>"}] if link else []
+    texts = [
+        {"type": "mrkdwn", "text": head},
+        *({"type": "plain_text", "text": part, "emoji": False} for part in parts),
+    ]
+    texts += (
+        [{"type": "mrkdwn", "text": f"<{_plain(str(link))}|Look at the plan and decide>"}]
+        if link
+        else []
+    )
     return [{"type": "section", "text": text} for text in texts]
 
 
 def _why(error: SlackClientError) -> str:
     answer = getattr(error, "response", None)
-    return str(answer["error"]) if answer is not None and answer.get("error") else type(error).__name__
+    return (
+        str(answer["error"]) if answer is not None and answer.get("error") else type(error).__name__
+    )
 
 
 def _plain(text: str) -> str:

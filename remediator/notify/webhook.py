@@ -13,7 +13,9 @@ TIMEOUT = aiohttp.ClientTimeout(total=10)
 async def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     """POSTs JSON. Raises: aiohttp.ClientError for anything but 2xx, TimeoutError."""
     async with (
-        aiohttp.ClientSession(timeout=TIMEOUT, headers={"Content-Type": "application/json", **headers}) as session,
+        aiohttp.ClientSession(
+            timeout=TIMEOUT, headers={"Content-Type": "application/json", **headers}
+        ) as session,
         session.post(url, data=body, allow_redirects=False) as answer,
     ):
         if not 200 <= answer.status < 300:
@@ -37,7 +39,9 @@ class WebhookReceiver:
     async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
         """Raises: aiohttp.ClientError, TimeoutError."""
         body = orjson.dumps(message, default=str)
-        await post(self._url, body, {**self._headers, **self._signed(str(message.get("id", "")), body)})
+        await post(
+            self._url, body, {**self._headers, **self._signed(str(message.get("id", "")), body)}
+        )
         return ""
 
     def _signed(self, ident: str, body: bytes) -> dict[str, str]:
@@ -47,4 +51,8 @@ class WebhookReceiver:
 
         now = datetime.now(UTC)  # noqa: TID251 - a signature's time is the wall clock's
         signature = Webhook(self._secret.encode()).sign(ident, now, body.decode())
-        return {"webhook-id": ident, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+        return {
+            "webhook-id": ident,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
+        }

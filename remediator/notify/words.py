@@ -7,12 +7,20 @@ from ..model.text import one_line
 
 SHOWN = 8  # lines of what happened; the message itself has more
 GOOD = {"succeeded", "observed"}
-BAD = {"failed", "ineffective", "unknown"}  # it was tried; what was not (blocked, expired) is a warning
+BAD = {
+    "failed",
+    "ineffective",
+    "unknown",
+}  # it was tried; what was not (blocked, expired) is a warning
 
 
 def title(message: Mapping[str, Any]) -> str:
     """One line."""
-    word = "Resolved" if message.get("closed") else str(message["state"]).replace("_", " ").capitalize()
+    word = (
+        "Resolved"
+        if message.get("closed")
+        else str(message["state"]).replace("_", " ").capitalize()
+    )
     cluster = f" in {message['cluster']}" if message.get("cluster") else ""
     return f"{word}: {message['rule']} on {message['target']}{cluster}"
 

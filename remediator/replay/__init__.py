@@ -67,14 +67,26 @@ class Report:
 
 def in_mode(rules: RuleSet, mode: str) -> RuleSet:
     """The rules as if every one were in this mode; a step's own stricter mode still wins."""
-    sources = [replace(s, rule=s.rule.model_copy(update={"mode": mode}), raw={**s.raw, "mode": mode}) for s in rules.sources]
-    return RuleSet(tuple(sources), tuple(override.model_copy(update={"mode": None}) for override in rules.overrides))
+    sources = [
+        replace(s, rule=s.rule.model_copy(update={"mode": mode}), raw={**s.raw, "mode": mode})
+        for s in rules.sources
+    ]
+    return RuleSet(
+        tuple(sources),
+        tuple(override.model_copy(update={"mode": None}) for override in rules.overrides),
+    )
 
 
-async def run(recorded: Sequence[Recorded], rules: RuleSet, facts: Objects | None, limits: ProcessLimits) -> Report:
+async def run(
+    recorded: Sequence[Recorded], rules: RuleSet, facts: Objects | None, limits: ProcessLimits
+) -> Report:
     """Replays the webhooks, in their order, until nothing is left to be done."""
     clock = VirtualClock(recorded[0].at)
-    journal, alertmanager, cluster = SqlJournal("sqlite://"), SandboxAlertmanager(), ClosedCluster(facts)
+    journal, alertmanager, cluster = (
+        SqlJournal("sqlite://"),
+        SandboxAlertmanager(),
+        ClosedCluster(facts),
+    )
     told: list[Mapping[str, Any]] = []
     await journal.open(clock.now())
     doors = Doors(
@@ -95,7 +107,9 @@ async def run(recorded: Sequence[Recorded], rules: RuleSet, facts: Objects | Non
         await journal.close()
 
 
-async def _until(engine: Engine, clock: VirtualClock, ends: datetime, to_the_end: bool = False) -> None:
+async def _until(
+    engine: Engine, clock: VirtualClock, ends: datetime, to_the_end: bool = False
+) -> None:
     """Does what is due until a time; or only as long as something is under way."""
     while clock.time < ends:
         due = await engine.run_due()
@@ -110,15 +124,28 @@ async def _under_way(journal: Any, ends: datetime) -> bool:
     if (await journal.counts())["remediations"]:
         return True
     owed = await journal.restorations(ends, MANY)
-    firing = {name for row in await journal.episodes(MANY, None) if row["open"] for name in row["remediations"]}
+    firing = {
+        name
+        for row in await journal.episodes(MANY, None)
+        if row["open"]
+        for name in row["remediations"]
+    }
     return any(item.remediation.id not in firing for item in owed)
 
 
 async def _report(
-    journal: SqlJournal, cluster: ClosedCluster, recorded: Sequence[Recorded], rules: RuleSet, told: Sequence[Mapping[str, Any]]
+    journal: SqlJournal,
+    cluster: ClosedCluster,
+    recorded: Sequence[Recorded],
+    rules: RuleSet,
+    told: Sequence[Mapping[str, Any]],
 ) -> Report:
     """What is told: ids are numbers in the order of birth, so that two replays of the same are the same."""
-    rows = [shown for row in reversed(await journal.remediations(MANY, None)) if (shown := await journal.show(row["id"]))]
+    rows = [
+        shown
+        for row in reversed(await journal.remediations(MANY, None))
+        if (shown := await journal.show(row["id"]))
+    ]
     episodes = list(reversed(await journal.episodes(MANY, None)))
     timeline = [line for item in recorded for line in _delivered(item)]
     calls: dict[str, list[str]] = {}
@@ -126,25 +153,50 @@ async def _report(
         calls.setdefault(call_id.split(".")[0], []).append(text)
     for row in rows:
         for entry in row["history"]:
-            timeline.append(_line(entry["at"], row["id"], entry["kind"], row["target"], entry["reason"], entry["text"]))
+            timeline.append(
+                _line(
+                    entry["at"],
+                    row["id"],
+                    entry["kind"],
+                    row["target"],
+                    entry["reason"],
+                    entry["text"],
+                )
+            )
             if entry["kind"] == "begin":
                 timeline += [
-                    _line(entry["at"], row["id"], "would call", row["target"], None, text) for text in calls.pop(row["id"], [])
+                    _line(entry["at"], row["id"], "would call", row["target"], None, text)
+                    for text in calls.pop(row["id"], [])
                 ]
     for row in episodes:
         if row["fate"] == "unmatched" and row["reason"]:
             text = f"{row['labels'].get('alertname', '')}: {_why_not(rules, row)}"
-            timeline.append(_line(row["last_seen"], "", "unmatched", _namespaced(row["labels"]), row["reason"], text))
+            timeline.append(
+                _line(
+                    row["last_seen"],
+                    "",
+                    "unmatched",
+                    _namespaced(row["labels"]),
+                    row["reason"],
+                    text,
+                )
+            )
     states: dict[str, int] = {}
     for row in rows:
-        name = f"{row['state']} {row['reason']}" if row["reason"] and row["state"] not in LIVE else row["state"]
+        name = (
+            f"{row['state']} {row['reason']}"
+            if row["reason"] and row["state"] not in LIVE
+            else row["state"]
+        )
         states[name] = states.get(name, 0) + 1
     summary = {
         "webhooks": len(recorded),
         "alerts": sum(len(item.alerts) for item in recorded),
         "truncated": sum(item.truncated for item in recorded),
         "episodes": len(episodes),
-        "unmatched": sum(row["fate"] == "unmatched" and not row["remediations"] for row in episodes),
+        "unmatched": sum(
+            row["fate"] == "unmatched" and not row["remediations"] for row in episodes
+        ),
         "remediations": states,
         "calls": len(cluster.calls),
         "told": len(told),
@@ -158,26 +210,62 @@ async def _report(
 
 def _why_not(rules: RuleSet, row: Mapping[str, Any]) -> str:
     """Why no rule matched: of those whose matchers held, what was against it."""
-    alert = Alert(row["fingerprint"], AlertStatus.FIRING, row["labels"], {}, datetime.fromisoformat(row["starts_at"]), None)
-    against = [a for a in rules.explain(alert, "default") if isinstance(a, WhyNot) and a.reason is not Reason.UNMATCHED]
-    return "; ".join(f"{a.rule}: {a.why}" for a in against[:5]) or f"the matchers of none of the {len(rules.sources)} rules hold"
+    alert = Alert(
+        row["fingerprint"],
+        AlertStatus.FIRING,
+        row["labels"],
+        {},
+        datetime.fromisoformat(row["starts_at"]),
+        None,
+    )
+    against = [
+        a
+        for a in rules.explain(alert, "default")
+        if isinstance(a, WhyNot) and a.reason is not Reason.UNMATCHED
+    ]
+    return (
+        "; ".join(f"{a.rule}: {a.why}" for a in against[:5])
+        or f"the matchers of none of the {len(rules.sources)} rules hold"
+    )
 
 
 def _delivered(item: Recorded) -> list[Mapping[str, Any]]:
     at = item.at.astimezone(UTC).isoformat()
     lines = [
-        _line(at, "", str(alert.status), _namespaced(alert.labels), None, f"{alert.name} ({alert.fingerprint})")
+        _line(
+            at,
+            "",
+            str(alert.status),
+            _namespaced(alert.labels),
+            None,
+            f"{alert.name} ({alert.fingerprint})",
+        )
         for alert in item.alerts
     ]
-    lost = [_line(at, "", "truncated", "", None, f"{item.truncated} alerts are not in the webhook")] if item.truncated else []
+    lost = (
+        [_line(at, "", "truncated", "", None, f"{item.truncated} alerts are not in the webhook")]
+        if item.truncated
+        else []
+    )
     return [*lines, *lost]
 
 
 def _namespaced(labels: Mapping[str, str]) -> str:
     return "/".join(
-        labels[key] for key in ("namespace", "deployment", "statefulset", "daemonset", "pod", "node") if labels.get(key)
+        labels[key]
+        for key in ("namespace", "deployment", "statefulset", "daemonset", "pod", "node")
+        if labels.get(key)
     )
 
 
-def _line(at: str, remediation: str, what: str, target: str, reason: str | None, text: str) -> Mapping[str, Any]:
-    return {"at": at, "remediation": remediation, "what": what, "target": target, "reason": reason, "text": text}
+def _line(
+    at: str, remediation: str, what: str, target: str, reason: str | None, text: str
+) -> Mapping[str, Any]:
+    return {
+        "at": at,
+        "remediation": remediation,
+        "what": what,
+        "target": target,
+        "reason": reason,
+        "text": text,
+    }

@@ -41,19 +41,26 @@ class Snapshot:
         except orjson.JSONDecodeError:
             data = load_text(text, str(path)).data
         items = data.get("items", [data]) if isinstance(data, Mapping) else None
-        if not items or not all(isinstance(item, Mapping) and item.get("kind") and meta(item).get("name") for item in items):
+        if not items or not all(
+            isinstance(item, Mapping) and item.get("kind") and meta(item).get("name")
+            for item in items
+        ):
             raise ConfigurationError(
                 f"cannot use the facts {path}: they are no Kubernetes objects; write some with "
                 "`kubectl get deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice,pdb,quota,node -A -o json`"
             )
         for item in items:
-            self._objects[item["kind"], str(meta(item).get("namespace", "")), str(meta(item)["name"])] = item
+            self._objects[
+                item["kind"], str(meta(item).get("namespace", "")), str(meta(item)["name"])
+            ] = item
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """The object, as it was written down."""
         return self._objects.get((kind, namespace, name))
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
+    async def list_objects(
+        self, kind: str, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]:
         """Those selected."""
         if kind == "Node" and not any(k == kind for k, _, _ in self._objects):
             raise ClusterError("the facts hold no Node; write them down too")
@@ -66,38 +73,68 @@ class Healthy:
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """The object that is taken to exist."""
-        metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": f"assumed-{kind}-{name}", "generation": 1}
+        metadata: dict[str, Any] = {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"assumed-{kind}-{name}",
+            "generation": 1,
+        }
         metadata |= {"resourceVersion": "1", "creationTimestamp": BORN.isoformat()}
         base: dict[str, Any] = {"kind": kind, "metadata": metadata}
         if kind == "Pod":
             return self._pod(base, name)
         if kind == "ReplicaSet":
-            return {**base, "metadata": {**metadata, "ownerReferences": [_owner("Deployment", name.rpartition("-")[0])]}}
+            return {
+                **base,
+                "metadata": {
+                    **metadata,
+                    "ownerReferences": [_owner("Deployment", name.rpartition("-")[0])],
+                },
+            }
         if kind in KINDS.values():
             return _whole({**base, "spec": _spec(name), "status": {}})
         if kind == "Service":
             return {**base, "spec": {"selector": {"app": name}}}
         return None if kind in ("HorizontalPodAutoscaler", "NetworkPolicy") else base
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
+    async def list_objects(
+        self, kind: str, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]:
         """Three pods of a workload, and a node; nothing else."""
         if kind == "Node":
-            return [{"metadata": {"name": "assumed"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}]
+            return [
+                {
+                    "metadata": {"name": "assumed"},
+                    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+                }
+            ]
         name = selector.removeprefix("app=")
         if kind != "Pod" or name == selector:
             return []
         owner = _owner("Deployment", name)
         return [
-            self._pod({"kind": "Pod", "metadata": {"name": f"{name}-{n}", "uid": f"assumed-{name}-{n}"}}, name, owner)
+            self._pod(
+                {"kind": "Pod", "metadata": {"name": f"{name}-{n}", "uid": f"assumed-{name}-{n}"}},
+                name,
+                owner,
+            )
             for n in range(REPLICAS)
         ]
 
-    def _pod(self, base: dict[str, Any], name: str, owner: Mapping[str, Any] | None = None) -> Object:
+    def _pod(
+        self, base: dict[str, Any], name: str, owner: Mapping[str, Any] | None = None
+    ) -> Object:
         if owner is None:
             found = POD.fullmatch(name)
-            label, workload = next(((k, w) for k, w in found.groupdict().items() if w), ("", name)) if found else ("", name)
+            label, workload = (
+                next(((k, w) for k, w in found.groupdict().items() if w), ("", name))
+                if found
+                else ("", name)
+            )
             owner = (
-                _owner("ReplicaSet", name.rpartition("-")[0]) if label == "deployment" else _owner(KINDS.get(label, ""), workload)
+                _owner("ReplicaSet", name.rpartition("-")[0])
+                if label == "deployment"
+                else _owner(KINDS.get(label, ""), workload)
             )
         metadata = base["metadata"] | {"ownerReferences": [owner], "labels": {"app": owner["name"]}}
         condition = {"type": "Ready", "status": "True"}
@@ -115,7 +152,10 @@ def _owner(kind: str, name: str) -> dict[str, Any]:
 
 
 def _spec(name: str) -> dict[str, Any]:
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": f"{name}:assumed"}]}}
+    template = {
+        "metadata": {"labels": {"app": name}},
+        "spec": {"containers": [{"name": "app", "image": f"{name}:assumed"}]},
+    }
     return {"replicas": REPLICAS, "selector": {"matchLabels": {"app": name}}, "template": template}
 
 
@@ -124,8 +164,16 @@ def _whole(obj: Object) -> Object:
     spec, generation = obj.get("spec") or {}, int(meta(obj).get("generation") or 1)
     count = spec.get("replicas", (obj.get("status") or {}).get("desiredNumberScheduled", REPLICAS))
     names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-    scheduled = ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable", "numberReady")
-    status: dict[str, Any] = {"observedGeneration": generation, **dict.fromkeys((*names, *scheduled), count)}
+    scheduled = (
+        "desiredNumberScheduled",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberReady",
+    )
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        **dict.fromkeys((*names, *scheduled), count),
+    }
     return {**obj, "status": {**status, "updateRevision": "assumed", "currentRevision": "assumed"}}
 
 
@@ -140,7 +188,9 @@ class ClosedCluster:
         self._well: list[tuple[str, str]] = []
         self.calls: list[tuple[str, str]] = []
 
-    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    async def observe(
+        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+    ) -> Facts:
         if self._blind:
             return Facts(now, target, target, Unresolved(Reason.UNKNOWN_FACT, NO_FACTS))
         target = replace(target, uid="") if self._assumed else target
@@ -153,22 +203,36 @@ class ClosedCluster:
             return copy.deepcopy(self._over[key])
         return self._ripened(await self._facts.get(kind, namespace, name))
 
-    async def list_objects(self, kind: str, namespace: str, selector: str, fields: str = "") -> list[Object]:
+    async def list_objects(
+        self, kind: str, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]:
         """As noted, else as they were."""
         found = await self._facts.list_objects(kind, namespace, selector, fields)
         there = [item for item in found if (kind, namespace, meta(item)["name"]) not in self._over]
-        over = [item for (k, n, _), item in self._over.items() if item and (k, n) == (kind, namespace)]
-        return [item for item in map(self._ripened, there) if item] + [item for item in over if selects(selector, labels(item))]
+        over = [
+            item for (k, n, _), item in self._over.items() if item and (k, n) == (kind, namespace)
+        ]
+        return [item for item in map(self._ripened, there) if item] + [
+            item for item in over if selects(selector, labels(item))
+        ]
 
     def _ripened(self, obj: Object | None) -> Object | None:
         """A pod of a workload that was acted upon is taken to be well."""
         if obj is None or obj.get("kind") != "Pod":
             return obj
-        if not any(meta(obj).get("namespace") == where and selects(chosen, labels(obj)) for where, chosen in self._well):
+        if not any(
+            meta(obj).get("namespace") == where and selects(chosen, labels(obj))
+            for where, chosen in self._well
+        ):
             return obj
-        return {**obj, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+        return {
+            **obj,
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        }
 
-    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
+    async def apply(
+        self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
+    ) -> Evidence:
         target = call.target
         key = (target.kind, target.namespace, target.name)
         if call.verb == "collect":
@@ -179,7 +243,14 @@ class ClosedCluster:
             if obj is not None:
                 raise Conflict(f"cannot create {target}: it exists")
             body = with_id(call.body, call_id)
-            made = {**body, "metadata": {**body["metadata"], "uid": f"noted-{len(self.calls)}", "resourceVersion": "1"}}
+            made = {
+                **body,
+                "metadata": {
+                    **body["metadata"],
+                    "uid": f"noted-{len(self.calls)}",
+                    "resourceVersion": "1",
+                },
+            }
             self._over[key] = made
             self.calls.append((call_id, call.describe()))
             return evidence_of(call, call_id, made)
@@ -191,7 +262,10 @@ class ClosedCluster:
             return Evidence(200, call_id)
         made = patched(obj, call, call_id)
         version = str(int(meta(obj).get("resourceVersion") or 1) + 1)
-        made["metadata"] |= {"resourceVersion": version, "generation": int(meta(obj).get("generation") or 1) + 1}
+        made["metadata"] |= {
+            "resourceVersion": version,
+            "generation": int(meta(obj).get("generation") or 1) + 1,
+        }
         if target.kind in KINDS.values():
             made = dict(_whole(made))
             self._well.append((target.namespace, selector_text(made["spec"]["selector"])))
@@ -206,7 +280,9 @@ class ClosedCluster:
         key = (spec["scaleTargetRef"]["kind"], namespace, spec["scaleTargetRef"]["name"])
         workload = await self.get(*key)
         if workload and workload["spec"].get("replicas", 1) < spec["minReplicas"]:
-            self._over[key] = dict(_whole({**workload, "spec": {**workload["spec"], "replicas": spec["minReplicas"]}}))
+            self._over[key] = dict(
+                _whole({**workload, "spec": {**workload["spec"], "replicas": spec["minReplicas"]}})
+            )
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         return
@@ -226,7 +302,13 @@ class ClosedPrometheus:
 
     async def holds(self, query: str) -> bool | Unknown:
         """Taken to hold, or Unknown."""
-        return True if self._assumed else Unknown("Prometheus is not asked in a replay; --assume healthy takes queries to hold")
+        return (
+            True
+            if self._assumed
+            else Unknown(
+                "Prometheus is not asked in a replay; --assume healthy takes queries to hold"
+            )
+        )
 
     async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
         """None: the look-back comes from the alert's generatorURL."""

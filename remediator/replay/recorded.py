@@ -41,7 +41,9 @@ def read(paths: Sequence[Path]) -> list[Recorded]:
     if wrong:
         raise ConfigurationError("cannot replay:\n" + "\n".join(f"  {line}" for line in wrong))
     if not found:
-        raise ConfigurationError(f"cannot replay: there is no webhook in {', '.join(map(str, paths))}")
+        raise ConfigurationError(
+            f"cannot replay: there is no webhook in {', '.join(map(str, paths))}"
+        )
     return sorted(found, key=lambda item: item.at)
 
 
@@ -65,4 +67,9 @@ def _recorded(place: str, webhook: Webhook) -> Recorded:
     alerts = alerts_of(webhook)
     if not alerts:
         raise BadPayload("alerts: it has none")
-    return Recorded(place, max(alert.ends_at or alert.starts_at for alert in alerts), alerts, webhook.truncatedAlerts)
+    return Recorded(
+        place,
+        max(alert.ends_at or alert.starts_at for alert in alerts),
+        alerts,
+        webhook.truncatedAlerts,
+    )

@@ -22,14 +22,16 @@ SCALAR_CALLS = {"scalar", "time", "pi"}
 
 def of_rule(rule: Rule, scope: Scope, document: Document, loc: Loc) -> list[Finding]:
     """Everything that is wrong with one rule."""
-    found = [*_steps(rule, document, loc), *_queries(rule.when, document, (*loc, "when")), *_matchers(rule, document, loc)]
+    found = [
+        *_steps(rule, document, loc),
+        *_queries(rule.when, document, (*loc, "when")),
+        *_matchers(rule, document, loc),
+    ]
     if isinstance(rule.target, ExplicitTarget):
         found += _target(rule, rule.target, scope, document, loc)
     least = min((rate.count for rate in rule.limits.attempts), default=0)
     if len(rule.steps) > least:
-        message = (
-            f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last steps could never be tried"
-        )
+        message = f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last steps could never be tried"
         found.append(document.finding((*loc, "steps"), "ladder-too-long", message, at_key=True))
     return found
 
@@ -41,7 +43,13 @@ def _steps(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
         place = (*loc, "steps", index)
         found += of_action(step.action, step.with_, document, place)
         if step.label in labels:
-            found.append(document.finding(place, "duplicate-step", f"two steps are called `{step.label}`; give one a `name`"))
+            found.append(
+                document.finding(
+                    place,
+                    "duplicate-step",
+                    f"two steps are called `{step.label}`; give one a `name`",
+                )
+            )
         labels.add(step.label)
         found += _step(step, document, place)
     return found
@@ -51,21 +59,35 @@ def _step(step: Step, document: Document, place: Loc) -> list[Finding]:
     found: list[Finding] = []
     action = ACTIONS.get(step.action)
     if action and not action.causes and step.if_ is None:
-        message = f"`{step.action}` is for no cause of its own; say which with `if`, or `if: always`"
+        message = (
+            f"`{step.action}` is for no cause of its own; say which with `if`, or `if: always`"
+        )
         found.append(document.finding(place, "no-cause-named", message))
     if action and step.restore.after and action.undo is None:
-        found.append(document.finding((*place, "restore"), "cannot-restore", f"`{step.action}` cannot be taken back"))
+        found.append(
+            document.finding(
+                (*place, "restore"), "cannot-restore", f"`{step.action}` cannot be taken back"
+            )
+        )
     found += _queries(step.when, document, (*place, "when"))
     if isinstance(step.verify.until, tuple):
         found += _queries(step.verify.until, document, (*place, "verify", "until"))
     return found
 
 
-def of_action(name: str, parameters: Mapping[str, Any], document: Document, place: Loc) -> list[Finding]:
+def of_action(
+    name: str, parameters: Mapping[str, Any], document: Document, place: Loc
+) -> list[Finding]:
     """An action that there is, and parameters that it takes."""
     action = ACTIONS.get(name)
     if action is None:
-        return [document.finding((*place, "action"), "unknown-action", f"no action `{name}`{suggest(name, list(ACTIONS))}")]
+        return [
+            document.finding(
+                (*place, "action"),
+                "unknown-action",
+                f"no action `{name}`{suggest(name, list(ACTIONS))}",
+            )
+        ]
     try:
         action.params.model_validate(dict(parameters))
     except ValidationError as error:
@@ -86,7 +108,11 @@ def _queries(queries: tuple[str, ...], document: Document, loc: Loc) -> list[Fin
         try:
             parsed = promql_parser.parse(PLACE.sub("x", query))
         except ValueError as error:
-            found.append(document.finding(place, "bad-promql", f"Prometheus would refuse this query: {error}"))
+            found.append(
+                document.finding(
+                    place, "bad-promql", f"Prometheus would refuse this query: {error}"
+                )
+            )
             continue
         message = _always(parsed)
         if message:
@@ -103,7 +129,11 @@ def _always(query: Any) -> str:
     if getattr(getattr(query, "modifier", None), "return_bool", False):
         return "with `bool` a comparison answers 0 or 1 for every series, so this holds whatever it finds; remove `bool`"
     function = getattr(query, "func", None)
-    return "vector() is there whatever its value; compare it with something" if getattr(function, "name", "") == "vector" else ""
+    return (
+        "vector() is there whatever its value; compare it with something"
+        if getattr(function, "name", "") == "vector"
+        else ""
+    )
 
 
 def _scalar(query: Any) -> bool:
@@ -135,7 +165,9 @@ def _excludes(one: Matcher, other: Matcher) -> bool:
     return one.operator is Operator.EQUAL and not other.matches({one.name: one.value})
 
 
-def _target(rule: Rule, target: ExplicitTarget, scope: Scope, document: Document, loc: Loc) -> list[Finding]:
+def _target(
+    rule: Rule, target: ExplicitTarget, scope: Scope, document: Document, loc: Loc
+) -> list[Finding]:
     """A literal target: a kind that there is, that its actions take, in a place where the group may act."""
     place = (*loc, "target")
     found = [
@@ -154,8 +186,18 @@ def _target(rule: Rule, target: ExplicitTarget, scope: Scope, document: Document
     for key in ("namespace", "name"):
         text = PLACE.sub("x", getattr(target, key))
         if not found and text and not NAME.match(text):
-            found.append(document.finding((*place, key), "bad-name", f"`{text}` is no name that a Kubernetes object can have"))
-    if "{{" not in target.namespace and target.namespace and not admits(scope.namespaces, target.namespace):
+            found.append(
+                document.finding(
+                    (*place, key),
+                    "bad-name",
+                    f"`{text}` is no name that a Kubernetes object can have",
+                )
+            )
+    if (
+        "{{" not in target.namespace
+        and target.namespace
+        and not admits(scope.namespaces, target.namespace)
+    ):
         message = f"namespace {target.namespace} is outside the scope of the group, so nothing would ever be done"
         found.append(document.finding((*place, "namespace"), "out-of-scope", message))
     return found

@@ -36,7 +36,11 @@ def rule_files(paths: Iterable[Path]) -> list[Path]:
     out: list[Path] = []
     for path in paths:
         if path.is_dir():
-            out += sorted(p for p in path.iterdir() if p.suffix in {".yaml", ".yml"} and not p.name.startswith("."))
+            out += sorted(
+                p
+                for p in path.iterdir()
+                if p.suffix in {".yaml", ".yml"} and not p.name.startswith(".")
+            )
         else:
             out.append(path)
     return out
@@ -50,7 +54,9 @@ def load(paths: Iterable[Path]) -> RuleSet:
         try:
             documents.append(load_file(path))
         except OSError as error:
-            findings.append(Finding(str(path), 1, 1, 1, "unreadable", f"cannot read the file: {error.strerror}"))
+            findings.append(
+                Finding(str(path), 1, 1, 1, "unreadable", f"cannot read the file: {error.strerror}")
+            )
     return build(documents, findings)
 
 
@@ -64,7 +70,11 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
     for document in documents:
         found += document.findings
         if document.data is None:
-            found += [] if document.findings else [document.finding((), "empty", "the file is empty; it must say `version: 1`")]
+            found += (
+                []
+                if document.findings
+                else [document.finding((), "empty", "the file is empty; it must say `version: 1`")]
+            )
             continue
         parsed = _parse(document, found)
         if parsed is None:
@@ -72,13 +82,17 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
         for i, interval in enumerate(parsed.time_intervals):
             if interval.name in intervals:
                 message = f"two time intervals are called `{interval.name}`"
-                found.append(document.finding(("time_intervals", i, "name"), "duplicate-interval", message))
+                found.append(
+                    document.finding(("time_intervals", i, "name"), "duplicate-interval", message)
+                )
             intervals[interval.name] = interval.named
         for g, group in enumerate(parsed.groups):
             if not group.scope.namespaces and not group.scope.nodes:
                 found.append(
                     document.finding(
-                        ("groups", g, "scope"), "no-scope", "a scope needs `namespaces` or `nodes`; an empty one selects nothing"
+                        ("groups", g, "scope"),
+                        "no-scope",
+                        "a scope needs `namespaces` or `nodes`; an empty one selects nothing",
                     )
                 )
             for r, rule in enumerate(group.rules):
@@ -86,23 +100,43 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
                 loc: Loc = ("groups", g, "rules", r)
                 found += checks.of_rule(rule, group.scope, document, loc)
                 windowed.append((rule.windows, document, loc))
-                sources.append(Source(rule, group, raw, document.path, document.finding((*loc, "name"), "", "").line))
-        overrides += [(override, document, index) for index, override in enumerate(parsed.overrides)]
+                sources.append(
+                    Source(
+                        rule,
+                        group,
+                        raw,
+                        document.path,
+                        document.finding((*loc, "name"), "", "").line,
+                    )
+                )
+        overrides += [
+            (override, document, index) for index, override in enumerate(parsed.overrides)
+        ]
         for index, override in enumerate(parsed.overrides):
             if override.windows:
-                windowed.append((_windows(override, document, index, found), document, ("overrides", index)))
+                windowed.append(
+                    (_windows(override, document, index, found), document, ("overrides", index))
+                )
     for windows, document, loc in windowed:
         for key in ("active", "mute"):
             unknown = [name for name in getattr(windows, key) if name not in intervals]
             message = "no time interval `{}`{}"
             found += [
-                document.finding((*loc, "windows", key), "unknown-interval", message.format(n, suggest(n, list(intervals))))
+                document.finding(
+                    (*loc, "windows", key),
+                    "unknown-interval",
+                    message.format(n, suggest(n, list(intervals))),
+                )
                 for n in unknown
             ]
     found += _duplicates(sources)
     found += _check_overrides(sources, overrides)
     traps = {(f.path, f.line, f.column) for f in found if f.code == "yaml-trap"}
-    told = [f for f in dict.fromkeys(found) if f.code != "bad-value" or (f.path, f.line, f.column) not in traps]  # it says why
+    told = [
+        f
+        for f in dict.fromkeys(found)
+        if f.code != "bad-value" or (f.path, f.line, f.column) not in traps
+    ]  # it says why
     if told:
         raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
     return RuleSet(tuple(sources), tuple(override for override, _, _ in overrides), intervals)
@@ -112,7 +146,10 @@ def _windows(override: Override, document: Document, index: int, found: list[Fin
     try:
         return Windows.model_validate(override.windows)
     except ValidationError as error:
-        found += [worded(document, item, ("overrides", index, "windows"), list(Windows.model_fields)) for item in error.errors()]
+        found += [
+            worded(document, item, ("overrides", index, "windows"), list(Windows.model_fields))
+            for item in error.errors()
+        ]
         return Windows()
 
 
@@ -122,12 +159,16 @@ def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
     if isinstance(document.data, dict):
         _merge_defaults(document.data)
     try:
-        parsed = RuleFile.model_validate(document.data if len(findings) == before else _without_later(document.data))
+        parsed = RuleFile.model_validate(
+            document.data if len(findings) == before else _without_later(document.data)
+        )
     except ValidationError as error:
         errors = error.errors()
         deeper = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
         findings += [
-            worded(document, i) for i in errors if not _is_later(i) and not (i["type"] == "too_short" and i["loc"] in deeper)
+            worded(document, i)
+            for i in errors
+            if not _is_later(i) and not (i["type"] == "too_short" and i["loc"] in deeper)
         ]
         findings += _check_raw_steps(document)
         return None
@@ -141,7 +182,9 @@ def _merge_defaults(data: dict[str, Any]) -> None:
             continue
         defaults = group.get("defaults")
         if isinstance(defaults, dict):
-            group["rules"] = [merge(defaults, rule) if isinstance(rule, dict) else rule for rule in group["rules"]]
+            group["rules"] = [
+                merge(defaults, rule) if isinstance(rule, dict) else rule for rule in group["rules"]
+            ]
 
 
 def _not_yet(document: Document, value: Any, loc: Loc) -> list[Finding]:
@@ -154,7 +197,9 @@ def _not_yet(document: Document, value: Any, loc: Loc) -> list[Finding]:
                 message = f"`{key}` is not supported yet ({LATER[key]}); remove it, or the rule would promise what nothing keeps"
                 found.append(document.finding(place, "not-supported-yet", message, at_key=True))
             elif key == "target" and child in ("node", "none"):
-                message = f"`target: {child}` is not supported yet: no action of this version takes one"
+                message = (
+                    f"`target: {child}` is not supported yet: no action of this version takes one"
+                )
                 found.append(document.finding(place, "not-supported-yet", message))
             else:
                 found += _not_yet(document, child, place)
@@ -178,7 +223,11 @@ def _check_raw_steps(document: Document) -> list[Finding]:
     """The steps of a file that does not parse otherwise: their mistakes belong into the same answer."""
     found: list[Finding] = []
     for place, value in _lists(document.data, ("groups", "rules", "steps")):
-        if isinstance(value, Mapping) and isinstance(value.get("action"), str) and isinstance(value.get("with", {}), Mapping):
+        if (
+            isinstance(value, Mapping)
+            and isinstance(value.get("action"), str)
+            and isinstance(value.get("with", {}), Mapping)
+        ):
             found += checks.of_action(value["action"], value.get("with", {}), document, place)
     return found
 
@@ -189,7 +238,11 @@ def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, 
         return [(loc, value)]
     inner = value.get(keys[0]) if isinstance(value, Mapping) else None
     items = inner if isinstance(inner, list) else []
-    return [found for index, item in enumerate(items) for found in _lists(item, keys[1:], (*loc, keys[0], index))]
+    return [
+        found
+        for index, item in enumerate(items)
+        for found in _lists(item, keys[1:], (*loc, keys[0], index))
+    ]
 
 
 def _duplicates(sources: list[Source]) -> list[Finding]:
@@ -203,7 +256,9 @@ def _duplicates(sources: list[Source]) -> list[Finding]:
     return found
 
 
-def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Document, int]]) -> list[Finding]:
+def _check_overrides(
+    sources: list[Source], overrides: list[tuple[Override, Document, int]]
+) -> list[Finding]:
     names = {source.rule.name: source for source in sources}
     found: list[Finding] = []
     for override, document, index in overrides:
@@ -214,14 +269,21 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
         for n, name in enumerate(override.rules):
             if name not in names:
                 found.append(
-                    document.finding((*loc, "rules", n), "unknown-rule", f"no rule `{name}`{suggest(name, list(names))}")
+                    document.finding(
+                        (*loc, "rules", n),
+                        "unknown-rule",
+                        f"no rule `{name}`{suggest(name, list(names))}",
+                    )
                 )
                 continue
             labels = {step.label for step in names[name].rule.steps}
             unknown = [label for label in override.steps or {} if label not in labels]
             found += [
                 document.finding(
-                    (*loc, "steps", u), "unknown-step", f"`{name}` has no step `{u}`{suggest(u, sorted(labels))}", at_key=True
+                    (*loc, "steps", u),
+                    "unknown-step",
+                    f"`{name}` has no step `{u}`{suggest(u, sorted(labels))}",
+                    at_key=True,
                 )
                 for u in unknown
             ]
@@ -230,7 +292,9 @@ def _check_overrides(sources: list[Source], overrides: list[tuple[Override, Docu
             try:
                 rule = names[name].with_override(override).rule
             except ValidationError as error:
-                found += [worded(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()]
+                found += [
+                    worded(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()
+                ]
                 continue
             found += checks.of_rule(rule, names[name].group.scope, document, loc)
     return found
@@ -241,4 +305,6 @@ def _elsewhere(override: Override, sources: list[Source]) -> bool:
     named = override.namespaces
     if not named or not sources or not all(NAMESPACE.match(place) for place in named):
         return False
-    return not any(admits(source.group.scope.namespaces, place) for source in sources for place in named)
+    return not any(
+        admits(source.group.scope.namespaces, place) for source in sources for place in named
+    )

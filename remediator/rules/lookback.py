@@ -18,7 +18,9 @@ def resolved_within(rule: Mapping[str, Any] | None, generator_url: str) -> timed
     """max(15m, look-back + keep_firing_for + 5m) from Prometheus' rule, else from the query in generatorURL, else 30m."""
     if rule is not None:
         keep = timedelta(seconds=float(rule.get("keepFiringFor") or 0))
-        return max(LEAST, look_back(str(rule.get("query", "")), rule.get("recorded") or {}) + keep + MARGIN)
+        return max(
+            LEAST, look_back(str(rule.get("query", "")), rule.get("recorded") or {}) + keep + MARGIN
+        )
     query = parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0]
     return max(LEAST, look_back(query, {}) + MARGIN) if query else UNKNOWN
 
@@ -32,6 +34,8 @@ def look_back(query: str, recorded: Mapping[str, str], depth: int = 0) -> timede
         except ValueError:
             continue
     if depth < 5:
-        inner = [look_back(text, recorded, depth + 1) for name, text in recorded.items() if name in query]
+        inner = [
+            look_back(text, recorded, depth + 1) for name, text in recorded.items() if name in query
+        ]
         return max(found) + max(inner, default=timedelta())
     return max(found)

@@ -24,11 +24,18 @@ class Planned:
 
 def sights(rule: Rule) -> frozenset[Sight]:
     """Everything that the rule must see."""
-    return frozenset(sight for step in rule.steps for sight in ACTIONS[step.action].sights) | {Sight.PODS, Sight.REVISIONS}
+    return frozenset(sight for step in rule.steps for sight in ACTIONS[step.action].sights) | {
+        Sight.PODS,
+        Sight.REVISIONS,
+    }
 
 
 def plan(
-    rule: Rule, facts: Facts, rung: int, tried: frozenset[tuple[str, str]] = frozenset(), skipped: frozenset[int] = frozenset()
+    rule: Rule,
+    facts: Facts,
+    rung: int,
+    tried: frozenset[tuple[str, str]] = frozenset(),
+    skipped: frozenset[int] = frozenset(),
 ) -> Planned:
     """Plans the first step from `rung` on that is for a cause found.
 
@@ -47,7 +54,8 @@ def plan(
             continue
         if fitting and all((step.action, name) in tried for name in fitting):
             refused = Refusal(
-                Reason.INEFFECTIVE_BEFORE, f"{step.label} was tried for {', '.join(sorted(fitting))} and did not help"
+                Reason.INEFFECTIVE_BEFORE,
+                f"{step.label} was tried for {', '.join(sorted(fitting))} and did not help",
             )
             refusal = refusal or (index, refused)
             continue
@@ -55,13 +63,20 @@ def plan(
         answer = action.plan(facts, action.params.model_validate(dict(step.with_)))
         if isinstance(answer, Plan):
             return Planned(found, index, answer, None)
-        if answer.reason is Reason.UNKNOWN_FACT:  # it may be for this step: no other is taken instead
+        if (
+            answer.reason is Reason.UNKNOWN_FACT
+        ):  # it may be for this step: no other is taken instead
             return Planned(found, index, None, answer)
         refusal = refusal or (index, answer)
     if refusal:
         return Planned(found, refusal[0], None, refusal[1])
     shown = ", ".join(sorted(names)) or "none"
-    return Planned(found, rung, None, Refusal(Reason.NO_CAUSE, f"causes found: {shown}; no step of the rule is for them"))
+    return Planned(
+        found,
+        rung,
+        None,
+        Refusal(Reason.NO_CAUSE, f"causes found: {shown}; no step of the rule is for them"),
+    )
 
 
 def fits(step: Step, names: set[CauseName]) -> set[str] | None:

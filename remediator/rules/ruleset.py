@@ -36,7 +36,9 @@ class Source:
     def with_override(self, override: Override) -> "Source":
         """The rule as an override makes it. Raises: pydantic.ValidationError."""
         patch = {
-            key: getattr(override, key) for key in ("mode", "limits", "windows", "escalate") if getattr(override, key) is not None
+            key: getattr(override, key)
+            for key in ("mode", "limits", "windows", "escalate")
+            if getattr(override, key) is not None
         }
         raw = merge(self.raw, patch)
         if override.steps:
@@ -63,7 +65,10 @@ def _dump(rule_json: str, scope_json: str) -> str:
 
 def digest_of(rule: Rule, scope: Scope) -> str:
     """A short digest of a rule and its scope; keys that say no more than the default change nothing, nor do new ones."""
-    return _dump(rule.model_dump_json(by_alias=True, exclude_defaults=True), scope.model_dump_json(exclude_defaults=True))
+    return _dump(
+        rule.model_dump_json(by_alias=True, exclude_defaults=True),
+        scope.model_dump_json(exclude_defaults=True),
+    )
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +116,9 @@ class RuleSet:
     _effective: dict[tuple[int, tuple[int, ...]], Source] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        parts = [s.digest for s in self.sources] + [o.model_dump_json(by_alias=True) for o in self.overrides]
+        parts = [s.digest for s in self.sources] + [
+            o.model_dump_json(by_alias=True) for o in self.overrides
+        ]
         parts += [repr(self.intervals[name]) for name in sorted(self.intervals)]
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         for index, source in enumerate(self.sources):
@@ -143,7 +150,11 @@ class RuleSet:
         for index, source in enumerate(self.sources):
             answer = self._try(index, alert, cluster)
             if isinstance(answer, Match) and over:
-                answer = WhyNot(source.rule.name, Reason.SHADOWED, f"`{over}` matched before and does not say `continue`")
+                answer = WhyNot(
+                    source.rule.name,
+                    Reason.SHADOWED,
+                    f"`{over}` matched before and does not say `continue`",
+                )
             elif isinstance(answer, Match) and not answer.rule.continue_:
                 over = source.rule.name
             out.append(answer)
@@ -155,7 +166,11 @@ class RuleSet:
         if index is None:
             return None
         source = self.sources[index]
-        return self._overridden(index, alert, self._target(source.rule, alert, "")) if alert else source
+        return (
+            self._overridden(index, alert, self._target(source.rule, alert, ""))
+            if alert
+            else source
+        )
 
     @property
     def names(self) -> Container[str]:
@@ -178,13 +193,20 @@ class RuleSet:
         for matcher in source.rule.match:
             if not matcher.matches(alert.labels):
                 actual = alert.labels.get(matcher.name)
-                shown = "the alert has no such label" if actual is None else f'the alert has {matcher.name}="{actual}"'
+                shown = (
+                    "the alert has no such label"
+                    if actual is None
+                    else f'the alert has {matcher.name}="{actual}"'
+                )
                 return WhyNot(name, Reason.UNMATCHED, f"{matcher} does not hold: {shown}")
         target = self._target(source.rule, alert, cluster)
         if isinstance(target, Unresolved):
             return WhyNot(name, target.reason, target.why)
         if target.namespace:
-            explicit = isinstance(source.rule.target, ExplicitTarget) and "{{" in source.rule.target.namespace
+            explicit = (
+                isinstance(source.rule.target, ExplicitTarget)
+                and "{{" in source.rule.target.namespace
+            )
             origin = target.namespace if explicit else alert_namespace(alert.labels)
             admitted = scope.alerts if scope.alerts is not None else scope.namespaces
             if not admits(admitted, origin):
@@ -194,7 +216,11 @@ class RuleSet:
                     f"the alert's namespace {origin!r} is outside the scope of group `{source.group.name}`",
                 )
         if not self.in_scope(source, target):
-            return WhyNot(name, Reason.OUT_OF_SCOPE, f"{target} is outside the scope of group `{source.group.name}`")
+            return WhyNot(
+                name,
+                Reason.OUT_OF_SCOPE,
+                f"{target} is outside the scope of group `{source.group.name}`",
+            )
         return Match(self._overridden(index, alert, target), target)
 
     def _target(self, rule: Rule, alert: Alert, cluster: str) -> Target | Unresolved:
@@ -209,7 +235,9 @@ class RuleSet:
 
     def _overridden(self, index: int, alert: Alert, target: Target | Unresolved) -> Source:
         source = self.sources[index]
-        namespace = target.namespace if isinstance(target, Target) else alert_namespace(alert.labels)
+        namespace = (
+            target.namespace if isinstance(target, Target) else alert_namespace(alert.labels)
+        )
         chosen = tuple(
             number
             for number, override in enumerate(self.overrides)

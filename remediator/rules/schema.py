@@ -32,14 +32,20 @@ def as_rate(value: Any) -> Rate:
 
 
 def _rates(value: Any) -> tuple[Rate, ...]:
-    return tuple(as_rate(item) for item in value) if isinstance(value, list | tuple) else (as_rate(value),)
+    return (
+        tuple(as_rate(item) for item in value)
+        if isinstance(value, list | tuple)
+        else (as_rate(value),)
+    )
 
 
 def _matcher(value: Any) -> Matcher:
     if isinstance(value, Matcher):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no matcher; write one such as 'alertname=\"PodCrashLooping\"'")
+        raise ValueError(
+            f"{value!r} is no matcher; write one such as 'alertname=\"PodCrashLooping\"'"
+        )
     try:
         return parse_matcher(value)
     except MatcherError as error:
@@ -60,14 +66,22 @@ def _radius(value: Any) -> Radius:
     count: int | None = None
     for item in value if isinstance(value, list | tuple) else [value]:
         text = str(item)
-        if text.endswith("%") and text[:-1].replace(".", "", 1).isdigit() and float(text[:-1]) <= 100:
+        if (
+            text.endswith("%")
+            and text[:-1].replace(".", "", 1).isdigit()
+            and float(text[:-1]) <= 100
+        ):
             share = float(text[:-1]) / 100
         elif isinstance(item, int) and not isinstance(item, bool) and item >= 0:
             count = item
         else:
-            raise ValueError(f"{item!r} is no radius; write a share such as 30%, a count of pods, or both: [2, 30%]")
+            raise ValueError(
+                f"{item!r} is no radius; write a share such as 30%, a count of pods, or both: [2, 30%]"
+            )
     if share is None and count is None:
-        raise ValueError("an empty radius permits nothing; write a share such as 30%, or a count of pods")
+        raise ValueError(
+            "an empty radius permits nothing; write a share such as 30%, or a count of pods"
+        )
     return Radius(share, count)
 
 
@@ -80,7 +94,10 @@ def _intervals(names: Sequence[str], least: int, most: int) -> Callable[[Any], A
     def parse(value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError("write a list")
-        return tuple(item if isinstance(item, tuple) else parse_range(str(item), names, least, most) for item in value)
+        return tuple(
+            item if isinstance(item, tuple) else parse_range(str(item), names, least, most)
+            for item in value
+        )
 
     return parse
 
@@ -102,7 +119,9 @@ def _times(value: Any) -> Any:
             raise ValueError("each of `times` needs `start_time` and `end_time`, and nothing else")
         start, end = parse_time(str(item["start_time"])), parse_time(str(item["end_time"]))
         if end <= start:
-            raise ValueError(f"{item['start_time']} to {item['end_time']} ends before it starts; write two, around midnight")
+            raise ValueError(
+                f"{item['start_time']} to {item['end_time']} ends before it starts; write two, around midnight"
+            )
         out.append((start, end))
     return tuple(out)
 
@@ -111,14 +130,18 @@ def _causes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)]
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
+]
 Rates = Annotated[
     tuple[Rate, ...],
     BeforeValidator(_rates),
     PlainSerializer(lambda rates: [str(rate) for rate in rates], return_type=list),
 ]
 Ranges = tuple[tuple[int, int], ...]
-RadiusText = Annotated[Radius, BeforeValidator(_radius), PlainSerializer(_radius_text, return_type=list)]
+RadiusText = Annotated[
+    Radius, BeforeValidator(_radius), PlainSerializer(_radius_text, return_type=list)
+]
 MatcherText = Annotated[Matcher, BeforeValidator(_matcher), PlainSerializer(str, return_type=str)]
 Regex = Annotated[str, BeforeValidator(_regex)]
 Mode = Literal["observe", "approve", "act"]
@@ -135,22 +158,35 @@ class Section(BaseModel):
 class Scope(Section):
     """Where a group may act."""
 
-    namespaces: tuple[Regex, ...] = Field(default=(), description="Anchored regexes of namespaces it may act in.")
-    alerts: tuple[Regex, ...] | None = Field(
-        default=None, description='Where its alerts may come from; "" admits those without a namespace. Default: as `namespaces`.'
+    namespaces: tuple[Regex, ...] = Field(
+        default=(), description="Anchored regexes of namespaces it may act in."
     )
-    nodes: tuple[Regex, ...] = Field(default=(), description="Anchored regexes of nodes it may act on.")
-    protected: tuple[str, ...] = Field(default=(), description="`Kind/namespace/name`: protection lifted for exactly these.")
+    alerts: tuple[Regex, ...] | None = Field(
+        default=None,
+        description='Where its alerts may come from; "" admits those without a namespace. Default: as `namespaces`.',
+    )
+    nodes: tuple[Regex, ...] = Field(
+        default=(), description="Anchored regexes of nodes it may act on."
+    )
+    protected: tuple[str, ...] = Field(
+        default=(), description="`Kind/namespace/name`: protection lifted for exactly these."
+    )
     opt_in: bool = Field(
-        default=False, strict=True, description="Only what is annotated `remediator.io/enabled`, itself or its namespace."
+        default=False,
+        strict=True,
+        description="Only what is annotated `remediator.io/enabled`, itself or its namespace.",
     )
 
 
 class Unless(Section):
     """An alert whose firing holds the remediation."""
 
-    match: tuple[MatcherText, ...] = Field(min_length=1, description="All must hold, in Alertmanager's matcher grammar.")
-    equal: tuple[str, ...] = Field(default=(), description="Labels that must be equal in both alerts.")
+    match: tuple[MatcherText, ...] = Field(
+        min_length=1, description="All must hold, in Alertmanager's matcher grammar."
+    )
+    equal: tuple[str, ...] = Field(
+        default=(), description="Labels that must be equal in both alerts."
+    )
 
 
 class Limits(Section):
@@ -164,8 +200,12 @@ class Limits(Section):
         default=timedelta(minutes=15),
         description="Per rule and target, since the last one's end; doubles with each in a row that did not help.",
     )
-    per_rule: Rates = Field(default=(Rate(10, timedelta(hours=1)),), description="The rule's attempts on all targets.")
-    in_flight: int = Field(default=2, ge=1, strict=True, description="Remediations of the rule that act at once.")
+    per_rule: Rates = Field(
+        default=(Rate(10, timedelta(hours=1)),), description="The rule's attempts on all targets."
+    )
+    in_flight: int = Field(
+        default=2, ge=1, strict=True, description="Remediations of the rule that act at once."
+    )
     blast_radius: RadiusText = Field(
         default=Radius(),
         description="Ready pods of the workload that may go at once: a share (rounded down, at least one), a count, or both.",
@@ -192,9 +232,13 @@ class Owners(Section):
     """What to do where others own what the plan would write."""
 
     gitops: Policy = Field(default="refuse", description="Argo CD and Flux.")
-    operator: Policy = Field(default="refuse", description="A controller that is a custom resource.")
+    operator: Policy = Field(
+        default="refuse", description="A controller that is a custom resource."
+    )
     helm: Policy = Field(default="warn", description="Helm.")
-    hpa: Policy = Field(default="refuse", description="A HorizontalPodAutoscaler; acts through it are not refused.")
+    hpa: Policy = Field(
+        default="refuse", description="A HorizontalPodAutoscaler; acts through it are not refused."
+    )
     keda: Policy = Field(default="refuse", description="KEDA's ScaledObject, which writes the HPA.")
 
 
@@ -213,35 +257,53 @@ class IntervalEntry(Section):
     months: Annotated[Ranges, BeforeValidator(_intervals(MONTHS, 1, 12))] = Field(
         default=(), description="Such as `december`, or `1:3`."
     )
-    years: Annotated[Ranges, BeforeValidator(_intervals((), 1970, 9999))] = Field(default=(), description="Such as `2026:2027`.")
-    location: Annotated[str, BeforeValidator(_zone)] = Field(default="UTC", description="A time zone such as Europe/Berlin.")
+    years: Annotated[Ranges, BeforeValidator(_intervals((), 1970, 9999))] = Field(
+        default=(), description="Such as `2026:2027`."
+    )
+    location: Annotated[str, BeforeValidator(_zone)] = Field(
+        default="UTC", description="A time zone such as Europe/Berlin."
+    )
 
 
 class TimeInterval(Section):
     """A named time interval, in Alertmanager's own grammar."""
 
     name: str = Field(min_length=1, description="How `windows` name it.")
-    time_intervals: tuple[IntervalEntry, ...] = Field(min_length=1, description="Entries of which one is enough.")
+    time_intervals: tuple[IntervalEntry, ...] = Field(
+        min_length=1, description="Entries of which one is enough."
+    )
 
     @property
     def named(self) -> Named:
         """As it is asked."""
-        return Named(self.name, tuple(Interval(**entry.model_dump()) for entry in self.time_intervals))
+        return Named(
+            self.name, tuple(Interval(**entry.model_dump()) for entry in self.time_intervals)
+        )
 
 
 class Windows(Section):
     """When a rule may act."""
 
-    active: tuple[str, ...] = Field(default=(), description="Names of time intervals: it acts only in these.")
-    mute: tuple[str, ...] = Field(default=(), description="Names of time intervals: it never acts in these (freezes).")
+    active: tuple[str, ...] = Field(
+        default=(), description="Names of time intervals: it acts only in these."
+    )
+    mute: tuple[str, ...] = Field(
+        default=(), description="Names of time intervals: it never acts in these (freezes)."
+    )
 
 
 class Approval(Section):
     """Who may approve, and for how long."""
 
     by: tuple[str, ...] = Field(default=(), description="Names of operators; empty = any operator.")
-    expires: Duration = Field(default=timedelta(hours=1), description="How long an approval is waited for.")
-    two_person: bool = Field(default=False, strict=True, description="Two different operators must approve the same plan.")
+    expires: Duration = Field(
+        default=timedelta(hours=1), description="How long an approval is waited for."
+    )
+    two_person: bool = Field(
+        default=False,
+        strict=True,
+        description="Two different operators must approve the same plan.",
+    )
 
 
 class ExplicitTarget(Section):
@@ -256,38 +318,51 @@ class Verify(Section):
     """What proves that a step helped."""
 
     until: Literal["resolved", "converged"] | tuple[str, ...] | None = Field(
-        default=None, description="The alert resolved, nothing but convergence, or PromQL queries that must return something."
+        default=None,
+        description="The alert resolved, nothing but convergence, or PromQL queries that must return something.",
     )
-    converged_within: Duration | None = Field(default=None, description="Since the first call; default: the action's own.")
+    converged_within: Duration | None = Field(
+        default=None, description="Since the first call; default: the action's own."
+    )
     resolved_within: Duration | None = Field(
         default=None,
         description="Since convergence; default: the look-back of the alert's expression + 5m, at least 15m; 30m where it cannot be had.",
     )
-    quiet_for: Duration = Field(default=timedelta(minutes=5), description="The proof must hold this long.")
+    quiet_for: Duration = Field(
+        default=timedelta(minutes=5), description="The proof must hold this long."
+    )
 
 
 class Restore(Section):
     """When what a step did is taken back."""
 
     after: Duration | None = Field(
-        default=None, description="Once the alert has been quiet for so long; `0s` = never. Default: the action's own."
+        default=None,
+        description="Once the alert has been quiet for so long; `0s` = never. Default: the action's own.",
     )
 
 
 class Step(Section):
     """One rung of the ladder."""
 
-    name: str = Field(default="", description="How overrides address it; default: the action's name.")
+    name: str = Field(
+        default="", description="How overrides address it; default: the action's name."
+    )
     action: str = Field(description="What to do.")
-    with_: Mapping[str, Any] = Field(default_factory=dict, alias="with", description="The action's parameters.")
+    with_: Mapping[str, Any] = Field(
+        default_factory=dict, alias="with", description="The action's parameters."
+    )
     if_: Annotated[tuple[CauseWord, ...] | None, BeforeValidator(_causes)] = Field(
-        default=None, alias="if", description="The causes that it is for; default: those that the action declares."
+        default=None,
+        alias="if",
+        description="The causes that it is for; default: those that the action declares.",
     )
     when: tuple[str, ...] = Field(default=(), description="PromQL; an unmet one skips the step.")
     mode: Mode | None = Field(default=None, description="The stricter of this and the rule's wins.")
     limits: StepLimits = Field(default=StepLimits(), description="Limits of this step.")
     then: Literal["verify", "next"] = Field(
-        default="verify", description="`next` goes on as soon as it converged; the last step always verifies."
+        default="verify",
+        description="`next` goes on as soon as it converged; the last step always verifies.",
     )
     verify: Verify = Field(default=Verify(), description="What proves that it helped.")
     restore: Restore = Field(default=Restore(), description="When it is taken back.")
@@ -302,26 +377,41 @@ class Rule(Section):
     """One remediation rule."""
 
     name: str = Field(min_length=1, description="Unique over all files.")
-    match: tuple[MatcherText, ...] = Field(min_length=1, description="All must hold, in Alertmanager's matcher grammar.")
-    unless: tuple[Unless, ...] = Field(default=(), description="Alerts whose firing holds the remediation (`inhibited`).")
-    continue_: bool = Field(default=False, alias="continue", strict=True, description="Try later rules too.")
+    match: tuple[MatcherText, ...] = Field(
+        min_length=1, description="All must hold, in Alertmanager's matcher grammar."
+    )
+    unless: tuple[Unless, ...] = Field(
+        default=(), description="Alerts whose firing holds the remediation (`inhibited`)."
+    )
+    continue_: bool = Field(
+        default=False, alias="continue", strict=True, description="Try later rules too."
+    )
     target: Literal["object", "workload"] | ExplicitTarget = Field(
         default="workload", description="The alert's object itself, what owns it, or this one."
     )
     pending: Duration = Field(default=timedelta(), description="Firing at least this long.")
-    when: tuple[str, ...] = Field(default=(), description="PromQL; each must return a non-empty vector, else it holds.")
+    when: tuple[str, ...] = Field(
+        default=(), description="PromQL; each must return a non-empty vector, else it holds."
+    )
     mode: Mode = Field(default="observe", description="Plan only, wait for a person, or act.")
     priority: int = Field(
-        default=0, strict=True, description="Takes over the locks of one of lower priority that only verifies; that one ends."
+        default=0,
+        strict=True,
+        description="Takes over the locks of one of lower priority that only verifies; that one ends.",
     )
     windows: Windows = Field(default=Windows(), description="When it may act; else it holds.")
-    owners: Owners = Field(default=Owners(), description="Policy where others own what the plan would write.")
+    owners: Owners = Field(
+        default=Owners(), description="Policy where others own what the plan would write."
+    )
     approval: Approval = Field(default=Approval(), description="Who may approve.")
     max_age: Duration = Field(
-        default=timedelta(hours=1), description="The longest time since the alert was last confirmed active."
+        default=timedelta(hours=1),
+        description="The longest time since the alert was last confirmed active.",
     )
     expire: Duration = Field(default=timedelta(hours=1), description="The longest hold.")
-    deadline: Duration = Field(default=timedelta(hours=1), description="Since birth; no step begins later.")
+    deadline: Duration = Field(
+        default=timedelta(hours=1), description="Since birth; no step begins later."
+    )
     limits: Limits = Field(default=Limits(), description="How often it may act.")
     steps: tuple[Step, ...] = Field(min_length=1, description="An escalation ladder.")
     escalate: Escalate = Field(description="Who is told.")
@@ -331,21 +421,31 @@ class Override(Section):
     """A change of rules for a part of the world; applied after all files, in order, the last wins."""
 
     rules: tuple[str, ...] = Field(min_length=1, description="Names of rules.")
-    namespaces: tuple[Regex, ...] = Field(default=(), description="Anchored regexes; empty = every namespace.")
-    match: tuple[MatcherText, ...] = Field(default=(), description="Matchers on the alert; empty = every alert.")
+    namespaces: tuple[Regex, ...] = Field(
+        default=(), description="Anchored regexes; empty = every namespace."
+    )
+    match: tuple[MatcherText, ...] = Field(
+        default=(), description="Matchers on the alert; empty = every alert."
+    )
     mode: Mode | None = Field(default=None, description="As a rule's.")
     limits: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
     windows: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
     escalate: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
-    steps: Mapping[str, Mapping[str, Any]] | None = Field(default=None, description="By step name, merged into the rule's.")
+    steps: Mapping[str, Mapping[str, Any]] | None = Field(
+        default=None, description="By step name, merged into the rule's."
+    )
 
 
 class Group(Section):
     """Rules that share a scope and defaults."""
 
     name: str = Field(min_length=1, description="Shown beside its rules.")
-    scope: Scope = Field(description="Where its rules may act; `namespaces` or `nodes` is required.")
-    defaults: Mapping[str, Any] = Field(default_factory=dict, description="Rule keys, merged under each rule.")
+    scope: Scope = Field(
+        description="Where its rules may act; `namespaces` or `nodes` is required."
+    )
+    defaults: Mapping[str, Any] = Field(
+        default_factory=dict, description="Rule keys, merged under each rule."
+    )
     rules: tuple[Rule, ...] = Field(min_length=1, description="The rules, tried in order.")
 
 
@@ -353,9 +453,13 @@ class RuleFile(Section):
     """One rule file."""
 
     version: Literal[1] = Field(description="The format's version.")
-    time_intervals: tuple[TimeInterval, ...] = Field(default=(), description="For `windows` of the rules of all files.")
+    time_intervals: tuple[TimeInterval, ...] = Field(
+        default=(), description="For `windows` of the rules of all files."
+    )
     groups: tuple[Group, ...] = Field(default=(), description="Groups of rules.")
-    overrides: tuple[Override, ...] = Field(default=(), description="Changes for a part of the world.")
+    overrides: tuple[Override, ...] = Field(
+        default=(), description="Changes for a part of the world."
+    )
 
 
 LATER = {

@@ -26,9 +26,19 @@ KINDS = [
     ("certificate", "Certificate"),
     ("node", "Node"),
 ]
-WORKLOAD_TYPES = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
-EXPORTERS = ("kube-state-metrics", "node-exporter", "kube-rbac-proxy")  # with honorLabels, `service` and `job` may be these
-EXPORTING = re.compile(r"exporter|blackbox|x509|pushgateway|statsd|cadvisor|snmp", re.I)  # in the name of a job, pod, service
+WORKLOAD_TYPES = {
+    "deployment": "Deployment",
+    "statefulset": "StatefulSet",
+    "daemonset": "DaemonSet",
+}
+EXPORTERS = (
+    "kube-state-metrics",
+    "node-exporter",
+    "kube-rbac-proxy",
+)  # with honorLabels, `service` and `job` may be these
+EXPORTING = re.compile(
+    r"exporter|blackbox|x509|pushgateway|statsd|cadvisor|snmp", re.I
+)  # in the name of a job, pod, service
 
 
 def alert_namespace(labels: Mapping[str, str]) -> str:
@@ -50,7 +60,10 @@ def named(cluster: str, kind: str, namespace: str, name: str, uid: str = "") -> 
     """A target by its names, checked as Kubernetes names."""
     namespace = "" if kind in CLUSTER_SCOPED else namespace
     if kind not in CLUSTER_SCOPED and not namespace:
-        return Unresolved(Reason.NO_TARGET, f"the alert names {kind} {name!r} but no namespace, and none is assumed")
+        return Unresolved(
+            Reason.NO_TARGET,
+            f"the alert names {kind} {name!r} but no namespace, and none is assumed",
+        )
     problem = invalid_name(kind, namespace, name)
     if problem:
         return Unresolved(Reason.INVALID_TARGET, problem)
@@ -78,7 +91,9 @@ def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
 
 def scraped_exporter(labels: Mapping[str, str]) -> bool:
     """Whether `pod` and `container` are those of the exporter."""
-    if any(EXPORTING.search(_own(labels, label)) for label in ("job", "container", "pod", "service")):
+    if any(
+        EXPORTING.search(_own(labels, label)) for label in ("job", "container", "pod", "service")
+    ):
         return True
     return any(
         name in labels.get(label, "")
@@ -96,12 +111,17 @@ def _own(labels: Mapping[str, str], label: str) -> str:
 
 def _victim(labels: Mapping[str, str], label: str) -> bool:
     """With honorLabels, `service` is the exporter's while pod and container are the victim's own."""
-    return label == "service" and bool(labels.get("pod")) and not any(name in labels["pod"] for name in EXPORTERS)
+    return (
+        label == "service"
+        and bool(labels.get("pod"))
+        and not any(name in labels["pod"] for name in EXPORTERS)
+    )
 
 
 def _no_object(labels: Mapping[str, str]) -> Unresolved:
     if labels.get("pod") or labels.get("service"):
         return Unresolved(
-            Reason.TARGET_IS_EXPORTER, f"the only object named is the exporter {labels.get('pod') or labels.get('service')}"
+            Reason.TARGET_IS_EXPORTER,
+            f"the only object named is the exporter {labels.get('pod') or labels.get('service')}",
         )
     return Unresolved(Reason.NO_TARGET, "no label names an object to act on")

@@ -30,7 +30,11 @@ def mistakes(text: str, promql: bool = False) -> list[str]:
 
 
 def render(
-    text: str, labels: Mapping[str, str], target: Target | None = None, root: Target | None = None, promql: bool = False
+    text: str,
+    labels: Mapping[str, str],
+    target: Target | None = None,
+    root: Target | None = None,
+    promql: bool = False,
 ) -> str:
     """Fills the places. Inside PromQL what comes in is escaped, in a regex matcher as a regex too. Raises: AbsentLabel."""
 
@@ -45,7 +49,9 @@ def render(
         thing = target if known.group(2) == "target" else root
         if thing is None:
             raise AbsentLabel(match.group(1))
-        return {"kind": thing.kind, "namespace": thing.namespace, "name": thing.name}[known.group(3)]
+        return {"kind": thing.kind, "namespace": thing.namespace, "name": thing.name}[
+            known.group(3)
+        ]
 
     def quoted(match: re.Match[str]) -> str:
         regex = text[: match.start()].rstrip().endswith(("=~", "!~"))

@@ -79,15 +79,24 @@ PLAIN: dict[str, str] = {  # by pydantic's type of error
 }
 
 
-def worded(document: Document, item: Mapping[str, Any], prefix: Loc = (), fields: list[str] | None = None) -> Finding:
+def worded(
+    document: Document, item: Mapping[str, Any], prefix: Loc = (), fields: list[str] | None = None
+) -> Finding:
     """One of pydantic's errors as a finding at its place."""
     loc: Loc = (*prefix, *(part for part in item["loc"] if part not in _UNION_TAGS))
-    if len(loc) > 4 and loc not in document.values and loc not in document.keys and loc[2] == "rules":
+    if (
+        len(loc) > 4
+        and loc not in document.values
+        and loc not in document.keys
+        and loc[2] == "rules"
+    ):
         loc = (loc[0], loc[1], "defaults", *loc[4:]) if _in_defaults(document, loc) else loc
     kind, leaf = item["type"], str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
         known = fields if fields is not None else _fields(loc)
-        return document.finding(loc, "unknown-field", f"no field `{leaf}` here{suggest(leaf, known)}", at_key=True)
+        return document.finding(
+            loc, "unknown-field", f"no field `{leaf}` here{suggest(leaf, known)}", at_key=True
+        )
     if kind == "missing":
         return document.finding(loc, "missing-field", f"`{leaf}` is required")
     if kind in PLAIN:

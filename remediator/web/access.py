@@ -24,7 +24,9 @@ class Access:
         if not self.settings.sources:
             return "local"
         only = self.settings.sources[0]
-        if not (only.token_file or only.password_file or only.certificate):  # alone, and only loopback is listened on
+        if not (
+            only.token_file or only.password_file or only.certificate
+        ):  # alone, and only loopback is listened on
             return only.name
         return _named(self.settings.sources, request)
 
@@ -38,7 +40,9 @@ class Access:
         if named:
             return named
         if not self.settings.operators:
-            return None if self.settings.web.trusted_proxy_header else "local"  # the proxy says who it is, or nobody does
+            return (
+                None if self.settings.web.trusted_proxy_header else "local"
+            )  # the proxy says who it is, or nobody does
         if token:
             return _by_token(self.settings.operators, token)
         return _named(self.settings.operators, request)
@@ -66,7 +70,9 @@ def certificate_names(request: web.Request) -> set[str]:
     peer = request.transport.get_extra_info("peercert") if request.transport else None
     if not peer:
         return set()
-    common = {value for part in peer.get("subject", ()) for key, value in part if key == "commonName"}
+    common = {
+        value for part in peer.get("subject", ()) for key, value in part if key == "commonName"
+    }
     return common | {value for kind, value in peer.get("subjectAltName", ()) if kind == "DNS"}
 
 
@@ -76,7 +82,9 @@ def _named(credentials: Sequence[Credential], request: web.Request) -> str | Non
     certified = certificate_names(request)
     for credential in credentials:  # all are compared, so that time tells nothing
         if scheme.lower() == "bearer" and credential.token_file is not None:
-            matches = hmac.compare_digest(_bytes(value), credential.token_file.get_secret_value().encode())
+            matches = hmac.compare_digest(
+                _bytes(value), credential.token_file.get_secret_value().encode()
+            )
         elif scheme.lower() == "basic" and credential.password_file is not None:
             expected = f"{credential.username or credential.name}:{credential.password_file.get_secret_value()}"
             matches = hmac.compare_digest(_decoded(value), expected.encode())

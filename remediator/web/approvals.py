@@ -39,8 +39,16 @@ form{border-color:#30363d}input{background:#0d1117;color:inherit;border-color:#6
 class Approvals:
     """GET shows, POST decides. Wrong credentials are counted per address, decisions per operator."""
 
-    def __init__(self, doors: Doors, access: Access, links: Links, wrong: Throttle, asking: Throttle) -> None:
-        self._doors, self._access, self._links, self._wrong, self._asking = doors, access, links, wrong, asking
+    def __init__(
+        self, doors: Doors, access: Access, links: Links, wrong: Throttle, asking: Throttle
+    ) -> None:
+        self._doors, self._access, self._links, self._wrong, self._asking = (
+            doors,
+            access,
+            links,
+            wrong,
+            asking,
+        )
 
     async def show(self, request: web.Request) -> web.Response:
         """The plan; nothing changes, whoever or whatever follows the link."""
@@ -63,22 +71,36 @@ class Approvals:
         ident, now = request.match_info["id"], self._doors.clock.now()
         try:
             form = await request.post()
-        except (ValueError, LookupError):  # an unknown charset, bytes that are no text, a broken multipart body
+        except (
+            ValueError,
+            LookupError,
+        ):  # an unknown charset, bytes that are no text, a broken multipart body
             return _page("This form cannot be read. Nothing was decided.", "", 400)
         operator = self._access.operator_of(request, str(form.get("token") or ""))
         if operator is None and not self._wrong.allows(request.remote or "", now):
             return _page("Too many wrong credentials; wait a minute. Nothing was decided.", "", 429)
         if operator is not None and not self._asking.allows(operator, now):
-            return _page(f"Rate limit exceeded for {operator} (web.operator_rate). Nothing was decided.", "", 429)
+            return _page(
+                f"Rate limit exceeded for {operator} (web.operator_rate). Nothing was decided.",
+                "",
+                429,
+            )
         try:
             row = await self._doors.journal.show(ident)
             if operator is None:
-                return self._plan(request, row, "These are no operator's credentials. Nothing was decided.", 401)
-            verb, why = str(form.get("verdict") or ""), str(form.get("reason") or "").strip()[:LONGEST_REASON]
+                return self._plan(
+                    request, row, "These are no operator's credentials. Nothing was decided.", 401
+                )
+            verb, why = (
+                str(form.get("verdict") or ""),
+                str(form.get("reason") or "").strip()[:LONGEST_REASON],
+            )
             if verb not in ("approve", "deny"):
                 return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
             digest = request.query.get("digest", "")
-            answer = await self._doors.journal.decide(ident, digest, operator, verb == "approve", now, why)
+            answer = await self._doors.journal.decide(
+                ident, digest, operator, verb == "approve", now, why
+            )
         except JournalError as error:
             return _page("Not now", _note(f"{error}. Nothing was decided."), 503)
         self._doors.wake.set()
@@ -99,7 +121,9 @@ class Approvals:
             return not self._access.proxied(request)
         return origin == f"{own.scheme}://{own.netloc}"
 
-    def _plan(self, request: web.Request, row: Mapping[str, Any] | None, note: str = "", status: int = 200) -> web.Response:
+    def _plan(
+        self, request: web.Request, row: Mapping[str, Any] | None, note: str = "", status: int = 200
+    ) -> web.Response:
         if row is None:
             return _page("There is no such remediation any more.", "", 404)
         look, waiting = row["look"], row["state"] == State.AWAITING_APPROVAL
@@ -108,7 +132,11 @@ class Approvals:
         body.append(f'<p class="why">{html.escape(str(row.get("why") or ""))}</p><dl>{shown}</dl>')
         changed = look.get("digest") != request.query.get("digest")
         if waiting and changed:
-            body.append(_note("The plan changed since this link was sent. A new link was sent to the same receivers."))
+            body.append(
+                _note(
+                    "The plan changed since this link was sent. A new link was sent to the same receivers."
+                )
+            )
         elif waiting:
             body.append(_form(self._access.operator_of(request) is not None))
         else:
@@ -119,14 +147,37 @@ class Approvals:
 def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What somebody must know to decide, as HTML."""
     plan = look.get("plan") or {}
-    causes = "<br>".join(html.escape(f"{c['name']}: {c['why']}") for c in look.get("causes") or []) or "none found"
-    calls = "".join(f'<span class="call">{html.escape(str(call))}</span>' for call in look.get("calls") or [])
-    alerts = "<br>".join(html.escape(", ".join(f"{k}={v}" for k, v in sorted(e["labels"].items()))) for e in row["episodes"][:5])
+    causes = (
+        "<br>".join(html.escape(f"{c['name']}: {c['why']}") for c in look.get("causes") or [])
+        or "none found"
+    )
+    calls = "".join(
+        f'<span class="call">{html.escape(str(call))}</span>' for call in look.get("calls") or []
+    )
+    alerts = "<br>".join(
+        html.escape(", ".join(f"{k}={v}" for k, v in sorted(e["labels"].items())))
+        for e in row["episodes"][:5]
+    )
     given = [("cluster", html.escape(str(row.get("cluster") or "-")))]
-    given += [("plan", html.escape(str(plan.get("summary") or "none"))), ("causes", causes), ("calls", calls), ("alerts", alerts)]
+    given += [
+        ("plan", html.escape(str(plan.get("summary") or "none"))),
+        ("causes", causes),
+        ("calls", calls),
+        ("alerts", alerts),
+    ]
     if row.get("approved_first"):
-        given.append(("approved by", html.escape(str(row["approved_first"]).partition(" ")[2]) + "; a second person must too"))
-    return [*given, ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"), ("id", f"<code>{row['id']}</code>")]
+        given.append(
+            (
+                "approved by",
+                html.escape(str(row["approved_first"]).partition(" ")[2])
+                + "; a second person must too",
+            )
+        )
+    return [
+        *given,
+        ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"),
+        ("id", f"<code>{row['id']}</code>"),
+    ]
 
 
 def _form(known: bool) -> str:

@@ -20,12 +20,18 @@ class Links:
     def make(self, remediation: str, digest: str, until: datetime) -> str:
         """The link to a plan."""
         ends = str(int(until.timestamp()))
-        query = urlencode({"digest": digest, "until": ends, "signature": self._sign(remediation, digest, ends)})
+        query = urlencode(
+            {"digest": digest, "until": ends, "signature": self._sign(remediation, digest, ends)}
+        )
         return f"{self.url.rstrip('/')}/approvals/{quote(remediation)}?{query}"
 
-    def refused(self, remediation: str, digest: str, until: str, signature: str, now: datetime) -> str | None:
+    def refused(
+        self, remediation: str, digest: str, until: str, signature: str, now: datetime
+    ) -> str | None:
         """Why a link is no good, or None."""
-        if not hmac.compare_digest(self._sign(remediation, digest, until).encode(), signature.encode()):
+        if not hmac.compare_digest(
+            self._sign(remediation, digest, until).encode(), signature.encode()
+        ):
             return "This link was not made here, or was changed."
         if not until.isdigit() or now >= datetime.fromtimestamp(int(until), UTC):
             return "This link has expired."

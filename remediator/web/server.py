@@ -51,11 +51,21 @@ class Server:
         delivered: Callable[[str, tuple[Alert, ...]], None] | None,
         links: Links | None = None,
     ) -> None:
-        self._settings, self._doors, self._intake, self._delivered = settings, doors, intake, delivered
+        self._settings, self._doors, self._intake, self._delivered = (
+            settings,
+            doors,
+            intake,
+            delivered,
+        )
         self._access = Access(settings)
-        self._sources, self._asking = Throttle(settings.web.source_rate), Throttle(settings.web.operator_rate)
+        self._sources, self._asking = (
+            Throttle(settings.web.source_rate),
+            Throttle(settings.web.operator_rate),
+        )
         self._wrong, self._refusals = Throttle(WRONG), Throttle(Rate(1, timedelta(minutes=1)))
-        self._approvals = Approvals(doors, self._access, links, self._wrong, self._asking) if links else None
+        self._approvals = (
+            Approvals(doors, self._access, links, self._wrong, self._asking) if links else None
+        )
         self.serving = False
 
     def application(self) -> web.Application:
@@ -71,7 +81,10 @@ class Server:
                 web.get(f"{api}/remediations", self._operators(self.remediations)),
                 web.get(f"{api}/remediations/{{id}}", self._operators(self.remediation)),
                 web.get(f"{api}/remediations/{{id}}/undo", self._operators(self.undoing)),
-                web.post(f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|undo|retry}}", self._operators(self.decide)),
+                web.post(
+                    f"{api}/remediations/{{id}}/{{verb:approve|deny|cancel|undo|retry}}",
+                    self._operators(self.decide),
+                ),
                 web.get(f"{api}/episodes", self._operators(self.episodes)),
                 web.get(f"{api}/counts", self._operators(self.counts)),
                 web.post(f"{api}/explain", self._operators(self.explain)),
@@ -84,14 +97,18 @@ class Server:
         )
         if self._approvals:
             page = "/approvals/{id}"
-            app.add_routes([web.get(page, self._approvals.show), web.post(page, self._approvals.decide)])
+            app.add_routes(
+                [web.get(page, self._approvals.show), web.post(page, self._approvals.decide)]
+            )
         return app
 
     def _operators(self, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             now, operator = self._doors.clock.now(), self._access.operator(request)
             if operator is None:
-                return self._unknown(request, "who are you? send an operator's bearer token or basic credentials")
+                return self._unknown(
+                    request, "who are you? send an operator's bearer token or basic credentials"
+                )
             refused = self._by_a_page(request)
             if refused:
                 return refused
@@ -117,7 +134,11 @@ class Server:
         if request.method == "POST" and request.content_type != "application/json":
             return _error(415, "send Content-Type: application/json")
         origin, own = request.headers.get("Origin"), urlsplit(self._settings.web.public_url)
-        if request.method != "GET" and origin is not None and origin != f"{own.scheme}://{own.netloc}":
+        if (
+            request.method != "GET"
+            and origin is not None
+            and origin != f"{own.scheme}://{own.netloc}"
+        ):
             return _error(403, f"a page of {origin[:200]} may not ask for this")
         return None
 
@@ -127,14 +148,19 @@ class Server:
         started = self._doors.clock.now()
         response = await self._receive(request)
         metrics.count("webhook_requests_total", str(response.status))
-        metrics.observe("webhook_request_duration_seconds", (self._doors.clock.now() - started).total_seconds())
+        metrics.observe(
+            "webhook_request_duration_seconds", (self._doors.clock.now() - started).total_seconds()
+        )
         return response
 
     async def _receive(self, request: web.Request) -> web.Response:
         source = self._access.source(request)
         if source is None:  # never 429, which Alertmanager takes for good
             self._say_refused(request.remote or "")
-            return _error(401, "unknown credentials: send a source's token or password (`sources` in the settings)")
+            return _error(
+                401,
+                "unknown credentials: send a source's token or password (`sources` in the settings)",
+            )
         if not self.serving:
             return _error(503, "not ready; deliver again")
         if not self._sources.allows(source, self._doors.clock.now()):
@@ -142,7 +168,11 @@ class Server:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _unread(source, 413, f"the body is larger than {self._settings.web.max_body_bytes} bytes (web.max_body_bytes)")
+            return _unread(
+                source,
+                413,
+                f"the body is larger than {self._settings.web.max_body_bytes} bytes (web.max_body_bytes)",
+            )
         try:
             webhook = decode(body)
         except BadPayload as error:
@@ -161,7 +191,11 @@ class Server:
     def _say_refused(self, address: str) -> None:
         """In the log once a minute for each address: a wrong secret in Alertmanager's configuration must not go unnoticed."""
         if self._refusals.allows(address, self._doors.clock.now()):
-            log().warning("webhook_refused", address=address, why="unknown credentials; alerts from there are being lost")
+            log().warning(
+                "webhook_refused",
+                address=address,
+                why="unknown credentials; alerts from there are being lost",
+            )
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process answers, and no transaction of it has hung for so long that only a new process helps."""
@@ -183,7 +217,8 @@ class Server:
     async def metrics(self, _request: web.Request) -> web.Response:
         """Prometheus' text format."""
         return web.Response(
-            body=self._doors.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=self._doors.metrics.render(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
     async def remediations(self, request: web.Request, _operator: str) -> web.Response:
@@ -191,15 +226,25 @@ class Server:
         asked = _asked(request, "state", "namespace", "rule", "since", "limit")
         if asked["state"] and asked["state"] not in set(State):
             raise _Mistake(f"no state {asked['state']!r}; there are {', '.join(State)}")
-        if asked["limit"] and not (asked["limit"].isdecimal() and 0 < int(asked["limit"][:9]) <= MOST_ROWS):
+        if asked["limit"] and not (
+            asked["limit"].isdecimal() and 0 < int(asked["limit"][:9]) <= MOST_ROWS
+        ):
             raise _Mistake(f"limit: {asked['limit']!r} is no number from 1 to {MOST_ROWS}")
         since = _since(asked["since"], self._doors.clock.now())
         limit = int(asked["limit"] or 100)
-        return _json(await self._doors.journal.remediations(limit, asked["state"], asked["namespace"], asked["rule"], since))
+        return _json(
+            await self._doors.journal.remediations(
+                limit, asked["state"], asked["namespace"], asked["rule"], since
+            )
+        )
 
     async def remediation(self, request: web.Request, _operator: str) -> web.Response:
         found = await self._doors.journal.show(request.match_info["id"])
-        return _json(found) if found else _error(404, f"there is no remediation {request.match_info['id']}")
+        return (
+            _json(found)
+            if found
+            else _error(404, f"there is no remediation {request.match_info['id']}")
+        )
 
     async def undoing(self, request: web.Request, _operator: str) -> web.Response:
         """What an undo would do now: its plan and calls, or why there is none."""
@@ -220,7 +265,10 @@ class Server:
             request.match_info["id"],
         )
         body = await _body(request)
-        digest, why = str(body.get("digest") or ""), str(body.get("reason") or "").strip()[:LONGEST_REASON]
+        digest, why = (
+            str(body.get("digest") or ""),
+            str(body.get("reason") or "").strip()[:LONGEST_REASON],
+        )
         if verb == "approve" and not digest:
             return _error(400, "say which plan: send the `digest` that you looked at")
         if verb in ("approve", "deny"):
@@ -230,7 +278,11 @@ class Server:
             asking["undo"] = functools.partial(undo.ask, self._doors)
             refused = await asking[verb](ident, operator, now, why)
         self._doors.wake.set()
-        return await self._refused(ident, refused) if refused else _json({"done": verb, "remediation": ident, "by": operator})
+        return (
+            await self._refused(ident, refused)
+            if refused
+            else _json({"done": verb, "remediation": ident, "by": operator})
+        )
 
     async def _caught_up(self) -> None:
         """Waits a moment for what was just accepted to be triaged, so that who posts and then asks is answered."""
@@ -255,7 +307,11 @@ class Server:
         body = await _body(request)
         await self._caught_up()
         answer = await explain(self._doors, body)
-        return _json(answer) if "error" not in answer else _error(404 if body.get("fingerprint") else 400, answer["error"])
+        return (
+            _json(answer)
+            if "error" not in answer
+            else _error(404 if body.get("fingerprint") else 400, answer["error"])
+        )
 
     async def pauses(self, _request: web.Request, _operator: str) -> web.Response:
         return _json(await self._doors.journal.pauses())
@@ -268,11 +324,16 @@ class Server:
             return _error(400, f"no field {unknown[0]}; a pause has scope, reason and for")
         scope, reason = str(body.get("scope") or "all"), str(body.get("reason") or "").strip()
         if scope != "all" and not scope.startswith(SCOPES):
-            return _error(400, f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME")
+            return _error(
+                400, f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME"
+            )
         kind, _, name = scope.partition(":")
         if kind != "all" and not name:
             return _error(400, f"say which {kind}, such as {kind}:shop")
-        known: dict[str, Container[str]] = {"rule": self._doors.rules.names, "cluster": self._doors.clusters}
+        known: dict[str, Container[str]] = {
+            "rule": self._doors.rules.names,
+            "cluster": self._doors.clusters,
+        }
         if kind in known and name not in known[kind]:
             return _error(404, f"there is no {kind} {name}, so nothing would be paused")
         if kind == "namespace" and await self._missing(name):
@@ -285,7 +346,9 @@ class Server:
         except ValueError as error:
             return _error(400, f"for: {error}")
         except OverflowError:
-            return _error(400, f"for: {body['for']} is too long; leave `for` out for a pause without an end")
+            return _error(
+                400, f"for: {body['for']} is too long; leave `for` out for a pause without an end"
+            )
         if until is not None and until <= now:
             return _error(400, "for: it must be longer than 0s")
         await self._doors.journal.pause(scope, reason[:500], operator, until, now)
@@ -304,7 +367,11 @@ class Server:
         scope = request.match_info["scope"]
         lifted = await self._doors.journal.resume(scope, operator, self._doors.clock.now())
         self._doors.wake.set()
-        return _json({"resumed": scope, "by": operator}) if lifted else _error(404, f"{scope} is not paused")
+        return (
+            _json({"resumed": scope, "by": operator})
+            if lifted
+            else _error(404, f"{scope} is not paused")
+        )
 
     async def rules(self, _request: web.Request, _operator: str) -> web.Response:
         """Each rule with its record: what it would have done, how often people agreed, how often it helped; and its breaker."""
@@ -312,7 +379,13 @@ class Server:
         record = await self._doors.journal.record([source.rule.name for source in loaded.sources])
         opened = {row["rule"]: row["opened_at"] for row in await self._doors.journal.breakers()}
         shown = [
-            {"name": s.rule.name, "group": s.group.name, "mode": s.rule.mode, "file": s.path, "line": s.line}
+            {
+                "name": s.rule.name,
+                "group": s.group.name,
+                "mode": s.rule.mode,
+                "file": s.path,
+                "line": s.line,
+            }
             | {"breaker_open_since": opened.get(s.rule.name), "record": record[s.rule.name]}
             for s in loaded.sources
         ]
@@ -369,7 +442,9 @@ def _since(text: str, now: datetime) -> datetime | None:
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise _Mistake(f"since: {text!r} is neither a duration such as 2h nor a time such as 2026-05-01T12:00:00Z") from None
+        raise _Mistake(
+            f"since: {text!r} is neither a duration such as 2h nor a time such as 2026-05-01T12:00:00Z"
+        ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 

@@ -71,7 +71,10 @@ def test_every_value_is_in_the_schema_and_no_other_is_taken() -> None:
                 covered(value, known["properties"][key])
 
     covered(values, schema)
-    assert "additional properties 'replcas'" in helm("template", "r", str(CHART), "--set", "replcas=2").stderr
+    assert (
+        "additional properties 'replcas'"
+        in helm("template", "r", str(CHART), "--set", "replcas=2").stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,10 @@ def test_every_value_is_in_the_schema_and_no_other_is_taken() -> None:
         ("ingress.enabled=true", "set ingress.host to the name"),
         ("rules.extra.act=x", "does not match pattern"),
         ("rules.extra.act\\.yaml=a: [b", "rules.extra.act.yaml: this is no YAML"),
-        ("rules.extra.act\\.yaml=overrides: [{rules: one}]", "rules.extra.act.yaml: `rules` of an override must be a list"),
+        (
+            "rules.extra.act\\.yaml=overrides: [{rules: one}]",
+            "rules.extra.act.yaml: `rules` of an override must be a list",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_to_do(change: str, words: str) -> None:
@@ -110,7 +116,9 @@ def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> N
     paths, arguments = [ROOT / "rules"], []
     if extra:
         (tmp_path / "mine.yaml").write_text(extra)
-        (tmp_path / "values.yaml").write_text(yaml.safe_dump({"rules": {"extra": {"mine.yaml": yaml.safe_load(extra)}}}))
+        (tmp_path / "values.yaml").write_text(
+            yaml.safe_dump({"rules": {"extra": {"mine.yaml": yaml.safe_load(extra)}}})
+        )
         paths.append(tmp_path / "mine.yaml")
         arguments = ["--values", str(tmp_path / "values.yaml")]
 
@@ -121,22 +129,35 @@ def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> N
         }  # fmt: skip
 
     items = rendered(*arguments)
-    roles = [*of(items, "ClusterRole"), *(r for r in of(items, "Role") if "credentials" not in r["metadata"]["name"])]
+    roles = [
+        *of(items, "ClusterRole"),
+        *(r for r in of(items, "Role") if "credentials" not in r["metadata"]["name"]),
+    ]
     wanted = list(yaml.safe_load_all(PAGES["rbac"](paths)))
     assert {r["metadata"].get("namespace", ""): granted(r) for r in roles} == {
         r["metadata"].get("namespace", ""): granted(r) for r in wanted
     }
-    writes = {r["kind"]: {verb for _, what, verb in granted(r) if what != "events"} - {"get", "list"} for r in roles}
+    writes = {
+        r["kind"]: {verb for _, what, verb in granted(r) if what != "events"} - {"get", "list"}
+        for r in roles
+    }
     assert writes["ClusterRole"] == set()  # whatever acts, acts in `shop`
     assert bool(writes.get("Role")) == bool(extra)
 
 
 def test_roles_stand_where_it_may_act_and_nowhere_else() -> None:
     items = rendered("--values", str(CHART / "ci" / "full-values.yaml"))
-    places = {role["metadata"]["namespace"] for role in of(items, "Role") if "credentials" not in role["metadata"]["name"]}
+    places = {
+        role["metadata"]["namespace"]
+        for role in of(items, "Role")
+        if "credentials" not in role["metadata"]["name"]
+    }
     assert places == {"shop", "billing"}
     (whole,) = of(items, "ClusterRole")
-    assert {resource for rule in whole["rules"] for resource in rule["resources"]} == {"namespaces", "nodes"}
+    assert {resource for rule in whole["rules"] for resource in rule["resources"]} == {
+        "namespaces",
+        "nodes",
+    }
 
 
 def test_an_override_for_one_namespace_gives_rights_in_that_namespace_only(tmp_path: Path) -> None:
@@ -149,13 +170,17 @@ def test_an_override_for_one_namespace_gives_rights_in_that_namespace_only(tmp_p
     assert not any("patch" in rule["verbs"] for rule in whole["rules"])
     (role,) = [item for item in of(items, "Role") if "credentials" not in item["metadata"]["name"]]
     assert role["metadata"]["namespace"] == "prod"
-    assert any("patch" in rule["verbs"] and "deployments" in rule["resources"] for rule in role["rules"])
+    assert any(
+        "patch" in rule["verbs"] and "deployments" in rule["resources"] for rule in role["rules"]
+    )
 
 
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
 def test_what_is_rendered_twice_is_the_same_bytes(values: Path) -> None:
     """Argo CD renders at each sync; a token that changed with it would lock Alertmanager out."""
-    first, second = (helm("template", "r", str(CHART), "--values", str(values)).stdout for _ in range(2))
+    first, second = (
+        helm("template", "r", str(CHART), "--values", str(values)).stdout for _ in range(2)
+    )
     assert first == second
     assert "Secret" not in {item["kind"] for item in yaml.safe_load_all(first) if item}
 
@@ -189,26 +214,45 @@ def test_what_users_of_other_charts_expect_is_there(tmp_path: Path) -> None:
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
-async def test_the_credentials_are_made_once_on_a_real_api_server(control_plane: ControlPlane, tmp_path: Path) -> None:
+async def test_the_credentials_are_made_once_on_a_real_api_server(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
     control_plane.namespace(NAMESPACE)
     (role,) = [item for item in of(rendered(), "Role") if "credentials" in item["metadata"]["name"]]
-    token = control_plane.service_account(NAMESPACE, "credentials-maker", {**role, "kind": "ClusterRole"})
+    token = control_plane.service_account(
+        NAMESPACE, "credentials-maker", {**role, "kind": "ClusterRole"}
+    )
     kubeconfig = tmp_path / "kubeconfig"
     control_plane.write_kubeconfig(kubeconfig, control_plane.url, token)
     cluster = await connect(str(kubeconfig), "", qps=50)
-    old = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "remediator"}, "data": {"alertmanager": "b2xk"}}
-    control_plane.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", old)  # of the version before
+    old = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "remediator"},
+        "data": {"alertmanager": "b2xk"},
+    }
+    control_plane.ask(
+        "POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", old
+    )  # of the version before
     made = "remediator-credentials"
-    assert await credentials.make(cluster, NAMESPACE, made, "remediator") == ["alertmanager", "operator", "links"]
+    assert await credentials.make(cluster, NAMESPACE, made, "remediator") == [
+        "alertmanager",
+        "operator",
+        "links",
+    ]
     path = f"/api/v1/namespaces/{NAMESPACE}/secrets/{made}"
     first = control_plane.ask("GET", path)["data"]
     assert (first["alertmanager"], len(first["operator"]) > 40) == ("b2xk", True)
     assert await credentials.make(cluster, NAMESPACE, made, "remediator") == []
     assert control_plane.ask("GET", path)["data"] == first
-    control_plane.ask("PATCH", path, {"data": {"links": None}}, kind="application/merge-patch+json")  # of an older version
+    control_plane.ask(
+        "PATCH", path, {"data": {"links": None}}, kind="application/merge-patch+json"
+    )  # of an older version
     assert await credentials.make(cluster, NAMESPACE, made) == ["links"]
     again = control_plane.ask("GET", path)["data"]
-    assert {key: again[key] for key in ("alertmanager", "operator")} == {key: first[key] for key in ("alertmanager", "operator")}
+    assert {key: again[key] for key in ("alertmanager", "operator")} == {
+        key: first[key] for key in ("alertmanager", "operator")
+    }
     await cluster.close()
 
 
@@ -229,24 +273,40 @@ def test_what_the_pod_reads_is_what_the_daemon_loads(tmp_path: Path) -> None:
 
 def test_dashboards_and_alerts_are_the_shipped_files() -> None:
     items = rendered("--values", str(CHART / "ci" / "full-values.yaml"))
-    boards = {name: text for item in of(items, "ConfigMap") for name, text in item["data"].items() if name.endswith(".json")}
+    boards = {
+        name: text
+        for item in of(items, "ConfigMap")
+        for name, text in item["data"].items()
+        if name.endswith(".json")
+    }
     assert {name: json.loads(text) for name, text in boards.items()} == {
         path.name: json.loads(path.read_text()) for path in (ROOT / "dashboards").glob("*.json")
     }
-    shipped = {path.stem: yaml.safe_load(path.read_text())["groups"] for path in (ROOT / "alerts").glob("*[!t].yaml")}
-    made = {item["metadata"]["name"].removeprefix("remediator-"): item["spec"]["groups"] for item in of(items, "PrometheusRule")}
+    shipped = {
+        path.stem: yaml.safe_load(path.read_text())["groups"]
+        for path in (ROOT / "alerts").glob("*[!t].yaml")
+    }
+    made = {
+        item["metadata"]["name"].removeprefix("remediator-"): item["spec"]["groups"]
+        for item in of(items, "PrometheusRule")
+    }
     assert made == shipped
     assert all(
-        item["metadata"]["labels"]["release"] == "kps" for item in of(items, "PrometheusRule") + of(items, "ServiceMonitor")
+        item["metadata"]["labels"]["release"] == "kps"
+        for item in of(items, "PrometheusRule") + of(items, "ServiceMonitor")
     )
 
 
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
-def test_a_real_api_server_takes_every_object_under_restricted(control_plane: ControlPlane, values: Path) -> None:
+def test_a_real_api_server_takes_every_object_under_restricted(
+    control_plane: ControlPlane, values: Path
+) -> None:
     for name in (NAMESPACE, "shop", "billing"):
         control_plane.namespace(name)
     restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    control_plane.ask("PATCH", f"/api/v1/namespaces/{NAMESPACE}", restricted, kind="application/merge-patch+json")
+    control_plane.ask(
+        "PATCH", f"/api/v1/namespaces/{NAMESPACE}", restricted, kind="application/merge-patch+json"
+    )
     control_plane.define()
     items = rendered("--values", str(values))
     (deployment,) = of(items, "Deployment")

@@ -50,7 +50,11 @@ class Sink:
 
     def alerts(self, name: str, status: str = "firing") -> list[Any]:
         seen = [alert for body in self.bodies for alert in json.loads(body)["alerts"]]
-        return [alert for alert in seen if alert["labels"]["alertname"] == name and alert["status"] == status]
+        return [
+            alert
+            for alert in seen
+            if alert["labels"]["alertname"] == name and alert["status"] == status
+        ]
 
     def stop(self) -> None:
         self.server.shutdown()
@@ -83,7 +87,9 @@ class World:
             self.port.delivered("s", [self.alert])
             return
         self.server.fire(LABELS)
-        found = until(lambda: self.server and self.server.ask("GET", "/api/v2/alerts"), "the alert", 10)
+        found = until(
+            lambda: self.server and self.server.ask("GET", "/api/v2/alerts"), "the alert", 10
+        )
         self.alert = Alert(found[0]["fingerprint"], AlertStatus.FIRING, LABELS, {}, now(), None)
 
     def silence(self) -> None:
@@ -124,9 +130,16 @@ async def test_another_alert_s_fingerprint_proves_nothing(server: AlertmanagerSe
     server.fire(LABELS)
     found = until(lambda: server.ask("GET", "/api/v2/alerts"), "the alert", 10)
     api = AlertmanagerApi({"s": (server.url,)}, now, settled=timedelta(), remembered=timedelta())
-    padded = {f"A{n:02}": "" for n in range(20)}  # they come first, and match whatever has no such label
+    padded = {
+        f"A{n:02}": "" for n in range(20)
+    }  # they come first, and match whatever has no such label
     forged = Alert(
-        found[0]["fingerprint"], AlertStatus.FIRING, {**padded, "alertname": "Other", "namespace": "db"}, {}, now(), None
+        found[0]["fingerprint"],
+        AlertStatus.FIRING,
+        {**padded, "alertname": "Other", "namespace": "db"},
+        {},
+        now(),
+        None,
     )
     assert await api.activity("s", forged) is Activity.NOT_LISTED
     await api.close()
@@ -149,7 +162,9 @@ async def test_what_cannot_be_asked_is_unknown(world: World) -> None:
     assert isinstance(await world.port.firing("s"), Unknown)
 
 
-async def test_a_young_alertmanager_is_not_believed_when_it_lists_nothing(server: AlertmanagerServer) -> None:
+async def test_a_young_alertmanager_is_not_believed_when_it_lists_nothing(
+    server: AlertmanagerServer,
+) -> None:
     server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]})
     api = AlertmanagerApi({"s": (server.url,)}, now)
     alert = Alert("0" * 16, AlertStatus.FIRING, LABELS, {}, now(), None)
@@ -160,11 +175,17 @@ async def test_a_young_alertmanager_is_not_believed_when_it_lists_nothing(server
 
 async def test_an_inhibited_alert_is_inhibited(server: AlertmanagerServer) -> None:
     inhibit = {"source_matchers": ['alertname="Cause"'], "target_matchers": ['alertname="A"']}
-    server.start({"route": {"receiver": "none"}, "receivers": [{"name": "none"}], "inhibit_rules": [inhibit]})
+    server.start(
+        {"route": {"receiver": "none"}, "receivers": [{"name": "none"}], "inhibit_rules": [inhibit]}
+    )
     api = AlertmanagerApi({"s": (server.url,)}, now, settled=timedelta(), remembered=timedelta())
     server.fire({"alertname": "Cause"})
     server.fire(LABELS)
-    found = until(lambda: [a for a in server.ask("GET", "/api/v2/alerts") if a["status"]["inhibitedBy"]], "the inhibition", 20)
+    found = until(
+        lambda: [a for a in server.ask("GET", "/api/v2/alerts") if a["status"]["inhibitedBy"]],
+        "the inhibition",
+        20,
+    )
     alert = Alert(found[0]["fingerprint"], AlertStatus.FIRING, LABELS, {}, now(), None)
     assert await api.activity("s", alert) is Activity.INHIBITED
     await api.close()
@@ -180,12 +201,18 @@ def test_what_this_version_sends_is_read(server: AlertmanagerServer, sink: Sink)
     until(lambda: sink.alerts("A", "resolved"), "the resolved alert", 20)
     kinds = {alert.status for body in sink.bodies for alert in alerts_of(decode(body))}
     assert kinds == set(AlertStatus)
-    assert all(dict(alert.labels) == LABELS for body in sink.bodies for alert in alerts_of(decode(body)))
+    assert all(
+        dict(alert.labels) == LABELS for body in sink.bodies for alert in alerts_of(decode(body))
+    )
 
 
 def test_amtool_accepts_the_routes_that_init_writes(tmp_path: Path) -> None:
     write(tmp_path)
-    command = [binary("alertmanager", "amtool"), "check-config", str(tmp_path / "alertmanager.yaml")]
+    command = [
+        binary("alertmanager", "amtool"),
+        "check-config",
+        str(tmp_path / "alertmanager.yaml"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "SUCCESS" in done.stdout
@@ -194,7 +221,11 @@ def test_amtool_accepts_the_routes_that_init_writes(tmp_path: Path) -> None:
 def test_healed_before_paged(server: AlertmanagerServer, sink: Sink, tmp_path: Path) -> None:
     """The routes of `init`, their waits made short: what heals in time pages nobody, what does not is paged."""
     write(tmp_path / "init")
-    text = (tmp_path / "init" / "alertmanager.yaml").read_text().replace("group_wait: 5m", "group_wait: 6s")
+    text = (
+        (tmp_path / "init" / "alertmanager.yaml")
+        .read_text()
+        .replace("group_wait: 5m", "group_wait: 6s")
+    )
     config = yaml.safe_load(text.replace("http://127.0.0.1:9099/webhook", sink.url))
     pager = Sink()
     config["receivers"] = [r for r in config["receivers"] if r["name"] != "pager"]
@@ -226,30 +257,48 @@ def test_the_page_s_route_merges_into_kube_prometheus_stack_s(tmp_path: Path) ->
     """Getting started, step 4, word by word: the Watchdog comes here although the stack sends it to `null`."""
     page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text()
     step = page[page.index("## 4. Let Alertmanager post") : page.index("## 5.")]
-    block = yaml.safe_load("\n".join(line[4:] for line in step.split("receivers:\n")[0].splitlines() if line.startswith("    ")))
-    receivers = yaml.safe_load("receivers:\n" + step.split("    receivers:\n")[1].split("\n\n")[0].replace("\n    ", "\n")[4:])
+    block = yaml.safe_load(
+        "\n".join(
+            line[4:]
+            for line in step.split("receivers:\n")[0].splitlines()
+            if line.startswith("    ")
+        )
+    )
+    receivers = yaml.safe_load(
+        "receivers:\n"
+        + step.split("    receivers:\n")[1].split("\n\n")[0].replace("\n    ", "\n")[4:]
+    )
     (ours,) = receivers["receivers"]
     secret = re.search(r"create secret generic (\w+) --from-file=(\w+)", step)
     assert secret is not None
     path = ours["webhook_configs"][0]["http_config"]["authorization"]["credentials_file"]
-    assert path == f"/etc/alertmanager/secrets/{secret.group(1)}/{secret.group(2)}"  # the operator mounts each as a folder
+    assert (
+        path == f"/etc/alertmanager/secrets/{secret.group(1)}/{secret.group(2)}"
+    )  # the operator mounts each as a folder
     assert f"secrets: [{secret.group(1)}]" in step
     (tmp_path / "token").write_text("t")
     text = yaml.safe_dump(
         {
             **KPS,
-            "route": {**KPS["route"], "routes": [*block["route"]["routes"], *KPS["route"]["routes"]]},
+            "route": {
+                **KPS["route"],
+                "routes": [*block["route"]["routes"], *KPS["route"]["routes"]],
+            },
             "receivers": [*KPS["receivers"], ours],
         }  # type: ignore[dict-item,index]
     )
     config = tmp_path / "alertmanager.yaml"
     config.write_text(text.replace(path, str(tmp_path / "token")))
     amtool = binary("alertmanager", "amtool")
-    assert subprocess.run([amtool, "check-config", str(config)], capture_output=True).returncode == 0
+    assert (
+        subprocess.run([amtool, "check-config", str(config)], capture_output=True).returncode == 0
+    )
 
     def receives(*labels: str) -> str:
         done = subprocess.run(
-            [amtool, "config", "routes", "test", f"--config.file={config}", *labels], capture_output=True, text=True
+            [amtool, "config", "routes", "test", f"--config.file={config}", *labels],
+            capture_output=True,
+            text=True,
         )
         return done.stdout.strip()
 

@@ -23,7 +23,15 @@ from remediator.cluster import kubernetes
 from remediator.cluster.kubernetes import connect
 from remediator.cluster.objects import READABLE
 from remediator.cluster.sandbox import SandboxCluster
-from remediator.errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Unreachable, Unsupported
+from remediator.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Rejected,
+    TargetGone,
+    Unreachable,
+    Unsupported,
+)
 from remediator.generate import rbac
 from remediator.model.call import STAMP, Call, Effect, Evidence, effect
 from remediator.model.facts import DECIDING, Facts, Isolation, Room, Sight, Unknown
@@ -56,12 +64,18 @@ class World:
     def service(self, name: str, **selector: str) -> Target:
         if self.plane:
             spec = {"selector": selector, "ports": [{"port": 80}]}
-            self.plane.ask("POST", f"/api/v1/namespaces/{self.namespace}/services", {"metadata": {"name": name}, "spec": spec})
+            self.plane.ask(
+                "POST",
+                f"/api/v1/namespaces/{self.namespace}/services",
+                {"metadata": {"name": name}, "spec": spec},
+            )
         else:
             self.cluster.create_service(self.namespace, name, selector)
         return Target("c", "Service", self.namespace, name)
 
-    def release(self, image: str, crashes: bool, kind: str = "Deployment", name: str = "web") -> None:
+    def release(
+        self, image: str, crashes: bool, kind: str = "Deployment", name: str = "web"
+    ) -> None:
         if self.plane:
             self.plane.release(self.namespace, name, image, crashes, kind)
         else:
@@ -81,14 +95,21 @@ class World:
         for number, call in enumerate(calls):
             evidence = None
             while evidence is None:  # what controllers write between is read again
-                obj = (await self.cluster.observe(call.target, False, frozenset(), datetime.now(UTC))).object
+                obj = (
+                    await self.cluster.observe(call.target, False, frozenset(), datetime.now(UTC))
+                ).object
                 version = str(meta(obj)["resourceVersion"]) if isinstance(obj, dict) else ""
                 with contextlib.suppress(Conflict):
                     evidence = await self.cluster.apply(call, f"{name}.{number}", version)
             done.append(evidence)
-            obj = (await self.cluster.observe(call.target, False, frozenset(), datetime.now(UTC))).object
+            obj = (
+                await self.cluster.observe(call.target, False, frozenset(), datetime.now(UTC))
+            ).object
             if call.verb != "collect":
-                assert effect(call, f"{name}.{number}", obj if isinstance(obj, dict) else None) is Effect.PROVED, call.describe()
+                assert (
+                    effect(call, f"{name}.{number}", obj if isinstance(obj, dict) else None)
+                    is Effect.PROVED
+                ), call.describe()
         return tuple(done)
 
     async def look(self, target: Target | None = None, climb: bool = True) -> Facts:
@@ -96,7 +117,9 @@ class World:
         facts: Facts = await self.cluster.observe(target or self.target, climb, SIGHTS, now)
         return facts
 
-    async def settle(self, condition: Any, target: Target | None = None, climb: bool = True) -> Facts:
+    async def settle(
+        self, condition: Any, target: Target | None = None, climb: bool = True
+    ) -> Facts:
         for _ in range(150):
             facts = await self.look(target, climb)
             if condition(facts):
@@ -104,15 +127,21 @@ class World:
             await asyncio.sleep(0.2)
         raise AssertionError("it did not settle within 30 s")
 
-    async def apply(self, facts: Facts, plan: Plan, call_id: str, dry_run: bool = False) -> Evidence:
+    async def apply(
+        self, facts: Facts, plan: Plan, call_id: str, dry_run: bool = False
+    ) -> Evidence:
         assert isinstance(facts.object, dict)
         version = meta(facts.object)["resourceVersion"]
         evidence: Evidence = await self.cluster.apply(plan.calls[0], call_id, version, dry_run)
         return evidence
 
-    async def converged(self, plan: Plan, evidence: Evidence, target: Target | None = None) -> Facts:
+    async def converged(
+        self, plan: Plan, evidence: Evidence, target: Target | None = None
+    ) -> Facts:
         verify = ACTIONS[plan.action].verify
-        return await self.settle(lambda facts: verify(plan, (evidence,), facts) is Verification.CONVERGED, target)
+        return await self.settle(
+            lambda facts: verify(plan, (evidence,), facts) is Verification.CONVERGED, target
+        )
 
 
 def planned(facts: Facts, action: str = "restart_workload") -> Plan:
@@ -158,10 +187,26 @@ async def test_what_guards_look_at_before_pods_are_taken_away(world: World) -> N
         path = f"/namespaces/{world.namespace}"
         budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 3, "selector": selector}}
         world.plane.ask("POST", f"/apis/policy/v1{path}/poddisruptionbudgets", budget)
-        world.plane.ask("POST", f"/api/v1{path}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+        world.plane.ask(
+            "POST",
+            f"/api/v1{path}/resourcequotas",
+            {"metadata": {"name": "q"}, "spec": {"hard": hard}},
+        )
     else:
-        world.cluster.create("PodDisruptionBudget", world.namespace, "b", {"selector": selector}, {"disruptionsAllowed": 0})
-        world.cluster.create("ResourceQuota", world.namespace, "q", {"hard": hard}, {"hard": hard, "used": {"pods": "3"}})
+        world.cluster.create(
+            "PodDisruptionBudget",
+            world.namespace,
+            "b",
+            {"selector": selector},
+            {"disruptionsAllowed": 0},
+        )
+        world.cluster.create(
+            "ResourceQuota",
+            world.namespace,
+            "q",
+            {"hard": hard},
+            {"hard": hard, "used": {"pods": "3"}},
+        )
     sights = frozenset({Sight.TARGET, Sight.PODS, *DECIDING})
 
     async def seen() -> Any:
@@ -175,20 +220,33 @@ async def test_what_guards_look_at_before_pods_are_taken_away(world: World) -> N
         await asyncio.sleep(0.1)
     assert isinstance(facts.budgets, tuple)
     (budget,) = facts.budgets
-    assert (budget["spec"]["selector"], int(budget.get("status", {}).get("disruptionsAllowed") or 0)) == (selector, 0)
+    assert (
+        budget["spec"]["selector"],
+        int(budget.get("status", {}).get("disruptionsAllowed") or 0),
+    ) == (selector, 0)
     assert facts.room.quotas[0]["status"]["used"]["pods"] == "3"
-    assert any(c["type"] == "Ready" and c["status"] == "True" for node in facts.room.nodes for c in node["status"]["conditions"])
+    assert any(
+        c["type"] == "Ready" and c["status"] == "True"
+        for node in facts.room.nodes
+        for c in node["status"]["conditions"]
+    )
     assert facts.room.failed == ()
 
 
 async def test_pods_that_could_not_be_created_are_seen(world: World) -> None:
     if not world.plane:  # the sandbox refuses no pods, and says so
-        facts = await world.cluster.observe(world.target, False, frozenset({Sight.TARGET, Sight.ROOM}), datetime.now(UTC))
+        facts = await world.cluster.observe(
+            world.target, False, frozenset({Sight.TARGET, Sight.ROOM}), datetime.now(UTC)
+        )
         assert isinstance(facts.room, Room)
         assert facts.room.failed == ()
         return
     path = f"/api/v1/namespaces/{world.namespace}"
-    world.plane.ask("POST", f"{path}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}})
+    world.plane.ask(
+        "POST",
+        f"{path}/resourcequotas",
+        {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}},
+    )
     await asyncio.sleep(1)
     world.plane.release(world.namespace, "web", "web:2", False, "Deployment")
     sights = frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS, Sight.ROOM})
@@ -200,7 +258,9 @@ async def test_pods_that_could_not_be_created_are_seen(world: World) -> None:
     assert isinstance(facts.room, Room)
     assert "exceeded quota" in str(facts.room.failed[0]["message"])
     assert isinstance(facts.revisions, tuple)
-    assert str(facts.room.failed[0]["involvedObject"]["uid"]) in {revision.uid for revision in facts.revisions}
+    assert str(facts.room.failed[0]["involvedObject"]["uid"]) in {
+        revision.uid for revision in facts.revisions
+    }
 
 
 async def test_facts_have_pods_revisions_and_namespace(world: World) -> None:
@@ -217,7 +277,11 @@ async def test_facts_have_pods_revisions_and_namespace(world: World) -> None:
 async def test_a_pod_climbs_to_its_deployment(world: World) -> None:
     pod = Target("c", "Pod", world.namespace, meta(pods(await world.look())[0])["name"])
     facts = await world.look(pod)
-    assert (facts.target.kind, facts.target.name, facts.root.kind) == ("Deployment", "web", "Deployment")
+    assert (facts.target.kind, facts.target.name, facts.root.kind) == (
+        "Deployment",
+        "web",
+        "Deployment",
+    )
     staying = await world.look(pod, climb=False)
     assert (staying.target.kind, staying.root.kind) == ("Pod", "Deployment")
 
@@ -237,7 +301,9 @@ async def test_a_service_in_front_of_two_workloads_or_none_is_ambiguous(world: W
 
 
 async def test_an_exporter_s_pod_is_never_the_target(world: World) -> None:
-    workload = world.create("Deployment", "metrics", **{"app.kubernetes.io/name": "kube-state-metrics"})
+    workload = world.create(
+        "Deployment", "metrics", **{"app.kubernetes.io/name": "kube-state-metrics"}
+    )
     pod = pods(await world.look(workload))[0]
     seen = (await world.look(Target("c", "Pod", world.namespace, meta(pod)["name"]))).object
     assert isinstance(seen, Unresolved)
@@ -246,11 +312,15 @@ async def test_an_exporter_s_pod_is_never_the_target(world: World) -> None:
 
 async def test_what_does_not_exist_or_has_another_uid_is_none(world: World) -> None:
     assert (await world.look(Target("c", "Deployment", world.namespace, "nobody"))).object is None
-    assert (await world.look(Target("c", "Deployment", world.namespace, "web", "another-uid"))).object is None
+    assert (
+        await world.look(Target("c", "Deployment", world.namespace, "web", "another-uid"))
+    ).object is None
 
 
 async def test_a_kind_that_cannot_be_read_is_unknown(world: World) -> None:
-    assert isinstance((await world.look(Target("c", "Certificate", world.namespace, "web"))).object, Unknown)
+    assert isinstance(
+        (await world.look(Target("c", "Certificate", world.namespace, "web"))).object, Unknown
+    )
 
 
 async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World) -> None:
@@ -263,7 +333,15 @@ async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World)
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:1"
     assert annotations(done.object)[STAMP] == "r-1.1"
-    act = PastAct("r", action.name, (), None, facts.at, str(plan.assumptions["template"]), evidence.left["template"])
+    act = PastAct(
+        "r",
+        action.name,
+        (),
+        None,
+        facts.at,
+        str(plan.assumptions["template"]),
+        evidence.left["template"],
+    )
     assert isinstance(action.plan(replace(done, past=Past((act,))), action.params()), Refusal)
 
 
@@ -281,10 +359,14 @@ async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world:
         assert isinstance(back, Plan)
         with contextlib.suppress(Conflict):
             undone = await world.apply(now, back, "u-1.1")
-    done = await world.settle(lambda f: action.restored(back, (undone,), f) is Verification.CONVERGED)  # type: ignore[misc]
+    done = await world.settle(
+        lambda f: action.restored(back, (undone,), f) is Verification.CONVERGED
+    )  # type: ignore[misc]
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
-    assert isinstance(action.undo(plan, (evidence,), done), Refusal)  # what stands there now is not the rollback's
+    assert isinstance(
+        action.undo(plan, (evidence,), done), Refusal
+    )  # what stands there now is not the rollback's
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
@@ -303,7 +385,9 @@ async def test_a_restart_makes_new_pods_and_no_new_template(world: World, kind: 
 async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, kind: str) -> None:
     target = world.create(kind, "other")
     world.release("other:2", crashes=True, kind=kind, name="other")
-    facts = await world.settle(lambda f: [c.name for c in causes.find(f)] == ["rollout_changed", "crash_loop"], target)
+    facts = await world.settle(
+        lambda f: [c.name for c in causes.find(f)] == ["rollout_changed", "crash_loop"], target
+    )
     action, plan = ACTIONS["rollback_workload"], planned(facts, "rollback_workload")
     sent = await world.carry_out(plan.calls, "r-7.1")
     assert action.next is not None
@@ -320,7 +404,9 @@ async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, k
         raise AssertionError("it did not converge")
     assert isinstance(seen.object, dict)
     assert seen.object["spec"]["template"]["spec"]["containers"][0]["image"] == "other:1"
-    assert bool(deleted) == (kind == "StatefulSet")  # nothing else replaces a StatefulSet's stuck pods
+    assert bool(deleted) == (
+        kind == "StatefulSet"
+    )  # nothing else replaces a StatefulSet's stuck pods
     assert len(deleted) <= plan.bounds.get("delete Pod", 0)
 
 
@@ -330,7 +416,9 @@ async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> Non
     facts = await world.settle(lambda f: isinstance(f.pods, tuple) and len(f.pods) == 3, target)
     action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
     sent = await world.carry_out(plan.calls, "r-8.1")
-    done = await world.settle(lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target)
+    done = await world.settle(
+        lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target
+    )
     assert len(pods(done)) == 5
     assert action.undo is not None
     assert action.restored is not None
@@ -338,7 +426,9 @@ async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> Non
     assert isinstance(back, Plan)
     undone = await world.carry_out(back.calls, "u-8.1")
     restored = action.restored
-    await world.settle(lambda f: restored(back, undone, f) is Verification.CONVERGED and len(pods(f)) == 3, target)
+    await world.settle(
+        lambda f: restored(back, undone, f) is Verification.CONVERGED and len(pods(f)) == 3, target
+    )
 
 
 async def test_an_hpa_s_least_count_is_raised_and_put_back(world: World) -> None:
@@ -348,10 +438,14 @@ async def test_an_hpa_s_least_count_is_raised_and_put_back(world: World) -> None
     action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
     assert plan.calls[0].target.kind == "HorizontalPodAutoscaler"
     sent = await world.carry_out(plan.calls, "r-9.1")
-    done = await world.settle(lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target)
+    done = await world.settle(
+        lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target
+    )
     assert len(pods(done)) == 5
     by_hpa = Target("c", "HorizontalPodAutoscaler", world.namespace, "auto")
-    assert (await world.look(by_hpa)).target.kind == "Deployment"  # an alert on the HPA is about what it scales
+    assert (
+        await world.look(by_hpa)
+    ).target.kind == "Deployment"  # an alert on the HPA is about what it scales
     assert action.undo is not None
     back = action.undo(plan, sent, done)
     assert isinstance(back, Plan)
@@ -392,7 +486,10 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
     else:
         raise AssertionError(f"it was not isolated: {seen.isolation}")
     assert isinstance(seen.object, dict)
-    assert (meta(seen.object)["uid"], seen.object["status"]["phase"]) == (facts.target.uid, "Running")
+    assert (meta(seen.object)["uid"], seen.object["status"]["phase"]) == (
+        facts.target.uid,
+        "Running",
+    )
     assert not meta(seen.object).get("ownerReferences")
     assert len(pods(await world.look())) == 3
     again = action.plan(seen, action.params())
@@ -407,14 +504,18 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
 
 
 async def test_a_quarantine_s_end_deletes_exactly_that_pod(world: World) -> None:
-    facts = await world.look(Target("c", "Pod", world.namespace, meta(pods(await world.look())[0])["name"]), climb=False)
+    facts = await world.look(
+        Target("c", "Pod", world.namespace, meta(pods(await world.look())[0])["name"]), climb=False
+    )
     action, plan = ACTIONS["quarantine_pod"], planned(facts, "quarantine_pod")
     sent = await world.carry_out(plan.calls, "r-b.1")
     assert action.ending is not None
     end = action.ending(plan, sent, await world.look(facts.target, climb=False))
     assert isinstance(end, Plan)
     await world.carry_out(end.calls, "u-b.1")
-    assert (await world.settle(lambda f: f.object is None, facts.target, climb=False)).object is None
+    assert (
+        await world.settle(lambda f: f.object is None, facts.target, climb=False)
+    ).object is None
     evidence = await world.cluster.apply(end.calls[0], "u-b.2", "")
     assert evidence.status == 404
     assert len(pods(await world.settle(lambda f: len(pods(f)) == 3))) == 3
@@ -448,7 +549,14 @@ async def test_what_is_gone_is_target_gone(world: World) -> None:
 async def test_a_patch_that_cannot_be_applied_is_rejected(world: World) -> None:
     facts = await world.look()
     bad = replace(
-        planned(facts), calls=(Call("patch", facts.target, ({"op": "replace", "path": "/spec/nothing/here", "value": 1},)),)
+        planned(facts),
+        calls=(
+            Call(
+                "patch",
+                facts.target,
+                ({"op": "replace", "path": "/spec/nothing/here", "value": 1},),
+            ),
+        ),
     )
     with pytest.raises(Rejected):
         await world.apply(facts, bad, "r-6.1")
@@ -466,7 +574,10 @@ async def test_an_event_is_put_on_the_target(world: World) -> None:
 
 
 def test_every_readable_kind_has_its_path() -> None:
-    assert all(version in ("v1", "v2") and plural == plural.lower() for _, version, plural in READABLE.values())
+    assert all(
+        version in ("v1", "v2") and plural == plural.lower()
+        for _, version, plural in READABLE.values()
+    )
 
 
 async def test_the_sandbox_says_what_it_cannot() -> None:
@@ -478,7 +589,9 @@ async def test_the_sandbox_says_what_it_cannot() -> None:
 
 
 @pytest.fixture
-async def proxied(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[tuple[World, Proxy]]:
+async def proxied(
+    control_plane: ControlPlane, tmp_path: Path
+) -> AsyncIterator[tuple[World, Proxy]]:
     """The real API server behind a way that can fail."""
     proxy = Proxy(control_plane, tmp_path)
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
@@ -491,7 +604,14 @@ async def proxied(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(403, Forbidden), (409, Conflict), (422, Rejected), (429, Unreachable), (500, Unreachable), (503, Unreachable)],
+    [
+        (403, Forbidden),
+        (409, Conflict),
+        (422, Rejected),
+        (429, Unreachable),
+        (500, Unreachable),
+        (503, Unreachable),
+    ],
 )
 async def test_what_the_api_server_answers_is_an_error_of_ours(
     proxied: tuple[World, Proxy], status: int, error: type[ClusterError]
@@ -507,7 +627,9 @@ async def test_what_the_api_server_answers_is_an_error_of_ours(
     assert "not to be reached" in str(await world.cluster.ready())
 
 
-async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(proxied: tuple[World, Proxy]) -> None:
+async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(
+    proxied: tuple[World, Proxy],
+) -> None:
     world, proxy = proxied
     facts = await world.look()
     slow = planned(facts)
@@ -518,22 +640,42 @@ async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(proxied
     proxy.delay = 0
 
 
-async def test_an_admission_policy_s_refusal_is_rejected_with_its_message(control_plane: ControlPlane) -> None:
+async def test_an_admission_policy_s_refusal_is_rejected_with_its_message(
+    control_plane: ControlPlane,
+) -> None:
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     control_plane.deploy(namespace, "web", "web:1")
     admission = "/apis/admissionregistration.k8s.io/v1"
-    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
+    rule = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "operations": ["UPDATE"],
+        "resources": ["deployments"],
+    }
     selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     spec = {
         "matchConstraints": {"resourceRules": [rule]},
         "validations": [
-            {"expression": "!('remediator.io/stamp' in object.metadata.?annotations.orValue({}))", "message": "a freeze is on"}
+            {
+                "expression": "!('remediator.io/stamp' in object.metadata.?annotations.orValue({}))",
+                "message": "a freeze is on",
+            }
         ],
     }
-    binding = {"policyName": namespace, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}}
-    control_plane.ask("POST", f"{admission}/validatingadmissionpolicies", {"metadata": {"name": namespace}, "spec": spec})
+    binding = {
+        "policyName": namespace,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": selector},
+    }
     control_plane.ask(
-        "POST", f"{admission}/validatingadmissionpolicybindings", {"metadata": {"name": namespace}, "spec": binding}
+        "POST",
+        f"{admission}/validatingadmissionpolicies",
+        {"metadata": {"name": namespace}, "spec": spec},
+    )
+    control_plane.ask(
+        "POST",
+        f"{admission}/validatingadmissionpolicybindings",
+        {"metadata": {"name": namespace}, "spec": binding},
     )
     cluster = await connect(str(control_plane.kubeconfig), "", 50)
     world = World(cluster, namespace, control_plane)
@@ -559,8 +701,12 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
     rules = tmp_path / "rules.yaml"
     text = (ROOT / "remediator" / "demo" / "rules.yaml").read_text()
     text = text.replace("namespaces: [shop]", f"namespaces: [{namespace}]")
-    rules.write_text(text.replace("mode: act", f"mode: {mode}").replace("mode: approve", f"mode: {mode}"))
-    token = control_plane.service_account(namespace, "remediator", *yaml.safe_load_all(rbac([rules])))
+    rules.write_text(
+        text.replace("mode: act", f"mode: {mode}").replace("mode: approve", f"mode: {mode}")
+    )
+    token = control_plane.service_account(
+        namespace, "remediator", *yaml.safe_load_all(rbac([rules]))
+    )
     kubeconfig = tmp_path / "kubeconfig"
     control_plane.write_kubeconfig(kubeconfig, control_plane.url, token)
     cluster = await connect(str(kubeconfig), "", 50)
@@ -585,12 +731,20 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     plugin, token = tmp_path / "plugin", tmp_path / "token"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s","expirationTimestamp":"%s"}}'
-    plugin.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\nprintf '{answer}' \"$(cat {token})\" {soon}\n")
+    plugin.write_text(
+        f"#!/bin/sh\necho asked >> {tmp_path}/asked\nprintf '{answer}' \"$(cat {token})\" {soon}\n"
+    )
     plugin.chmod(0o755)
     token.write_text("has-ended")
     control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
-    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}}
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(plugin),
+            "interactiveMode": "Never",
+        }
+    }
     config["users"][0]["user"] = user
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
@@ -602,11 +756,15 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
         with contextlib.suppress(Forbidden):
             if await cluster.list_objects("Node", "", ""):
                 break
-    plugin.write_text("#!/bin/sh\nexit 3\n")  # one that fails costs nothing as long as the token holds
+    plugin.write_text(
+        "#!/bin/sh\nexit 3\n"
+    )  # one that fails costs nothing as long as the token holds
     for _ in range(4):
         await asyncio.sleep(0.3)
         assert await cluster.list_objects("Node", "", "")
-    plugin.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/asked\nexec sleep 60\n")  # nor does one that hangs, and it is one
+    plugin.write_text(
+        f"#!/bin/sh\necho $$ >> {tmp_path}/asked\nexec sleep 60\n"
+    )  # nor does one that hangs, and it is one
     (tmp_path / "asked").unlink()
     for _ in range(6):
         await asyncio.sleep(0.3)
@@ -622,7 +780,11 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     monkeypatch.setattr(kubernetes, "RENEWED_EVERY", 0.2)
 
     def token(ends: datetime) -> str:
-        claims = base64.b64encode(json.dumps({"exp": int(ends.timestamp())}).encode()).decode().rstrip("=")
+        claims = (
+            base64.b64encode(json.dumps({"exp": int(ends.timestamp())}).encode())
+            .decode()
+            .rstrip("=")
+        )
         return f"head.{claims}.signature"
 
     class Issuer:
@@ -630,7 +792,10 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
 
         async def refresh_token(self, refresh: str) -> dict[str, str]:
             assert refresh == "again"
-            return {"id_token": token(datetime.now(UTC) + timedelta(hours=1)), "refresh_token": "again"}
+            return {
+                "id_token": token(datetime.now(UTC) + timedelta(hours=1)),
+                "refresh_token": "again",
+            }
 
     said: list[str] = []
 
@@ -642,17 +807,26 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     monkeypatch.setattr(kube_config, "OpenIDRequestor", Issuer)
     control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
-    known = {"client-id": "c", "client-secret": "s", "idp-issuer-url": "https://issuer.test", "refresh-token": "again"}
+    known = {
+        "client-id": "c",
+        "client-secret": "s",
+        "idp-issuer-url": "https://issuer.test",
+        "refresh-token": "again",
+    }
     known["id-token"] = token(datetime.now(UTC) + timedelta(minutes=20))
     config["users"][0]["user"] = {"auth-provider": {"name": "oidc", "config": known}}
     (tmp_path / "kubeconfig").write_text(before := yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
     settings = cluster._api.configuration
     assert settings.api_key["BearerToken"] == f"Bearer {known['id-token']}"
-    monkeypatch.setattr(kube_config, "EXPIRY_SKEW_PREVENTION_DELAY", timedelta(minutes=30))  # it ends soon
+    monkeypatch.setattr(
+        kube_config, "EXPIRY_SKEW_PREVENTION_DELAY", timedelta(minutes=30)
+    )  # it ends soon
     for _ in range(50):
         await asyncio.sleep(0.1)
-        with pytest.raises(Forbidden, match="does not accept this credential"):  # the API server knows no such issuer
+        with pytest.raises(
+            Forbidden, match="does not accept this credential"
+        ):  # the API server knows no such issuer
             await cluster.list_objects("Node", "", "")
         if known["id-token"] not in settings.api_key["BearerToken"]:
             break
@@ -662,7 +836,9 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     await cluster.close()
 
 
-async def test_a_kubeconfig_without_a_credential_is_one_too(control_plane: ControlPlane, tmp_path: Path) -> None:
+async def test_a_kubeconfig_without_a_credential_is_one_too(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
     control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
     config["users"][0]["user"] = {}

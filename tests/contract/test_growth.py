@@ -20,7 +20,15 @@ from bench.growth import NOW, History, Hot, hot, seed
 from remediator.journal import episodes, usage
 from remediator.journal.claims import from_row
 from remediator.journal.sql import SqlJournal
-from remediator.journal.tables import attachment, breaker, episode, inbox, outbox, remediation, timer
+from remediator.journal.tables import (
+    attachment,
+    breaker,
+    episode,
+    inbox,
+    outbox,
+    remediation,
+    timer,
+)
 from remediator.journal_port import Claim, Delivery, Message, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.remediation import State
@@ -67,8 +75,12 @@ def listening(journal: SqlJournal) -> list[tuple[str, Any]]:
     """Every statement that is sent from now on, with its parameters."""
     sent: list[tuple[str, Any]] = []
 
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        sent.append((statement, parameters[0] if many and isinstance(parameters, list) else parameters))
+    def note(
+        _c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
+    ) -> None:
+        sent.append(
+            (statement, parameters[0] if many and isinstance(parameters, list) else parameters)
+        )
 
     for engine in {journal._engine, journal._reading, journal._looking}:
         sa.event.listen(engine, "before_cursor_execute", note)
@@ -82,14 +94,24 @@ def sqlite_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[st
         line = str(row[3])
         scan = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", line)
         name = (
-            {"episode_1": "episode", "outbox_1": "outbox", "outbox_2": "outbox"}.get(scan.group(1), scan.group(1)) if scan else ""
+            {"episode_1": "episode", "outbox_1": "outbox", "outbox_2": "outbox"}.get(
+                scan.group(1), scan.group(1)
+            )
+            if scan
+            else ""
         )
-        newest = "LIMIT ?" in statement and "WHERE" not in statement  # by an index, and no further than the limit
+        newest = (
+            "LIMIT ?" in statement and "WHERE" not in statement
+        )  # by an index, and no further than the limit
         if scan and name in GROWS and scan.group(2) not in NOW_ONLY and not newest:
             found.append(line)
-        if "INTEGER PRIMARY KEY (rowid>?)" in line or ("(state=?)" in line and " LIMIT " not in statement):
+        if "INTEGER PRIMARY KEY (rowid>?)" in line or (
+            "(state=?)" in line and " LIMIT " not in statement
+        ):
             found.append(line)  # all that came after, and all that ever ended so
-        if "TEMP B-TREE FOR ORDER BY" in line and "remediation = ?" not in statement:  # what one remediation has is little
+        if (
+            "TEMP B-TREE FOR ORDER BY" in line and "remediation = ?" not in statement
+        ):  # what one remediation has is little
             found.append(line)
     return found
 
@@ -99,7 +121,11 @@ def postgresql_trouble(c: sa.Connection, statement: str, parameters: Any) -> lis
 
     def walk(node: dict[str, Any]) -> None:
         kind, rows = node["Node Type"], node["Plan Rows"]
-        if kind == "Seq Scan" and node["Relation Name"] in GROWS and sizes[node["Relation Name"]] > SORTED_AT_MOST:
+        if (
+            kind == "Seq Scan"
+            and node["Relation Name"] in GROWS
+            and sizes[node["Relation Name"]] > SORTED_AT_MOST
+        ):
             found.append(f"Seq Scan {node['Relation Name']} ({rows} rows)")
         if kind == "Sort" and rows > SORTED_AT_MOST:
             found.append(f"Sort of {rows} rows by {node['Sort Key']}")
@@ -121,10 +147,20 @@ async def everything(journal: SqlJournal, asked: list[Hot]) -> None:
     """What the engine does with the journal, from a webhook to an end."""
     for item in asked:
         await item.ask()
-    alert = Alert("late", AlertStatus.FIRING, {"alertname": "A", "namespace": "shop"}, {}, NOW, None)
+    alert = Alert(
+        "late", AlertStatus.FIRING, {"alertname": "A", "namespace": "shop"}, {}, NOW, None
+    )
     (born,) = await journal.receive([Delivery("am", (alert,), NOW)])
     target = Target("default", "Deployment", "shop", "new")
-    wanted = Wanted("r1", "d", {"name": "r", "escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW)
+    wanted = Wanted(
+        "r1",
+        "d",
+        {"name": "r", "escalate": {"to": ["log"]}},
+        "act",
+        target,
+        timedelta(minutes=10),
+        NOW,
+    )
     await journal.triaged([Triaged(born, Fate.ATTACHED, None, "d", (wanted,))], NOW)
     claim = await journal.claim(NOW, LEASE)
     assert isinstance(claim, Claim)
@@ -148,7 +184,10 @@ async def test_no_statement_of_the_hot_paths_scans_or_sorts_what_grows(journal: 
     trouble = sqlite_trouble if journal.sqlite else postgresql_trouble
     asked: dict[str, Any] = {}
     for statement, parameters in sent:
-        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE")) and "alembic" not in statement:
+        if (
+            statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE"))
+            and "alembic" not in statement
+        ):
             asked.setdefault(statement, parameters)
     assert len(asked) > 60
     found = []
@@ -191,15 +230,21 @@ async def hot_work(journal: SqlJournal, history: History) -> dict[str, int]:
         pass
     work: dict[str, int] = {}
     with journal._engine.connect() as c:
-        for statement, parameters in {(text, repr(values)): (text, values) for text, values in sent}.values():
+        for statement, parameters in {
+            (text, repr(values)): (text, values) for text, values in sent
+        }.values():
             if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-                alike = re.sub(r"IN \([^()]*\)", "IN (...)", re.sub(r"_\d+(?:_\d+)?\)", "_n)", statement))
+                alike = re.sub(
+                    r"IN \([^()]*\)", "IN (...)", re.sub(r"_\d+(?:_\d+)?\)", "_n)", statement)
+                )
                 work[alike] = max(work.get(alike, 0), work_of(c, statement, parameters))
         c.rollback()
     return work
 
 
-async def test_no_hot_statement_does_more_on_a_journal_that_is_four_times_as_old(journal: SqlJournal, older: SqlJournal) -> None:
+async def test_no_hot_statement_does_more_on_a_journal_that_is_four_times_as_old(
+    journal: SqlJournal, older: SqlJournal
+) -> None:
     """As many acts and alerts a day, as many that live and that fire; few workloads and rules, so that each has a long history."""
     same = {"rules": 5, "workloads": 20, "live": 50, "firing": 200}
     young = await hot_work(journal, History(5_000, 20_000, days=30, **same))
@@ -242,8 +287,13 @@ async def test_history_is_forgotten_in_slices(journal: SqlJournal) -> None:
     assert set(left) == set(awaited)  # alerts of these fire on
 
 
-async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_too(journal: SqlJournal) -> None:
-    old, told = NOW - timedelta(days=200), {"receiver": "log", "body": "{}", "delivered_at": NOW, "due_at": None}
+async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_too(
+    journal: SqlJournal,
+) -> None:
+    old, told = (
+        NOW - timedelta(days=200),
+        {"receiver": "log", "body": "{}", "delivered_at": NOW, "due_at": None},
+    )
     with journal._engine.begin() as c:
         c.execute(sa.insert(outbox), [
             {**told, "remediation": "storm-all", "at": old}, {**told, "remediation": "breaker-open", "at": old}, {**told, "remediation": "breaker-r", "at": NOW},
@@ -259,8 +309,15 @@ async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_
     with journal._engine.connect() as c:
         left = c.execute(sa.select(outbox.c.remediation).order_by(outbox.c.id)).scalars().all()
         unread = c.execute(sa.select(inbox.c.received_at, inbox.c.error).order_by(inbox.c.id)).all()
-    assert left == ["breaker-open", "breaker-r", "storm-shop"]  # it is open still; it is young; it waits to be delivered
-    assert [tuple(row) for row in unread] == [(NOW, "no JSON"), (old, None)]  # nor is what waits to be unpacked
+    assert left == [
+        "breaker-open",
+        "breaker-r",
+        "storm-shop",
+    ]  # it is open still; it is young; it waits to be delivered
+    assert [tuple(row) for row in unread] == [
+        (NOW, "no JSON"),
+        (old, None),
+    ]  # nor is what waits to be unpacked
 
 
 def steps(c: sa.Connection, call: Callable[[sa.Connection], object]) -> int:
@@ -281,10 +338,14 @@ def steps(c: sa.Connection, call: Callable[[sa.Connection], object]) -> int:
 
 
 @pytest.mark.parametrize("before", [0, 400])
-async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_one(tmp_path: Path, before: int) -> None:
+async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_one(
+    tmp_path: Path, before: int
+) -> None:
     journal = SqlJournal(f"sqlite:///{tmp_path}/journal.db")
     await journal.open(NOW)
-    alerts = tuple(Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20))
+    alerts = tuple(
+        Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20)
+    )
     row = {
         "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
         "target_key": "c/Deployment/s/web", "root_key": "c/Deployment/s/web", "state": State.BLOCKED, "live": False, "born_at": NOW, "changed_at": NOW,
@@ -297,18 +358,33 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
         for each in born:
             c.execute(
                 sa.insert(remediation),
-                [{**row, "id": f"r-{each.id}-{n}", "target_key": f"t-{each.id}-{n}"} for n in range(before + 1)],
+                [
+                    {**row, "id": f"r-{each.id}-{n}", "target_key": f"t-{each.id}-{n}"}
+                    for n in range(before + 1)
+                ],
             )
             c.execute(
                 sa.insert(attachment),
-                [{"episode": each.id, "remediation": f"r-{each.id}-{n}", "ended": n == before} for n in range(before + 1)],
+                [
+                    {"episode": each.id, "remediation": f"r-{each.id}-{n}", "ended": n == before}
+                    for n in range(before + 1)
+                ],
             )
             if before:
                 ends = [NOW - timedelta(days=1, minutes=n) for n in range(before)]
-                c.execute(sa.insert(episode), [{**closed, "fingerprint": each.alert.fingerprint, "ends_at": at} for at in ends])
+                c.execute(
+                    sa.insert(episode),
+                    [
+                        {**closed, "fingerprint": each.alert.fingerprint, "ends_at": at}
+                        for at in ends
+                    ],
+                )
     with journal._engine.connect() as c:
         keys = {("am", alert.fingerprint) for alert in alerts}
-        work = {"troubled": steps(c, lambda c: usage.troubled(c, "c")), "known": steps(c, lambda c: episodes._known(c, keys))}
+        work = {
+            "troubled": steps(c, lambda c: usage.troubled(c, "c")),
+            "known": steps(c, lambda c: episodes._known(c, keys)),
+        }
         assert [item.key for item in usage.troubled(c, "c")] == ["s/web"]
         known = episodes._known(c, keys)["am", "f0"]["known"]
         assert known.closed_end == (NOW - timedelta(days=1) if before else None)
@@ -317,7 +393,9 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
     assert work["known"] < 2000, work
 
 
-async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_each_pair(tmp_path: Path) -> None:
+async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_each_pair(
+    tmp_path: Path,
+) -> None:
     row = {
         "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
         "root_key": "", "state": State.QUEUED, "live": True, "born_at": NOW, "changed_at": NOW,
@@ -326,13 +404,23 @@ async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_eac
     for many in (200, 800):
         journal = SqlJournal(f"sqlite:///{tmp_path}/{many}.db")
         await journal.open(NOW)
-        alerts = tuple(Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(many))
+        alerts = tuple(
+            Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None)
+            for n in range(many)
+        )
         born = await journal.receive([Delivery("am", alerts, NOW)])
         with journal._engine.begin() as c:
             c.execute(sa.update(episode).values(fate="attached"))
-            c.execute(sa.insert(remediation), [{**row, "id": f"r-{each.id}", "target_key": f"t-{each.id}"} for each in born])
             c.execute(
-                sa.insert(attachment), [{"episode": each.id, "remediation": f"r-{each.id}", "ended": False} for each in born]
+                sa.insert(remediation),
+                [{**row, "id": f"r-{each.id}", "target_key": f"t-{each.id}"} for each in born],
+            )
+            c.execute(
+                sa.insert(attachment),
+                [
+                    {"episode": each.id, "remediation": f"r-{each.id}", "ended": False}
+                    for each in born
+                ],
             )
         with journal._engine.connect() as c:
             work.append(steps(c, lambda c: usage.troubled(c, "c")))
@@ -340,7 +428,9 @@ async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_eac
     assert work[1] < 6 * work[0], work  # four times as many
 
 
-async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(journal: SqlJournal) -> None:
+async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(
+    journal: SqlJournal,
+) -> None:
     """More than a statement may have parameters."""
     many = 70_000
     values = "'am', 'f' || n, {yes}, 'attached', NULL, 1, NULL, 1, 1, 1, '{{}}', 'old', {no}, NULL"
@@ -355,9 +445,14 @@ async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(jour
         "target_key": "c/Pod/s/p", "state": State.OBSERVED, "live": False, "born_at": NOW, "changed_at": NOW, "ended_at": NOW,
     }  # fmt: skip
     with journal._engine.begin() as c:
-        c.exec_driver_sql(f"INSERT INTO episode ({columns}) SELECT n, {values.format(yes=yes, no=no)} FROM {table}")
+        c.exec_driver_sql(
+            f"INSERT INTO episode ({columns}) SELECT n, {values.format(yes=yes, no=no)} FROM {table}"
+        )
         c.execute(sa.insert(remediation), [{**row, "id": f"r-{n}"} for n in range(1, many + 1)])
-        c.execute(sa.insert(attachment), [{"episode": n, "remediation": f"r-{n}", "ended": True} for n in range(1, many + 1)])
+        c.execute(
+            sa.insert(attachment),
+            [{"episode": n, "remediation": f"r-{n}", "ended": True} for n in range(1, many + 1)],
+        )
     await journal.reloaded("new", NOW)
     with journal._engine.connect() as c:
         due = sa.select(sa.func.count()).select_from(episode).where(episode.c.due_at == NOW)
@@ -369,7 +464,9 @@ async def pair(postgresql: Any) -> AsyncIterator[tuple[SqlJournal, SqlJournal]]:
     """Two daemons on one PostgreSQL."""
     url = postgresql.database(f"p{uuid.uuid4().hex[:10]}")
     first, second = SqlJournal(url), SqlJournal(url)
-    await asyncio.gather(first.open(NOW), second.open(NOW))  # one empty database, which both want to migrate
+    await asyncio.gather(
+        first.open(NOW), second.open(NOW)
+    )  # one empty database, which both want to migrate
     yield first, second
     await first.close()
     await second.close()
@@ -383,24 +480,36 @@ async def test_two_daemons_deliver_each_message_once(pair: tuple[SqlJournal, Sql
     first, second = pair
     with first._engine.begin() as c:
         c.execute(
-            sa.insert(outbox), [{"remediation": f"r-{n}", "receiver": "log", "body": "{}", "due_at": NOW} for n in range(40)]
+            sa.insert(outbox),
+            [
+                {"remediation": f"r-{n}", "receiver": "log", "body": "{}", "due_at": NOW}
+                for n in range(40)
+            ],
         )
-    taken = await asyncio.gather(*(journal.outbox(NOW, 20, "log") for journal in (first, second, first, second)))
+    taken = await asyncio.gather(
+        *(journal.outbox(NOW, 20, "log") for journal in (first, second, first, second))
+    )
     ids = [row["id"] for rows in taken for row in rows]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == 40
-    assert await second.outbox(NOW + 10 * SECOND, 20, "log") == []  # somebody is about to deliver them
+    assert (
+        await second.outbox(NOW + 10 * SECOND, 20, "log") == []
+    )  # somebody is about to deliver them
     assert len(await second.outbox(NOW + 61 * SECOND, 20, "log")) == 20  # unless that one has died
 
 
-async def test_three_pods_of_one_workload_become_one_remediation_whoever_looks(pair: tuple[SqlJournal, SqlJournal]) -> None:
+async def test_three_pods_of_one_workload_become_one_remediation_whoever_looks(
+    pair: tuple[SqlJournal, SqlJournal],
+) -> None:
     first, second = pair
     target = Target("c", "Deployment", "shop", "web", "u")
     for number in range(3):
         pod = Target("c", "Pod", "shop", f"web-{number}")
         alert = Alert(f"f{number}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None)
         (born,) = await first.receive([Delivery("s", (alert,), NOW)])
-        wanted = Wanted("r", "d", {"escalate": {"to": ["log"]}}, "act", pod, timedelta(minutes=10), NOW)
+        wanted = Wanted(
+            "r", "d", {"escalate": {"to": ["log"]}}, "act", pod, timedelta(minutes=10), NOW
+        )
         await first.triaged([Triaged(born, Fate.ATTACHED, None, "d", (wanted,))], NOW)
     claims = [await journal.claim(NOW, LEASE) for journal in (first, second, first)]
     climbs = [
@@ -409,27 +518,45 @@ async def test_three_pods_of_one_workload_become_one_remediation_whoever_looks(p
         if claim
     ]
     answers = await asyncio.gather(*climbs, return_exceptions=True)
-    assert not [answer for answer in answers if isinstance(answer, psycopg.Error | sa.exc.SQLAlchemyError)], answers
+    assert not [
+        answer for answer in answers if isinstance(answer, psycopg.Error | sa.exc.SQLAlchemyError)
+    ], answers
     with first._engine.connect() as c:
-        rows = [from_row(row) for row in c.execute(sa.select(remediation).where(remediation.c.live))]
-        joined = c.execute(sa.select(attachment.c.episode).where(attachment.c.remediation == rows[0].id)).all()
+        rows = [
+            from_row(row) for row in c.execute(sa.select(remediation).where(remediation.c.live))
+        ]
+        joined = c.execute(
+            sa.select(attachment.c.episode).where(attachment.c.remediation == rows[0].id)
+        ).all()
     assert [row.target.key for row in rows] == [target.key]
     assert len(joined) == 3
 
 
-async def test_two_daemons_that_triage_one_target_at_once_create_one_remediation(pair: tuple[SqlJournal, SqlJournal]) -> None:
+async def test_two_daemons_that_triage_one_target_at_once_create_one_remediation(
+    pair: tuple[SqlJournal, SqlJournal],
+) -> None:
     target = Target("c", "Deployment", "shop", "web")
-    wanted = Wanted("r", "d", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW)
+    wanted = Wanted(
+        "r", "d", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW
+    )
     born = []
     for number in range(20):
-        alert = Alert(f"f{number}", AlertStatus.FIRING, {"alertname": "A", "n": str(number)}, {}, NOW, None)
+        alert = Alert(
+            f"f{number}", AlertStatus.FIRING, {"alertname": "A", "n": str(number)}, {}, NOW, None
+        )
         born += await pair[0].receive([Delivery("s", (alert,), NOW)])
-    halves = [[Triaged(e, Fate.ATTACHED, None, "d", (wanted,)) for e in born[at::2]] for at in (0, 1)]
-    await asyncio.gather(*(journal.triaged(half, NOW) for journal, half in zip(pair, halves, strict=True)))
+    halves = [
+        [Triaged(e, Fate.ATTACHED, None, "d", (wanted,)) for e in born[at::2]] for at in (0, 1)
+    ]
+    await asyncio.gather(
+        *(journal.triaged(half, NOW) for journal, half in zip(pair, halves, strict=True))
+    )
     assert len(await pair[0].remediations(10, None)) == 1
 
 
-async def test_an_interrupted_migration_goes_on(postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_migration_goes_on(
+    postgresql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from alembic import op
 
     url = postgresql.database(f"m{uuid.uuid4().hex[:10]}")
@@ -450,7 +577,10 @@ async def test_an_interrupted_migration_goes_on(postgresql: Any, monkeypatch: py
     await second.open(NOW)
     with second._engine.connect() as c:
         invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
-        assert (c.exec_driver_sql(invalid).scalar(), c.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()) == (
+        assert (
+            c.exec_driver_sql(invalid).scalar(),
+            c.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(),
+        ) == (
             0,
             "0003",
         )

@@ -51,8 +51,13 @@ class Instance:
                 pod.asked.append(self.path)
                 pod.hosts = self.headers["Host"]
                 time.sleep(pod.delay)
-                status = {"uptime": (now() - pod.up_for).isoformat(), "cluster": {"peers": [{}] * pod.peers}}
-                said = pod.says.get(self.path.rsplit("/", 1)[-1], pod.alerts if "alerts" in self.path else status)
+                status = {
+                    "uptime": (now() - pod.up_for).isoformat(),
+                    "cluster": {"peers": [{}] * pod.peers},
+                }
+                said = pod.says.get(
+                    self.path.rsplit("/", 1)[-1], pod.alerts if "alerts" in self.path else status
+                )
                 body = json.dumps(said).encode()
                 self.send_response(pod.status)
                 self.send_header("Content-Length", str(len(body)))
@@ -68,7 +73,9 @@ class Instance:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def lists(self, **status: Any) -> None:
-        self.alerts = [{"fingerprint": "f1", "labels": LABELS, "status": {"state": "active", **status}}]
+        self.alerts = [
+            {"fingerprint": "f1", "labels": LABELS, "status": {"state": "active", **status}}
+        ]
 
     def stop(self) -> None:
         self.server.shutdown()
@@ -85,7 +92,11 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Instance, Instance]]
     def resolve(host: Any, *arguments: Any, **named: Any) -> Any:
         if host != NAME:
             return real(host, *arguments, **named)
-        return [answer for address in ("127.0.0.1", "127.0.0.2") for answer in real(address, *arguments, **named)]
+        return [
+            answer
+            for address in ("127.0.0.1", "127.0.0.2")
+            for answer in real(address, *arguments, **named)
+        ]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     yield first, second
@@ -96,18 +107,32 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Instance, Instance]]
 def wrongly(right: Any) -> Iterator[Any]:
     """What was right, with each of its parts in turn replaced by something of another shape, or left out."""
     yield from (None, "", "x", 0, -1, 1.5, True, [], {}, [None], ["x"], {"x": None})
-    for key, part in right.items() if isinstance(right, dict) else enumerate(right) if isinstance(right, list) else ():
+    for key, part in (
+        right.items()
+        if isinstance(right, dict)
+        else enumerate(right)
+        if isinstance(right, list)
+        else ()
+    ):
         for wrong in wrongly(part):
-            yield {**right, key: wrong} if isinstance(right, dict) else [*right[:key], wrong, *right[key + 1 :]]
+            yield (
+                {**right, key: wrong}
+                if isinstance(right, dict)
+                else [*right[:key], wrong, *right[key + 1 :]]
+            )
         if isinstance(right, dict):
             yield {other: value for other, value in right.items() if other != key}
 
 
 def api(pods: tuple[Instance, Instance], **more: Any) -> AlertmanagerApi:
-    return AlertmanagerApi({"s": (f"http://{NAME}:{pods[0].port}",)}, now, **{"remembered": timedelta(), **more})
+    return AlertmanagerApi(
+        {"s": (f"http://{NAME}:{pods[0].port}",)}, now, **{"remembered": timedelta(), **more}
+    )
 
 
-async def test_an_alert_that_a_pod_which_just_started_does_not_list_is_not_gone(pods: tuple[Instance, Instance]) -> None:
+async def test_an_alert_that_a_pod_which_just_started_does_not_list_is_not_gone(
+    pods: tuple[Instance, Instance],
+) -> None:
     pods[1].up_for = timedelta(seconds=20)
     port = api(pods)
     pods[0].lists()
@@ -134,7 +159,11 @@ async def test_an_alert_that_a_pod_which_just_started_does_not_list_is_not_gone(
     ],
 )
 async def test_what_is_believed_where_one_of_two_instances(
-    pods: tuple[Instance, Instance], fails: str, fires: bool, expected: Activity, monkeypatch: pytest.MonkeyPatch
+    pods: tuple[Instance, Instance],
+    fails: str,
+    fires: bool,
+    expected: Activity,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import aiohttp
 
@@ -160,8 +189,12 @@ async def test_what_is_believed_where_one_of_two_instances(
     await port.close()
 
 
-@pytest.mark.parametrize(("status", "expected"), [("silencedBy", Activity.SILENCED), ("inhibitedBy", Activity.INHIBITED)])
-async def test_muted_by_one_is_muted(pods: tuple[Instance, Instance], status: str, expected: Activity) -> None:
+@pytest.mark.parametrize(
+    ("status", "expected"), [("silencedBy", Activity.SILENCED), ("inhibitedBy", Activity.INHIBITED)]
+)
+async def test_muted_by_one_is_muted(
+    pods: tuple[Instance, Instance], status: str, expected: Activity
+) -> None:
     pods[0].lists()
     pods[1].lists(**{"state": "suppressed", status: ["x"]})
     port = api(pods)
@@ -169,7 +202,9 @@ async def test_muted_by_one_is_muted(pods: tuple[Instance, Instance], status: st
     await port.close()
 
 
-async def test_two_hundred_alerts_at_once_are_one_question_to_each_instance(pods: tuple[Instance, Instance]) -> None:
+async def test_two_hundred_alerts_at_once_are_one_question_to_each_instance(
+    pods: tuple[Instance, Instance],
+) -> None:
     pods[0].lists()
     port = api(pods, remembered=timedelta(seconds=1))
     answers = await asyncio.gather(*(port.activity("s", ALERT) for _ in range(200)))
@@ -178,19 +213,25 @@ async def test_two_hundred_alerts_at_once_are_one_question_to_each_instance(pods
     await port.close()
 
 
-async def test_who_waits_for_a_slow_alertmanager_shares_its_answer(pods: tuple[Instance, Instance]) -> None:
+async def test_who_waits_for_a_slow_alertmanager_shares_its_answer(
+    pods: tuple[Instance, Instance],
+) -> None:
     pods[0].lists()
     pods[0].delay = pods[1].delay = 0.5
     port = api(pods, remembered=timedelta(seconds=0.2))
     started, since = time.monotonic(), now() - timedelta(minutes=1)
     answers = await asyncio.gather(*(port.activity("s", ALERT, since) for _ in range(20)))
     assert set(answers) == {Activity.ACTIVE}
-    assert time.monotonic() - started < 3  # not one after the other: those who came after the first share the second
+    assert (
+        time.monotonic() - started < 3
+    )  # not one after the other: those who came after the first share the second
     assert all(sum("alerts" in path for path in pod.asked) <= 2 for pod in pods)
     await port.close()
 
 
-async def test_what_a_young_alertmanager_does_not_list_may_still_fire(pods: tuple[Instance, Instance]) -> None:
+async def test_what_a_young_alertmanager_does_not_list_may_still_fire(
+    pods: tuple[Instance, Instance],
+) -> None:
     pods[0].lists()
     for pod in pods:
         pod.up_for = timedelta(seconds=20)
@@ -201,7 +242,9 @@ async def test_what_a_young_alertmanager_does_not_list_may_still_fire(pods: tupl
     await port.close()
 
 
-async def test_what_was_delivered_is_not_judged_by_what_was_seen_before(pods: tuple[Instance, Instance]) -> None:
+async def test_what_was_delivered_is_not_judged_by_what_was_seen_before(
+    pods: tuple[Instance, Instance],
+) -> None:
     port = api(pods, remembered=timedelta(minutes=1))
     assert await port.activity("s", ALERT) is Activity.NOT_LISTED
     delivered = now()
@@ -211,7 +254,9 @@ async def test_what_was_delivered_is_not_judged_by_what_was_seen_before(pods: tu
     await port.close()
 
 
-async def test_a_silent_alertmanager_is_waited_for_once(pods: tuple[Instance, Instance], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_alertmanager_is_waited_for_once(
+    pods: tuple[Instance, Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import aiohttp
 
     import remediator.alertmanager as adapter
@@ -233,12 +278,21 @@ LISTED = {
 }
 
 
-async def test_what_is_no_answer_of_an_alertmanager_never_means_that_an_alert_is_gone(pods: tuple[Instance, Instance]) -> None:
+async def test_what_is_no_answer_of_an_alertmanager_never_means_that_an_alert_is_gone(
+    pods: tuple[Instance, Instance],
+) -> None:
     pod, url = pods[0], f"http://127.0.0.1:{pods[0].port}"
     pod.peers = 1
-    up = {"uptime": (now() - timedelta(hours=1)).isoformat(), "cluster": {"status": "ready", "peers": [{}]}}
+    up = {
+        "uptime": (now() - timedelta(hours=1)).isoformat(),
+        "cluster": {"status": "ready", "peers": [{}]},
+    }
     wrong = [{"alerts": alerts} for alerts in wrongly([LISTED])]
-    wrong += [{"alerts": [], "status": status} for status in wrongly(up) if isinstance(status, dict) and "cluster" in status]
+    wrong += [
+        {"alerts": [], "status": status}
+        for status in wrongly(up)
+        if isinstance(status, dict) and "cluster" in status
+    ]
     answers = []
     for said in wrong:
         pod.says = said
@@ -248,7 +302,9 @@ async def test_what_is_no_answer_of_an_alertmanager_never_means_that_an_alert_is
         await port.close()
         answers.append(answer)
         alerts = said["alerts"]
-        honest = alerts == [] or (isinstance(alerts, list) and alerts[0] != LISTED and whole(alerts[0]))  # it lists others
+        honest = alerts == [] or (
+            isinstance(alerts, list) and alerts[0] != LISTED and whole(alerts[0])
+        )  # it lists others
         if answer is Activity.NOT_LISTED:
             assert honest, said
             assert isinstance(said.get("status", up).get("uptime"), str), said
@@ -262,7 +318,9 @@ async def test_doctor_says_that_what_answers_is_not_alertmanager(
     (tmp_path / "token").write_text("t")
     url = f"http://127.0.0.1:{pods[0].port}"
     pods[0].says = {"status": said}
-    source = Source.model_validate({"name": "am", "token_file": str(tmp_path / "token"), "alertmanager": url})
+    source = Source.model_validate(
+        {"name": "am", "token_file": str(tmp_path / "token"), "alertmanager": url}
+    )
     async with aiohttp.ClientSession() as session:
         (found,) = [finding async for finding in doctor._alertmanager(session, source)]
     assert (found.state, found.found) == ("fail", f"{url}: what answers is not Alertmanager")
@@ -295,13 +353,31 @@ class Quiet:
                 if "rules" in self.path and quiet.refuses_rules:
                     self.send_error(403)
                     return
-                result: Any = {"resultType": "vector", "result": [{"metric": {}, "value": [1, "1"]}]}
+                result: Any = {
+                    "resultType": "vector",
+                    "result": [{"metric": {}, "value": [1, "1"]}],
+                }
                 if "query=0" in self.path:
                     result = {"resultType": "scalar", "result": [1, "0"]}
                 if "rules" in self.path:
-                    result = {"groups": [{"rules": [{"type": "alerting", "name": "A", "query": "x[5m]", "duration": 60}]}]}
+                    result = {
+                        "groups": [
+                            {
+                                "rules": [
+                                    {
+                                        "type": "alerting",
+                                        "name": "A",
+                                        "query": "x[5m]",
+                                        "duration": 60,
+                                    }
+                                ]
+                            }
+                        ]
+                    }
                 what = "rules" if "rules" in self.path else "query"
-                body = json.dumps(quiet.says.get(what, {"status": "success", "data": result})).encode()
+                body = json.dumps(
+                    quiet.says.get(what, {"status": "success", "data": result})
+                ).encode()
                 try:
                     self.send_response(200)
                     self.send_header("Content-Length", str(len(body)))
@@ -350,7 +426,9 @@ async def test_a_silent_prometheus_is_asked_by_one_and_keeps_nobody_else_waiting
     port.close()
 
 
-async def test_all_together_wait_a_moment_for_the_first_answer_and_not_each_of_them(quiet: Quiet) -> None:
+async def test_all_together_wait_a_moment_for_the_first_answer_and_not_each_of_them(
+    quiet: Quiet,
+) -> None:
     port = PrometheusApi(quiet.url)
     first = asyncio.ensure_future(port.holds("up"))
     await asyncio.sleep(0.1)
@@ -364,7 +442,9 @@ async def test_all_together_wait_a_moment_for_the_first_answer_and_not_each_of_t
     port.close()
 
 
-async def test_rules_are_read_aside_and_the_last_that_were_read_count(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rules_are_read_aside_and_the_last_that_were_read_count(
+    quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import remediator.prometheus as adapter
 
     monkeypatch.setattr(adapter, "FIRST", 0.3)
@@ -402,7 +482,9 @@ async def test_a_prometheus_that_refuses_its_rules_answers_queries(quiet: Quiet)
         assert isinstance(rule, Unknown)
         assert "for its rules: 403" in rule.why
         assert await port.holds("up") is True
-    assert sum("rules" in path for path in quiet.asked) == 1  # and is not asked for them again at once
+    assert (
+        sum("rules" in path for path in quiet.asked) == 1
+    )  # and is not asked for them again at once
     port.close()
 
 
@@ -416,10 +498,24 @@ async def test_what_is_no_answer_of_a_prometheus_is_unknown(quiet: Quiet) -> Non
         port.close()
         assert answer is not False or said["data"]["result"] == [], said
         assert answer is not True or said["data"]["result"], said
-    groups = [{"rules": [{"type": "alerting", "name": "A", "query": "x[5m]", "duration": 60, "keepFiringFor": 0}]}]
+    groups = [
+        {
+            "rules": [
+                {
+                    "type": "alerting",
+                    "name": "A",
+                    "query": "x[5m]",
+                    "duration": 60,
+                    "keepFiringFor": 0,
+                }
+            ]
+        }
+    ]
     for said in wrongly({"status": "success", "data": {"groups": groups}}):
         quiet.says = {"rules": said}
         port = PrometheusApi(quiet.url)
         rule = await port.alerting_rule("A")
         port.close()
-        assert rule is None or isinstance(rule, Unknown) or resolved_within(rule, "") > timedelta(), said
+        assert (
+            rule is None or isinstance(rule, Unknown) or resolved_within(rule, "") > timedelta()
+        ), said

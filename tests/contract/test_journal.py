@@ -39,14 +39,19 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 def alert(
-    fingerprint: str = "f1", status: AlertStatus = AlertStatus.FIRING, starts: datetime = NOW, ends: datetime | None = None
+    fingerprint: str = "f1",
+    status: AlertStatus = AlertStatus.FIRING,
+    starts: datetime = NOW,
+    ends: datetime | None = None,
 ) -> Alert:
     return Alert(fingerprint, status, {"alertname": "A", "namespace": "shop"}, {}, starts, ends)
 
 
 def wanted(name: str = "web", rule: str = "r") -> Wanted:
     target = Target("c", "Deployment", "shop", name)
-    return Wanted(rule, "d1", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW)
+    return Wanted(
+        rule, "d1", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW
+    )
 
 
 async def born(journal: SqlJournal, *names: str) -> None:
@@ -56,7 +61,9 @@ async def born(journal: SqlJournal, *names: str) -> None:
         await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted(name),))], NOW)
 
 
-def intent(claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), number: int = 1) -> Intent:
+def intent(
+    claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), number: int = 1
+) -> Intent:
     plan = {"summary": "restart", "calls": [{"timeout": 10}]}
     attempt = Attempt(
         f"{claim.remediation.id}.{number}",
@@ -78,7 +85,9 @@ def allowing(_usage: Usage) -> list[Verdict]:
 
 
 def refusing_taken(usage: Usage) -> list[Verdict]:
-    return [hold("target_lock", Reason.TARGET_BUSY, "taken") if usage.locks else allow("target_lock")]
+    return [
+        hold("target_lock", Reason.TARGET_BUSY, "taken") if usage.locks else allow("target_lock")
+    ]
 
 
 async def test_an_episode_is_opened_refreshed_and_closed(journal: SqlJournal) -> None:
@@ -86,7 +95,9 @@ async def test_an_episode_is_opened_refreshed_and_closed(journal: SqlJournal) ->
     await journal.receive([Delivery("s", (alert(starts=NOW - timedelta(hours=1)),), NOW + SECOND)])
     (episode,) = await journal.pending(NOW + SECOND)
     assert (episode.deliveries, episode.alert.starts_at) == (3, NOW - timedelta(hours=1))
-    await journal.receive([Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=NOW + SECOND),), NOW + SECOND)])
+    await journal.receive(
+        [Delivery("s", (alert(status=AlertStatus.RESOLVED, ends=NOW + SECOND),), NOW + SECOND)]
+    )
     assert await journal.pending(NOW + timedelta(hours=1)) == []
     (row,) = await journal.episodes(10, "f1")
     assert (row["fate"], row["reason"], bool(row["open"])) == ("resolved", "resolved", False)
@@ -126,7 +137,9 @@ async def test_alerts_for_one_target_share_one_remediation(journal: SqlJournal) 
 
 async def test_a_claim_is_exclusive_until_its_lease_ends(journal: SqlJournal) -> None:
     await born(journal, "web")
-    short = SECOND if not journal.sqlite else LEASE  # PostgreSQL's leases go by its own clock, whatever a daemon's says
+    short = (
+        SECOND if not journal.sqlite else LEASE
+    )  # PostgreSQL's leases go by its own clock, whatever a daemon's says
     first = await journal.claim(NOW, short)
     assert first is not None
     assert await journal.claim(NOW, LEASE) is None
@@ -154,7 +167,9 @@ async def test_concurrent_begins_take_one_lock(journal: SqlJournal) -> None:
     await born(journal, "web1", "web2", "web3", "web4")
     claims = [claim for _ in range(4) if (claim := await journal.claim(NOW, LEASE))]
     assert len(claims) == 4
-    answers = await asyncio.gather(*(journal.begin(c.remediation, intent(c, ("shared",)), refusing_taken) for c in claims))
+    answers = await asyncio.gather(
+        *(journal.begin(c.remediation, intent(c, ("shared",)), refusing_taken) for c in claims)
+    )
     assert sum(answer[0].reason is None for answer in answers) == 1
     states = sorted(row["state"] for row in await journal.remediations(10, None))
     assert states == ["executing", "queued", "queued", "queued"]
@@ -164,7 +179,9 @@ async def test_a_refused_begin_leaves_no_charge_and_no_lock(journal: SqlJournal)
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.begin(claim.remediation, intent(claim), lambda _: [hold("rate", Reason.RATE_LIMITED, "no")])
+    await journal.begin(
+        claim.remediation, intent(claim), lambda _: [hold("rate", Reason.RATE_LIMITED, "no")]
+    )
     usage = await journal.usage(claim.remediation, Reading(("c/Deployment/shop/web",)), NOW)
     assert (usage.locks, usage.begun, await journal.charges(NOW - SECOND)) == ({}, False, [])
 
@@ -179,7 +196,9 @@ async def test_an_end_frees_locks_and_keeps_the_charge(journal: SqlJournal) -> N
     await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW))
     moved = await journal.move(claim.remediation, Move(Event.PROVED, NOW))
     assert moved.state is State.SUCCEEDED
-    freed = await journal.usage(claim.remediation, Reading(("c/Deployment/shop/web",)), NOW + SECOND)
+    freed = await journal.usage(
+        claim.remediation, Reading(("c/Deployment/shop/web",)), NOW + SECOND
+    )
     assert (freed.locks, freed.begun, len(await journal.charges(NOW - SECOND))) == ({}, True, 1)
     assert await journal.claim(NOW + timedelta(days=1), LEASE) is None
 
@@ -191,7 +210,10 @@ async def test_the_younger_of_two_for_one_climbed_target_is_superseded(journal: 
     second = await journal.claim(NOW, LEASE)
     assert first is not None
     assert second is not None
-    kept = [await journal.retarget(claim.remediation, climbed, climbed.key, NOW) for claim in (first, second)]
+    kept = [
+        await journal.retarget(claim.remediation, climbed, climbed.key, NOW)
+        for claim in (first, second)
+    ]
     rows = await journal.remediations(10, None)
     assert sorted(row["state"] for row in rows) == ["queued", "superseded"]
     survivor = next(row for row in rows if row["state"] == "queued")
@@ -205,7 +227,9 @@ async def test_an_approval_is_for_the_digest_that_is_shown(journal: SqlJournal) 
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.move(claim.remediation, Move(Event.ASK, NOW, due=NOW, look={"digest": "sha256:a"}))
+    await journal.move(
+        claim.remediation, Move(Event.ASK, NOW, due=NOW, look={"digest": "sha256:a"})
+    )
     ident = claim.remediation.id
     refused = await journal.decide(ident, "sha256:b", "me", True, NOW)
     assert refused is not None
@@ -222,14 +246,20 @@ async def test_retention_forgets_what_ended_and_keeps_what_lives(journal: SqlJou
     assert claim is not None
     await journal.move(claim.remediation, Move(Event.CANCEL, NOW, reason=Reason.OPERATOR))
     await journal.prune(NOW + timedelta(days=1), NOW)
-    assert sorted(row["state"] for row in await journal.remediations(10, None)) == ["cancelled", "queued"]  # it fires on
+    assert sorted(row["state"] for row in await journal.remediations(10, None)) == [
+        "cancelled",
+        "queued",
+    ]  # it fires on
     await journal.revive_later(claim.remediation.id, "", None)
     await journal.prune(NOW + timedelta(days=1), NOW)
     assert [row["state"] for row in await journal.remediations(10, None)] == ["queued"]
 
 
 async def test_a_second_daemon_on_the_same_file_is_refused(tmp_path: Path) -> None:
-    first, second = SqlJournal(f"sqlite:///{tmp_path}/j.db"), SqlJournal(f"sqlite:///{tmp_path}/j.db")
+    first, second = (
+        SqlJournal(f"sqlite:///{tmp_path}/j.db"),
+        SqlJournal(f"sqlite:///{tmp_path}/j.db"),
+    )
     await first.open(NOW)
     with pytest.raises(JournalLocked, match="another remediator holds it"):
         await second.open(NOW)
@@ -248,13 +278,17 @@ async def test_a_migrated_journal_is_the_schema(journal: SqlJournal) -> None:
 async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     first = SqlJournal(f"sqlite:///{tmp_path}/j.db")
     await first.open(NOW)
-    await first._run(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'") and None)
+    await first._run(
+        lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'") and None
+    )
     await first.close()
     with pytest.raises(ConfigurationError, match="a newer remediator wrote it"):
         await SqlJournal(f"sqlite:///{tmp_path}/j.db").open(NOW)
 
 
-async def test_webhooks_are_kept_in_their_order_until_they_are_unpacked(journal: SqlJournal) -> None:
+async def test_webhooks_are_kept_in_their_order_until_they_are_unpacked(
+    journal: SqlJournal,
+) -> None:
     await journal.store([Body("s", NOW, b"1"), Body("s", NOW, b"2"), Body("t", NOW, b"3")])
     first, second, third = await journal.inbox(10)
     assert [body.body for body in (first, second, third)] == [b"1", b"2", b"3"]
@@ -276,7 +310,10 @@ async def test_an_undo_takes_the_locks_over_and_gives_them_back(journal: SqlJour
     await journal.move(parent, Move(Event.UNDO, NOW, due=NOW + timedelta(hours=1)))
     undo = await journal.claim(NOW, LEASE)
     assert undo is not None
-    assert (undo.remediation.undo_of, undo.undone and undo.undone.action) == (parent.id, "restart_workload")
+    assert (undo.remediation.undo_of, undo.undone and undo.undone.action) == (
+        parent.id,
+        "restart_workload",
+    )
     held = await journal.usage(parent, Reading((key,)), NOW)
     assert held.locks == {key: Holder(undo.remediation.id)}
     began = replace(intent(undo), charged=False)
@@ -295,7 +332,9 @@ async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJ
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.move(claim.remediation, Move(Event.FAIL, NOW, reason=Reason.FORBIDDEN, template="t1"))
+    await journal.move(
+        claim.remediation, Move(Event.FAIL, NOW, reason=Reason.FORBIDDEN, template="t1")
+    )
     (ended,) = await journal.revivals(NOW, 9)
     assert (ended.remediation.ended_template, len(ended.episodes)) == ("t1", 1)
     await journal.revive_later(ended.remediation.id, "t1", NOW + SECOND)
@@ -304,11 +343,16 @@ async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJ
     await journal.revive(ended.remediation.id, NOW)
     (episode,) = await journal.pending(NOW)
     await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted("web"),))], NOW)
-    assert sorted(row["state"] for row in await journal.remediations(10, None)) == ["failed", "queued"]
+    assert sorted(row["state"] for row in await journal.remediations(10, None)) == [
+        "failed",
+        "queued",
+    ]
     assert await journal.revivals(NOW + timedelta(hours=1), 9) == []
 
 
-async def test_an_ended_rule_s_remediation_is_not_born_again_by_another_rule_s(journal: SqlJournal) -> None:
+async def test_an_ended_rule_s_remediation_is_not_born_again_by_another_rule_s(
+    journal: SqlJournal,
+) -> None:
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
@@ -330,9 +374,14 @@ async def test_the_past_of_a_target_has_its_acts_and_when_it_fired(journal: SqlJ
     key = claim.remediation.target.key
     assert (await journal.past("r", key)).acts == ()
     change = AttemptChange(applied_at=NOW, evidence=(Evidence(200, "x", {"template": "t2"}),))
-    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW, attempt=f"{claim.remediation.id}.1", change=change))
+    await journal.move(
+        claim.remediation,
+        Move(Event.APPLIED, NOW, due=NOW, attempt=f"{claim.remediation.id}.1", change=change),
+    )
     past = await journal.past("r", key)
-    assert [(act.rule, act.action, act.left) for act in past.acts] == [("r", "restart_workload", "t2")]
+    assert [(act.rule, act.action, act.left) for act in past.acts] == [
+        ("r", "restart_workload", "t2")
+    ]
     assert past.firing == ((NOW, None),)
     assert past.retried_at is None
 
@@ -355,7 +404,9 @@ async def test_work_that_somebody_has_claimed_is_not_due(journal: SqlJournal) ->
     assert await journal.next_work() == NOW + SECOND
 
 
-async def test_an_alert_that_joined_since_the_last_look_keeps_it_from_ending_quietly(journal: SqlJournal) -> None:
+async def test_an_alert_that_joined_since_the_last_look_keeps_it_from_ending_quietly(
+    journal: SqlJournal,
+) -> None:
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
@@ -368,4 +419,6 @@ async def test_an_alert_that_joined_since_the_last_look_keeps_it_from_ending_qui
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.close_episode(claim.episodes[0], NOW)
-    assert (await journal.move(claim.remediation, Move(Event.PROVED, NOW, quiet=True))).state is State.SUCCEEDED
+    assert (
+        await journal.move(claim.remediation, Move(Event.PROVED, NOW, quiet=True))
+    ).state is State.SUCCEEDED

@@ -54,7 +54,9 @@ class Server:
             if status == 200 and self.slack_error:
                 return web.json_response({"ok": False, "error": self.slack_error})
             return web.json_response(
-                {"ok": status == 200, "channel": "C1", "ts": f"{len(self.seen)}.0"}, status=status, headers=headers
+                {"ok": status == 200, "channel": "C1", "ts": f"{len(self.seen)}.0"},
+                status=status,
+                headers=headers,
             )
         return web.Response(status=status, headers=headers)
 
@@ -78,7 +80,9 @@ async def test_a_webhook_is_posted_as_json_with_its_token(server: Server) -> Non
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 500, 503])
-async def test_anything_but_2xx_is_a_failure_and_no_redirect_is_followed(server: Server, status: int) -> None:
+async def test_anything_but_2xx_is_a_failure_and_no_redirect_is_followed(
+    server: Server, status: int
+) -> None:
     server.answers = [status]
     with pytest.raises(aiohttp.ClientError, match=f"answered {status}"):
         await WebhookReceiver(server.url).notify(MESSAGE)
@@ -100,7 +104,9 @@ async def test_one_that_stalls_is_a_failure_in_time(monkeypatch: pytest.MonkeyPa
     over = asyncio.Event()
     held = await asyncio.start_server(stall, "127.0.0.1", 0)
     with pytest.raises(TimeoutError):
-        await WebhookReceiver(f"http://127.0.0.1:{held.sockets[0].getsockname()[1]}/").notify(MESSAGE)
+        await WebhookReceiver(f"http://127.0.0.1:{held.sockets[0].getsockname()[1]}/").notify(
+            MESSAGE
+        )
     over.set()
     held.close()
     await held.wait_closed()
@@ -168,12 +174,16 @@ async def test_a_signed_webhook_can_be_checked_and_keeps_its_id(server: Server) 
         assert Webhook(b"a secret of ours").verify(server.body, server.headers) == MESSAGE
         assert server.headers["webhook-id"] == "r-1/7"
     with pytest.raises(WebhookVerificationError):
-        Webhook(b"a secret of ours").verify(server.body.replace(b"failed", b"succeeded"), server.headers)
+        Webhook(b"a secret of ours").verify(
+            server.body.replace(b"failed", b"succeeded"), server.headers
+        )
     with pytest.raises(WebhookVerificationError):
         Webhook(b"another secret").verify(server.body, server.headers)
 
 
-async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(server: Server) -> None:
+async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(
+    server: Server,
+) -> None:
     receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
     ref = await receiver.notify(MESSAGE)
     assert await receiver.notify({**MESSAGE, "state": "succeeded", "reason": ""}, ref) == ref
@@ -186,14 +196,21 @@ async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(se
     assert "&lt;!channel&gt; &amp; so on" in first["text"]  # a label cannot page a channel
     assert "Succeeded" in update["text"]
     title, *rest = [block["text"] for block in first["blocks"]]
-    assert (title["type"], {text["type"] for text in rest}) == ("mrkdwn", {"plain_text"})  # no label is markup or a link
+    assert (title["type"], {text["type"] for text in rest}) == (
+        "mrkdwn",
+        {"plain_text"},
+    )  # no label is markup or a link
     assert (first["unfurl_links"], first["unfurl_media"]) == (False, False)
 
 
 async def test_slack_links_to_the_plan_and_to_nothing_else(server: Server) -> None:
     receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
     await receiver.notify(
-        {**MESSAGE, "why": "*look* at https://evil.example\n:boom:", "link": "https://r.example/approvals/r-1?digest=d&until=1"}
+        {
+            **MESSAGE,
+            "why": "*look* at https://evil.example\n:boom:",
+            "link": "https://r.example/approvals/r-1?digest=d&until=1",
+        }
     )
     blocks = [block["text"] for block in server.seen[0][1]["blocks"]]
     assert [block["text"] for block in blocks if block["type"] == "mrkdwn"][1:] == [
@@ -233,7 +250,10 @@ async def test_pagerduty_has_one_incident_that_resolves(server: Server) -> None:
     (_, opened), (_, closed) = server.seen
     assert opened["dedup_key"] == closed["dedup_key"] == "remediator/r-1"
     assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
-    assert (opened["payload"]["severity"], opened["payload"]["component"]) == ("critical", "Deployment/shop/web")
+    assert (opened["payload"]["severity"], opened["payload"]["component"]) == (
+        "critical",
+        "Deployment/shop/web",
+    )
     assert "payload" not in closed
     server.answers = [400]
     with pytest.raises(aiohttp.ClientError):
@@ -278,14 +298,24 @@ async def test_trouble_opens_an_incident_that_resolves_when_the_alert_does(serve
 async def test_a_follower_s_thread_tells_every_step_in_order(server: Server) -> None:
     world = await World().start()
     world.doors.followers = ("chat",)
-    world.engine = Engine(world.doors, {"log": LogReceiver(), "chat": SlackReceiver("t", "C1", f"{server.url}api/")})
+    world.engine = Engine(
+        world.doors, {"log": LogReceiver(), "chat": SlackReceiver("t", "C1", f"{server.url}api/")}
+    )
     world.crash()
-    server.answers = [503, 200, 503]  # the first message fails: the second waits for it, or it would open another thread
+    server.answers = [
+        503,
+        200,
+        503,
+    ]  # the first message fails: the second waits for it, or it would open another thread
     await world.deliver("Crash")
     await world.run(timedelta(minutes=1))
     await world.deliver("Crash", firing=False)
     await world.run(timedelta(minutes=8))
-    posts = [given for path, (_, given) in zip(server.paths, server.seen, strict=True) if path == "/api/chat.postMessage"]
+    posts = [
+        given
+        for path, (_, given) in zip(server.paths, server.seen, strict=True)
+        if path == "/api/chat.postMessage"
+    ]
     assert "Verifying" in posts[0]["text"]
     assert posts[1]["text"] == posts[0]["text"]  # again, and nothing else before it
     threads = {post.get("thread_ts") for post in posts} - {None}
@@ -322,24 +352,50 @@ async def test_one_that_stalls_keeps_no_other_waiting_and_no_act(server: Server)
 async def blocked_without_running(world: World) -> None:
     world.leak()
     world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", "true")
-    world.doors.rules = rules(RESTART.replace("name: restart", "name: restart, escalate: {to: [stuck, log]}"))
+    world.doors.rules = rules(
+        RESTART.replace("name: restart", "name: restart, escalate: {to: [stuck, log]}")
+    )
     await world.deliver("Leak")
 
 
 async def notify_test(config: Path, *names: str) -> tuple[int, str]:
     """`remediator notify test`: its exit code, and what it printed."""
-    command = [sys.executable, "-m", "remediator", "notify", "test", *names, "--config", str(config)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    command = [
+        sys.executable,
+        "-m",
+        "remediator",
+        "notify",
+        "test",
+        *names,
+        "--config",
+        str(config),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
     out, _ = await process.communicate()
     return process.returncode or 0, out.decode()
 
 
-async def test_the_test_command_tells_what_came_of_each_receiver(server: Server, tmp_path: Path) -> None:
+async def test_the_test_command_tells_what_came_of_each_receiver(
+    server: Server, tmp_path: Path
+) -> None:
     (tmp_path / "token").write_text("t\n")
     receivers = [
         {"name": "log"},
-        {"name": "chat", "kind": "slack", "token_file": str(tmp_path / "token"), "channel": "C1", "url": f"{server.url}api/"},
-        {"name": "pager", "kind": "pagerduty", "token_file": str(tmp_path / "token"), "url": "http://127.0.0.1:9/"},
+        {
+            "name": "chat",
+            "kind": "slack",
+            "token_file": str(tmp_path / "token"),
+            "channel": "C1",
+            "url": f"{server.url}api/",
+        },
+        {
+            "name": "pager",
+            "kind": "pagerduty",
+            "token_file": str(tmp_path / "token"),
+            "url": "http://127.0.0.1:9/",
+        },
     ]
     config = tmp_path / "remediator.yaml"
     config.write_text(json.dumps({"receivers": receivers}))
@@ -364,7 +420,9 @@ async def test_the_test_command_tells_what_came_of_each_receiver(server: Server,
         ({"kind": "telegraph"}, "pagerduty"),
     ],
 )
-def test_a_receiver_that_is_not_complete_is_refused_at_loading(receiver: Any, words: str, tmp_path: Path) -> None:
+def test_a_receiver_that_is_not_complete_is_refused_at_loading(
+    receiver: Any, words: str, tmp_path: Path
+) -> None:
     config = tmp_path / "remediator.yaml"
     config.write_text(json.dumps({"receivers": [{"name": "x", **receiver}]}))
     with pytest.raises(ConfigurationError) as raised:

@@ -38,11 +38,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(folder / "rules.yaml")],
-        "scrape_configs": [{"job_name": "self", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}],
+        "scrape_configs": [
+            {"job_name": "self", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        ],
     }
     (folder / "prom.yaml").write_text(yaml.safe_dump(config))
     processes = Processes(folder)
-    arguments = [f"--config.file={folder}/prom.yaml", f"--storage.tsdb.path={folder}/d", f"--web.listen-address=127.0.0.1:{port}"]
+    arguments = [
+        f"--config.file={folder}/prom.yaml",
+        f"--storage.tsdb.path={folder}/d",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
     processes.start("prometheus", [binary("prometheus", "prometheus"), *arguments])
     yield f"http://127.0.0.1:{port}"
     processes.stop()
@@ -73,11 +79,19 @@ async def test_a_query_holds_where_it_returns_something(prometheus: PrometheusAp
 async def test_a_label_cannot_change_the_query(prometheus: PrometheusApi) -> None:
     assert await settled(prometheus, "up") is True
     evil = Target("c", "Deployment", "shop", "web")
-    text = render('up{job="{{ labels.app }}"}', {"app": 'x"} or vector(1) or up{job="'}, evil, evil, promql=True)
+    text = render(
+        'up{job="{{ labels.app }}"}',
+        {"app": 'x"} or vector(1) or up{job="'},
+        evil,
+        evil,
+        promql=True,
+    )
     assert await prometheus.holds(text) is False
 
 
-async def test_the_look_back_of_a_rule_is_read_with_its_recording_rules(prometheus: PrometheusApi) -> None:
+async def test_the_look_back_of_a_rule_is_read_with_its_recording_rules(
+    prometheus: PrometheusApi,
+) -> None:
     await settled(prometheus, "up")
     rule = await prometheus.alerting_rule("Slow")
     assert isinstance(rule, dict)
@@ -115,4 +129,8 @@ async def test_one_that_does_not_answer_is_unknown_in_time(monkeypatch: pytest.M
 async def test_the_sandbox_answers_what_it_was_told() -> None:
     sandbox = SandboxPrometheus()
     sandbox.true.add("up")
-    assert (await sandbox.holds("up"), await sandbox.holds("down"), await sandbox.alerting_rule("A")) == (True, False, None)
+    assert (
+        await sandbox.holds("up"),
+        await sandbox.holds("down"),
+        await sandbox.alerting_rule("A"),
+    ) == (True, False, None)

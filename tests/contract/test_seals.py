@@ -44,7 +44,13 @@ async def test_what_was_written_is_sealed_once_and_found_whole(journal: SqlJourn
     assert second is not None
     assert (first[0], second[0]) == (2, 3)
     found = await verified(journal, first[1])
-    assert (found.first, found.last, found.seals, found.head, found.findings) == (1, 3, 2, second[1], [])
+    assert (found.first, found.last, found.seals, found.head, found.findings) == (
+        1,
+        3,
+        2,
+        second[1],
+        [],
+    )
     for kept in (
         first[1][:12].upper(),
         str(head_number(first[1])),
@@ -58,19 +64,36 @@ async def test_what_was_written_is_sealed_once_and_found_whole(journal: SqlJourn
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        ("UPDATE entry SET text = 'x' WHERE number = 2", "entry 2 (2026-05-01 12:00:00, held) was changed"),
+        (
+            "UPDATE entry SET text = 'x' WHERE number = 2",
+            "entry 2 (2026-05-01 12:00:00, held) was changed",
+        ),
         ("UPDATE entry SET reason = NULL WHERE number = 3", "entry 3"),
         ("DELETE FROM entry WHERE number = 2", "entry 2 is missing"),
-        ("UPDATE entry SET number = CASE number WHEN 1 THEN -2 WHEN 2 THEN -1 END WHERE number IN (1, 2)", "entry 1 is missing"),
-        ("UPDATE entry SET text = CASE number WHEN 1 THEN 'b' ELSE 'a' END WHERE number IN (1, 2)", "entry 1"),
-        ("DELETE FROM seal WHERE number = 1", "before seal 2 (entries 3 to 4) at least one seal is missing"),
+        (
+            "UPDATE entry SET number = CASE number WHEN 1 THEN -2 WHEN 2 THEN -1 END WHERE number IN (1, 2)",
+            "entry 1 is missing",
+        ),
+        (
+            "UPDATE entry SET text = CASE number WHEN 1 THEN 'b' ELSE 'a' END WHERE number IN (1, 2)",
+            "entry 1",
+        ),
+        (
+            "DELETE FROM seal WHERE number = 1",
+            "before seal 2 (entries 3 to 4) at least one seal is missing",
+        ),
         ("UPDATE seal SET digest = 'x' WHERE number = 1", "seal 1 does not fit its entries 1 to 2"),
         ("UPDATE seal SET pruned = TRUE WHERE number = 2", "seal 2 is marked as pruned"),
-        ("UPDATE seal SET pruned = TRUE WHERE number = 1", "claims that what is before was pruned, and no entry says so"),
+        (
+            "UPDATE seal SET pruned = TRUE WHERE number = 1",
+            "claims that what is before was pruned, and no entry says so",
+        ),
         ("DELETE FROM seal WHERE number = 3", "1 entries are numbered, and no seal covers them"),
     ],
 )
-async def test_what_was_done_to_it_is_found_and_named(journal: SqlJournal, change: str, finding: str) -> None:
+async def test_what_was_done_to_it_is_found_and_named(
+    journal: SqlJournal, change: str, finding: str
+) -> None:
     for texts in (("a", "b"), ("c", "d"), ("e",)):
         await written(journal, *texts)
         await journal.seal(NOW)
@@ -85,11 +108,18 @@ async def test_an_edit_with_its_digest_made_anew_is_found_by_the_seal(journal: S
     def edit(c: sa.Connection) -> None:
         c.execute(sa.text("UPDATE entry SET text = 'x' WHERE number = 1"))
         row = c.execute(sa.select(seals.entry).where(seals.entry.c.number == 1)).one()
-        c.execute(sa.update(seals.entry).where(seals.entry.c.number == 1).values(digest=seals.digest_of(row, 1)))
+        c.execute(
+            sa.update(seals.entry)
+            .where(seals.entry.c.number == 1)
+            .values(digest=seals.digest_of(row, 1))
+        )
 
     await journal._run(edit)
     (finding,) = (await verified(journal)).findings
-    assert finding == "seal 1 does not fit its entries 1 to 2: they were changed together with their digests"
+    assert (
+        finding
+        == "seal 1 does not fit its entries 1 to 2: they were changed together with their digests"
+    )
 
 
 async def test_a_cut_end_is_found_only_by_an_outside_copy_of_the_head(journal: SqlJournal) -> None:
@@ -104,7 +134,9 @@ async def test_a_cut_end_is_found_only_by_an_outside_copy_of_the_head(journal: S
     assert "was cut" in (await verified(journal, head[1])).findings[0]
 
 
-async def test_pruning_forgets_whole_ranges_and_the_rest_still_verifies(journal: SqlJournal) -> None:
+async def test_pruning_forgets_whole_ranges_and_the_rest_still_verifies(
+    journal: SqlJournal,
+) -> None:
     for day in range(4):
         await written(journal, f"day {day}", "more", at=day * DAY)
         await journal.seal(NOW + day * DAY)
@@ -117,7 +149,9 @@ async def test_pruning_forgets_whole_ranges_and_the_rest_still_verifies(journal:
     await journal.seal(NOW + 5 * DAY)
     found = await verified(journal)
     assert (found.first, found.findings) == (9, [])
-    await journal._run(lambda c: c.exec_driver_sql("UPDATE entry SET text = 'x' WHERE number = 9") and None)
+    await journal._run(
+        lambda c: c.exec_driver_sql("UPDATE entry SET text = 'x' WHERE number = 9") and None
+    )
     assert (await verified(journal)).findings
 
 
@@ -180,7 +214,12 @@ def test_export_and_backup_by_hand(file: Path, tmp_path: Path) -> None:
     url, lines = f"sqlite:///{file}", tmp_path / "history.jsonl"
     assert run("export", "--journal", url, "--output", str(lines))[0] == 0
     read = [json.loads(line) for line in lines.read_text().splitlines()]
-    assert [(line["type"], line.get("number")) for line in read] == [("entry", 1), ("entry", 2), ("seal", 1), ("entry", None)]
+    assert [(line["type"], line.get("number")) for line in read] == [
+        ("entry", 1),
+        ("entry", 2),
+        ("seal", 1),
+        ("entry", None),
+    ]
     copy = tmp_path / "copy.db"
     assert run("backup", "--journal", url, str(copy))[0] == 0
     assert run("verify", "--journal", f"sqlite:///{copy}")[0] == 0
@@ -214,5 +253,8 @@ async def test_who_verifies_beside_a_daemon_sees_one_moment_of_it(tmp_path: Path
         before = connection.execute(count).scalar()
         await written(journal, "b")
         await journal.seal(NOW + SECOND)
-        assert (connection.execute(count).scalar(), seals.verify(connection).findings) == (before, [])
+        assert (connection.execute(count).scalar(), seals.verify(connection).findings) == (
+            before,
+            [],
+        )
     await journal.close()

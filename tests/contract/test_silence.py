@@ -27,7 +27,9 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._target, self.dead, self.delay = port, False, 0.0
-        self.lost: set[socket.socket] = set()  # ends of connections of which nothing arrives any more, though they stay up
+        self.lost: set[socket.socket] = (
+            set()
+        )  # ends of connections of which nothing arrives any more, though they stay up
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self._ends: list[socket.socket] = [self._listening]
@@ -65,7 +67,9 @@ class Line:
 
 
 @pytest.fixture
-async def silenced(postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SqlJournal, Line]]:
+async def silenced(
+    postgresql: Any, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[SqlJournal, Line]]:
     monkeypatch.setattr(database, "SILENCE", 1.5)
     url = postgresql.database(f"s{uuid.uuid4().hex[:10]}")
     line = Line(postgresql.port)
@@ -77,7 +81,9 @@ async def silenced(postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     line.stop()
 
 
-async def test_a_silent_database_is_unavailable_in_time_and_comes_back(silenced: tuple[SqlJournal, Line]) -> None:
+async def test_a_silent_database_is_unavailable_in_time_and_comes_back(
+    silenced: tuple[SqlJournal, Line],
+) -> None:
     journal, line = silenced
     await journal.ping()
     line.dead = True
@@ -100,37 +106,58 @@ async def test_a_silent_database_is_unavailable_in_time_and_comes_back(silenced:
     assert journal.stuck_for() == 0.0
 
 
-async def test_a_slow_database_loses_no_webhook_and_its_work_is_done(silenced: tuple[SqlJournal, Line]) -> None:
+async def test_a_slow_database_loses_no_webhook_and_its_work_is_done(
+    silenced: tuple[SqlJournal, Line],
+) -> None:
     journal, line = silenced
     line.delay = 0.02  # for each way of each packet
-    left = {f"f{n}": Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20)}
+    left = {
+        f"f{n}": Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None)
+        for n in range(20)
+    }
     accepted: set[str] = set()
     for _ in range(20):  # what was not accepted in time is delivered again
         names = [*left.keys() - accepted]
         answers = await asyncio.gather(
-            *(journal.receive([Delivery("am", (left[name],), NOW)]) for name in names), return_exceptions=True
+            *(journal.receive([Delivery("am", (left[name],), NOW)]) for name in names),
+            return_exceptions=True,
         )
-        accepted |= {name for name, answer in zip(names, answers, strict=True) if not isinstance(answer, BaseException)}
+        accepted |= {
+            name
+            for name, answer in zip(names, answers, strict=True)
+            if not isinstance(answer, BaseException)
+        }
         if accepted == left.keys():
             break
     assert accepted == left.keys()
     line.delay = 0.0
     await asyncio.sleep(0.2)
-    assert sorted(episode.alert.fingerprint for episode in await journal.pending(NOW)) == sorted(accepted)
+    assert sorted(episode.alert.fingerprint for episode in await journal.pending(NOW)) == sorted(
+        accepted
+    )
 
 
 async def test_how_long_a_transaction_hangs_is_known(silenced: tuple[SqlJournal, Line]) -> None:
     journal, _ = silenced
-    hanging = asyncio.ensure_future(journal._read(lambda c: c.execute(sa.text("SELECT pg_sleep(0.8)"))))
+    hanging = asyncio.ensure_future(
+        journal._read(lambda c: c.execute(sa.text("SELECT pg_sleep(0.8)")))
+    )
     await asyncio.sleep(0.5)
     assert 0.3 < journal.stuck_for() < 1.5
     await hanging
     assert journal.stuck_for() == 0.0
 
 
-async def test_connections_that_died_while_idle_are_replaced(silenced: tuple[SqlJournal, Line]) -> None:
+async def test_connections_that_died_while_idle_are_replaced(
+    silenced: tuple[SqlJournal, Line],
+) -> None:
     journal, line = silenced
-    await asyncio.gather(*(journal._run(lambda c: c.execute(sa.text("SELECT pg_sleep(0.3)"))) for _ in range(database.POOL)))
+    await asyncio.gather(
+        *(
+            journal._run(lambda c: c.execute(sa.text("SELECT pg_sleep(0.3)")))
+            for _ in range(database.POOL)
+        )
+    )
     line.lose()
     for _ in range(50):
         with contextlib.suppress(JournalUnavailable):
@@ -144,10 +171,14 @@ async def test_connections_that_died_while_idle_are_replaced(silenced: tuple[Sql
     assert await journal.pauses()
 
 
-async def test_what_nobody_waits_for_any_more_is_not_done(silenced: tuple[SqlJournal, Line]) -> None:
+async def test_what_nobody_waits_for_any_more_is_not_done(
+    silenced: tuple[SqlJournal, Line],
+) -> None:
     journal, _ = silenced
     sleeping = [
-        asyncio.ensure_future(journal._run(lambda c: c.execute(sa.text("SELECT pg_sleep(1.2)")) and None))
+        asyncio.ensure_future(
+            journal._run(lambda c: c.execute(sa.text("SELECT pg_sleep(1.2)")) and None)
+        )
         for _ in range(2 * database.POOL)
     ]
     await asyncio.sleep(0.2)
@@ -180,7 +211,9 @@ async def test_what_the_url_says_holds(postgresql: Any) -> None:
 async def test_a_migration_takes_the_time_it_needs(postgresql: Any, limit: str) -> None:
     name = f"s{uuid.uuid4().hex[:10]}"
     url = postgresql.database(name)
-    other = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.pool.NullPool)
+    other = sa.create_engine(
+        url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.pool.NullPool
+    )
     with other.begin() as c:
         c.exec_driver_sql(f"ALTER DATABASE {name} SET {limit}")
     journal = SqlJournal(url)

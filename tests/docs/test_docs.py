@@ -29,7 +29,9 @@ def test_generated_pages_are_equal(page: str) -> None:
 
 
 def test_the_page_of_commands_is_equal() -> None:
-    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == manual.page(main), "run `make docs`"
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == manual.page(main), (
+        "run `make docs`"
+    )
 
 
 def test_every_request_is_on_the_page_of_the_http_api() -> None:
@@ -38,7 +40,12 @@ def test_every_request_is_on_the_page_of_the_http_api() -> None:
     assert len(served) > 15
     page = (ROOT / "docs" / "http-api.md").read_text()
     for method, path in served:
-        plain = (path or "/approvals/{id}").replace("{api}", "/api/v1").replace("{{", "{").replace("}}", "}")
+        plain = (
+            (path or "/approvals/{id}")
+            .replace("{api}", "/api/v1")
+            .replace("{{", "{")
+            .replace("}}", "}")
+        )
         verbs = re.search(r"\{verb:([a-z|]+)\}", plain)
         for verb in verbs.group(1).split("|") if verbs else [""]:
             shown = re.sub(r"\{verb:[a-z|]+\}", verb, plain)
@@ -98,7 +105,9 @@ PAGES_SHOWN = [
 @pytest.mark.parametrize("path", PAGES_SHOWN)
 def test_every_command_option_and_link_shown_exists(path: str) -> None:
     text = (ROOT / path).read_text()
-    for command, rest in re.findall(r"remediator ((?:(?:notify|journal) )?[a-z]+)((?: [^`\n|#]*)?)", "\n".join(_code(text))):
+    for command, rest in re.findall(
+        r"remediator ((?:(?:notify|journal) )?[a-z]+)((?: [^`\n|#]*)?)", "\n".join(_code(text))
+    ):
         group: Any = main
         for word in command.split():
             assert word in group.commands, f"{path}: remediator {command}"
@@ -112,7 +121,11 @@ def test_every_command_option_and_link_shown_exists(path: str) -> None:
 def _code(text: str) -> list[str]:
     """Indented lines and `code` of a page, of the tool itself."""
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-    return [line for line in [*lines, *re.findall(r"`([^`\n]+)`", text)] if re.match(r"(\.venv/bin/)?remediator ", line)]
+    return [
+        line
+        for line in [*lines, *re.findall(r"`([^`\n]+)`", text)]
+        if re.match(r"(\.venv/bin/)?remediator ", line)
+    ]
 
 
 def test_every_receiver_shown_is_a_receiver(tmp_path: Path) -> None:
@@ -137,6 +150,8 @@ def test_observing_rules_need_no_writes() -> None:
     (role,) = yaml.safe_load_all(PAGES["rbac"]((ROOT / "rules",)))
     assert not any("patch" in rule["verbs"] for rule in role["rules"])
     whole, local = yaml.safe_load_all(PAGES["rbac"]((ROOT / "remediator" / "demo" / "rules.yaml",)))
-    assert not any("patch" in rule["verbs"] for rule in whole["rules"])  # it acts in one namespace, and may write there only
+    assert not any(
+        "patch" in rule["verbs"] for rule in whole["rules"]
+    )  # it acts in one namespace, and may write there only
     assert (local["kind"], local["metadata"]["namespace"]) == ("Role", "shop")
     assert any("patch" in rule["verbs"] for rule in local["rules"])

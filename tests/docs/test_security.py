@@ -28,7 +28,9 @@ def test_every_claim_names_a_test_that_exists() -> None:
 
 
 @pytest.mark.parametrize("given", ["", "a", "am-secret", "x" * 10_000])
-def test_secrets_are_compared_in_constant_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+def test_secrets_are_compared_in_constant_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
     """Every credential is compared, by the standard library's comparison, whether or not one before it matched."""
     compared: list[bytes] = []
     compare = hmac.compare_digest
@@ -41,7 +43,9 @@ def test_secrets_are_compared_in_constant_time(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "second").write_text("second-secret")
     sources = [{"name": name, "token_file": str(tmp_path / name)} for name in ("am", "second")]
     known = access.Access(settings(tmp_path, sources=sources))
-    request: Any = SimpleNamespace(headers={"Authorization": f"Bearer {given}"}, transport=None, remote="10.0.0.1")
+    request: Any = SimpleNamespace(
+        headers={"Authorization": f"Bearer {given}"}, transport=None, remote="10.0.0.1"
+    )
     assert known.source(request) == ("am" if given == "am-secret" else None)
     assert compared == [b"am-secret", b"second-secret"]
 
@@ -51,7 +55,10 @@ def test_no_right_to_read_secrets_is_ever_asked_for() -> None:
     resources = {resource for rule in role["rules"] for resource in rule["resources"]}
     assert not resources & {"secrets", "configmaps", "serviceaccounts/token", "pods/exec", "*"}
     assert not any("*" in rule["verbs"] for rule in role["rules"])
-    assert not any({"create", "update"} & set(rule["verbs"]) and "pods" in rule["resources"] for rule in role["rules"])
+    assert not any(
+        {"create", "update"} & set(rule["verbs"]) and "pods" in rule["resources"]
+        for rule in role["rules"]
+    )
 
 
 def test_an_override_cannot_name_a_scope() -> None:
@@ -62,7 +69,9 @@ def test_an_override_cannot_name_a_scope() -> None:
     )
     with pytest.raises(RuleErrors) as error:
         build([load_text(text, "r.yaml")])
-    assert [(finding.line, finding.code) for finding in error.value.findings] == [(5, "unknown-field")]
+    assert [(finding.line, finding.code) for finding in error.value.findings] == [
+        (5, "unknown-field")
+    ]
 
 
 async def test_markup_in_labels_is_text_in_slack(monkeypatch: pytest.MonkeyPatch) -> None:

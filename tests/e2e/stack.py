@@ -48,20 +48,35 @@ RULES = {
                     "name": "scale",
                     "match": ['alertname="TooSlow"'],
                     "limits": {"cooldown": "0s"},
-                    "steps": [{"action": "scale_workload", "if": "always", "with": {"by": 2}, "verify": {"quiet_for": "2s"}}],
+                    "steps": [
+                        {
+                            "action": "scale_workload",
+                            "if": "always",
+                            "with": {"by": 2},
+                            "verify": {"quiet_for": "2s"},
+                        }
+                    ],
                 },
                 {
                     "name": "isolate",
                     "match": ['alertname="Suspected"'],
                     "target": "object",
                     "limits": {"cooldown": "0s"},
-                    "steps": [{"action": "quarantine_pod", "if": "always", "verify": {"quiet_for": "2s"}}],
+                    "steps": [
+                        {"action": "quarantine_pod", "if": "always", "verify": {"quiet_for": "2s"}}
+                    ],
                 },
                 {
                     "name": "restart",
                     "match": ['alertname="PodLeaks"'],
                     "limits": {"cooldown": "0s"},
-                    "steps": [{"action": "restart_workload", "if": "always", "verify": {"quiet_for": "2s"}}],
+                    "steps": [
+                        {
+                            "action": "restart_workload",
+                            "if": "always",
+                            "verify": {"quiet_for": "2s"},
+                        }
+                    ],
                 },
             ],
         }
@@ -101,13 +116,20 @@ class Exporter:
             for pod in pods:
                 name, app = pod["metadata"]["name"], pod["metadata"]["labels"].get("app", "")
                 suspected = (namespace, name) in self.suspected
-                lines.append(f'test_suspected{{namespace="{namespace}",pod="{name}"}} {int(suspected)}')
+                lines.append(
+                    f'test_suspected{{namespace="{namespace}",pod="{name}"}} {int(suspected)}'
+                )
                 labels = f'namespace="{namespace}",pod="{name}",container="app",uid="{pod["metadata"]["uid"]}"'
-                states = [s.get("state", {}).get("waiting") or {} for s in pod.get("status", {}).get("containerStatuses", [])]
+                states = [
+                    s.get("state", {}).get("waiting") or {}
+                    for s in pod.get("status", {}).get("containerStatuses", [])
+                ]
                 waiting = any(state.get("reason") == "CrashLoopBackOff" for state in states)
                 lines.append(f"test_crash_looping{{{labels}}} {int(waiting)}")
                 leaks = pod["metadata"]["uid"] in self.leaking.get((namespace, app), set())
-                lines.append(f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}} {int(leaks)}')
+                lines.append(
+                    f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}} {int(leaks)}'
+                )
             for app in sorted(app for where, app in self.slow if where == namespace):
                 few = sum(pod["metadata"]["labels"].get("app") == app for pod in pods) < 5
                 lines.append(f'test_slow{{namespace="{namespace}",deployment="{app}"}} {int(few)}')
@@ -122,7 +144,9 @@ class Exporter:
 class Stack:
     """Everything around one control plane, in a folder of its own."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, journal: str = "", oldest: bool = False) -> None:
+    def __init__(
+        self, plane: ControlPlane, folder: Path, journal: str = "", oldest: bool = False
+    ) -> None:
         self.plane, self.folder = plane, folder
         self.prometheus = binary("oldest" if oldest else "prometheus", "prometheus")
         self.processes = Processes(folder)
@@ -139,7 +163,13 @@ class Stack:
             "rules": [str(folder / "rules")],
             "journal": journal or f"sqlite:///{folder}/journal.db",
             "web": {"listen": f"127.0.0.1:{self.port}"},
-            "sources": [{"name": "am", "token_file": str(folder / "am-token"), "alertmanager": self.alertmanager.url}],
+            "sources": [
+                {
+                    "name": "am",
+                    "token_file": str(folder / "am-token"),
+                    "alertmanager": self.alertmanager.url,
+                }
+            ],
             "operators": [{"name": "me", "token_file": str(folder / "me-token")}],
             "cluster": {"kubeconfig": str(self.proxy.kubeconfig)},
             "prometheus": f"http://127.0.0.1:{self.prom_port}",
@@ -162,30 +192,59 @@ class Stack:
             "send_resolved": True,
             "http_config": {"authorization": {"credentials": "am-secret"}},
         }
-        route = {"receiver": "r", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
-        self.alertmanager.start({"route": route, "receivers": [{"name": "r", "webhook_configs": [webhook]}]})
+        route = {
+            "receiver": "r",
+            "group_by": ["..."],
+            "group_wait": "0s",
+            "group_interval": "1s",
+            "repeat_interval": "1h",
+        }
+        self.alertmanager.start(
+            {"route": route, "receivers": [{"name": "r", "webhook_configs": [webhook]}]}
+        )
 
     def start_prometheus(self) -> None:
         alerts = [
-            {"alert": "KubePodCrashLooping", "expr": "test_crash_looping == 1", "labels": {"severity": "critical"}},
+            {
+                "alert": "KubePodCrashLooping",
+                "expr": "test_crash_looping == 1",
+                "labels": {"severity": "critical"},
+            },
             {
                 "alert": "PodLeaks",
                 "expr": "max by (namespace, deployment) (test_leaking) == 1",
                 "labels": {"severity": "warning"},
             },
             {"alert": "TooSlow", "expr": "test_slow == 1", "labels": {"severity": "critical"}},
-            {"alert": "Suspected", "expr": "test_suspected == 1", "labels": {"severity": "critical"}},
+            {
+                "alert": "Suspected",
+                "expr": "test_suspected == 1",
+                "labels": {"severity": "critical"},
+            },
         ]
-        (self.folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "e2e", "interval": "1s", "rules": alerts}]}))
+        (self.folder / "alerts.yaml").write_text(
+            yaml.safe_dump({"groups": [{"name": "e2e", "interval": "1s", "rules": alerts}]})
+        )
         port = self.exporter.server.server_address[1]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [f"{self.folder}/alerts.yaml"],
             "scrape_configs": [
-                {"job_name": "state", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]},
-                {"job_name": "remediator", "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}]},
+                {
+                    "job_name": "state",
+                    "honor_labels": True,
+                    "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+                },
+                {
+                    "job_name": "remediator",
+                    "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}],
+                },
             ],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
+            "alerting": {
+                "alertmanagers": [
+                    {"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}
+                ]
+            },
         }
         (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
@@ -193,10 +252,21 @@ class Stack:
             [self.prometheus, f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
              f"--web.listen-address=127.0.0.1:{self.prom_port}", "--rules.alert.resend-delay=1s"],
         )  # fmt: skip
-        until(lambda: self.get(f"http://127.0.0.1:{self.prom_port}/-/ready", raw=True), "Prometheus", 30)
+        until(
+            lambda: self.get(f"http://127.0.0.1:{self.prom_port}/-/ready", raw=True),
+            "Prometheus",
+            30,
+        )
 
     def start_daemon(self) -> None:
-        command = [sys.executable, "-m", "remediator", "serve", "--config", str(self.folder / "remediator.yaml")]
+        command = [
+            sys.executable,
+            "-m",
+            "remediator",
+            "serve",
+            "--config",
+            str(self.folder / "remediator.yaml"),
+        ]
         self.daemon = self.processes.start("remediator", command)
         until(lambda: self.get(f"{self.url}/readyz", raw=True) == b"ok\n", "the daemon", 30)
 
@@ -212,24 +282,41 @@ class Stack:
         return self.daemon.wait(30)
 
     def delete(self, url: str) -> None:
-        request = urllib.request.Request(url, headers={"Authorization": "Bearer me-secret"}, method="DELETE")
+        request = urllib.request.Request(
+            url, headers={"Authorization": "Bearer me-secret"}, method="DELETE"
+        )
         urllib.request.urlopen(request, timeout=10).close()
 
     def pause(self, namespace: str) -> None:
-        self.post(f"{self.url}/api/v1/pauses", {"scope": f"namespace:{namespace}", "reason": "a person looks"})
+        self.post(
+            f"{self.url}/api/v1/pauses",
+            {"scope": f"namespace:{namespace}", "reason": "a person looks"},
+        )
 
     def resume(self, namespace: str) -> None:
         self.delete(f"{self.url}/api/v1/pauses/namespace:{namespace}")
 
     def fire(self, namespace: str, name: str = "KubePodCrashLooping", ended: bool = False) -> None:
         """An alert that is active in the real Alertmanager for the test's time; or the same, ended."""
-        self.alertmanager.fire({"alertname": name, "namespace": namespace, "deployment": "web", "severity": "critical"}, ended)
+        self.alertmanager.fire(
+            {
+                "alertname": name,
+                "namespace": namespace,
+                "deployment": "web",
+                "severity": "critical",
+            },
+            ended,
+        )
 
     def silence(self, namespace: str) -> None:
         self.alertmanager.silence({"namespace": namespace})
 
     def image(self, namespace: str) -> str:
-        return str(self.plane.deployment(namespace, "web")["spec"]["template"]["spec"]["containers"][0]["image"])
+        return str(
+            self.plane.deployment(namespace, "web")["spec"]["template"]["spec"]["containers"][0][
+                "image"
+            ]
+        )
 
     def get(self, url: str, raw: bool = False) -> Any:
         request = urllib.request.Request(url, headers={"Authorization": "Bearer me-secret"})
@@ -260,16 +347,24 @@ class Stack:
             return json.loads(answer.read() or b"null")
 
     def remediations(self, namespace: str) -> list[Any]:
-        return [row for row in self.get(f"{self.url}/api/v1/remediations?limit=1000") if row["namespace"] == namespace]
+        return [
+            row
+            for row in self.get(f"{self.url}/api/v1/remediations?limit=1000")
+            if row["namespace"] == namespace
+        ]
 
     def wait(self, namespace: str, *states: str, seconds: float = 60) -> Any:
         """The namespace's remediation once one is in one of the states."""
 
         def there() -> Any:
-            return next((row for row in self.remediations(namespace) if row["state"] in states), None)
+            return next(
+                (row for row in self.remediations(namespace) if row["state"] in states), None
+            )
 
         try:
-            return until(there, f"a remediation in {namespace} that is {' or '.join(states)}", seconds)
+            return until(
+                there, f"a remediation in {namespace} that is {' or '.join(states)}", seconds
+            )
         except AssertionError as error:
             raise AssertionError(
                 f"{error}; there is {self.remediations(namespace)}\n{self.processes.log('remediator')[-4000:]}"

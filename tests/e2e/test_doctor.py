@@ -11,7 +11,15 @@ from tests.e2e.stack import Stack
 
 
 def doctor(folder: Path, *arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "remediator", "doctor", "--config", str(folder / "remediator.yaml"), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "remediator",
+        "doctor",
+        "--config",
+        str(folder / "remediator.yaml"),
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170)
     return done.returncode, done.stdout + done.stderr
 

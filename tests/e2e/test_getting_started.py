@@ -26,7 +26,9 @@ def test_every_command_of_the_page_does_what_it_says(newcomer: Newcomer) -> None
     for name in (SHOP, ELSEWHERE):
         plane.deploy(name, "web", "web:1")
         plane.release(name, "web", "web:2", crashes=True)
-    pod = plane.ask("GET", f"/api/v1/namespaces/{SHOP}/pods?labelSelector=app%3Dweb")["items"][-1]["metadata"]["name"]
+    pod = plane.ask("GET", f"/api/v1/namespaces/{SHOP}/pods?labelSelector=app%3Dweb")["items"][-1][
+        "metadata"
+    ]["name"]
     look(newcomer)
     replay(newcomer, pod)
     install(newcomer)
@@ -43,14 +45,24 @@ def look(walk: Newcomer) -> None:
 
     def played() -> Any:
         rows = walk.remediator("list")
-        return rows if len(rows) >= 6 and any(row["state"] == "awaiting_approval" for row in rows) else None
+        return (
+            rows
+            if len(rows) >= 6 and any(row["state"] == "awaiting_approval" for row in rows)
+            else None
+        )
 
     rows = until(played, "the six incidents", 90)
     waits = next(row["id"] for row in rows if row["state"] == "awaiting_approval")
-    scaled = next(row["id"] for row in rows if row["state"] == "succeeded" and "scale" in row["rule"])
+    scaled = next(
+        row["id"] for row in rows if row["state"] == "succeeded" and "scale" in row["rule"]
+    )
     assert "awaiting_approval" in walk.run(walk.starting(".venv/bin/remediator list"))
-    assert "from 3 to 5 replicas: converged, and proved" in walk.run(walk.starting(".venv/bin/remediator show"), {"ID": scaled})
-    assert "Approve this plan" in walk.run(walk.starting(".venv/bin/remediator approve"), {"ID": waits}, "y\n")
+    assert "from 3 to 5 replicas: converged, and proved" in walk.run(
+        walk.starting(".venv/bin/remediator show"), {"ID": scaled}
+    )
+    assert "Approve this plan" in walk.run(
+        walk.starting(".venv/bin/remediator approve"), {"ID": waits}, "y\n"
+    )
     assert "replicas" in walk.run(walk.starting(".venv/bin/remediator undo"), {"ID": scaled}, "y\n")
     walk.processes.stop()
 
@@ -58,8 +70,15 @@ def look(walk: Newcomer) -> None:
 def replay(walk: Newcomer, pod: str) -> None:
     """2. What was recorded, against facts of three kinds."""
     (walk.folder / "recorded").mkdir()
-    alert = {"status": "firing", "labels": {**FIRING, "pod": pod}, "startsAt": now(), "fingerprint": "00000000000000f1"}
-    (walk.folder / "recorded" / "one.json").write_text(json.dumps({"version": "4", "status": "firing", "alerts": [alert]}))
+    alert = {
+        "status": "firing",
+        "labels": {**FIRING, "pod": pod},
+        "startsAt": now(),
+        "fingerprint": "00000000000000f1",
+    }
+    (walk.folder / "recorded" / "one.json").write_text(
+        json.dumps({"version": "4", "status": "firing", "alerts": [alert]})
+    )
     for line in walk.page.commands(2):
         shown = walk.run(line)
         if "facts" in line and not line.startswith("kubectl"):
@@ -93,29 +112,50 @@ def post(walk: Newcomer, pod: str) -> None:
         if line.startswith("kubectl -n") and " exec " not in line:
             walk.run(line)
     resource = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Alertmanager", "metadata": {"name": "kps"}, "spec": {"replicas": 1, "secrets": ["remediator"]}}  # fmt: skip
-    walk.plane.ask("POST", "/apis/monitoring.coreos.com/v1/namespaces/monitoring/alertmanagers", resource)
+    walk.plane.ask(
+        "POST", "/apis/monitoring.coreos.com/v1/namespaces/monitoring/alertmanagers", resource
+    )
     path = "/apis/apps/v1/namespaces/monitoring/statefulsets/alertmanager-kps"
-    made = walk.processes.until(lambda: walk.plane.ask("GET", path), "the operator's StatefulSet", 60)
-    container = next(one for one in made["spec"]["template"]["spec"]["containers"] if one["name"] == "alertmanager")
+    made = walk.processes.until(
+        lambda: walk.plane.ask("GET", path), "the operator's StatefulSet", 60
+    )
+    container = next(
+        one
+        for one in made["spec"]["template"]["spec"]["containers"]
+        if one["name"] == "alertmanager"
+    )
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     folder = Path(f"{walk.folder}{mounts['secret-remediator']}")
     folder.mkdir(parents=True)
     for name, data in walk.secret("monitoring", "remediator").items():
         (folder / name).write_bytes(data)
     service = walk.plane.ask("GET", "/api/v1/namespaces/monitoring/services/alertmanager-operated")
-    assert (service["spec"]["clusterIP"], 9093 in [port["port"] for port in service["spec"]["ports"]]) == ("None", True)
-    generated = gzip.decompress(walk.secret("monitoring", "alertmanager-kps-generated")["alertmanager.yaml.gz"]).decode()
+    assert (
+        service["spec"]["clusterIP"],
+        9093 in [port["port"] for port in service["spec"]["ports"]],
+    ) == ("None", True)
+    generated = gzip.decompress(
+        walk.secret("monitoring", "alertmanager-kps-generated")["alertmanager.yaml.gz"]
+    ).decode()
     for word, value in walk.put.items():
         generated = generated.replace(word, value)
     walk.alertmanager.start(yaml.safe_load(generated))
     walk.start_prometheus(pod)
     row = until(
-        lambda: next((row for row in walk.remediator("list") if row["state"] == "observed"), None), "what it would do", 90
+        lambda: next((row for row in walk.remediator("list") if row["state"] == "observed"), None),
+        "what it would do",
+        90,
     )
     assert (row["rule"], row["namespace"]) == ("heal-a-crashing-workload", SHOP)
     assert f"roll Deployment/{SHOP}/web back" in json.dumps(walk.remediator("show", row["id"]))
-    metrics = subprocess.run(["curl", "-fs", f"{walk.env['REMEDIATOR_URL']}/metrics"], capture_output=True, text=True).stdout
-    seen = next(line for line in metrics.splitlines() if line.startswith("remediator_watchdog_last_seen_timestamp_seconds"))
+    metrics = subprocess.run(
+        ["curl", "-fs", f"{walk.env['REMEDIATOR_URL']}/metrics"], capture_output=True, text=True
+    ).stdout
+    seen = next(
+        line
+        for line in metrics.splitlines()
+        if line.startswith("remediator_watchdog_last_seen_timestamp_seconds")
+    )
     assert float(seen.split()[-1]) > time.time() - 600
     shown = walk.run(walk.starting(f"{IN_THE_POD}remediator doctor"))
     assert "fail" not in shown
@@ -130,19 +170,35 @@ def act(walk: Newcomer) -> None:
     walk.with_hooks(walk.starting("helm upgrade"))
     walk.kubelet()
     row = until(
-        lambda: next((row for row in walk.remediator("list") if row["state"] == "awaiting_approval"), None), "a question", 120
+        lambda: next(
+            (row for row in walk.remediator("list") if row["state"] == "awaiting_approval"), None
+        ),
+        "a question",
+        120,
     )
     assert (row["rule"], row["namespace"]) == ("heal-a-crashing-workload", SHOP)
     walk.run(walk.starting("remediator pause"))
-    subprocess.run([str(walk.folder / "bin/remediator"), "resume", f"namespace:{SHOP}"], env=walk.env, check=True)
+    subprocess.run(
+        [str(walk.folder / "bin/remediator"), "resume", f"namespace:{SHOP}"],
+        env=walk.env,
+        check=True,
+    )
     walk.run(walk.starting(".venv/bin/remediator approve"), {"ID": row["id"]}, "y\n")
     until(lambda: image(walk, SHOP) == "web:1", "the release before", 60)
     assert image(walk, ELSEWHERE) == "web:2"
     rule = {"RULE": "heal-a-crashing-workload"}
-    for line in ("remediator list", "remediator rules", "remediator promote RULE", "remediator reset RULE"):
+    for line in (
+        "remediator list",
+        "remediator rules",
+        "remediator promote RULE",
+        "remediator reset RULE",
+    ):
         assert rule["RULE"] in walk.run(line, rule)
     settings = yaml.safe_load((walk.pod / "etc/remediator/remediator.yaml").read_text())
-    settings["web"] = {**web["web"], "link_key_file": str(walk.pod / "etc/remediator/secrets/links")}
+    settings["web"] = {
+        **web["web"],
+        "link_key_file": str(walk.pod / "etc/remediator/secrets/links"),
+    }
     assert Settings.model_validate(settings).web.public_url
     walk.processes.stop()
     walk.alertmanager.stop()
@@ -153,7 +209,9 @@ def without_helm(walk: Newcomer) -> None:
     ops = walk.folder / "ops"
     walk.run("remediator init ops")
     walk.plane.namespace("ops")
-    walk.plane.ask("POST", "/api/v1/namespaces/ops/serviceaccounts", {"metadata": {"name": "remediator"}})
+    walk.plane.ask(
+        "POST", "/api/v1/namespaces/ops/serviceaccounts", {"metadata": {"name": "remediator"}}
+    )
     walk.run(walk.starting("remediator generate rbac"))
     account = walk.account("ops", "remediator")
     there = {"http://alertmanager:9093": walk.alertmanager.url, "http://prometheus:9090": f"http://127.0.0.1:{walk.prometheus}",
@@ -174,7 +232,9 @@ def without_helm(walk: Newcomer) -> None:
     assert "fail" not in shown
     assert "to the journal in" in shown
     assert "log" in walk.run(walk.starting("remediator notify test"))
-    walk.alertmanager.fire({"alertname": "KubePodCrashLooping", "namespace": "default", "deployment": "gone"})
+    walk.alertmanager.fire(
+        {"alertname": "KubePodCrashLooping", "namespace": "default", "deployment": "gone"}
+    )
     until(lambda: walk.remediator("list"), "a history", 60)
     walk.run(walk.starting("remediator journal verify"))
     assert json.loads(walk.run(walk.starting("remediator journal export")).splitlines()[0])
@@ -187,8 +247,15 @@ def now() -> str:
 
 
 def image(walk: Newcomer, namespace: str) -> str:
-    return str(walk.plane.deployment(namespace, "web")["spec"]["template"]["spec"]["containers"][0]["image"])
+    return str(
+        walk.plane.deployment(namespace, "web")["spec"]["template"]["spec"]["containers"][0][
+            "image"
+        ]
+    )
 
 
 def plane_untouched(walk: Newcomer) -> bool:
-    return all(walk.plane.acts(name, "web") == [] and image(walk, name) == "web:2" for name in (SHOP, ELSEWHERE))
+    return all(
+        walk.plane.acts(name, "web") == [] and image(walk, name) == "web:2"
+        for name in (SHOP, ELSEWHERE)
+    )

@@ -6,7 +6,14 @@ from tests.e2e.stack import Stack
 from tests.real.parts import until
 
 pytestmark = pytest.mark.timeout(300)
-MOMENTS = ["queued", "held", "awaiting_approval", "before the write", "after the write", "verifying"]
+MOMENTS = [
+    "queued",
+    "held",
+    "awaiting_approval",
+    "before the write",
+    "after the write",
+    "verifying",
+]
 
 
 def reach(stack: Stack, namespace: str, moment: str) -> None:
@@ -38,12 +45,19 @@ def go_on(stack: Stack, namespace: str, moment: str) -> None:
     if moment == "awaiting_approval":
         row = stack.wait(namespace, "awaiting_approval")
         shown = stack.get(f"{stack.url}/api/v1/remediations/{row['id']}")
-        stack.post(f"{stack.url}/api/v1/remediations/{row['id']}/approve", {"digest": shown["look"]["digest"]})
+        stack.post(
+            f"{stack.url}/api/v1/remediations/{row['id']}/approve",
+            {"digest": shown["look"]["digest"]},
+        )
 
 
 def ends_well(stack: Stack, namespace: str, moment: str) -> None:
     stack.wait(namespace, "verifying", seconds=90)
-    until(lambda: stack.plane.deployment(namespace, "web")["status"].get("updatedReplicas") == 3, "the rollout", 60)
+    until(
+        lambda: stack.plane.deployment(namespace, "web")["status"].get("updatedReplicas") == 3,
+        "the rollout",
+        60,
+    )
     stack.fire(namespace, alert(moment), ended=True)
     row = stack.wait(namespace, "succeeded", "failed", seconds=90)
     assert row["state"] == "succeeded"
@@ -54,7 +68,9 @@ def ends_well(stack: Stack, namespace: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_in_each_state_it_acts_exactly_once(stack: Stack, namespace: str, moment: str) -> None:
+def test_killed_in_each_state_it_acts_exactly_once(
+    stack: Stack, namespace: str, moment: str
+) -> None:
     reach(stack, namespace, moment)
     stack.kill_daemon()
     go_on(stack, namespace, moment)
@@ -62,7 +78,9 @@ def test_killed_in_each_state_it_acts_exactly_once(stack: Stack, namespace: str,
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_told_to_stop_in_each_state_it_parks_and_acts_exactly_once(stack: Stack, namespace: str, moment: str) -> None:
+def test_told_to_stop_in_each_state_it_parks_and_acts_exactly_once(
+    stack: Stack, namespace: str, moment: str
+) -> None:
     reach(stack, namespace, moment)
     if stack.proxy.hold:
         stack.proxy.release.set()

@@ -25,11 +25,16 @@ from tests.real.parts import ControlPlane, PostgreSQL, until
 pytestmark = pytest.mark.timeout(900)
 KILLS = int(os.environ.get("REMEDIATOR_KILLS", "4"))
 WORKLOADS = 8
-OVERRIDE = {"version": 1, "overrides": [{"rules": ["roll-back"], "limits": {"in_flight": 50, "per_rule": "1000/1h"}}]}
+OVERRIDE = {
+    "version": 1,
+    "overrides": [{"rules": ["roll-back"], "limits": {"in_flight": 50, "per_rule": "1000/1h"}}],
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def stack(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path: Path
+) -> Iterator[Stack]:
     journal = ""
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
@@ -56,11 +61,20 @@ class Noise:
             self.sent += len(names)
             now = datetime.now(UTC).isoformat()
             alerts = [
-                {"status": "firing", "labels": {"alertname": "Noise", "n": name}, "startsAt": now, "fingerprint": name}
+                {
+                    "status": "firing",
+                    "labels": {"alertname": "Noise", "n": name},
+                    "startsAt": now,
+                    "fingerprint": name,
+                }
                 for name in names
             ]
             try:
-                self.stack.post(f"{self.stack.url}/webhook", {"version": "4", "status": "firing", "alerts": alerts}, "am-secret")
+                self.stack.post(
+                    f"{self.stack.url}/webhook",
+                    {"version": "4", "status": "firing", "alerts": alerts},
+                    "am-secret",
+                )
                 self.accepted |= set(names)
                 time.sleep(0.02)
             except (OSError, urllib.error.HTTPError, ValueError):
@@ -76,7 +90,11 @@ def stored(stack: Stack) -> set[str]:
     url = stack.settings["journal"]
     engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
-        found = set(connection.execute(sa.select(episode.c.fingerprint).where(episode.c.fingerprint.like("noise%"))).scalars())
+        found = set(
+            connection.execute(
+                sa.select(episode.c.fingerprint).where(episode.c.fingerprint.like("noise%"))
+            ).scalars()
+        )
     engine.dispose()
     return found
 
@@ -84,16 +102,27 @@ def stored(stack: Stack) -> set[str]:
 def whole(stack: Stack, namespace: str, name: str) -> bool:
     obj: Any = stack.plane.deployment(namespace, name)
     image = obj["spec"]["template"]["spec"]["containers"][0]["image"]
-    return image == f"{name}:1" and obj["status"].get("updatedReplicas") == obj["status"].get("availableReplicas") == 2
+    return (
+        image == f"{name}:1"
+        and obj["status"].get("updatedReplicas") == obj["status"].get("availableReplicas") == 2
+    )
 
 
 def alert(stack: Stack, namespace: str, name: str, ended: bool = False) -> None:
     stack.alertmanager.fire(
-        {"alertname": "KubePodCrashLooping", "namespace": namespace, "deployment": name, "severity": "critical"}, ended
+        {
+            "alertname": "KubePodCrashLooping",
+            "namespace": namespace,
+            "deployment": name,
+            "severity": "critical",
+        },
+        ended,
     )
 
 
-def test_killed_in_a_loop_under_load_nothing_is_lost_and_nothing_acts_twice(stack: Stack, namespace: str) -> None:
+def test_killed_in_a_loop_under_load_nothing_is_lost_and_nothing_acts_twice(
+    stack: Stack, namespace: str
+) -> None:
     """In waves: as soon as all workloads of one are whole, the next one breaks, until there were enough kills."""
     names: list[str] = []
     dice, noise, healing, kills = random.Random(7), Noise(stack), set[str](), 0
@@ -111,13 +140,19 @@ def test_killed_in_a_loop_under_load_nothing_is_lost_and_nothing_acts_twice(stac
         for name in [name for name in healing if whole(stack, namespace, name)]:
             alert(stack, namespace, name, ended=True)
             healing.discard(name)
-        if time.monotonic() > again:  # as Prometheus does: an alert that is not sent again ends after five minutes
+        if (
+            time.monotonic() > again
+        ):  # as Prometheus does: an alert that is not sent again ends after five minutes
             again = time.monotonic() + 60
             for name in healing:
                 alert(stack, namespace, name)
     noise.stop()
     until(lambda: len(ended(stack, namespace)) == len(names), "every remediation's end", 240)
-    until(lambda: stack.get(f"{stack.url}/api/v1/counts")["webhooks"]["waiting"] == 0, "the inbox", 120)
+    until(
+        lambda: stack.get(f"{stack.url}/api/v1/counts")["webhooks"]["waiting"] == 0,
+        "the inbox",
+        120,
+    )
     there = stored(stack)
     acts = {name: len(stack.plane.acts(namespace, name)) for name in names}
     print(

@@ -23,7 +23,9 @@ QUIET = {  # what a day without such an event shows nothing for
 
 
 @pytest.fixture(params=["oldest", "current"])
-def stack(request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path: Path
+) -> Iterator[Stack]:
     built = Stack(control_plane, tmp_path, oldest=request.param == "oldest")
     with built.running():
         yield built
@@ -40,10 +42,15 @@ def test_each_action_answers_a_real_alert_and_is_proved(stack: Stack, namespace:
     plane.release(names["back"], "web", "web:2", crashes=True)
     stack.exporter.leak(names["again"], "web")
     stack.exporter.slow.add((names["more"], "web"))
-    pod = plane.ask("GET", f"/api/v1/namespaces/{names['alone']}/pods")["items"][0]["metadata"]["name"]
+    pod = plane.ask("GET", f"/api/v1/namespaces/{names['alone']}/pods")["items"][0]["metadata"][
+        "name"
+    ]
     stack.exporter.suspected.add((names["alone"], pod))
     stack.start_prometheus()
-    ended = {kind: stack.wait(name, "succeeded", "failed", "blocked", "ineffective", seconds=120) for kind, name in names.items()}
+    ended = {
+        kind: stack.wait(name, "succeeded", "failed", "blocked", "ineffective", seconds=120)
+        for kind, name in names.items()
+    }
     assert {kind: (row["rule"], row["state"], row["reason"]) for kind, row in ended.items()} == {
         "back": ("roll-back", "succeeded", None),
         "again": ("restart", "succeeded", None),
@@ -59,7 +66,9 @@ def test_each_action_answers_a_real_alert_and_is_proved(stack: Stack, namespace:
     isolated = plane.ask("GET", f"/api/v1/namespaces/{names['alone']}/pods/{pod}")
     assert isolated["status"]["phase"] == "Running"
     assert list(isolated["metadata"]["labels"]) == ["remediator.io/quarantine"]
-    stack.fire(f"{namespace}-late")  # Prometheus has seen the counters by now; what it never saw grow is not drawn
+    stack.fire(
+        f"{namespace}-late"
+    )  # Prometheus has seen the counters by now; what it never saw grow is not drawn
     _dashboards_have_data(stack)
 
 

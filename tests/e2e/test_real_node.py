@@ -18,7 +18,9 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def node(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+def node(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealNode]:
     built = RealNode(control_plane, tmp_path_factory.mktemp("node"))
     try:
         built.start()
@@ -31,41 +33,60 @@ def container(pod: Any) -> Any:
     return pod["status"]["containerStatuses"][0]
 
 
-def test_a_container_that_really_crashes_is_really_rolled_back(node: RealNode, stack: Stack, namespace: str) -> None:
+def test_a_container_that_really_crashes_is_really_rolled_back(
+    node: RealNode, stack: Stack, namespace: str
+) -> None:
     node.create(namespace, "web", "remediator.test/app:1")
-    before = {pod["metadata"]["name"]: container(pod)["containerID"] for pod in node.pods(namespace)}
+    before = {
+        pod["metadata"]["name"]: container(pod)["containerID"] for pod in node.pods(namespace)
+    }
     stack.exporter.namespaces.add(namespace)
     stack.start_prometheus()
     stack.plane.release(namespace, "web", "remediator.test/app:2", crashes=True)
     row = stack.wait(namespace, "succeeded", "failed", "blocked", "ineffective", seconds=180)
     assert (row["rule"], row["state"]) == ("roll-back", "succeeded")
     shown = stack.get(f"{stack.url}/api/v1/remediations/{row['id']}")
-    assert {cause["name"] for cause in shown["attempts"][0]["causes"]} == {"rollout_changed", "crash_loop"}
+    assert {cause["name"] for cause in shown["attempts"][0]["causes"]} == {
+        "rollout_changed",
+        "crash_loop",
+    }
     assert stack.image(namespace) == "remediator.test/app:1"
     assert len(stack.plane.acts(namespace, "web")) == 1
     until(lambda: len(node.pods(namespace)) == 2, "the crashed pod's end", 60)
     assert all(container(pod)["ready"] for pod in node.pods(namespace))
-    assert any(container(pod)["containerID"] in before.values() for pod in node.pods(namespace))  # the healthy ones never stopped
+    assert any(
+        container(pod)["containerID"] in before.values() for pod in node.pods(namespace)
+    )  # the healthy ones never stopped
 
 
-async def test_a_container_that_is_really_killed_for_memory_is_named_so(node: RealNode, namespace: str) -> None:
+async def test_a_container_that_is_really_killed_for_memory_is_named_so(
+    node: RealNode, namespace: str
+) -> None:
     node.create(namespace, "leak", "remediator.test/leak:1", replicas=1, memory="16Mi", wait=False)
 
     def killed() -> bool:
-        states = [container(pod).get(when, {}) for pod in node.pods(namespace) for when in ("state", "lastState")]
+        states = [
+            container(pod).get(when, {})
+            for pod in node.pods(namespace)
+            for when in ("state", "lastState")
+        ]
         return any((state.get("terminated") or {}).get("reason") == "OOMKilled" for state in states)
 
     until(killed, "the kernel's kill", 90)
     cluster = await connect(str(node.plane.kubeconfig), "", 50)
     target = Target("c", "Deployment", namespace, "leak")
-    facts = await cluster.observe(target, True, frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}), datetime.now(UTC))
+    facts = await cluster.observe(
+        target, True, frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}), datetime.now(UTC)
+    )
     await cluster.close()
     found = {cause.name: cause.why for cause in causes.find(facts)}
     assert "oom_killed" in found
     assert found["oom_killed"].startswith("out of memory: leak-")
 
 
-def test_a_suspected_pod_runs_on_out_of_its_service_and_is_replaced(node: RealNode, stack: Stack, namespace: str) -> None:
+def test_a_suspected_pod_runs_on_out_of_its_service_and_is_replaced(
+    node: RealNode, stack: Stack, namespace: str
+) -> None:
     node.create(namespace, "web", "remediator.test/app:1")
     pod = node.pods(namespace)[0]
     name = pod["metadata"]["name"]
@@ -73,7 +94,11 @@ def test_a_suspected_pod_runs_on_out_of_its_service_and_is_replaced(node: RealNo
 
     def endpoints() -> set[str]:
         items = stack.plane.ask("GET", slices)["items"]
-        return {endpoint["targetRef"]["name"] for item in items for endpoint in item.get("endpoints") or []}
+        return {
+            endpoint["targetRef"]["name"]
+            for item in items
+            for endpoint in item.get("endpoints") or []
+        }
 
     until(lambda: name in endpoints(), "the pod behind its Service", 30)
     stack.exporter.namespaces.add(namespace)
@@ -82,7 +107,9 @@ def test_a_suspected_pod_runs_on_out_of_its_service_and_is_replaced(node: RealNo
     row = stack.wait(namespace, "succeeded", "failed", "blocked", "ineffective", seconds=120)
     assert (row["rule"], row["state"]) == ("isolate", "succeeded")
     now = next(item for item in node.pods(namespace) if item["metadata"]["name"] == name)
-    assert container(now)["containerID"] == container(pod)["containerID"]  # the very container, never restarted
+    assert (
+        container(now)["containerID"] == container(pod)["containerID"]
+    )  # the very container, never restarted
     assert (now["status"]["phase"], container(now)["restartCount"]) == ("Running", 0)
     assert name not in endpoints()
     assert len(endpoints()) == 2

@@ -26,7 +26,9 @@ def crashing(stack: Stack, namespace: str) -> None:
     stack.plane.release(namespace, "web", "web:2", crashes=True)
 
 
-def test_an_api_server_that_is_down_holds_and_when_it_is_back_it_acts_once(stack: Stack, namespace: str) -> None:
+def test_an_api_server_that_is_down_holds_and_when_it_is_back_it_acts_once(
+    stack: Stack, namespace: str
+) -> None:
     crashing(stack, namespace)
     stack.proxy.cut = True
     stack.fire(namespace)
@@ -45,7 +47,9 @@ def test_a_slow_api_server_is_waited_for_and_acted_on_once(stack: Stack, namespa
     assert len(stack.plane.acts(namespace, "web")) == 1
     (row,) = stack.remediations(namespace)
     attempts = stack.get(f"{stack.url}/api/v1/remediations/{row['id']}")["attempts"]
-    assert [attempt["outcome"] for attempt in attempts if attempt["outcome"] != "cancelled"] == [None]
+    assert [attempt["outcome"] for attempt in attempts if attempt["outcome"] != "cancelled"] == [
+        None
+    ]
 
 
 @pytest.mark.parametrize(
@@ -106,10 +110,15 @@ def peak_memory(stack: Stack) -> int:
     """The most that the daemon has had resident, in MB."""
     assert stack.daemon is not None
     status = Path(f"/proc/{stack.daemon.pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) // 1024
+    return (
+        int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+        // 1024
+    )
 
 
-def test_of_100_000_alerts_in_a_burst_none_is_lost_by_two_kills_and_memory_is_bounded(stack: Stack, namespace: str) -> None:
+def test_of_100_000_alerts_in_a_burst_none_is_lost_by_two_kills_and_memory_is_bounded(
+    stack: Stack, namespace: str
+) -> None:
     accepted, idle, peaks = 0, peak_memory(stack), []
     for number in range(50):
         accepted += 2000 * (deliver(stack, webhook(number * 2000, 2000, namespace)) == 200)
@@ -128,7 +137,9 @@ def test_of_100_000_alerts_in_a_burst_none_is_lost_by_two_kills_and_memory_is_bo
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True
+    )
     if done.returncode:
         missing("root, to mount a small disk")
     try:
@@ -146,7 +157,9 @@ def fill(path: Path) -> None:
     os.close(file)
 
 
-def test_a_full_disk_is_503_and_loses_nothing(control_plane: ControlPlane, tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_503_and_loses_nothing(
+    control_plane: ControlPlane, tmp_path: Path, small_disk: Path
+) -> None:
     stack = Stack(control_plane, tmp_path, f"sqlite:///{small_disk}/journal.db")
     try:
         stack.start_daemon()
@@ -166,14 +179,23 @@ def test_a_second_daemon_on_the_same_file_is_told_why(stack: Stack, tmp_path: Pa
     settings = yaml.safe_load((tmp_path / "remediator.yaml").read_text())
     settings["web"]["listen"] = "127.0.0.1:0"
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "remediator", "serve", "--config", str(tmp_path / "second.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "remediator",
+        "serve",
+        "--config",
+        str(tmp_path / "second.yaml"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "another remediator holds it; stop that one, or use a PostgreSQL journal" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_configmap_swap_and_sighup_reload_the_rules_and_a_bad_one_changes_nothing(stack: Stack, tmp_path: Path) -> None:
+def test_a_configmap_swap_and_sighup_reload_the_rules_and_a_bad_one_changes_nothing(
+    stack: Stack, tmp_path: Path
+) -> None:
     good = (tmp_path / "rules" / "e2e.yaml").read_text()
     mount = tmp_path / "mounted"
     mount.mkdir()
@@ -187,7 +209,11 @@ def test_a_configmap_swap_and_sighup_reload_the_rules_and_a_bad_one_changes_noth
     second = until(lambda: digest(stack) != first and digest(stack), "the swapped rules", 15)
     swap(mount, "..3", "version: 1\ngroups: [{nme: x}]\n")
     metric = "remediator_config_last_reload_successful 0.0"
-    until(lambda: metric in stack.get(f"{stack.url}/metrics", raw=True).decode(), "the failed reload's metric", 15)
+    until(
+        lambda: metric in stack.get(f"{stack.url}/metrics", raw=True).decode(),
+        "the failed reload's metric",
+        15,
+    )
     assert digest(stack) == second
     assert "rules_not_reloaded" in stack.processes.log("remediator")
     (mount / "..3" / "e2e.yaml").write_text(good)  # an edit in place, which nothing tells of
@@ -208,7 +234,9 @@ def digest(stack: Stack) -> str:
     return str(stack.get(f"{stack.url}/api/v1/rules")["digest"])
 
 
-def test_two_alertmanagers_of_a_pair_are_one_source_and_one_act(stack: Stack, namespace: str) -> None:
+def test_two_alertmanagers_of_a_pair_are_one_source_and_one_act(
+    stack: Stack, namespace: str
+) -> None:
     crashing(stack, namespace)
     stack.fire(namespace)
     stack.wait(namespace, "verifying", seconds=60)
@@ -223,11 +251,19 @@ def test_two_alertmanagers_of_a_pair_are_one_source_and_one_act(stack: Stack, na
     (again,) = stack.get(f"{stack.url}/api/v1/episodes?fingerprint={alert['fingerprint']}")
     assert again["deliveries"] == 4
     assert len(stack.remediations(namespace)) == len(stack.plane.acts(namespace, "web")) == 1
-    assert "remediator_alerts_truncated_total 9.0" in stack.get(f"{stack.url}/metrics", raw=True).decode()
+    assert (
+        "remediator_alerts_truncated_total 9.0"
+        in stack.get(f"{stack.url}/metrics", raw=True).decode()
+    )
 
 
 def test_bad_bodies_are_refused_with_few_words(stack: Stack) -> None:
-    for body in ({}, {"version": "4"}, {"version": "9", "alerts": []}, {"version": "4", "alerts": [{"status": "firing"}]}):
+    for body in (
+        {},
+        {"version": "4"},
+        {"version": "9", "alerts": []},
+        {"version": "4", "alerts": [{"status": "firing"}]},
+    ):
         with pytest.raises(urllib.error.HTTPError) as error:
             stack.post(f"{stack.url}/webhook", body, "am-secret")
         assert error.value.code == 400

@@ -13,7 +13,9 @@ FIXTURES = ROOT / "tests" / "fixtures"
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kept", ["reuse", "reset-then-reuse"])
-def test_an_older_release_is_upgraded_in_place_and_keeps_its_tokens_and_its_history(newcomer: Newcomer, kept: str) -> None:
+def test_an_older_release_is_upgraded_in_place_and_keeps_its_tokens_and_its_history(
+    newcomer: Newcomer, kept: str
+) -> None:
     newcomer.namespace, newcomer.release = f"earlier-{kept}", f"{kept}-remediator"
     place = f"{newcomer.release} {{}} --namespace {newcomer.namespace}"
     urls = f"--set alertmanagerUrl={newcomer.alertmanager.url} --set prometheusUrl=http://127.0.0.1:{newcomer.prometheus}"
@@ -28,8 +30,12 @@ def test_an_older_release_is_upgraded_in_place_and_keeps_its_tokens_and_its_hist
     newcomer.with_hooks(f"helm upgrade {place.format('helm/remediator')} --{kept}-values")
     newcomer.serve("remediator", *newcomer.kubelet())
     secrets = newcomer.pod / "etc" / "remediator" / "secrets"
-    assert {key: (secrets / key).read_bytes() for key in before} == before  # Alertmanager and people go on with theirs
+    assert {
+        key: (secrets / key).read_bytes() for key in before
+    } == before  # Alertmanager and people go on with theirs
     with pytest.raises(urllib.error.HTTPError):
-        newcomer.secret(newcomer.namespace, newcomer.release)  # Helm removed what the old chart made
+        newcomer.secret(
+            newcomer.namespace, newcomer.release
+        )  # Helm removed what the old chart made
     newcomer.env["REMEDIATOR_TOKEN_FILE"] = str(secrets / "operator")
     assert names <= {row["id"] for row in newcomer.remediator("list")}

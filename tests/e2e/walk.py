@@ -22,7 +22,12 @@ from tests.real.parts import AlertmanagerServer, ControlPlane, Processes, binary
 
 ROOT = Path(__file__).parents[2]
 IN_THE_POD = "kubectl -n remediator exec deploy/remediator -- "
-FIRING = {"alertname": "KubePodCrashLooping", "namespace": "shop-staging", "container": "app", "severity": "warning"}
+FIRING = {
+    "alertname": "KubePodCrashLooping",
+    "namespace": "shop-staging",
+    "container": "app",
+    "severity": "warning",
+}
 COMMAND = re.compile(r"(\.venv/bin/remediator|remediator|helm|kubectl|make|export) ")
 
 
@@ -34,8 +39,18 @@ class Page:
 
     def commands(self, section: int) -> list[str]:
         text = self._sections[section - 1].replace("\\\n", " ")
-        found = [line.strip() for line in text.splitlines() if line.startswith("    ") and COMMAND.match(line.strip())]
-        return [*found, *re.findall(r"`((?:remediator|kubectl) [^`]*)`", re.sub(r"\n(?! {4})", " ", self._sections[section - 1]))]
+        found = [
+            line.strip()
+            for line in text.splitlines()
+            if line.startswith("    ") and COMMAND.match(line.strip())
+        ]
+        return [
+            *found,
+            *re.findall(
+                r"`((?:remediator|kubectl) [^`]*)`",
+                re.sub(r"\n(?! {4})", " ", self._sections[section - 1]),
+            ),
+        ]
 
     def blocks(self, section: int) -> list[Any]:
         """What is indented and no command, as YAML."""
@@ -43,7 +58,9 @@ class Page:
         return [yaml.safe_load(part) for part in parts if not COMMAND.match(part.strip())]
 
     def all(self) -> list[str]:
-        return [line for number in range(1, len(self._sections) + 1) for line in self.commands(number)]
+        return [
+            line for number in range(1, len(self._sections) + 1) for line in self.commands(number)
+        ]
 
 
 class Walk:
@@ -58,7 +75,10 @@ class Walk:
         for name in ("bin", ".venv"):
             (folder / name).mkdir()
         tools = {"helm": binary("helm", "helm"), "kubectl": binary("kubernetes", "kubectl")}
-        for name, target in {**tools, "remediator": str(Path(sys.executable).with_name("remediator"))}.items():
+        for name, target in {
+            **tools,
+            "remediator": str(Path(sys.executable).with_name("remediator")),
+        }.items():
             (folder / "bin" / name).symlink_to(target)
         (folder / ".venv" / "bin").symlink_to(folder / "bin")
         self.env = {
@@ -79,7 +99,13 @@ class Walk:
         os.write(ours, answer.encode())
         try:
             done = subprocess.run(
-                self.words(line, more), cwd=self.folder, env=self.env, stdin=terminal, capture_output=True, text=True, timeout=180
+                self.words(line, more),
+                cwd=self.folder,
+                env=self.env,
+                stdin=terminal,
+                capture_output=True,
+                text=True,
+                timeout=180,
             )
         finally:
             os.close(ours)
@@ -99,7 +125,12 @@ class Newcomer(Walk):
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self.plane, self.port, self.prometheus = plane, free_port(), free_port()
         self.namespace = self.release = "remediator"
-        super().__init__(Page(ROOT / "docs" / "getting-started.md"), folder, plane.kubeconfig, f"http://127.0.0.1:{self.port}")
+        super().__init__(
+            Page(ROOT / "docs" / "getting-started.md"),
+            folder,
+            plane.kubeconfig,
+            f"http://127.0.0.1:{self.port}",
+        )
         self.processes = Processes(folder)
         self.alertmanager = AlertmanagerServer(folder)
         self.pod = folder / "pod"
@@ -115,7 +146,10 @@ class Newcomer(Walk):
     def remediator(self, *arguments: str) -> Any:
         """A command's JSON."""
         done = subprocess.run(
-            [str(self.folder / "bin" / "remediator"), *arguments, "--json"], env=self.env, capture_output=True, text=True
+            [str(self.folder / "bin" / "remediator"), *arguments, "--json"],
+            env=self.env,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -126,12 +160,19 @@ class Newcomer(Walk):
         self.processes.until(lambda: self.ready(), f"{name}", 60)
 
     def ready(self) -> bool:
-        return subprocess.run(["curl", "-fs", f"{self.env['REMEDIATOR_URL']}/readyz"], capture_output=True).returncode == 0
+        return (
+            subprocess.run(
+                ["curl", "-fs", f"{self.env['REMEDIATOR_URL']}/readyz"], capture_output=True
+            ).returncode
+            == 0
+        )
 
     def account(self, namespace: str, name: str) -> Path:
         """A kubeconfig of a ServiceAccount, as a pod has it mounted."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.plane.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)["status"]["token"]
+        token = self.plane.ask(
+            "POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request
+        )["status"]["token"]
         self.plane.write_kubeconfig(self.folder / f"{name}.kubeconfig", self.plane.url, token)
         return self.folder / f"{name}.kubeconfig"
 
@@ -155,11 +196,21 @@ class Newcomer(Walk):
         pod = until(running, "the pod that makes the credentials", 60)
         spec = pod["spec"]
         kubeconfig = self.account(self.namespace, spec["serviceAccountName"])
-        command = [str(self.folder / "bin" / "remediator"), *spec["containers"][0]["args"], "--kubeconfig", str(kubeconfig)]
+        command = [
+            str(self.folder / "bin" / "remediator"),
+            *spec["containers"][0]["args"],
+            "--kubeconfig",
+            str(kubeconfig),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         name = pod["metadata"]["name"]
-        self.plane.ask("PATCH", f"{pods}/{name}/status", {"status": {"phase": "Succeeded"}}, kind="application/merge-patch+json")
+        self.plane.ask(
+            "PATCH",
+            f"{pods}/{name}/status",
+            {"status": {"phase": "Succeeded"}},
+            kind="application/merge-patch+json",
+        )
 
     def kubelet(self) -> list[str]:
         """Puts the files of the Deployment's pod where it mounts them. Its container's arguments."""
@@ -178,15 +229,23 @@ class Newcomer(Walk):
                 target.mkdir(parents=True)
         settings = self.pod / "etc/remediator/remediator.yaml"
         text = settings.read_text().replace("/etc/remediator", f"{self.pod}/etc/remediator")
-        given = yaml.safe_load(text.replace("/var/lib/remediator", f"{self.pod}/var/lib/remediator"))
+        given = yaml.safe_load(
+            text.replace("/var/lib/remediator", f"{self.pod}/var/lib/remediator")
+        )
         given["web"]["listen"] = f"127.0.0.1:{self.port}"
         given["cluster"] = {**given.get("cluster", {}), "kubeconfig": str(kubeconfig)}
         settings.write_text(yaml.safe_dump(given))
-        return [argument.replace("/etc/remediator", f"{self.pod}/etc/remediator") for argument in container["args"]]
+        return [
+            argument.replace("/etc/remediator", f"{self.pod}/etc/remediator")
+            for argument in container["args"]
+        ]
 
     def _content(self, volume: Any) -> dict[str, bytes]:
         if "configMap" in volume:
-            found = self.plane.ask("GET", f"/api/v1/namespaces/{self.namespace}/configmaps/{volume['configMap']['name']}")
+            found = self.plane.ask(
+                "GET",
+                f"/api/v1/namespaces/{self.namespace}/configmaps/{volume['configMap']['name']}",
+            )
             return {name: text.encode() for name, text in found["data"].items()}
         if "secret" in volume:
             return self.secret(self.namespace, volume["secret"]["secretName"])
@@ -201,7 +260,11 @@ class Newcomer(Walk):
         self.plane.define()
         self.processes.start(
             "operator",
-            [binary("operator", "operator"), f"--web.listen-address=127.0.0.1:{free_port()}", "--namespaces=monitoring"],
+            [
+                binary("operator", "operator"),
+                f"--web.listen-address=127.0.0.1:{free_port()}",
+                "--namespaces=monitoring",
+            ],
             {"KUBECONFIG": str(self.plane.kubeconfig)},
         )
 
@@ -211,11 +274,17 @@ class Newcomer(Walk):
             {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}},
             {"alert": "KubePodCrashLooping", "expr": "vector(1)", "labels": {**{k: v for k, v in FIRING.items() if k != "alertname"}, "pod": pod}},
         ]  # fmt: skip
-        (self.folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [{"name": "walk", "interval": "1s", "rules": rules}]}))
+        (self.folder / "alerts.yaml").write_text(
+            yaml.safe_dump({"groups": [{"name": "walk", "interval": "1s", "rules": rules}]})
+        )
         config = {
             "global": {"evaluation_interval": "1s"},
             "rule_files": [f"{self.folder}/alerts.yaml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
+            "alerting": {
+                "alertmanagers": [
+                    {"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}
+                ]
+            },
         }
         (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(

@@ -29,7 +29,11 @@ def corpus(name: str, folder: Path) -> None:
     """Inputs to begin with."""
     from tests.fuzz.targets import SEEDS
 
-    seeds = [path.read_bytes() for path in sorted(FIXTURES.glob("*.json"))] if name == "webhook" else SEEDS[name]
+    seeds = (
+        [path.read_bytes() for path in sorted(FIXTURES.glob("*.json"))]
+        if name == "webhook"
+        else SEEDS[name]
+    )
     for number, data in enumerate(seeds):
         (folder / f"seed-{number}").write_bytes(data)
 
@@ -45,7 +49,9 @@ def run(name: str, inputs: int, kept: Path) -> tuple[bool, str]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
     told = [line for line in lines if " cov: " in line]
-    rang = done.returncode == -signal.SIGALRM and any(line.startswith(f"Done {inputs} ") for line in lines)
+    rang = done.returncode == -signal.SIGALRM and any(
+        line.startswith(f"Done {inputs} ") for line in lines
+    )
     if done.returncode == 0 or rang:  # the fuzzer's own alarm may ring while its interpreter ends
         return True, told[-1].partition(" exec/s")[0] if told else ""
     said = [line for line in lines if not line.startswith(("#", "INFO", "WARNING", "stat::"))]
@@ -67,7 +73,8 @@ def main() -> int:
         held, said = run(name, each, given.kept)
         findings += not held
         print(
-            f"{name:10} {each} inputs in {time.monotonic() - started:.0f}s: {'held' if held else 'FINDING'}  {said}", flush=True
+            f"{name:10} {each} inputs in {time.monotonic() - started:.0f}s: {'held' if held else 'FINDING'}  {said}",
+            flush=True,
         )
     print(f"{each * len(TARGETS)} inputs, {findings} findings")
     if not findings and not os.listdir(given.kept):

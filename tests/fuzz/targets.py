@@ -15,9 +15,7 @@ from remediator.rules.loader import build
 from remediator.rules.ruleset import Match, RuleSet
 from remediator.rules.targets import resolve
 
-HEAD = (
-    "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: ['shop-.+']}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
-)
+HEAD = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: ['shop-.+']}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
 RULE = "      - {name: a, match: ['alertname=~\"A|B|.*Crash\"', 'severity!=\"info\"'], steps: [{action: restart_workload}]}\n"
 RULES: RuleSet = build([load_text(HEAD + RULE, "rules.yaml")])
 WEB = Target("c", "Deployment", "shop-a", "web")
@@ -80,7 +78,9 @@ def template(data: bytes) -> None:
     if templates.mistakes(text, promql=True):
         return
     try:
-        made = templates.render(text, {"x": value or "v", "pod": value or "v"}, WEB, WEB, promql=True)
+        made = templates.render(
+            text, {"x": value or "v", "pod": value or "v"}, WEB, WEB, promql=True
+        )
     except templates.AbsentLabel:
         return
     if text.count('"') % 2 == 0 and "\\" not in text:
@@ -116,6 +116,10 @@ SEEDS: dict[str, list[bytes]] = {
         RULE.strip().removeprefix("- ").encode(),
         b"{name: b, match: [x], target: {kind: Pod, namespace: '{{ labels.x }}', name: y}}",
     ],
-    "template": [b'up{app="{{ labels.x }}"}\0a"b', b'x{p=~"{{ labels.pod }}.*"} > 0\0.*|.+', b"{{ target.name }}\0"],
+    "template": [
+        b'up{app="{{ labels.x }}"}\0a"b',
+        b'x{p=~"{{ labels.pod }}.*"} > 0\0.*|.+',
+        b"{{ target.name }}\0",
+    ],
     "small": [b"09:00", b"1h30m", b"500m", b"1.5Gi", b"-3:-1", b"monday:friday"],
 }

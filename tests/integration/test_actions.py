@@ -36,7 +36,9 @@ async def slow(world: World, minutes: int = 2) -> None:
     await world.run(6 * MINUTE, STEP)
 
 
-async def test_a_workload_is_given_more_and_gets_its_own_count_back_after_an_hour_s_quiet(world: World) -> None:
+async def test_a_workload_is_given_more_and_gets_its_own_count_back_after_an_hour_s_quiet(
+    world: World,
+) -> None:
     await slow(world)
     assert (replicas(world), await world.states()) == (5, [("succeeded", None)])
     await world.run(50 * MINUTE, MINUTE)
@@ -44,14 +46,20 @@ async def test_a_workload_is_given_more_and_gets_its_own_count_back_after_an_hou
     await world.run(15 * MINUTE, MINUTE)
     assert replicas(world) == 3
     parent, child = await world.rows()
-    assert (child["undo_of"], child["undo_why"], child["state"]) == (parent["id"], "timed", "succeeded")
+    assert (child["undo_of"], child["undo_why"], child["state"]) == (
+        parent["id"],
+        "timed",
+        "succeeded",
+    )
     assert len(world.cluster.calls) == 2
     charged = await world.journal.charges(world.clock.now() - 2 * HOUR)
     assert len(charged) == 1  # going back costs nothing
     assert world.told.messages == []
 
 
-async def test_a_refire_postpones_the_way_back_and_a_second_step_goes_back_to_where_the_first_began(world: World) -> None:
+async def test_a_refire_postpones_the_way_back_and_a_second_step_goes_back_to_where_the_first_began(
+    world: World,
+) -> None:
     await slow(world)
     await world.run(40 * MINUTE, MINUTE)
     await slow(world)
@@ -60,7 +68,9 @@ async def test_a_refire_postpones_the_way_back_and_a_second_step_goes_back_to_wh
     assert replicas(world) == 7
     await world.run(30 * MINUTE, MINUTE)
     assert replicas(world) == 3
-    assert [row["state"] for row in await world.rows()] == ["succeeded"] * 3  # two remediations, one way back
+    assert [row["state"] for row in await world.rows()] == [
+        "succeeded"
+    ] * 3  # two remediations, one way back
     await world.run(3 * HOUR, 5 * MINUTE)
     assert len(world.cluster.calls) == 3
 
@@ -70,7 +80,10 @@ async def test_while_the_alert_fires_nothing_is_taken_back_whatever_else_is_done
     await slow(world)
     await world.deliver("Slow")
     await world.run(3 * HOUR, MINUTE)
-    assert (replicas(world), await world.states()) == (5, [("succeeded", None), ("blocked", "gave_up")])
+    assert (replicas(world), await world.states()) == (
+        5,
+        [("succeeded", None), ("blocked", "gave_up")],
+    )
     await world.deliver("Slow", firing=False)
     await world.run(50 * MINUTE, MINUTE)
     assert replicas(world) == 5
@@ -85,7 +98,9 @@ async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world
     async def begun(*arguments: Any) -> Any:
         verdicts = await begin(*arguments)
         if not edited:
-            world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(replicas=4))
+            world.cluster.edit(
+                "Deployment", "shop", "web", lambda obj: obj["spec"].update(replicas=4)
+            )
             edited.append(True)
         return verdicts
 
@@ -95,7 +110,10 @@ async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world
     row = await world.journal.show((await world.only())["id"])
     assert row is not None
     first, second = row["attempts"]
-    assert (first["plan"]["summary"], first["outcome"]) == ("scale Deployment/shop/web from 3 to 5 replicas", "cancelled")
+    assert (first["plan"]["summary"], first["outcome"]) == (
+        "scale Deployment/shop/web from 3 to 5 replicas",
+        "cancelled",
+    )
     assert second["plan"]["summary"] == "scale Deployment/shop/web from 4 to 6 replicas"
     assert (replicas(world), len(world.cluster.calls)) == (6, 1)
 
@@ -140,7 +158,9 @@ async def test_an_hpa_is_raised_and_lowered(world: World) -> None:
 
 
 def least(world: World) -> int:
-    return int(world.cluster.objects["HorizontalPodAutoscaler", "shop", "web"]["spec"]["minReplicas"])
+    return int(
+        world.cluster.objects["HorizontalPodAutoscaler", "shop", "web"]["spec"]["minReplicas"]
+    )
 
 
 async def test_keda_s_hpa_is_left_to_keda_and_the_command_is_told(world: World) -> None:
@@ -153,10 +173,16 @@ async def test_keda_s_hpa_is_left_to_keda_and_the_command_is_told(world: World) 
     assert world.cluster.calls == []
 
 
-async def test_a_replica_set_of_argo_rollouts_is_left_to_it_and_the_command_is_told(world: World) -> None:
+async def test_a_replica_set_of_argo_rollouts_is_left_to_it_and_the_command_is_told(
+    world: World,
+) -> None:
     owner = {"kind": "Rollout", "name": "web", "uid": "r", "controller": True}
     pod = world.cluster.pods("shop", "web")[0]
-    owned = next(o for (kind, _, n), o in world.cluster.objects.items() if kind == "ReplicaSet" and n.startswith("web"))
+    owned = next(
+        o
+        for (kind, _, n), o in world.cluster.objects.items()
+        if kind == "ReplicaSet" and n.startswith("web")
+    )
     owned["metadata"]["ownerReferences"] = [owner]
     await world.deliver("Slow", deployment="", pod=pod["metadata"]["name"])
     await world.run(MINUTE)
@@ -210,7 +236,9 @@ async def test_a_person_releases_a_pod_from_quarantine(world: World) -> None:
     await world.run(6 * MINUTE, STEP)
     row = await world.only()
     assert await undo.ask(world.doors, row["id"], "me", world.clock.now()) is None
-    assert f"is taking {row['id']} back now" in str(await undo.ask(world.doors, row["id"], "me", world.clock.now()))
+    assert f"is taking {row['id']} back now" in str(
+        await undo.ask(world.doors, row["id"], "me", world.clock.now())
+    )
     await world.run(MINUTE)
     assert policies(world) == []
     assert LABEL not in (pod_of(world, name) or {"metadata": {"labels": {}}})["metadata"]["labels"]
@@ -220,11 +248,15 @@ async def test_a_person_releases_a_pod_from_quarantine(world: World) -> None:
 
 
 async def test_an_undo_says_why_it_cannot_be(world: World) -> None:
-    assert "there is no remediation" in str(await undo.ask(world.doors, "nobody", "me", world.clock.now()))
+    assert "there is no remediation" in str(
+        await undo.ask(world.doors, "nobody", "me", world.clock.now())
+    )
     await world.deliver("Slow", deployment="nothing")
     await world.run(2 * HOUR, MINUTE)
     row = await world.only()
-    assert "has done nothing" in str(await undo.ask(world.doors, row["id"], "me", world.clock.now()))
+    assert "has done nothing" in str(
+        await undo.ask(world.doors, row["id"], "me", world.clock.now())
+    )
 
 
 async def stuck(world: World) -> None:
@@ -273,9 +305,18 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
     assert shown is not None
     digest = shown["look"]["digest"]
     for told in (world.told, chat):
-        assert [message["approve"] for message in told.messages] == [f"remediator approve {row['id']} --digest {digest}"]
-    assert shown["look"]["calls"][-1] == "DELETE Pod, where needed, 6 times at most"  # what the person saw
-    assert await world.journal.decide(row["id"], shown["look"]["digest"], "me", True, world.clock.now()) is None
+        assert [message["approve"] for message in told.messages] == [
+            f"remediator approve {row['id']} --digest {digest}"
+        ]
+    assert (
+        shown["look"]["calls"][-1] == "DELETE Pod, where needed, 6 times at most"
+    )  # what the person saw
+    assert (
+        await world.journal.decide(
+            row["id"], shown["look"]["digest"], "me", True, world.clock.now()
+        )
+        is None
+    )
     await world.run(MINUTE)
     assert [text.split(" ")[0] for _, text in world.cluster.calls] == ["PATCH", "DELETE"]
     await world.deliver("Crash", deployment="", statefulset="db", firing=False)

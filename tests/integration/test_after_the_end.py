@@ -23,7 +23,9 @@ async def failed(world: World) -> Any:
     return row
 
 
-async def test_an_expired_one_comes_back_when_its_reason_clears_and_not_before(world: World) -> None:
+async def test_an_expired_one_comes_back_when_its_reason_clears_and_not_before(
+    world: World,
+) -> None:
     world.alertmanager.silenced.add("Leak-web")
     world.leak()
     await world.deliver("Leak")
@@ -52,7 +54,9 @@ async def test_a_failed_one_does_not_come_back_by_time_nor_by_a_reload(world: Wo
     assert await world.states() == [("failed", "forbidden")]
 
 
-async def test_a_failed_one_comes_back_when_somebody_else_changes_the_template(world: World) -> None:
+async def test_a_failed_one_comes_back_when_somebody_else_changes_the_template(
+    world: World,
+) -> None:
     await failed(world)
     await world.run(20 * MINUTE, STEP)
     world.cluster.set_image("Deployment", "shop", "web", "web:3")
@@ -124,7 +128,10 @@ async def test_a_release_that_others_bring_back_is_not_rolled_back_again(world: 
 
 
 async def test_each_rule_s_end_is_its_own() -> None:
-    both = (RESTART.replace("limits:", "continue: true, limits:"), ROLL_BACK.replace("Crash", "Leak"))
+    both = (
+        RESTART.replace("limits:", "continue: true, limits:"),
+        ROLL_BACK.replace("Crash", "Leak"),
+    )
     world = await World(rules(*both)).start()
     await world.journal.pause("rule:back", "a person looks", "me", None, world.clock.now())
     world.cluster.failures.append(Forbidden("cannot patch deployments"))
@@ -151,7 +158,9 @@ async def test_a_blocked_one_comes_back_only_with_other_rules(world: World) -> N
     assert await world.states() == [("blocked", "opted_out"), ("blocked", "opted_out")]
 
 
-async def test_a_silence_made_while_it_verifies_ends_it_unknown_and_never_ineffective(world: World) -> None:
+async def test_a_silence_made_while_it_verifies_ends_it_unknown_and_never_ineffective(
+    world: World,
+) -> None:
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)

@@ -52,7 +52,12 @@ def configured(folder: Path, port: int, **web: Any) -> Settings:
     (folder / "key").write_text(KEY)
     (folder / "bob").write_text("bob-secret\n")
     operators = [{"name": who, "token_file": str(folder / who)} for who in ("me", "bob")]
-    given = {"listen": "127.0.0.1:0", "public_url": PUBLIC, "link_key_file": str(folder / "key"), **web}
+    given = {
+        "listen": "127.0.0.1:0",
+        "public_url": PUBLIC,
+        "link_key_file": str(folder / "key"),
+        **web,
+    }
     return settings(
         folder, rules=[str(folder / "rules.yaml")], web=given, operators=operators,
         receivers=[{"name": "hook", "kind": "webhook", "url": f"http://127.0.0.1:{port}/"}],
@@ -76,7 +81,10 @@ async def asked(app: App, hook: Hook) -> str:
     alert = {"status": "firing", "labels": {"alertname": "Leak", "namespace": "shop", "deployment": "web", "note": "<script>x</script>"},
              "startsAt": now.isoformat(), "fingerprint": "f1"}  # fmt: skip
     body = {"version": "4", "alerts": [alert]}
-    async with aiohttp.ClientSession(app.url) as http, http.post("/webhook", json=body, headers=AM) as answer:
+    async with (
+        aiohttp.ClientSession(app.url) as http,
+        http.post("/webhook", json=body, headers=AM) as answer,
+    ):
         assert answer.status == 200
     for _ in range(200):
         links = [message["link"] for message in hook.told if message.get("link")]
@@ -132,8 +140,18 @@ async def test_a_link_shows_the_plan_and_a_preview_decides_nothing(
         ({"verdict": "approve", "token": "am-secret"}, {}, 401, "Nothing was decided"),
         ({"verdict": "approve", "token": "me"}, {}, 401, "Nothing was decided"),
         ({"verdict": "maybe", "token": "me-secret"}, {}, 400, "Choose approve or deny"),
-        ({"verdict": "approve", "token": "me-secret"}, {"Origin": "https://evil.example"}, 403, "another site"),
-        ({"verdict": "approve", "token": "me-secret"}, {"X-User": "me", "Origin": "null"}, 403, "another site"),
+        (
+            {"verdict": "approve", "token": "me-secret"},
+            {"Origin": "https://evil.example"},
+            403,
+            "another site",
+        ),
+        (
+            {"verdict": "approve", "token": "me-secret"},
+            {"X-User": "me", "Origin": "null"},
+            403,
+            "another site",
+        ),
     ],
 )
 async def test_what_decides_nothing(
@@ -151,7 +169,9 @@ async def test_what_decides_nothing(
     assert (await state(app))[0] == "awaiting_approval"
 
 
-async def test_an_operator_approves_and_says_why(app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession) -> None:
+async def test_an_operator_approves_and_says_why(
+    app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession
+) -> None:
     link = await asked(app, hook[0])
     form = {"verdict": "approve", "token": "me-secret", "reason": "looked at the graphs"}
     async with http.post(link, data=form, headers={"Origin": PUBLIC}) as answer:
@@ -162,14 +182,20 @@ async def test_an_operator_approves_and_says_why(app: App, hook: tuple[Hook, int
         await asyncio.sleep(0.05)
     now, history = await state(app)
     assert now in ("executing", "verifying")
-    assert any(re.fullmatch(r"me approved sha256:\w+: looked at the graphs", line) for line in history)
+    assert any(
+        re.fullmatch(r"me approved sha256:\w+: looked at the graphs", line) for line in history
+    )
     async with http.post(link, data=form) as answer:
         assert (answer.status, "it waits for no approval" in await answer.text()) == (409, True)
 
 
-async def test_an_operator_denies(app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession) -> None:
+async def test_an_operator_denies(
+    app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession
+) -> None:
     link = await asked(app, hook[0])
-    async with http.post(link, data={"verdict": "deny", "token": "bob-secret", "reason": "not today"}) as answer:
+    async with http.post(
+        link, data={"verdict": "deny", "token": "bob-secret", "reason": "not today"}
+    ) as answer:
         assert answer.status == 200
     assert "bob denied it: not today" in (await state(app))[1]
 
@@ -181,8 +207,16 @@ async def test_a_link_that_was_changed_or_is_over_shows_nothing(
     split = urlsplit(link)
     query = {key: values[0] for key, values in parse_qs(split.query).items()}
     ident = split.path.rsplit("/", 1)[1]
-    over = Links(PUBLIC, KEY.encode()).make(ident, query["digest"], datetime.now(UTC) - timedelta(seconds=1)).removeprefix(PUBLIC)
-    foreign = Links(PUBLIC, b"x" * 32).make(ident, query["digest"], datetime.now(UTC) + timedelta(hours=1)).removeprefix(PUBLIC)
+    over = (
+        Links(PUBLIC, KEY.encode())
+        .make(ident, query["digest"], datetime.now(UTC) - timedelta(seconds=1))
+        .removeprefix(PUBLIC)
+    )
+    foreign = (
+        Links(PUBLIC, b"x" * 32)
+        .make(ident, query["digest"], datetime.now(UTC) + timedelta(hours=1))
+        .removeprefix(PUBLIC)
+    )
     later = link.replace(query["until"], str(int(query["until"]) + 3600))
     other = link.replace(ident, "r-2222222222")
     for bad, words in [
@@ -193,17 +227,23 @@ async def test_a_link_that_was_changed_or_is_over_shows_nothing(
         (split.path, "not made here"),
     ]:
         for method in ("GET", "POST"):
-            async with http.request(method, bad, data={"verdict": "approve", "token": "me-secret"}) as answer:
+            async with http.request(
+                method, bad, data={"verdict": "approve", "token": "me-secret"}
+            ) as answer:
                 text = await answer.text()
                 assert (answer.status, words in text, "restart" in text) == (403, True, False), bad
     assert (await state(app))[0] == "awaiting_approval"
 
 
-async def test_wrong_credentials_are_counted_per_address(app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession) -> None:
+async def test_wrong_credentials_are_counted_per_address(
+    app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession
+) -> None:
     link = await asked(app, hook[0])
     seen = []
     while 429 not in seen and len(seen) < 30:
-        async with http.post(link, data={"verdict": "approve", "token": f"guess-{len(seen)}"}) as answer:
+        async with http.post(
+            link, data={"verdict": "approve", "token": f"guess-{len(seen)}"}
+        ) as answer:
             seen.append(answer.status)
     assert (set(seen[:-1]), seen[-1], len(seen) >= 11) == ({401}, 429, True)
     async with http.get("/api/v1/remediations", headers={"Authorization": "Bearer no"}) as answer:
@@ -215,15 +255,24 @@ async def test_wrong_credentials_are_counted_per_address(app: App, hook: tuple[H
         assert answer.status == 200
 
 
-async def test_behind_a_proxy_that_knows_its_users_no_token_is_asked_for(tmp_path: Path, hook: tuple[Hook, int]) -> None:
+async def test_behind_a_proxy_that_knows_its_users_no_token_is_asked_for(
+    tmp_path: Path, hook: tuple[Hook, int]
+) -> None:
     proxy = {"trusted_proxy_header": "X-User", "trusted_proxies": ["127.0.0.1"]}
-    async with running(configured(tmp_path, hook[1], **proxy)) as app, aiohttp.ClientSession(app.url) as http:
+    async with (
+        running(configured(tmp_path, hook[1], **proxy)) as app,
+        aiohttp.ClientSession(app.url) as http,
+    ):
         link = await asked(app, hook[0])
         async with http.get(link, headers={"X-User": "ann"}) as answer:
             assert 'name="token"' not in await answer.text()
-        async with http.post(link, data={"verdict": "approve"}, headers={"X-User": "ann"}) as answer:
+        async with http.post(
+            link, data={"verdict": "approve"}, headers={"X-User": "ann"}
+        ) as answer:
             assert answer.status == 403  # no browser said where the form came from
-        async with http.post(link, data={"verdict": "approve"}, headers={"X-User": "ann", "Origin": PUBLIC}) as answer:
+        async with http.post(
+            link, data={"verdict": "approve"}, headers={"X-User": "ann", "Origin": PUBLIC}
+        ) as answer:
             assert (answer.status, "ann approved" in await answer.text()) == (200, True)
 
 
@@ -234,10 +283,14 @@ async def test_an_operator_s_own_rate(tmp_path: Path, hook: tuple[Hook, int]) ->
         for _ in range(4):
             async with http.get("/api/v1/counts", headers=ME) as answer:
                 seen.append(answer.status)
-        async with http.get("/api/v1/counts", headers={"Authorization": "Bearer bob-secret"}) as answer:
+        async with http.get(
+            "/api/v1/counts", headers={"Authorization": "Bearer bob-secret"}
+        ) as answer:
             seen.append(answer.status)
         for _ in range(3):
-            async with http.post("/webhook", json={"version": "4", "alerts": []}, headers=AM) as answer:
+            async with http.post(
+                "/webhook", json={"version": "4", "alerts": []}, headers=AM
+            ) as answer:
                 seen.append(answer.status)
     assert seen == [200, 200, 200, 429, 200, 200, 200, 503]
 

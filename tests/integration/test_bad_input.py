@@ -28,7 +28,11 @@ async def test_a_pod_that_comes_back_under_new_names_has_one_history(world: Worl
         await world.run(MINUTE)
         await world.deliver("Leak", firing=False, deployment="", pod=pod, fingerprint=f"f{number}")
         await world.run(30 * MINUTE, STEP)
-    assert await world.states() == [("succeeded", None), ("succeeded", None), ("blocked", "gave_up")]
+    assert await world.states() == [
+        ("succeeded", None),
+        ("succeeded", None),
+        ("blocked", "gave_up"),
+    ]
     assert len(world.cluster.calls) == 2
 
 
@@ -76,7 +80,9 @@ async def test_a_repeat_while_the_first_is_still_running_joins_it(world: World) 
 
 async def test_two_rules_for_one_target_act_one_after_the_other() -> None:
     always = "match: ['alertname=\"{0}\"'], steps: [{{action: restart_workload, if: always}}]"
-    world = await World(rules(f"name: one, {always.format('Leak')}", f"name: two, {always.format('Slow')}")).start()
+    world = await World(
+        rules(f"name: one, {always.format('Leak')}", f"name: two, {always.format('Slow')}")
+    ).start()
     await world.deliver("Leak")
     await world.deliver("Slow")
     await world.run(MINUTE)
@@ -98,7 +104,9 @@ async def test_two_rules_for_one_target_act_one_after_the_other() -> None:
         ({"deployment": ""}, "no_target"),
     ],
 )
-async def test_labels_pick_no_target_that_they_should_not(world: World, labels: dict[str, str], fate_reason: str) -> None:
+async def test_labels_pick_no_target_that_they_should_not(
+    world: World, labels: dict[str, str], fate_reason: str
+) -> None:
     await world.deliver("Leak", **{"fingerprint": "f", **labels})  # type: ignore[arg-type]
     await world.run(MINUTE)
     (episode,) = await world.journal.episodes(10, "f")
@@ -135,9 +143,7 @@ async def test_a_prometheus_that_is_down_holds() -> None:
 
 
 async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() -> None:
-    more = (
-        "name: more, match: ['alertname=\"Slow\"'], mode: approve, steps: [{action: scale_workload, if: always, with: {by: 2}}]"
-    )
+    more = "name: more, match: ['alertname=\"Slow\"'], mode: approve, steps: [{action: scale_workload, if: always, with: {by: 2}}]"
     world = await World(rules(more)).start()
     await world.deliver("Slow")
     await world.run(MINUTE)
@@ -146,12 +152,18 @@ async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() ->
     world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] = 4  # a person scales it
     await world.run(MINUTE)
     again = await world.only()
-    assert (again["state"], again["approved_by"], world.cluster.calls) == ("awaiting_approval", "", [])
+    assert (again["state"], again["approved_by"], world.cluster.calls) == (
+        "awaiting_approval",
+        "",
+        [],
+    )
     assert len(world.told.messages) == 2
     await world.journal.close()
 
 
-async def test_a_change_between_the_last_look_and_the_write_is_not_overwritten(world: World) -> None:
+async def test_a_change_between_the_last_look_and_the_write_is_not_overwritten(
+    world: World,
+) -> None:
     world.leak()
     await world.deliver("Leak")
     real = world.journal.begin
@@ -182,7 +194,9 @@ MEANWHILE: list[tuple[str, Callable[[World], Any], list[tuple[str, str | None]]]
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "happens", "expected"), MEANWHILE, ids=[case[0] for case in MEANWHILE])
+@pytest.mark.parametrize(
+    ("name", "happens", "expected"), MEANWHILE, ids=[case[0] for case in MEANWHILE]
+)
 async def test_what_comes_between_the_last_look_and_the_write_still_holds(
     world: World, name: str, happens: Callable[[World], Any], expected: list[tuple[str, str | None]]
 ) -> None:
@@ -253,7 +267,9 @@ async def test_in_flight_holds_many_targets() -> None:
         await world.deliver("Leak", f"app{number}")
     await world.run(2 * MINUTE)
     assert len(world.cluster.calls) == 2
-    assert {reason for state, reason in await world.states() if state == "held"} == {"too_many_in_flight"}
+    assert {reason for state, reason in await world.states() if state == "held"} == {
+        "too_many_in_flight"
+    }
     for number in range(4):
         await world.deliver("Leak", f"app{number}", firing=False)
     await world.run(30 * MINUTE, STEP)
@@ -261,7 +277,9 @@ async def test_in_flight_holds_many_targets() -> None:
     await world.journal.close()
 
 
-async def test_an_alert_that_comes_back_with_its_old_start_is_new_trouble_where_alertmanager_lists_it(world: World) -> None:
+async def test_an_alert_that_comes_back_with_its_old_start_is_new_trouble_where_alertmanager_lists_it(
+    world: World,
+) -> None:
     """Prometheus had lost its Alertmanager for a while: the alert timed out there, and fires again with the same startsAt."""
     began = world.clock.now()
     await world.deliver("Other")
@@ -274,7 +292,11 @@ async def test_an_alert_that_comes_back_with_its_old_start_is_new_trouble_where_
     await world.deliver("Other", since=began)
     await world.run(MINUTE)
     newest = (await world.journal.episodes(10, "Other-web"))[0]
-    assert (newest["fate"], newest["reason"], await world.states()) == ("pending", "unknown_fact", [])
+    assert (newest["fate"], newest["reason"], await world.states()) == (
+        "pending",
+        "unknown_fact",
+        [],
+    )
     world.alertmanager.unreachable = False
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
@@ -285,7 +307,10 @@ async def test_starts_at_that_moves_earlier_is_the_same_episode(world: World) ->
     await world.run(MINUTE)
     await world.deliver("Other", since=world.clock.now() - 30 * MINUTE)
     (episode,) = await world.journal.episodes(10, "Other-web")
-    assert (episode["deliveries"], episode["starts_at"]) == (2, (world.clock.now() - 30 * MINUTE).isoformat())
+    assert (episode["deliveries"], episode["starts_at"]) == (
+        2,
+        (world.clock.now() - 30 * MINUTE).isoformat(),
+    )
 
 
 async def test_a_later_start_while_it_is_open_is_a_new_episode(world: World) -> None:
@@ -293,7 +318,11 @@ async def test_a_later_start_while_it_is_open_is_a_new_episode(world: World) -> 
     await world.run(10 * MINUTE)
     await world.deliver("Other")
     newest, oldest = await world.journal.episodes(10, "Other-web")
-    assert (bool(newest["open"]), bool(oldest["open"]), oldest["fate"]) == (True, False, "unmatched")
+    assert (bool(newest["open"]), bool(oldest["open"]), oldest["fate"]) == (
+        True,
+        False,
+        "unmatched",
+    )
 
 
 async def test_a_target_that_does_not_exist_is_said_so_and_looked_for_again(world: World) -> None:

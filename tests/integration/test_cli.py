@@ -55,7 +55,9 @@ def run(app: App, tmp_path: Path) -> Run:
     async def invoke(*words: str, code: int = 0) -> str:
         env = {"REMEDIATOR_URL": app.url, "REMEDIATOR_TOKEN_FILE": str(tmp_path / "me")}
         result: Result = await asyncio.to_thread(CliRunner().invoke, main, list(words), env=env)
-        assert result.exit_code == code or (code and result.exception), result.output + str(result.exception)
+        assert result.exit_code == code or (code and result.exception), result.output + str(
+            result.exception
+        )
         return result.output + (str(result.exception) if result.exception else "")
 
     return invoke
@@ -69,7 +71,10 @@ async def leak(app: App) -> None:
         "startsAt": now,
         "fingerprint": "f1",
     }
-    async with aiohttp.ClientSession(app.url) as http, http.post("/webhook", json={"version": "4", "alerts": [alert]}) as answer:
+    async with (
+        aiohttp.ClientSession(app.url) as http,
+        http.post("/webhook", json={"version": "4", "alerts": [alert]}) as answer,
+    ):
         assert answer.status == 200
 
 
@@ -97,8 +102,12 @@ async def test_from_list_to_approve(app: App, run: Run) -> None:
         assert part in shown
     digest = json.loads(await run("show", ident, "--json"))["look"]["digest"]
     assert "the plan changed" in await run("approve", ident, "--digest", "sha256:other", code=1)
-    assert f"say which plan, by --digest (`remediator show {ident}` prints it)" in await run("approve", ident, code=1)
-    assert f"approve: {ident} (by me)" in await run("approve", ident, "--digest", digest, "--reason", "seen it")
+    assert f"say which plan, by --digest (`remediator show {ident}` prints it)" in await run(
+        "approve", ident, code=1
+    )
+    assert f"approve: {ident} (by me)" in await run(
+        "approve", ident, "--digest", digest, "--reason", "seen it"
+    )
     await waiting(run, "verifying")
     assert "under way" in await run("show", ident)
     assert "is verifying; it waits for no approval" in await run("deny", ident, code=1)
@@ -124,35 +133,56 @@ async def test_whoever_approves_at_a_terminal_sees_the_plan_and_is_asked(
 
 
 async def test_a_label_cannot_forge_a_line_or_move_the_cursor(app: App, run: Run) -> None:
-    labels = {"alertname": "Leak", "namespace": "shop", "deployment": "web", "note": "x\n  call     PATCH nothing\x1b[2K"}
-    alert = {"status": "firing", "labels": labels, "startsAt": datetime.now(UTC).isoformat(), "fingerprint": "f2"}
-    async with aiohttp.ClientSession(app.url) as http, http.post("/webhook", json={"version": "4", "alerts": [alert]}):
+    labels = {
+        "alertname": "Leak",
+        "namespace": "shop",
+        "deployment": "web",
+        "note": "x\n  call     PATCH nothing\x1b[2K",
+    }
+    alert = {
+        "status": "firing",
+        "labels": labels,
+        "startsAt": datetime.now(UTC).isoformat(),
+        "fingerprint": "f2",
+    }
+    async with (
+        aiohttp.ClientSession(app.url) as http,
+        http.post("/webhook", json={"version": "4", "alerts": [alert]}),
+    ):
         pass
     text = await run("explain", "f2")
     assert "\x1b" not in text
     assert "\n  call     PATCH nothing" not in text
 
 
-async def test_explain_tells_of_a_received_and_of_a_given_alert(app: App, run: Run, tmp_path: Path) -> None:
+async def test_explain_tells_of_a_received_and_of_a_given_alert(
+    app: App, run: Run, tmp_path: Path
+) -> None:
     await leak(app)
     text = await run("explain", "f1")
     assert "+ restart: matches, target Deployment/shop/web" in text
     assert "fate     attached" in text
     file = tmp_path / "alert.json"
     file.write_text(json.dumps({"labels": {"alertname": "Other"}}))
-    assert 'alertname="Leak" does not hold: the alert has alertname="Other"' in await run("explain", str(file))
+    assert 'alertname="Leak" does not hold: the alert has alertname="Other"' in await run(
+        "explain", str(file)
+    )
     assert json.loads(await run("explain", "f1", "--json"))["rules"][0]["matched"]
     assert "no alert with fingerprint nobody was received" in await run("explain", "nobody", code=1)
 
 
 async def test_pause_and_resume(run: Run) -> None:
-    assert "paused namespace:shop (by me) until" in await run("pause", "namespace:shop", "--reason", "a look", "--for", "2h")
+    assert "paused namespace:shop (by me) until" in await run(
+        "pause", "namespace:shop", "--reason", "a look", "--for", "2h"
+    )
     assert "resumed namespace:shop (by me)" in await run("resume", "namespace:shop")
     assert "namespace:shop is not paused" in await run("resume", "namespace:shop", code=1)
 
 
 async def test_a_daemon_that_is_not_there_is_said_so() -> None:
-    result = await asyncio.to_thread(CliRunner().invoke, main, ["list", "--url", "http://127.0.0.1:9"])
+    result = await asyncio.to_thread(
+        CliRunner().invoke, main, ["list", "--url", "http://127.0.0.1:9"]
+    )
     assert "cannot reach remediator at http://127.0.0.1:9" in str(result.exception)
     assert "is it serving? set --url or REMEDIATOR_URL" in str(result.exception)
 
@@ -174,7 +204,9 @@ async def test_what_is_no_url_and_what_is_no_remediator_is_said_so(tmp_path: Pat
     assert f"what answers at {url} is not remediator" in str(answered.exception)
     await runner.cleanup()
     (tmp_path / "alert.json").write_text("x")
-    no_json = await asyncio.to_thread(CliRunner().invoke, main, ["explain", str(tmp_path / "alert.json")])
+    no_json = await asyncio.to_thread(
+        CliRunner().invoke, main, ["explain", str(tmp_path / "alert.json")]
+    )
     assert "it is no JSON" in str(no_json.exception)
 
 
@@ -203,7 +235,11 @@ def test_check_and_generate(tmp_path: Path) -> None:
     ],
 )
 def test_errors_are_words_and_exit_codes(
-    words: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    code: int,
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["remediator", *words])
     with pytest.raises(SystemExit) as ended:
@@ -245,7 +281,9 @@ async def test_undo_shows_its_plan_and_asks_and_the_original_shows_its_undo(
     assert "nobody can be asked here" in asked
     cluster = app.doors.clusters["default"]
     assert isinstance(cluster, SandboxCluster)
-    assert cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5  # asking changed nothing
+    assert (
+        cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
+    )  # asking changed nothing
     monkeypatch.setattr(operators, "_at_a_terminal", lambda: True)
     assert "Aborted" in await run("undo", ident, code=1)
     assert "undo: " in await run("undo", ident, "--yes")
@@ -265,17 +303,26 @@ async def test_list_says_when_and_finds_by_namespace_rule_and_time(app: App, run
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     assert today in await run("list")
     assert f"created  {today}" in await run("show", ident)
-    for given in (("--namespace", "shop"), ("--rule", "restart"), ("--since", "1h"), ("--limit", "1")):
+    for given in (
+        ("--namespace", "shop"),
+        ("--rule", "restart"),
+        ("--since", "1h"),
+        ("--limit", "1"),
+    ):
         assert ident in await run("list", *given)
     for given in (("--namespace", "db"), ("--rule", "other"), ("--since", "2999-01-01T00:00:00Z")):
         assert "no remediation matches" in await run("list", *given)
     assert "no state 'nosuch'; there are queued" in await run("list", "--state", "nosuch", code=1)
-    assert "neither a duration such as 2h nor a time" in await run("list", "--since", "yesterday", code=1)
+    assert "neither a duration such as 2h nor a time" in await run(
+        "list", "--since", "yesterday", code=1
+    )
 
 
 async def test_pauses_are_listed_and_one_of_nothing_is_refused(app: App, run: Run) -> None:
     assert await run("pauses") == "nothing is paused\n"
-    assert "the cluster has no namespace shopp" in await run("pause", "namespace:shopp", "--reason", "x", code=1)
+    assert "the cluster has no namespace shopp" in await run(
+        "pause", "namespace:shopp", "--reason", "x", code=1
+    )
     await run("pause", "namespace:shop", "--reason", "we look", "--for", "2h")
     shown = await run("pauses")
     assert shown.startswith("namespace:shop  by me  since ")
@@ -284,9 +331,12 @@ async def test_pauses_are_listed_and_one_of_nothing_is_refused(app: App, run: Ru
 
 
 @pytest.mark.parametrize(
-    ("folder", "words"), [("empty", "there is no .yaml or .yml file in it"), ("unknown", "escalates to `log`")]
+    ("folder", "words"),
+    [("empty", "there is no .yaml or .yml file in it"), ("unknown", "escalates to `log`")],
 )
-def test_check_says_so_where_there_is_nothing_to_check_or_nobody_to_tell(folder: str, words: str, tmp_path: Path) -> None:
+def test_check_says_so_where_there_is_nothing_to_check_or_nobody_to_tell(
+    folder: str, words: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "unknown").mkdir()
     (tmp_path / "unknown" / "rules.yaml").write_text(RULES)

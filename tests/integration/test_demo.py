@@ -55,15 +55,27 @@ BROKEN: list[tuple[str, Any, str, Any]] = [
     ("scaling", ACTIONS, "scale_workload", replace(ACTIONS["scale_workload"], plan=refuses)),
     ("isolating", ACTIONS, "quarantine_pod", replace(ACTIONS["quarantine_pod"], plan=refuses)),
     ("the attempts limit", limits, "attempts", lambda *_: allow("attempts")),
-    ("the approval guard", pipeline, "SECOND", [guard for guard in pipeline.SECOND if guard is not approval.check]),
+    (
+        "the approval guard",
+        pipeline,
+        "SECOND",
+        [guard for guard in pipeline.SECOND if guard is not approval.check],
+    ),
     ("verification", verification, "check", fails),
     ("the API", Server, "remediation", fails),
 ]
 
 
-@pytest.mark.parametrize(("name", "where", "what", "instead"), BROKEN, ids=[case[0] for case in BROKEN])
+@pytest.mark.parametrize(
+    ("name", "where", "what", "instead"), BROKEN, ids=[case[0] for case in BROKEN]
+)
 async def test_a_broken_part_fails_the_demo(
-    name: str, where: Any, what: str, instead: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    where: Any,
+    what: str,
+    instead: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(demo, "PATIENCE", 9.0)
     if isinstance(where, dict):

@@ -46,7 +46,9 @@ async def test_an_alert_that_resolves_before_the_act_cancels_it(world: World) ->
     assert (row["state"], row["reason"], world.cluster.calls) == ("cancelled", "resolved", [])
 
 
-async def test_resolved_is_not_enough_where_the_alert_fires_on_it_is_ineffective(world: World) -> None:
+async def test_resolved_is_not_enough_where_the_alert_fires_on_it_is_ineffective(
+    world: World,
+) -> None:
     world.leak()
     await world.deliver("Leak")
     await world.run(40 * MINUTE, timedelta(seconds=10))
@@ -73,26 +75,52 @@ async def test_three_crashing_pods_of_one_deployment_are_one_remediation(world: 
     [
         (lambda w: w.alertmanager.silenced.add("Leak-web"), "held", "silenced"),
         (lambda w: setattr(w.alertmanager, "unreachable", True), "held", "unknown_fact"),
-        (lambda w: w.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", "true"), "blocked", "opted_out"),
-        (lambda w: w.cluster.annotate("Namespace", "", "shop", "remediator.io/deny", "restart_workload"), "blocked", "opted_out"),
         (
-            lambda w: w.cluster.annotate("Deployment", "shop", "web", "remediator.io/paused-until", "2027-01-01T00:00:00Z"),
+            lambda w: w.cluster.annotate(
+                "Deployment", "shop", "web", "remediator.io/disabled", "true"
+            ),
+            "blocked",
+            "opted_out",
+        ),
+        (
+            lambda w: w.cluster.annotate(
+                "Namespace", "", "shop", "remediator.io/deny", "restart_workload"
+            ),
+            "blocked",
+            "opted_out",
+        ),
+        (
+            lambda w: w.cluster.annotate(
+                "Deployment", "shop", "web", "remediator.io/paused-until", "2027-01-01T00:00:00Z"
+            ),
             "held",
             "opted_out",
         ),
         (lambda w: w.cluster.leaking.clear(), "held", "no_cause"),
-        (lambda w: w.cluster.objects["Deployment", "shop", "web"]["spec"].update(paused=True), "held", "paused_rollout"),
         (
-            lambda w: w.cluster.objects["Deployment", "shop", "web"]["spec"].update(strategy={"type": "Recreate"}),
+            lambda w: w.cluster.objects["Deployment", "shop", "web"]["spec"].update(paused=True),
+            "held",
+            "paused_rollout",
+        ),
+        (
+            lambda w: w.cluster.objects["Deployment", "shop", "web"]["spec"].update(
+                strategy={"type": "Recreate"}
+            ),
             "blocked",
             "would_interrupt",
         ),
-        (lambda w: w.cluster.failures.append(Forbidden("patch deployments")), "failed", "forbidden"),
+        (
+            lambda w: w.cluster.failures.append(Forbidden("patch deployments")),
+            "failed",
+            "forbidden",
+        ),
         (lambda w: w.cluster.failures.append(Rejected("a policy says no")), "failed", "rejected"),
         (lambda w: w.cluster.failures.extend([Conflict("moved")] * 3), "failed", "conflict"),
     ],
 )
-async def test_what_is_not_done_has_a_named_reason(world: World, arrange: object, state: str, reason: str) -> None:
+async def test_what_is_not_done_has_a_named_reason(
+    world: World, arrange: object, state: str, reason: str
+) -> None:
     world.leak()
     await world.deliver("Leak")
     arrange(world)  # type: ignore[operator]
@@ -121,7 +149,9 @@ async def test_one_conflict_is_read_again_and_written_once(world: World) -> None
     assert len(world.cluster.calls) == 1
 
 
-async def test_an_unclear_answer_is_looked_at_and_sent_again_only_where_nothing_moved(world: World) -> None:
+async def test_an_unclear_answer_is_looked_at_and_sent_again_only_where_nothing_moved(
+    world: World,
+) -> None:
     world.leak()
     world.cluster.failures.append(Unreachable("no answer"))
     await world.deliver("Leak")
@@ -140,7 +170,11 @@ async def test_a_person_who_changes_the_target_meanwhile_wins(world: World) -> N
     world.cluster.set_image("Deployment", "shop", "web", "web:9")
     await world.run()
     row = await world.only()
-    assert (row["state"], row["reason"], world.cluster.calls) == ("failed", "assumption_changed", [])
+    assert (row["state"], row["reason"], world.cluster.calls) == (
+        "failed",
+        "assumption_changed",
+        [],
+    )
 
 
 async def test_a_person_who_changes_the_target_after_us_is_not_undone(world: World) -> None:
@@ -150,7 +184,11 @@ async def test_a_person_who_changes_the_target_after_us_is_not_undone(world: Wor
     world.cluster.set_image("Deployment", "shop", "web", "web:3")
     await world.run()
     row = await world.only()
-    assert (row["state"], row["reason"], len(world.cluster.calls)) == ("failed", "assumption_changed", 1)
+    assert (row["state"], row["reason"], len(world.cluster.calls)) == (
+        "failed",
+        "assumption_changed",
+        1,
+    )
 
 
 async def test_attempts_are_a_limit_over_remediations_and_people_are_told(world: World) -> None:
@@ -164,7 +202,11 @@ async def test_attempts_are_a_limit_over_remediations_and_people_are_told(world:
     await world.deliver("Leak")
     await world.run()
     rows = await world.rows()
-    assert [(row["state"], row["reason"]) for row in rows] == [("succeeded", None), ("succeeded", None), ("blocked", "gave_up")]
+    assert [(row["state"], row["reason"]) for row in rows] == [
+        ("succeeded", None),
+        ("succeeded", None),
+        ("blocked", "gave_up"),
+    ]
     assert world.told.messages[-1]["reason"] == "gave_up"
     assert len(world.cluster.calls) == 2
 
@@ -186,10 +228,19 @@ async def test_approval_is_asked_once_and_binds_the_plan() -> None:
     await world.deliver("Leak")
     await world.run(2 * MINUTE)
     row = await world.only()
-    assert (row["state"], row["reason"], len(world.told.messages)) == ("awaiting_approval", "approval_required", 1)
+    assert (row["state"], row["reason"], len(world.told.messages)) == (
+        "awaiting_approval",
+        "approval_required",
+        1,
+    )
     shown = await world.journal.show(row["id"])
     assert shown is not None
-    assert await world.journal.decide(row["id"], shown["look"]["digest"], "me", True, world.clock.now()) is None
+    assert (
+        await world.journal.decide(
+            row["id"], shown["look"]["digest"], "me", True, world.clock.now()
+        )
+        is None
+    )
     await world.run()
     assert (await world.only())["approved_by"] == "me"
     assert len(world.cluster.calls) == 1
@@ -276,7 +327,12 @@ async def test_old_news_waits_for_the_grace_period(world: World) -> None:
 
 async def test_an_unless_alert_holds() -> None:
     world = await World(
-        rules(RESTART.replace("limits:", "unless: [{match: ['alertname=\"DatabaseDown\"'], equal: [namespace]}], limits:"))
+        rules(
+            RESTART.replace(
+                "limits:",
+                "unless: [{match: ['alertname=\"DatabaseDown\"'], equal: [namespace]}], limits:",
+            )
+        )
     ).start()
     world.leak()
     await world.deliver("DatabaseDown", "db")
@@ -300,7 +356,9 @@ async def test_a_precondition_holds_until_its_query_returns_something() -> None:
     await world.journal.close()
 
 
-async def test_people_are_told_when_it_takes_too_long_and_a_failing_receiver_is_tried_again(world: World) -> None:
+async def test_people_are_told_when_it_takes_too_long_and_a_failing_receiver_is_tried_again(
+    world: World,
+) -> None:
     world.told.failing = 2
     world.alertmanager.silenced.add("Leak-web")
     world.leak()
@@ -338,9 +396,9 @@ async def test_cancel_and_retry_by_a_person(world: World) -> None:
 
 
 async def test_env_values_never_reach_the_journal(world: World) -> None:
-    world.cluster.objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0]["env"] = [
-        {"name": "P", "value": "hunter2"}
-    ]
+    world.cluster.objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0][
+        "env"
+    ] = [{"name": "P", "value": "hunter2"}]
     await world.run(timedelta(seconds=10))
     world.crash()
     await world.deliver("Crash")
@@ -359,7 +417,9 @@ async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World, b
     pod = world.cluster.pods("shop", "web")[0]["metadata"]["name"]
     await world.deliver("DataLoss", deployment="", pod=pod, severity="critical", fingerprint="loss")
     for number in range(beside):  # newer ones, of no account, do not hide it
-        await world.deliver("Other", deployment="", severity="warning", fingerprint=f"other-{number}")
+        await world.deliver(
+            "Other", deployment="", severity="warning", fingerprint=f"other-{number}"
+        )
     await world.run(MINUTE)
     parent = next(row for row in await world.rows() if not row["undo_of"])
     assert (parent["state"], parent["reason"]) in (("undoing", "worse"), ("failed", "worse"))
@@ -368,7 +428,9 @@ async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World, b
     assert parent["state"] == "failed"
     history = (await world.journal.show(parent["id"]) or {})["history"]
     assert any(
-        "the critical alert DataLoss began to fire on Deployment/shop/web after the act" in line["text"] for line in history
+        "the critical alert DataLoss began to fire on Deployment/shop/web after the act"
+        in line["text"]
+        for line in history
     )
 
 

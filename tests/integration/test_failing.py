@@ -114,7 +114,9 @@ async def test_the_first_unknown_ends_the_questions() -> None:
         return Unknown("silent")
 
     world.prometheus.holds = holds  # type: ignore[method-assign]
-    facts = await world.cluster.observe(world.ruleset.sources[0] and _target(), True, frozenset(), world.clock.now())
+    facts = await world.cluster.observe(
+        world.ruleset.sources[0] and _target(), True, frozenset(), world.clock.now()
+    )
     answer = await looking.unmet(world.doors, ("a", "b", "c"), (), facts)
     assert (len(answer), asked) == (1, ["a"])
     await world.journal.close()
@@ -124,7 +126,9 @@ def _target() -> Any:
     return Target("default", "Deployment", "shop", "web")
 
 
-async def test_a_prometheus_that_answers_every_other_time_delays_an_act_and_uses_up_no_attempt() -> None:
+async def test_a_prometheus_that_answers_every_other_time_delays_an_act_and_uses_up_no_attempt() -> (
+    None
+):
     world = await World(rules(ASKING)).start()
     answers: list[Any] = []
 

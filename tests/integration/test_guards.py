@@ -159,7 +159,9 @@ async def test_a_breaker_opens_asks_people_and_is_reset() -> None:
     await leaks(world, "api")
     await world.run(MINUTE, STEP)
     assert len(world.cluster.calls) == 5
-    assert [message["state"] for message in world.told.closed if message["rule"] == "restart"][-1] == "breaker_open"
+    assert [message["state"] for message in world.told.closed if message["rule"] == "restart"][
+        -1
+    ] == "breaker_open"
     await world.journal.close()
 
 
@@ -201,9 +203,7 @@ async def test_the_cooldown_doubles_after_what_did_not_help() -> None:
 
 
 async def test_what_only_verifies_yields_to_a_higher_priority() -> None:
-    urgent = (
-        "name: urgent, match: ['alertname=\"Down\"'], priority: 5, steps: [{action: scale_workload, if: always, with: {by: 1}}]"
-    )
+    urgent = "name: urgent, match: ['alertname=\"Down\"'], priority: 5, steps: [{action: scale_workload, if: always, with: {by: 1}}]"
     world = await World(rules(RESTART, urgent)).start()
     await leaks(world, "web")
     await world.run(MINUTE)
@@ -212,7 +212,10 @@ async def test_what_only_verifies_yields_to_a_higher_priority() -> None:
     await world.run(MINUTE)
     first, second, *more = await world.states()
     assert (first, second) == (("superseded", "outranked"), ("verifying", None))
-    assert [state for state, _ in more] in ([], ["held"])  # its alert fires on: it waits for the lock
+    assert [state for state, _ in more] in (
+        [],
+        ["held"],
+    )  # its alert fires on: it waits for the lock
     assert len(world.cluster.calls) == 2
     await world.journal.close()
 
@@ -233,7 +236,12 @@ BUDGET = {"selector": {"matchLabels": {"app": "web"}}}
 @pytest.mark.parametrize(
     ("kind", "spec", "status", "reason"),
     [
-        ("PodDisruptionBudget", BUDGET, {"observedGeneration": 1, "disruptionsAllowed": 0}, "budget_exhausted"),
+        (
+            "PodDisruptionBudget",
+            BUDGET,
+            {"observedGeneration": 1, "disruptionsAllowed": 0},
+            "budget_exhausted",
+        ),
         ("ResourceQuota", {}, {"hard": {"pods": "2"}, "used": {"pods": "3"}}, "not_replaceable"),
     ],
 )
@@ -241,7 +249,12 @@ async def test_what_could_not_come_back_is_not_taken_away(
     kind: str, spec: dict[str, Any], status: dict[str, Any], reason: str
 ) -> None:
     world = await World().start()
-    world.cluster.edit("Deployment", "shop", "web", lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 1}}))
+    world.cluster.edit(
+        "Deployment",
+        "shop",
+        "web",
+        lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 1}}),
+    )
     world.cluster.create(kind, "shop", "x", spec, status)
     await leaks(world, "web")
     await world.run(MINUTE)
@@ -254,7 +267,12 @@ async def test_what_could_not_come_back_is_not_taken_away(
 
 async def test_more_ready_pods_than_the_rule_permits_are_not_taken_at_once() -> None:
     world = await World().start()
-    world.cluster.edit("Deployment", "shop", "web", lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 2}}))
+    world.cluster.edit(
+        "Deployment",
+        "shop",
+        "web",
+        lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 2}}),
+    )
     await leaks(world, "web")
     await world.run(MINUTE)
     row = await world.only()
@@ -271,18 +289,26 @@ async def test_two_persons_must_approve_the_same_plan() -> None:
     row = await world.only()
     journal, now = world.journal, world.clock.now()
     assert await journal.decide(row["id"], "", "ann", True, now) is None
-    assert await journal.decide(row["id"], "", "ann", True, now) == f"ann approved {row['id']} already; a second person must too"
+    assert (
+        await journal.decide(row["id"], "", "ann", True, now)
+        == f"ann approved {row['id']} already; a second person must too"
+    )
     await world.run(MINUTE)
     assert ((await world.only())["state"], world.cluster.calls) == ("awaiting_approval", [])
     assert await journal.decide(row["id"], "", "bob", True, now) is None
-    assert await journal.decide(row["id"], "", "cid", True, now) == f"ann and bob approved {row['id']} already"
+    assert (
+        await journal.decide(row["id"], "", "cid", True, now)
+        == f"ann and bob approved {row['id']} already"
+    )
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
     await journal.close()
 
 
 async def test_an_approval_after_its_expiry_is_refused_though_nobody_looked_yet() -> None:
-    world = await World(rules(RESTART.replace("limits:", "mode: approve, approval: {expires: 5m}, limits:"))).start()
+    world = await World(
+        rules(RESTART.replace("limits:", "mode: approve, approval: {expires: 5m}, limits:"))
+    ).start()
     await leaks(world, "web")
     await world.run(MINUTE)
     row = await world.only()

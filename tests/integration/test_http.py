@@ -30,7 +30,14 @@ def settings(folder: Path, **more: object) -> Settings:
         "rules": [str(RULES)],
         "journal": f"sqlite:///{folder}/j.db",
         "web": {"listen": "127.0.0.1:0", "max_body_bytes": 200_000},
-        "sources": [{"name": "am", "token_file": str(folder / "am"), "password_file": str(folder / "am"), "username": "u"}],
+        "sources": [
+            {
+                "name": "am",
+                "token_file": str(folder / "am"),
+                "password_file": str(folder / "am"),
+                "username": "u",
+            }
+        ],
         "operators": [{"name": "me", "token_file": str(folder / "me")}],
         "cluster": {"kind": "sandbox"},
         "settle": "0s",
@@ -58,7 +65,10 @@ async def test_a_captured_webhook_is_stored_and_shown(http: aiohttp.ClientSessio
         (row,) = await answer.json()
     assert (row["source"], row["fingerprint"]) == ("am", "0e057280875f53d6")
     async with http.get("/metrics") as answer:
-        assert 'remediator_alerts_received_total{severity="critical",status="firing"} 1.0' in await answer.text()
+        assert (
+            'remediator_alerts_received_total{severity="critical",status="firing"} 1.0'
+            in await answer.text()
+        )
 
 
 @pytest.mark.parametrize(
@@ -71,14 +81,18 @@ async def test_a_captured_webhook_is_stored_and_shown(http: aiohttp.ClientSessio
         {"Authorization": "Bearer é"},
     ],
 )
-async def test_a_stranger_s_webhook_is_refused_before_it_is_read(http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+async def test_a_stranger_s_webhook_is_refused_before_it_is_read(
+    http: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
     async with http.post("/webhook", data=FIRING, headers=headers) as answer:
         assert answer.status == 401
 
 
 async def test_basic_credentials_are_taken(http: aiohttp.ClientSession) -> None:
     token = base64.b64encode(b"u:am-secret").decode()
-    async with http.post("/webhook", data=FIRING, headers={"Authorization": f"Basic {token}"}) as answer:
+    async with http.post(
+        "/webhook", data=FIRING, headers={"Authorization": f"Basic {token}"}
+    ) as answer:
         assert answer.status == 200
 
 
@@ -98,7 +112,9 @@ async def test_a_source_is_no_operator(http: aiohttp.ClientSession, path: str) -
         (json.dumps({"version": "3", "alerts": []}).encode(), 400),
     ],
 )
-async def test_a_bad_body_is_refused_with_few_words(http: aiohttp.ClientSession, body: bytes, status: int) -> None:
+async def test_a_bad_body_is_refused_with_few_words(
+    http: aiohttp.ClientSession, body: bytes, status: int
+) -> None:
     async with http.post("/webhook", data=body, headers=AM) as answer:
         assert answer.status == status
         assert len(await answer.text()) < 500
@@ -135,7 +151,9 @@ async def test_a_hundred_deliveries_at_once_are_all_stored(http: aiohttp.ClientS
 
 async def test_explain_says_why_nothing_matches(http: aiohttp.ClientSession) -> None:
     await (await http.post("/webhook", data=FIRING, headers=AM)).read()
-    async with http.post("/api/v1/explain", json={"fingerprint": "0e057280875f53d6"}, headers=ME) as answer:
+    async with http.post(
+        "/api/v1/explain", json={"fingerprint": "0e057280875f53d6"}, headers=ME
+    ) as answer:
         shown = await answer.json()
     assert [rule["matched"] for rule in shown["rules"]] == [False] * 7
     assert "does not hold" in shown["rules"][0]["why"]
@@ -146,7 +164,9 @@ async def test_explain_says_why_nothing_matches(http: aiohttp.ClientSession) -> 
 async def test_a_pause_needs_a_reason_and_names_who(http: aiohttp.ClientSession) -> None:
     async with http.post("/api/v1/pauses", json={"scope": "all"}, headers=ME) as answer:
         assert answer.status == 400
-    async with http.post("/api/v1/pauses", json={"scope": "all", "reason": "deploy", "for": "1h"}, headers=ME) as answer:
+    async with http.post(
+        "/api/v1/pauses", json={"scope": "all", "reason": "deploy", "for": "1h"}, headers=ME
+    ) as answer:
         assert (await answer.json())["by"] == "me"
     async with http.delete("/api/v1/pauses/all", headers=ME) as answer:
         assert answer.status == 200
@@ -175,7 +195,9 @@ async def test_a_bad_reload_keeps_the_last_good_rules(tmp_path: Path) -> None:
 
 
 async def test_it_refuses_to_listen_beyond_loopback_without_credentials() -> None:
-    bare = Settings.model_validate({"web": {"listen": "0.0.0.0:0"}, "journal": "sqlite://", "cluster": {"kind": "sandbox"}})
+    bare = Settings.model_validate(
+        {"web": {"listen": "0.0.0.0:0"}, "journal": "sqlite://", "cluster": {"kind": "sandbox"}}
+    )
     with pytest.raises(ConfigurationError, match="needs at least one credential"):
         async with running(bare):
             pass
@@ -189,7 +211,9 @@ async def test_a_rule_that_tells_nobody_known_is_refused(tmp_path: Path) -> None
 
 def test_bad_settings_are_all_shown(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("rulez: []\nsettle: soon\nweb: {listn: x}\nsources: [{name: a, token_file: /nowhere}]\n")
+    path.write_text(
+        "rulez: []\nsettle: soon\nweb: {listn: x}\nsources: [{name: a, token_file: /nowhere}]\n"
+    )
     with pytest.raises(ConfigurationError) as error:
         load(path)
     assert str(error.value).count("  error  ") == 4
@@ -208,7 +232,9 @@ def test_bad_settings_are_all_shown(tmp_path: Path) -> None:
         ("operators: [{token_file: ''}]", "`name` is required"),
     ],
 )
-def test_a_mistake_in_the_settings_is_told_as_one_who_writes_yaml_would_say_it(text: str, words: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_settings_is_told_as_one_who_writes_yaml_would_say_it(
+    text: str, words: str, tmp_path: Path
+) -> None:
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigurationError) as error:
         load(tmp_path / "c.yaml")
@@ -235,9 +261,14 @@ async def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("proxies", "status"), [(["127.0.0.1"], 200), (["10.0.0.1"], 401)])
-async def test_a_header_names_the_operator_only_from_a_trusted_proxy(tmp_path: Path, proxies: list[str], status: int) -> None:
+async def test_a_header_names_the_operator_only_from_a_trusted_proxy(
+    tmp_path: Path, proxies: list[str], status: int
+) -> None:
     web = {"listen": "127.0.0.1:0", "trusted_proxy_header": "X-User", "trusted_proxies": proxies}
-    async with running(settings(tmp_path, web=web)) as app, aiohttp.ClientSession(app.url) as session:
+    async with (
+        running(settings(tmp_path, web=web)) as app,
+        aiohttp.ClientSession(app.url) as session,
+    ):
         pause = {"scope": "all", "reason": "a look"}
         async with session.post("/api/v1/pauses", json=pause, headers={"X-User": "ada"}) as answer:
             assert answer.status == status
@@ -276,7 +307,9 @@ async def test_a_header_names_the_operator_only_from_a_trusted_proxy(tmp_path: P
         ("GET", "/counts", None, 200),
     ],
 )
-async def test_the_api_answers_in_words(http: aiohttp.ClientSession, method: str, path: str, body: object, status: int) -> None:
+async def test_the_api_answers_in_words(
+    http: aiohttp.ClientSession, method: str, path: str, body: object, status: int
+) -> None:
     async with http.request(method, f"/api/v1{path}", json=body, headers=ME) as answer:
         assert answer.status == status
         if status >= 400 and "explode" not in path:
@@ -288,7 +321,12 @@ async def test_the_api_answers_in_words(http: aiohttp.ClientSession, method: str
     [
         ("POST", "pauses", {"Content-Type": "text/plain"}, 415),
         ("POST", "pauses", {}, 415),
-        ("POST", "pauses", {"Content-Type": "application/json", "Origin": "https://evil.example"}, 403),
+        (
+            "POST",
+            "pauses",
+            {"Content-Type": "application/json", "Origin": "https://evil.example"},
+            403,
+        ),
         ("POST", "pauses", {"Content-Type": "application/json", "Origin": "null"}, 403),
         ("DELETE", "pauses/all", {"Origin": "http://evil.example:9099"}, 403),
         ("POST", "pauses", {"Content-Type": "application/json"}, 200),
@@ -297,25 +335,45 @@ async def test_the_api_answers_in_words(http: aiohttp.ClientSession, method: str
 async def test_a_page_cannot_use_what_vouches_for_its_visitor(
     tmp_path: Path, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    web = {"listen": "127.0.0.1:0", "trusted_proxy_header": "X-User", "trusted_proxies": ["127.0.0.1"]}
+    web = {
+        "listen": "127.0.0.1:0",
+        "trusted_proxy_header": "X-User",
+        "trusted_proxies": ["127.0.0.1"],
+    }
     body = json.dumps({"scope": "all", "reason": "from a page"}).encode()
-    async with running(settings(tmp_path, web=web)) as app, aiohttp.ClientSession(app.url) as session:
-        async with session.request(method, f"/api/v1/{path}", data=body, headers={**headers, "X-User": "ada"}) as answer:
+    async with (
+        running(settings(tmp_path, web=web)) as app,
+        aiohttp.ClientSession(app.url) as session,
+    ):
+        async with session.request(
+            method, f"/api/v1/{path}", data=body, headers={**headers, "X-User": "ada"}
+        ) as answer:
             assert answer.status == status
         async with session.get("/api/v1/pauses", headers=ME) as answer:
             assert len(await answer.json()) == (status == 200)
 
 
-async def test_where_a_proxy_names_everybody_whom_it_does_not_name_is_nobody(tmp_path: Path) -> None:
-    web = {"listen": "127.0.0.1:0", "trusted_proxy_header": "X-User", "trusted_proxies": ["127.0.0.1"]}
-    async with running(settings(tmp_path, web=web, operators=[])) as app, aiohttp.ClientSession(app.url) as session:
+async def test_where_a_proxy_names_everybody_whom_it_does_not_name_is_nobody(
+    tmp_path: Path,
+) -> None:
+    web = {
+        "listen": "127.0.0.1:0",
+        "trusted_proxy_header": "X-User",
+        "trusted_proxies": ["127.0.0.1"],
+    }
+    async with (
+        running(settings(tmp_path, web=web, operators=[])) as app,
+        aiohttp.ClientSession(app.url) as session,
+    ):
         async with session.get("/api/v1/pauses") as answer:
             assert answer.status == 401
         async with session.get("/api/v1/pauses", headers={"X-User": "ada"}) as answer:
             assert answer.status == 200
 
 
-async def test_bytes_that_are_no_text_are_wrong_credentials_and_a_deep_body_is_none(app: App) -> None:
+async def test_bytes_that_are_no_text_are_wrong_credentials_and_a_deep_body_is_none(
+    app: App,
+) -> None:
     host, port = app.url.removeprefix("http://").split(":")
     for path, scheme in (("/webhook", b"Bearer \xff\xfe"), ("/api/v1/pauses", b"Basic \xff")):
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -329,7 +387,9 @@ async def test_bytes_that_are_no_text_are_wrong_credentials_and_a_deep_body_is_n
             assert answer.status == 400
 
 
-async def test_the_same_alert_twice_in_one_webhook_is_one_episode(http: aiohttp.ClientSession) -> None:
+async def test_the_same_alert_twice_in_one_webhook_is_one_episode(
+    http: aiohttp.ClientSession,
+) -> None:
     body = json.loads(FIRING)
     body["alerts"] *= 3
     async with http.post("/webhook", json=body, headers=AM) as answer:
@@ -359,7 +419,11 @@ async def test_the_watchdog_s_heartbeat_is_a_metric(http: aiohttp.ClientSession)
         assert "remediator_watchdog_last_seen_timestamp_seconds 0.0" in await answer.text()
     await (await http.post("/webhook", json=body, headers=AM)).read()
     async with http.get("/metrics") as answer:
-        line = next(line for line in (await answer.text()).splitlines() if line.startswith("remediator_watchdog_last_seen"))
+        line = next(
+            line
+            for line in (await answer.text()).splitlines()
+            if line.startswith("remediator_watchdog_last_seen")
+        )
     assert float(line.split()[1]) > 1.7e9
 
 
@@ -400,7 +464,9 @@ async def test_a_webhook_with_wrong_credentials_is_401_however_often_and_is_in_t
     monkeypatch.setattr(server, "log", Log)
     seen = []
     for _ in range(30):
-        async with http.post("/webhook", data=b"{}", headers={"Authorization": "Bearer no"}) as answer:
+        async with http.post(
+            "/webhook", data=b"{}", headers={"Authorization": "Bearer no"}
+        ) as answer:
             seen.append(answer.status)
     assert set(seen) == {401}
     assert said == ["webhook_refused 127.0.0.1"]  # once a minute

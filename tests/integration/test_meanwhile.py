@@ -32,7 +32,11 @@ ISOLATE = "name: isolate, match: ['alertname=\"Suspect\"'], target: object, step
 
 async def verifying(world: World, alert: str) -> Any:
     """Something was done to web, and its alert fires on."""
-    pod = {"deployment": "", "pod": world.cluster.pods("shop", "web")[0]["metadata"]["name"]} if alert == "Suspect" else {}
+    pod = (
+        {"deployment": "", "pod": world.cluster.pods("shop", "web")[0]["metadata"]["name"]}
+        if alert == "Suspect"
+        else {}
+    )
     if alert == "Leak":
         world.leak()
     await world.deliver(alert, **pod)
@@ -51,7 +55,9 @@ def vanish(world: World, recreated: bool) -> None:
 
 
 @pytest.mark.parametrize("recreated", [False, True], ids=["deleted", "replaced"])
-@pytest.mark.parametrize(("rule", "alert"), [(RESTART, "Leak"), (SCALE, "Slow"), (ISOLATE, "Suspect")])
+@pytest.mark.parametrize(
+    ("rule", "alert"), [(RESTART, "Leak"), (SCALE, "Slow"), (ISOLATE, "Suspect")]
+)
 async def test_a_target_that_vanishes_while_it_is_verified_ends_it_at_once_by_name(
     rule: str, alert: str, recreated: bool
 ) -> None:
@@ -76,7 +82,11 @@ async def test_a_timed_undo_of_what_is_gone_says_so() -> None:
     vanish(world, False)
     await world.run(80 * MINUTE, MINUTE)
     parent, child = await world.rows()
-    assert (parent["state"], child["state"], child["reason"]) == ("succeeded", "blocked", "target_gone")
+    assert (parent["state"], child["state"], child["reason"]) == (
+        "succeeded",
+        "blocked",
+        "target_gone",
+    )
     await world.journal.close()
 
 
@@ -98,13 +108,17 @@ async def test_whoever_decides_second_is_told_that_it_is_decided() -> None:
 
 
 async def test_two_persons_who_approve_one_plan_agreed_once() -> None:
-    world = await World(rules(ASK.replace("steps:", "approval: {two_person: true}, steps:"))).start()
+    world = await World(
+        rules(ASK.replace("steps:", "approval: {two_person: true}, steps:"))
+    ).start()
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
     row, now = await world.only(), world.clock.now()
     assert await world.journal.decide(row["id"], "", "ann", True, now) is None
-    assert "a second person must too" in str(await world.journal.decide(row["id"], "", "Ann", True, now))  # by another login
+    assert "a second person must too" in str(
+        await world.journal.decide(row["id"], "", "Ann", True, now)
+    )  # by another login
     assert await world.journal.decide(row["id"], "", "bob", True, now) is None
     assert (await world.journal.record(["restart"]))["restart"]["approved"] == 1
     await world.journal.close()
@@ -148,7 +162,9 @@ async def test_people_are_asked_again_when_the_plan_that_waits_becomes_another()
     await world.journal.close()
 
 
-async def test_who_asked_for_an_undo_a_retry_or_an_end_is_in_the_history_with_their_reason() -> None:
+async def test_who_asked_for_an_undo_a_retry_or_an_end_is_in_the_history_with_their_reason() -> (
+    None
+):
     world = await World(rules(SCALE)).start()
     row = await verifying(world, "Slow")
     assert await world.journal.cancel(row["id"], "ann", world.clock.now(), "wrong hour") is None
@@ -158,7 +174,11 @@ async def test_who_asked_for_an_undo_a_retry_or_an_end_is_in_the_history_with_th
     history = [entry["text"] for entry in (await world.journal.show(row["id"]) or {})["history"]]
     born = next(r for r in await world.rows() if r["undo_of"])
     history += [entry["text"] for entry in (await world.journal.show(born["id"]) or {})["history"]]
-    for said in ("ann cancelled it: wrong hour", "bob asked for a retry: right hour", "cid asked for it: too many"):
+    for said in (
+        "ann cancelled it: wrong hour",
+        "bob asked for a retry: right hour",
+        "cid asked for it: too many",
+    ):
         assert said in str(history)
     await world.journal.close()
 
@@ -197,7 +217,9 @@ async def test_rules_that_changed_while_nobody_ran_are_asked_of_what_fired_befor
     assert await world.rows() == []
     world.ruleset = rules(RESTART)
     world.boot(world.clock.now() - HOUR)
-    await world.journal.reloaded(world.ruleset.digest, world.clock.now())  # as the daemon does when it starts
+    await world.journal.reloaded(
+        world.ruleset.digest, world.clock.now()
+    )  # as the daemon does when it starts
     await world.run(MINUTE)
     assert (await world.states(), len(world.cluster.calls)) == ([("verifying", None)], 1)
     await world.journal.close()
@@ -234,20 +256,35 @@ async def test_a_clock_that_jumps_back_stops_nothing_and_doubles_nothing() -> No
     await world.journal.close()
 
 
-async def test_an_alert_from_before_all_calendars_keeps_no_other_from_being_read(world: World) -> None:
+async def test_an_alert_from_before_all_calendars_keeps_no_other_from_being_read(
+    world: World,
+) -> None:
     body = (
         b'{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"Leak","namespace":"shop","deployment":"api"},'
         b'"startsAt":"0001-01-01T00:00:00+01:00","fingerprint":"old"}]}'
     )
     for _ in range(2):
         await world.journal.receive([Delivery("s", alerts_of(decode(body)), world.clock.now())])
-    stored = Alert("raw", AlertStatus.FIRING, {"alertname": "X"}, {}, START.min.replace(tzinfo=timezone(HOUR)), None)
-    await world.journal.receive([Delivery("s", (stored,), world.clock.now())])  # as an older version kept it
+    stored = Alert(
+        "raw",
+        AlertStatus.FIRING,
+        {"alertname": "X"},
+        {},
+        START.min.replace(tzinfo=timezone(HOUR)),
+        None,
+    )
+    await world.journal.receive(
+        [Delivery("s", (stored,), world.clock.now())]
+    )  # as an older version kept it
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
-    assert {episode["fingerprint"] for episode in await world.journal.episodes(10, None)} == {"old", "raw", "Leak-web"}
+    assert {episode["fingerprint"] for episode in await world.journal.episodes(10, None)} == {
+        "old",
+        "raw",
+        "Leak-web",
+    }
 
 
 @pytest.fixture
@@ -277,7 +314,9 @@ async def test_a_count_that_a_person_set_again_is_theirs() -> None:
     await world.deliver("Slow", firing=False)
     await world.run(10 * MINUTE, STEP)
     for count in (8, 5):
-        world.cluster.edit("Deployment", "shop", "web", lambda obj, count=count: obj["spec"].update(replicas=count))
+        world.cluster.edit(
+            "Deployment", "shop", "web", lambda obj, count=count: obj["spec"].update(replicas=count)
+        )
     await world.run(2 * HOUR, MINUTE)
     assert world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
     await world.journal.close()
@@ -313,11 +352,16 @@ async def test_escalation_waits_for_a_converged_attempt_within_its_time_and_not_
 
 
 async def test_concurrent_begins_exceed_no_rate(tmp_path: Any) -> None:
-    world = World(rules(RESTART.replace("limits: {attempts: 2/6h}", "limits: {in_flight: 9}")), f"sqlite:///{tmp_path}/j.db")
+    world = World(
+        rules(RESTART.replace("limits: {attempts: 2/6h}", "limits: {in_flight: 9}")),
+        f"sqlite:///{tmp_path}/j.db",
+    )
     for number in range(8):
         world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1")
     await world.start()
-    world.doors.limits = ProcessLimits(everything=(Rate(3, HOUR),), namespace=(Rate(9, HOUR),), storm=Storm(roots=0))
+    world.doors.limits = ProcessLimits(
+        everything=(Rate(3, HOUR),), namespace=(Rate(9, HOUR),), storm=Storm(roots=0)
+    )
     for number in range(8):
         world.leak(f"app{number}")
         await world.deliver("Leak", f"app{number}")
@@ -363,7 +407,11 @@ async def test_a_call_in_doubt_that_nobody_can_look_at_ends(cancelled: bool) -> 
 
     async def blind(*arguments: Any) -> Any:
         seen = await observe(*arguments)
-        return replace(seen, object=Unknown("forbidden: cannot get deployments")) if not world.cluster.failures else seen
+        return (
+            replace(seen, object=Unknown("forbidden: cannot get deployments"))
+            if not world.cluster.failures
+            else seen
+        )
 
     await world.deliver("Slow")
     world.cluster.observe = blind  # type: ignore[method-assign]
@@ -388,9 +436,15 @@ async def test_the_gauges_tell_the_oldest_message_and_the_head() -> None:
     await gauges.read(world.doors, world.clock.now() - MINUTE, world.clock.now() + HOUR)
     await world.engine._seal()
     text = world.doors.metrics.render().decode()
-    value = {line.split(" ")[0]: float(line.split(" ")[1]) for line in text.splitlines() if line and line[0] != "#"}
+    value = {
+        line.split(" ")[0]: float(line.split(" ")[1])
+        for line in text.splitlines()
+        if line and line[0] != "#"
+    }
     assert value["remediator_outbox_oldest_age_seconds"] > 60
     assert value["remediator_journal_sealed_entries"] > 0
-    head = await world.journal._read(lambda c: c.execute(sa.select(seal.c.digest).order_by(seal.c.number.desc())).scalar())
+    head = await world.journal._read(
+        lambda c: c.execute(sa.select(seal.c.digest).order_by(seal.c.number.desc())).scalar()
+    )
     assert value["remediator_journal_head"] == head_number(str(head))
     await world.journal.close()

@@ -29,7 +29,12 @@ async def text() -> AsyncIterator[str]:
 
 
 async def test_promtool_has_nothing_against_it(text: str) -> None:
-    done = subprocess.run([binary("prometheus", "promtool"), "check", "metrics"], input=text, text=True, capture_output=True)
+    done = subprocess.run(
+        [binary("prometheus", "promtool"), "check", "metrics"],
+        input=text,
+        text=True,
+        capture_output=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -62,4 +67,9 @@ def test_every_metric_has_a_sane_name() -> None:
 
 
 def test_severities_are_a_closed_list() -> None:
-    assert [severity_of(s) for s in ("critical", "CRITICAL", "page; rm", None)] == ["critical", "critical", "other", "none"]
+    assert [severity_of(s) for s in ("critical", "CRITICAL", "page; rm", None)] == [
+        "critical",
+        "critical",
+        "other",
+        "none",
+    ]

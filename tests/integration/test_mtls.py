@@ -23,7 +23,18 @@ def authority(folder: Path, name: str) -> None:
 
 def certificate(folder: Path, name: str, signed_by: str, common: str) -> tuple[str, str]:
     key, request, made = (str(folder / f"{name}.{end}") for end in ("key", "csr", "pem"))
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={common}", "-keyout", key, "-out", request)
+    openssl(
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        f"/CN={common}",
+        "-keyout",
+        key,
+        "-out",
+        request,
+    )
     openssl("x509", "-req", "-in", request, "-CA", str(folder / f"{signed_by}.pem"), "-CAkey", str(folder / f"{signed_by}.key"),
             "-CAcreateserial", "-days", "1", "-out", made)  # fmt: skip
     return made, key
@@ -49,14 +60,21 @@ def client(keys: Path, name: str | None) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.parametrize(("name", "expected"), [("am", 200), ("other", 401), (None, 401), ("forged", None)])
-async def test_a_source_is_known_by_its_certificate(tmp_path: Path, keys: Path, name: str | None, expected: int | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"), [("am", 200), ("other", 401), (None, 401), ("forged", None)]
+)
+async def test_a_source_is_known_by_its_certificate(
+    tmp_path: Path, keys: Path, name: str | None, expected: int | None
+) -> None:
     web = {
         "listen": "127.0.0.1:0", "tls_cert": str(keys / "server.pem"), "tls_key": str(keys / "server.key"),
         "client_ca": str(keys / "ours.pem"),
     }  # fmt: skip
     sources = [{"name": "am", "certificate": "alertmanager.monitoring"}]
-    async with running(settings(tmp_path, web=web, sources=sources)) as app, aiohttp.ClientSession() as session:
+    async with (
+        running(settings(tmp_path, web=web, sources=sources)) as app,
+        aiohttp.ClientSession() as session,
+    ):
         sending = session.post(f"{app.url}/webhook", data=FIRING, ssl=client(keys, name))
         if expected is None:  # the handshake itself fails
             with pytest.raises(aiohttp.ClientError):
@@ -67,7 +85,11 @@ async def test_a_source_is_known_by_its_certificate(tmp_path: Path, keys: Path, 
 
 
 async def test_keys_that_cannot_be_read_are_said(tmp_path: Path, keys: Path) -> None:
-    web = {"listen": "127.0.0.1:0", "tls_cert": str(keys / "server.pem"), "tls_key": str(tmp_path / "none")}
+    web = {
+        "listen": "127.0.0.1:0",
+        "tls_cert": str(keys / "server.pem"),
+        "tls_key": str(tmp_path / "none"),
+    }
     with pytest.raises(ConfigurationError, match="cannot serve HTTPS"):
         async with running(settings(tmp_path, web=web)):
             pass

@@ -32,7 +32,9 @@ async def reloaded(app: daemon.App, name: str) -> bool:
     return False
 
 
-async def test_rules_are_read_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rules_are_read_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: list[threading.Thread] = []
     load = daemon.load_rules
 
@@ -48,7 +50,9 @@ async def test_rules_are_read_beside_the_event_loop(tmp_path: Path, monkeypatch:
     assert threading.main_thread() not in threads
 
 
-async def test_without_inotify_the_daemon_polls_and_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_inotify_the_daemon_polls_and_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = daemon.awatch
 
     async def awatch(*folders: str, **options: Any) -> AsyncIterator[Any]:

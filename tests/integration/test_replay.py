@@ -32,9 +32,14 @@ groups:
 """
 
 
-def webhook(name: str, minute: float, firing: bool = True, began: float = 0.0, **labels: str) -> str:
+def webhook(
+    name: str, minute: float, firing: bool = True, began: float = 0.0, **labels: str
+) -> str:
     given = {"alertname": name, "namespace": "shop", **(labels or {"deployment": "web"})}
-    starts, now = T + timedelta(minutes=began if not firing else minute), T + timedelta(minutes=minute)
+    starts, now = (
+        T + timedelta(minutes=began if not firing else minute),
+        T + timedelta(minutes=minute),
+    )
     alert = {
         "status": "firing" if firing else "resolved", "labels": given, "startsAt": starts.isoformat(),
         "endsAt": "0001-01-01T00:00:00Z" if firing else now.isoformat(), "fingerprint": f"{name}0"[:64],
@@ -76,7 +81,9 @@ def whats(report: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", WEBHOOKS, ids=lambda path: path.name)
-def test_each_captured_webhook_is_replayed_as_far_as_its_labels_allow(folder: Folder, path: Path) -> None:
+def test_each_captured_webhook_is_replayed_as_far_as_its_labels_allow(
+    folder: Folder, path: Path
+) -> None:
     report = folder.report(path)
     assert report["summary"]["webhooks"] == 1
     assert report["summary"]["alerts"] == len(json.loads(path.read_text())["alerts"])
@@ -104,11 +111,18 @@ def test_the_captured_folder_is_replayed_in_the_order_of_time(folder: Folder) ->
 def test_a_scale_out_is_planned_noted_proved_and_taken_back(folder: Folder) -> None:
     recorded = folder.record(webhook("Slow", 0), webhook("Slow", 10, firing=False))
     report = folder.report(recorded, "--assume", "healthy", "--mode", "act")
-    assert [(row["state"], row["undo_why"]) for row in report["remediations"]] == [("succeeded", ""), ("succeeded", "timed")]
+    assert [(row["state"], row["undo_why"]) for row in report["remediations"]] == [
+        ("succeeded", ""),
+        ("succeeded", "timed"),
+    ]
     called = [line["text"] for line in report["timeline"] if line["what"] == "would call"]
     assert called == ["PATCH Deployment/shop/web/scale (/spec/replicas)"] * 2
     assert report["told"] == []  # a converged attempt within its time postpones the pager
-    (born,) = [line["at"] for line in report["timeline"] if line["what"] == "born" and line["remediation"].startswith("u")]
+    (born,) = [
+        line["at"]
+        for line in report["timeline"]
+        if line["what"] == "born" and line["remediation"].startswith("u")
+    ]
     assert datetime.fromisoformat(born) >= T + timedelta(minutes=70)
 
 
@@ -116,7 +130,10 @@ def test_a_rule_that_observes_shows_its_plan_and_two_replays_are_the_same(folder
     recorded = folder.record(webhook("Slow", 0))
     first, second = (folder.report(recorded, "--assume", "healthy") for _ in range(2))
     (row,) = first["remediations"]
-    assert (row["state"], row["look"]["plan"]["summary"]) == ("observed", "scale Deployment/shop/web from 3 to 5 replicas")
+    assert (row["state"], row["look"]["plan"]["summary"]) == (
+        "observed",
+        "scale Deployment/shop/web from 3 to 5 replicas",
+    )
     assert first == second
 
 
@@ -148,12 +165,16 @@ def test_facts_of_a_crashing_release_lead_to_its_rollback(folder: Folder) -> Non
     assert row["state"] == "succeeded"
     assert {cause["name"] for cause in row["look"]["causes"]} == {"rollout_changed", "crash_loop"}
     assert "would call" in whats(report)
-    assert "web:1" not in json.dumps(json.loads(facts.read_text())["items"][0])  # what was read stays as it was
+    assert "web:1" not in json.dumps(
+        json.loads(facts.read_text())["items"][0]
+    )  # what was read stays as it was
 
 
 def test_an_alert_that_goes_on_is_seen_not_to_have_been_helped(folder: Folder) -> None:
     facts = dumped(folder, SandboxCluster(lambda: T))
-    result = folder.replay(folder.record(webhook("Crash", 5)), "--facts", facts, "--fail-on", "ineffective")
+    result = folder.replay(
+        folder.record(webhook("Crash", 5)), "--facts", facts, "--fail-on", "ineffective"
+    )
     assert result.exit_code == 1
     assert "the alert still fires" in result.output
 
@@ -165,7 +186,9 @@ def test_a_suspected_pod_would_be_isolated(folder: Folder) -> None:
 
 
 def test_what_no_rule_matches_says_why_and_can_fail_the_command(folder: Folder) -> None:
-    recorded = folder.record(webhook("Nobody", 0), webhook("Crash", 1, namespace="db", deployment="web"))
+    recorded = folder.record(
+        webhook("Nobody", 0), webhook("Crash", 1, namespace="db", deployment="web")
+    )
     result = folder.replay(recorded, "--fail-on", "unmatched")
     assert result.exit_code == 1
     assert "the matchers of none of the 3 rules hold" in result.output
@@ -183,7 +206,9 @@ def test_what_no_rule_matches_says_why_and_can_fail_the_command(folder: Folder) 
         ("", "there is no webhook in"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(folder: Folder, content: str, words: str) -> None:
+def test_what_cannot_be_read_is_told_with_its_place(
+    folder: Folder, content: str, words: str
+) -> None:
     result = folder.replay(folder.record(content))
     assert result.exit_code != 0
     assert words in str(result.exception or "") + result.output
@@ -201,8 +226,14 @@ def test_facts_that_are_none_are_refused(folder: Folder) -> None:
 
 
 def test_hundreds_of_recorded_alerts_take_seconds(folder: Folder) -> None:
-    lines = [webhook("Crash", minute / 10, namespace="shop", deployment=f"web-{minute}") for minute in range(300)]
-    lines = [line.replace('"fingerprint": "Crash0"', f'"fingerprint": "f{number}"') for number, line in enumerate(lines)]
+    lines = [
+        webhook("Crash", minute / 10, namespace="shop", deployment=f"web-{minute}")
+        for minute in range(300)
+    ]
+    lines = [
+        line.replace('"fingerprint": "Crash0"', f'"fingerprint": "f{number}"')
+        for number, line in enumerate(lines)
+    ]
     report = folder.report(folder.record(*lines))
     assert report["summary"]["episodes"] == 300
     assert sum(report["summary"]["remediations"].values()) == 300

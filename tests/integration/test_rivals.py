@@ -43,12 +43,23 @@ def leak(app: str = "web", **more: str) -> dict[str, str]:
     return {"alertname": "Leak", "namespace": "shop", "deployment": app, **more}
 
 
-async def test_1_two_thousand_alerts_in_one_webhook_are_all_kept_and_have_a_fate(world: World) -> None:
-    body = webhook(*({"alertname": "Other", "namespace": "shop", "pod": f"p{number}"} for number in range(2000)))
+async def test_1_two_thousand_alerts_in_one_webhook_are_all_kept_and_have_a_fate(
+    world: World,
+) -> None:
+    body = webhook(
+        *(
+            {"alertname": "Other", "namespace": "shop", "pod": f"p{number}"}
+            for number in range(2000)
+        )
+    )
     await world.journal.store([Body("s", world.clock.now(), body)])
     await world.run(timedelta(seconds=5))
     rows = await world.journal.episodes(3000, None)
-    assert (len(rows), {row["fate"] for row in rows}, {row["reason"] for row in rows}) == (2000, {"unmatched"}, {"unmatched"})
+    assert (len(rows), {row["fate"] for row in rows}, {row["reason"] for row in rows}) == (
+        2000,
+        {"unmatched"},
+        {"unmatched"},
+    )
 
 
 async def test_2_what_was_accepted_before_a_kill_is_done_once(tmp_path: Path) -> None:
@@ -56,7 +67,9 @@ async def test_2_what_was_accepted_before_a_kill_is_done_once(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path}/j.db"
     journal = SqlJournal(url)
     await journal.open(START)
-    bodies = [webhook(*(leak(f"app{n}") for n in range(number + 1))) for number in range(4)]  # the later ones repeat the earlier
+    bodies = [
+        webhook(*(leak(f"app{n}") for n in range(number + 1))) for number in range(4)
+    ]  # the later ones repeat the earlier
     await journal.store([Body("s", START, body) for body in bodies])
     await journal.close()
     world = World(rules(RESTART.replace("attempts: 2/6h", "attempts: 2/6h, in_flight: 9")), url)
@@ -68,11 +81,16 @@ async def test_2_what_was_accepted_before_a_kill_is_done_once(tmp_path: Path) ->
     await world.start()
     await world.run(2 * MINUTE, STEP)
     assert len(await world.journal.episodes(9, None)) == 4
-    assert sorted(call.split(" ")[1] for _, call in world.cluster.calls) == [f"Deployment/shop/app{n}" for n in range(4)]
+    assert sorted(call.split(" ")[1] for _, call in world.cluster.calls) == [
+        f"Deployment/shop/app{n}" for n in range(4)
+    ]
     await world.journal.close()
 
 
-@pytest.mark.parametrize(("good", "bad"), [("match:", "matches:"), ("namespaces:", "namespace:"), ("alertname=", "alertname:")])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("match:", "matches:"), ("namespaces:", "namespace:"), ("alertname=", "alertname:")],
+)
 def test_3_a_misspelt_key_is_an_error_with_its_place(good: str, bad: str) -> None:
     text = (
         "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    rules:\n"
@@ -85,7 +103,9 @@ def test_3_a_misspelt_key_is_an_error_with_its_place(good: str, bad: str) -> Non
 
 
 async def test_3b_an_alert_without_a_namespace_gets_none() -> None:
-    found, reason = rules(RESTART, scope="default").match(_alert({"alertname": "Leak", "deployment": "web"}), "c")
+    found, reason = rules(RESTART, scope="default").match(
+        _alert({"alertname": "Leak", "deployment": "web"}), "c"
+    )
     assert (found, reason) == ([], "no_target")
 
 
@@ -93,7 +113,9 @@ def _alert(labels: dict[str, str]) -> Any:
     return alerts_of(decode(webhook(labels)))[0]
 
 
-async def test_4_a_stranger_s_post_does_nothing_and_kube_system_is_never_touched(tmp_path: Path) -> None:
+async def test_4_a_stranger_s_post_does_nothing_and_kube_system_is_never_touched(
+    tmp_path: Path,
+) -> None:
     async with running(settings(tmp_path)) as app, aiohttp.ClientSession(app.url) as http:
         async with http.post("/webhook", data=webhook(leak())) as answer:
             assert answer.status == 401
@@ -108,7 +130,10 @@ async def test_4_a_stranger_s_post_does_nothing_and_kube_system_is_never_touched
 
 async def test_5_a_bad_reload_changes_nothing_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("version: 1\ngroups: []\n")
-    async with running(settings(tmp_path, rules=[str(tmp_path / "rules.yaml")])) as app, aiohttp.ClientSession(app.url) as http:
+    async with (
+        running(settings(tmp_path, rules=[str(tmp_path / "rules.yaml")])) as app,
+        aiohttp.ClientSession(app.url) as http,
+    ):
         before = app.doors.rules.digest
         (tmp_path / "rules.yaml").write_text("version: [")
         await asyncio.sleep(1)
@@ -131,34 +156,61 @@ async def test_7_quarantine_isolates_one_pod_and_overwrites_no_policy() -> None:
     world = await World(rules(text)).start()
     pods = world.cluster.pods("shop", "web")
     name, uid = pods[0]["metadata"]["name"], pods[0]["metadata"]["uid"]
-    theirs = policy_name(Target("default", "Pod", "shop", pods[1]["metadata"]["name"], pods[1]["metadata"]["uid"]))
+    theirs = policy_name(
+        Target("default", "Pod", "shop", pods[1]["metadata"]["name"], pods[1]["metadata"]["uid"])
+    )
     world.cluster.create("NetworkPolicy", "shop", theirs, {"podSelector": {}}, {})
     await world.deliver("Suspect", deployment="", pod=name)
     await world.run(MINUTE)
-    policies = {key[2]: obj["spec"]["podSelector"] for key, obj in world.cluster.objects.items() if key[0] == "NetworkPolicy"}
+    policies = {
+        key[2]: obj["spec"]["podSelector"]
+        for key, obj in world.cluster.objects.items()
+        if key[0] == "NetworkPolicy"
+    }
     mine = policy_name(Target("default", "Pod", "shop", name, uid))
     assert policies == {theirs: {}, mine: {"matchLabels": {"remediator.io/quarantine": uid}}}
     assert len(world.cluster.pods("shop", "web")) == 3  # its replacement is not isolated
-    await world.deliver("Suspect", deployment="", pod=pods[1]["metadata"]["name"], fingerprint="second")
+    await world.deliver(
+        "Suspect", deployment="", pod=pods[1]["metadata"]["name"], fingerprint="second"
+    )
     await world.run(4 * MINUTE)
-    assert (await world.states())[-1][0] in ("failed", "held", "blocked")  # a policy of that name is somebody's
+    assert (await world.states())[-1][0] in (
+        "failed",
+        "held",
+        "blocked",
+    )  # a policy of that name is somebody's
     assert world.cluster.objects["NetworkPolicy", "shop", theirs]["spec"] == {"podSelector": {}}
     await world.journal.close()
 
 
-async def test_8_a_share_is_a_share_an_omitted_grace_is_not_zero_and_budgets_are_kept(world: World) -> None:
+async def test_8_a_share_is_a_share_an_omitted_grace_is_not_zero_and_budgets_are_kept(
+    world: World,
+) -> None:
     assert (Radius(0.33).of(9), Radius(0.33).of(100)) == (2, 33)
     assert ProcessLimits().grace == 2 * MINUTE
-    world.cluster.edit("Deployment", "shop", "web", lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 1}}))
+    world.cluster.edit(
+        "Deployment",
+        "shop",
+        "web",
+        lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 1}}),
+    )
     budget = {"selector": {"matchLabels": {"app": "web"}}}
-    world.cluster.create("PodDisruptionBudget", "shop", "web", budget, {"observedGeneration": 1, "disruptionsAllowed": 0})
+    world.cluster.create(
+        "PodDisruptionBudget",
+        "shop",
+        "web",
+        budget,
+        {"observedGeneration": 1, "disruptionsAllowed": 0},
+    )
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
     assert (await world.states(), world.cluster.calls) == ([("held", "budget_exhausted")], [])
 
 
-@pytest.mark.parametrize("name", ["web; rm -rf /", "$(reboot)", "../api", "web\nx", "`id`", "web' OR 1=1"])
+@pytest.mark.parametrize(
+    "name", ["web; rm -rf /", "$(reboot)", "../api", "web\nx", "`id`", "web' OR 1=1"]
+)
 async def test_9_alert_fields_are_names_or_nothing(world: World, name: str) -> None:
     await world.journal.store([Body("s", START, webhook(leak(name)))])
     await world.run(MINUTE)
@@ -166,7 +218,9 @@ async def test_9_alert_fields_are_names_or_nothing(world: World, name: str) -> N
     assert (row["reason"], await world.states(), world.cluster.calls) == ("invalid_target", [], [])
 
 
-async def test_10_what_cannot_be_stored_is_not_acknowledged_and_what_a_rate_held_is_done_later(world: World) -> None:
+async def test_10_what_cannot_be_stored_is_not_acknowledged_and_what_a_rate_held_is_done_later(
+    world: World,
+) -> None:
     intake = Intake(world.doors)
     world.journal.store = _full  # type: ignore[method-assign,assignment]
     body = webhook(leak())
@@ -190,7 +244,9 @@ async def _full(_bodies: Any) -> None:
 
 
 async def test_11_after_days_nothing_that_was_queued_runs_at_once() -> None:
-    world = await World(rules(RESTART.replace("limits: {attempts: 2/6h}", "limits: {attempts: 2/6h, in_flight: 9}"))).start()
+    world = await World(
+        rules(RESTART.replace("limits: {attempts: 2/6h}", "limits: {attempts: 2/6h, in_flight: 9}"))
+    ).start()
     for app in ("web", "api"):
         world.leak(app)
         await world.deliver("Leak", app)

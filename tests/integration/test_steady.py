@@ -82,7 +82,12 @@ async def test_an_attempt_of_which_no_call_was_sent_is_not_charged() -> None:
     await world.deliver("Leak")
     await world.run(12 * SECOND)
     row = await world.only()
-    assert (row["state"], row["acted"], await charges(world), world.cluster.calls) == ("queued", False, 0, [])
+    assert (row["state"], row["acted"], await charges(world), world.cluster.calls) == (
+        "queued",
+        False,
+        0,
+        [],
+    )
     await world.run(MINUTE)
     assert (len(world.cluster.calls), await charges(world)) == (1, 1)
     await world.journal.close()
@@ -104,7 +109,10 @@ async def test_an_approval_outlives_an_attempt_that_was_given_back() -> None:
 
 async def test_a_storm_of_many_workloads_is_one_message_and_one_end() -> None:
     world = await world_of(
-        RESTART.replace("limits: {attempts: 2/6h}", "limits: {attempts: 2/6h, in_flight: 50}, escalate: {to: [log], after: 5m}")
+        RESTART.replace(
+            "limits: {attempts: 2/6h}",
+            "limits: {attempts: 2/6h, in_flight: 50}, escalate: {to: [log], after: 5m}",
+        )
     )
     names = [f"app{number}" for number in range(15)]
     for name in names:
@@ -153,7 +161,9 @@ async def test_the_proof_waits_for_the_alert_that_lasts_longest() -> None:
 SCALE = "name: more, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with: {by: 2}}]"
 
 
-@pytest.mark.parametrize(("rule", "alert", "writes"), [(RESTART, "Leak", 1), (SCALE, "Slow", 1), (ISOLATE, "Suspect", 2)])
+@pytest.mark.parametrize(
+    ("rule", "alert", "writes"), [(RESTART, "Leak", 1), (SCALE, "Slow", 1), (ISOLATE, "Suspect", 2)]
+)
 async def test_a_conflict_that_answers_our_own_landed_write_is_no_reason_to_write_again(
     rule: str, alert: str, writes: int
 ) -> None:
@@ -167,7 +177,11 @@ async def test_a_conflict_that_answers_our_own_landed_write_is_no_reason_to_writ
         return answer
 
     world.cluster.apply = sent_twice  # type: ignore[method-assign]
-    pod = {"deployment": "", "pod": world.cluster.pods("shop", "web")[0]["metadata"]["name"]} if alert == "Suspect" else {}
+    pod = (
+        {"deployment": "", "pod": world.cluster.pods("shop", "web")[0]["metadata"]["name"]}
+        if alert == "Suspect"
+        else {}
+    )
     world.leak()
     await world.deliver(alert, **pod)
     await world.run(MINUTE)
@@ -181,7 +195,12 @@ async def test_an_object_whose_status_changes_all_the_time_can_be_written() -> N
     activity = world.alertmanager.activity
 
     async def meanwhile(*arguments: Any) -> Any:
-        world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["status"].update(probed=str(world.clock.now())))
+        world.cluster.edit(
+            "Deployment",
+            "shop",
+            "web",
+            lambda obj: obj["status"].update(probed=str(world.clock.now())),
+        )
         return await activity(*arguments)
 
     world.alertmanager.activity = meanwhile  # type: ignore[method-assign]
@@ -205,7 +224,9 @@ async def test_a_restarted_statefulset_gets_rid_of_the_pod_that_is_stuck() -> No
         for pod in (pod for pod in pods if pod["metadata"]["uid"] == stuck["uid"]):
             pod["lively"] = False
             pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
-            pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+            pod["status"]["containerStatuses"][0]["state"] = {
+                "waiting": {"reason": "CrashLoopBackOff"}
+            }
 
     world.cluster._controllers._live = broken  # type: ignore[method-assign]
     await world.run(5 * SECOND)
@@ -234,9 +255,16 @@ async def test_three_suspected_pods_of_one_workload_are_isolated_at_once() -> No
     await world.journal.close()
 
 
-async def test_a_deployment_that_waits_sixty_eight_years_is_verified_no_longer_than_the_rule_s_deadline() -> None:
+async def test_a_deployment_that_waits_sixty_eight_years_is_verified_no_longer_than_the_rule_s_deadline() -> (
+    None
+):
     world = await world_of(ALWAYS)
-    world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(progressDeadlineSeconds=2147483647))
+    world.cluster.edit(
+        "Deployment",
+        "shop",
+        "web",
+        lambda obj: obj["spec"].update(progressDeadlineSeconds=2147483647),
+    )
     await world.run(5 * SECOND)
     await world.deliver("Leak")
     await world.run(timedelta(seconds=10.5))
@@ -264,21 +292,32 @@ async def test_a_pod_is_not_left_in_quarantine_for_ever_by_who_cancels() -> None
 
 
 async def test_one_plan_is_asked_for_once_however_the_count_of_replicas_moves() -> None:
-    world = await world_of(ALWAYS.replace("limits:", "mode: approve, escalate: {to: [log], after: 2h}, limits:"))
+    world = await world_of(
+        ALWAYS.replace("limits:", "mode: approve, escalate: {to: [log], after: 2h}, limits:")
+    )
     await world.deliver("Leak")
     for minute in range(30):
         count = 5 + minute % 2
-        world.cluster.edit("Deployment", "shop", "web", lambda obj, count=count: obj["spec"].update(replicas=count))
+        world.cluster.edit(
+            "Deployment", "shop", "web", lambda obj, count=count: obj["spec"].update(replicas=count)
+        )
         await world.run(MINUTE, 5 * SECOND)
     assert Counter(message["state"] for message in world.told.messages) == {"awaiting_approval": 1}
     digest = world.told.messages[0]["digest"]
-    assert await world.journal.decide((await world.only())["id"], digest, "ann", True, world.clock.now()) is None
+    assert (
+        await world.journal.decide(
+            (await world.only())["id"], digest, "ann", True, world.clock.now()
+        )
+        is None
+    )
     await world.run(MINUTE, SECOND)
     assert len(world.cluster.calls) == 1
     await world.journal.close()
 
 
-async def test_one_plan_is_asked_for_once_although_every_second_answer_of_alertmanager_is_missing() -> None:
+async def test_one_plan_is_asked_for_once_although_every_second_answer_of_alertmanager_is_missing() -> (
+    None
+):
     world = await world_of(ASK.replace("limits:", "escalate: {to: [log], after: 2h}, limits:"))
     activity, asked = world.alertmanager.activity, [0]
 
@@ -304,7 +343,9 @@ async def test_until_knows_the_root_and_not_the_pod() -> None:
         return True
 
     world.prometheus.holds = holds  # type: ignore[method-assign]
-    await world.deliver("Suspect", deployment="", pod=world.cluster.pods("shop", "web")[0]["metadata"]["name"])
+    await world.deliver(
+        "Suspect", deployment="", pod=world.cluster.pods("shop", "web")[0]["metadata"]["name"]
+    )
     await world.run(5 * MINUTE)
     assert set(asked) == {'up{name="web"} > 0'}
     await world.journal.close()
@@ -335,7 +376,10 @@ async def test_an_attempt_that_an_alert_joined_at_its_end_is_counted_once() -> N
     await world.run(10 * MINUTE)
     assert (await world.only())["state"] == "succeeded"
     text = world.doors.metrics.render().decode()
-    assert 'remediator_attempts_total{action="restart_workload",outcome="succeeded",rule="restart"} 1.0' in text
+    assert (
+        'remediator_attempts_total{action="restart_workload",outcome="succeeded",rule="restart"} 1.0'
+        in text
+    )
     assert 'remediator_verifications_total{result="succeeded",rule="restart"} 1.0' in text
     await world.journal.close()
 
@@ -371,7 +415,9 @@ async def test_a_row_that_cannot_be_read_is_put_aside_and_keeps_nobody_waiting()
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
     shown = await world.journal._read(
-        lambda c: c.execute(sa.text("SELECT remediation, kind FROM entry WHERE kind = 'unreadable'")).all()
+        lambda c: c.execute(
+            sa.text("SELECT remediation, kind FROM entry WHERE kind = 'unreadable'")
+        ).all()
     )
     assert [tuple(row) for row in shown] == [(broken, "unreadable")]
     await world.journal.close()
@@ -392,7 +438,10 @@ async def test_an_alert_whose_end_nobody_delivers_does_not_stay_open(mode: str) 
     await world.journal.close()
 
 
-@pytest.mark.parametrize("answer", [Unreachable("the API server answered 429"), Unreachable("the API server answered 503")])
+@pytest.mark.parametrize(
+    "answer",
+    [Unreachable("the API server answered 429"), Unreachable("the API server answered 503")],
+)
 async def test_an_attempt_ends_although_every_write_is_refused(answer: Unreachable) -> None:
     world = await world_of(RESTART)
 
@@ -412,23 +461,32 @@ async def test_an_attempt_ends_although_every_write_is_refused(answer: Unreachab
 def secretive(plan: Any) -> Any:
     """The plan with a second call that carries a secret."""
     body = {"spec": {"env": [{"name": "DATABASE_URL", "value": "hunter2"}]}}
-    return replace(plan, calls=(*plan.calls, Call("create", Target("default", "NetworkPolicy", "shop", "x"), body)))
+    return replace(
+        plan,
+        calls=(*plan.calls, Call("create", Target("default", "NetworkPolicy", "shop", "x"), body)),
+    )
 
 
 def test_what_was_stored_without_its_secrets_is_known_not_to_be_whole() -> None:
     pod = Target("c", "Deployment", "shop", "web", "u")
     plain = Call("patch", pod, ({"op": "add", "path": "/x", "value": 1},))
-    hidden = Call("patch", pod, ({"op": "add", "path": "/env", "value": [{"name": "A", "value": "hunter2"}]},))
+    hidden = Call(
+        "patch", pod, ({"op": "add", "path": "/env", "value": [{"name": "A", "value": "hunter2"}]},)
+    )
     assert call_from_json(call_to_json(plain)).whole
     again = call_from_json(call_to_json(hidden))
     assert not again.whole
     assert not call_from_json(call_to_json(again)).whole
 
 
-async def test_a_call_that_was_stored_without_its_secrets_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_was_stored_without_its_secrets_is_never_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = ACTIONS["restart_workload"]
     monkeypatch.setitem(
-        ACTIONS, "restart_workload", replace(made, plan=lambda facts, params: secretive(made.plan(facts, params)))
+        ACTIONS,
+        "restart_workload",
+        replace(made, plan=lambda facts, params: secretive(made.plan(facts, params))),
     )
     world = await world_of(ALWAYS)
     apply, sent = world.cluster.apply, []
@@ -464,18 +522,26 @@ def test_a_further_call_that_no_bound_names_is_refused() -> None:
     assert "delete Pod" in executor._beyond(replace(world_plan, bounds={}), (pod,))
 
 
-@pytest.mark.parametrize(("kind", "namespace", "name"), [("Service", "shop", "front"), ("Node", "", "node-1")])
-async def test_what_a_kind_has_not_is_unknown_and_not_empty(kind: str, namespace: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "namespace", "name"), [("Service", "shop", "front"), ("Node", "", "node-1")]
+)
+async def test_what_a_kind_has_not_is_unknown_and_not_empty(
+    kind: str, namespace: str, name: str
+) -> None:
     world = await world_of(RESTART)
     world.cluster.create_service("shop", "front", {"app": "web"})
-    facts = await world.cluster.observe(Target("default", kind, namespace, name), False, frozenset(Sight), world.clock.now())
+    facts = await world.cluster.observe(
+        Target("default", kind, namespace, name), False, frozenset(Sight), world.clock.now()
+    )
     for seen in (facts.pods, facts.revisions, facts.siblings, facts.isolation):
         assert isinstance(seen, Unknown)
     await world.journal.close()
 
 
 async def test_a_service_is_no_workload_and_not_its_own_owner() -> None:
-    world = await world_of("name: q, match: ['alertname=\"X\"'], target: object, steps: [{action: restart_workload, if: always}]")
+    world = await world_of(
+        "name: q, match: ['alertname=\"X\"'], target: object, steps: [{action: restart_workload, if: always}]"
+    )
     world.cluster.create_service("shop", "front", {"app": "web"})
     await world.deliver("X", deployment="", service="front")
     await world.run(30 * SECOND)
@@ -529,7 +595,9 @@ async def test_why_not_is_counted_once_and_not_at_every_look() -> None:
     await world.run(20 * MINUTE, STEP)
     text = world.doors.metrics.render().decode()
     line = next(
-        line for line in text.splitlines() if line.startswith("remediator_verdicts_total{") and "approval_required" in line
+        line
+        for line in text.splitlines()
+        if line.startswith("remediator_verdicts_total{") and "approval_required" in line
     )
     assert line.endswith(" 1.0")
     await world.journal.close()
@@ -550,7 +618,10 @@ async def test_an_observing_rule_says_whether_it_would_have_acted() -> None:
     await world.deliver("Leak")
     await world.deliver("Leak", "api")  # which is well: there is nothing to do
     await world.run(MINUTE)
-    assert sorted(await world.states(), key=str) == [("observed", "no_cause"), ("observed", "observe_mode")]
+    assert sorted(await world.states(), key=str) == [
+        ("observed", "no_cause"),
+        ("observed", "observe_mode"),
+    ]
     record = (await world.journal.record(["restart"]))["restart"]
     assert (record["would"], record["idle"], record["against"]) == (1, 1, {"no_cause": 1})
     await world.journal.close()

@@ -28,13 +28,17 @@ async def test_an_observing_rule_shows_what_it_would_have_done() -> None:
         await world.deliver("Leak", app_)
     await world.run(MINUTE, STEP)
     shown = await record(world)
-    assert (shown["would"], sorted(shown["lately"])) == (2, ["restart Deployment/shop/api", "restart Deployment/shop/web"])
+    assert (shown["would"], sorted(shown["lately"])) == (
+        2,
+        ["restart Deployment/shop/api", "restart Deployment/shop/web"],
+    )
     await world.journal.close()
 
 
 async def test_an_asking_rule_shows_how_often_people_agreed() -> None:
     asking = RESTART.replace(
-        "limits: {attempts: 2/6h}", "mode: approve, limits: {attempts: 2/6h, in_flight: 9}, approval: {expires: 5m}"
+        "limits: {attempts: 2/6h}",
+        "mode: approve, limits: {attempts: 2/6h, in_flight: 9}, approval: {expires: 5m}",
     )
     world = await World(rules(asking)).start()
     world.cluster.create_workload("Deployment", "shop", "third", "third:1")
@@ -59,11 +63,29 @@ async def test_an_acting_rule_shows_how_often_it_helped(world: World) -> None:
     await world.deliver("Leak", "web", firing=False)
     await world.run(40 * MINUTE, STEP)
     shown = await record(world)
-    assert (shown["succeeded"], shown["ineffective"], shown["failed"], shown["other"]) == (1, 1, 0, 0)
+    assert (shown["succeeded"], shown["ineffective"], shown["failed"], shown["other"]) == (
+        1,
+        1,
+        0,
+        0,
+    )
 
 
 def row(mode: str, **given: Any) -> dict[str, Any]:
-    empty = dict.fromkeys(("would", "idle", "approved", "denied", "undecided", "succeeded", "ineffective", "failed", "other"), 0)
+    empty = dict.fromkeys(
+        (
+            "would",
+            "idle",
+            "approved",
+            "denied",
+            "undecided",
+            "succeeded",
+            "ineffective",
+            "failed",
+            "other",
+        ),
+        0,
+    )
     opened = given.pop("opened", None)
     return {
         "name": "r", "mode": mode, "file": "rules/a.yaml", "line": 7, "breaker_open_since": opened,
@@ -74,13 +96,41 @@ def row(mode: str, **given: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("given", "words", "missing"),
     [
-        (row("observe"), ["it would have acted 0 times", "set `mode: approve`"], "nothing that the journal knows"),
-        (row("observe", would=5, lately=["restart x"]), ["lately: restart x", "nothing that the journal knows"], "look at"),
-        (row("approve", approved=4), ["people approved 4 of 4; wait for 5", "set `mode: act`"], "nothing that the journal knows"),
-        (row("approve", approved=8, denied=2), ["people approved 8 of 10"], "nothing that the journal knows"),
-        (row("approve", approved=9, denied=1), ["nothing that the journal knows", "rules/a.yaml, rule `r` (line 7)"], "wait for"),
-        (row("act", succeeded=3, failed=1), ["it helped 3 of 4 times", "none: it acts already"], "set `mode"),
-        (row("approve", approved=9, opened="2026-05-01T12:00:00"), ["its breaker is open"], "nothing that the journal knows"),
+        (
+            row("observe"),
+            ["it would have acted 0 times", "set `mode: approve`"],
+            "nothing that the journal knows",
+        ),
+        (
+            row("observe", would=5, lately=["restart x"]),
+            ["lately: restart x", "nothing that the journal knows"],
+            "look at",
+        ),
+        (
+            row("approve", approved=4),
+            ["people approved 4 of 4; wait for 5", "set `mode: act`"],
+            "nothing that the journal knows",
+        ),
+        (
+            row("approve", approved=8, denied=2),
+            ["people approved 8 of 10"],
+            "nothing that the journal knows",
+        ),
+        (
+            row("approve", approved=9, denied=1),
+            ["nothing that the journal knows", "rules/a.yaml, rule `r` (line 7)"],
+            "wait for",
+        ),
+        (
+            row("act", succeeded=3, failed=1),
+            ["it helped 3 of 4 times", "none: it acts already"],
+            "set `mode",
+        ),
+        (
+            row("approve", approved=9, opened="2026-05-01T12:00:00"),
+            ["its breaker is open"],
+            "nothing that the journal knows",
+        ),
     ],
 )
 def test_promotion_shows_the_evidence_what_speaks_against_it_and_the_edit(

@@ -26,18 +26,30 @@ async def test_what_made_things_worse_is_taken_back(world: World) -> None:
     await made_worse(world)
     (parent,) = await world.rows()
     assert (parent["state"], image(world)) == ("verifying", "web:1")
-    locked = await world.journal.usage(await remediation(world, parent["id"]), Reading(locks()), world.clock.now())
+    locked = await world.journal.usage(
+        await remediation(world, parent["id"]), Reading(locks()), world.clock.now()
+    )
     world.cluster.crashing.discard("web:2")  # what was replaced would run now
     await world.run(14 * MINUTE, STEP)
     rows = {row["id"]: row for row in await world.rows()}
     undo = next(row for row in rows.values() if row["undo_of"] == parent["id"])
-    assert (undo["state"], rows[parent["id"]]["state"], rows[parent["id"]]["reason"]) == ("succeeded", "failed", "worse")
+    assert (undo["state"], rows[parent["id"]]["state"], rows[parent["id"]]["reason"]) == (
+        "succeeded",
+        "failed",
+        "worse",
+    )
     assert undo["id"] in rows[parent["id"]]["why"]
     assert image(world) == "web:2"
     assert len(world.cluster.calls) == 2
-    after = await world.journal.usage(await remediation(world, parent["id"]), Reading(locks()), world.clock.now())
+    after = await world.journal.usage(
+        await remediation(world, parent["id"]), Reading(locks()), world.clock.now()
+    )
     charged = await world.journal.charges(START)
-    assert (locked.locks[locks()[0]].remediation, after.locks, len(charged)) == (parent["id"], {}, 1)
+    assert (locked.locks[locks()[0]].remediation, after.locks, len(charged)) == (
+        parent["id"],
+        {},
+        1,
+    )
     shown = await world.journal.show(parent["id"])
     assert shown is not None
     assert shown["attempts"][0]["outcome"] == "worse"
@@ -55,7 +67,10 @@ async def test_the_ladder_goes_on_after_an_undo() -> None:
     parent = next(row for row in await world.rows() if not row["undo_of"])
     shown = await world.journal.show(parent["id"])
     assert shown is not None
-    assert [attempt["action"] for attempt in shown["attempts"]] == ["rollback_workload", "restart_workload"]
+    assert [attempt["action"] for attempt in shown["attempts"]] == [
+        "rollback_workload",
+        "restart_workload",
+    ]
     await world.journal.close()
 
 
@@ -116,11 +131,18 @@ async def test_a_restart_that_is_worse_has_nothing_to_put_back() -> None:
 
 async def states(world: World) -> list[tuple[str, str | None]]:
     """Of the parent, then of its undo: exactly these two."""
-    return [(row["state"], row["reason"]) for row in sorted(await world.rows(), key=lambda row: bool(row["undo_of"]))]
+    return [
+        (row["state"], row["reason"])
+        for row in sorted(await world.rows(), key=lambda row: bool(row["undo_of"]))
+    ]
 
 
 def image(world: World) -> str:
-    return str(world.cluster.objects["Deployment", "shop", "web"]["spec"]["template"]["spec"]["containers"][0]["image"])
+    return str(
+        world.cluster.objects["Deployment", "shop", "web"]["spec"]["template"]["spec"][
+            "containers"
+        ][0]["image"]
+    )
 
 
 def locks() -> tuple[str, ...]:
@@ -132,5 +154,7 @@ async def remediation(world: World, ident: str) -> Any:
     from remediator.journal.tables import remediation as table
 
     return await world.journal._run(
-        lambda c: claims.from_row(c.execute(table.select().where(table.c.id == RemediationId(ident))).one())
+        lambda c: claims.from_row(
+            c.execute(table.select().where(table.c.id == RemediationId(ident))).one()
+        )
     )

@@ -46,7 +46,9 @@ def isolated(world: World, pod: str) -> bool:
     return list(labels(world.cluster.objects["Pod", "shop", pod])) == ["remediator.io/quarantine"]
 
 
-async def test_a_conflict_and_then_a_read_that_fails_is_looked_at_later_and_not_done_twice() -> None:
+async def test_a_conflict_and_then_a_read_that_fails_is_looked_at_later_and_not_done_twice() -> (
+    None
+):
     world = await World(rules(ALWAYS)).start()
     apply, observe = world.cluster.apply, world.cluster.observe
     left = {"conflicts": 1, "blind": 0}

@@ -32,11 +32,19 @@ def written(path: Path) -> Path:
 def found_again(world: World, path: Path) -> None:
     """The cluster as the older version left it: web rolled back, more scaled, the others not touched."""
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT kind, namespace, name, uid FROM remediation WHERE uid != ''").fetchall()
-        attempts = dict(connection.execute("SELECT r.name, a.id FROM attempt a JOIN remediation r ON r.id = a.remediation"))
+        rows = connection.execute(
+            "SELECT kind, namespace, name, uid FROM remediation WHERE uid != ''"
+        ).fetchall()
+        attempts = dict(
+            connection.execute(
+                "SELECT r.name, a.id FROM attempt a JOIN remediation r ON r.id = a.remediation"
+            )
+        )
         alerts = connection.execute("SELECT fingerprint, alert FROM episode WHERE open").fetchall()
     for name in ("ask", "held", "gone", "more"):
-        world.cluster.create_workload("Deployment", "shop", name, f"{name}:1", replicas=5 if name == "more" else 3)
+        world.cluster.create_workload(
+            "Deployment", "shop", name, f"{name}:1", replicas=5 if name == "more" else 3
+        )
     for number in range(20):  # enough that six in trouble are no storm
         world.cluster.create_workload("Deployment", "shop", f"other{number}", "other:1", replicas=1)
     for kind, namespace, name, uid in rows:
@@ -45,12 +53,16 @@ def found_again(world: World, path: Path) -> None:
             for owner in other["metadata"].get("ownerReferences", []):
                 owner["uid"] = uid if owner["uid"] == obj["metadata"]["uid"] else owner["uid"]
         obj["metadata"]["uid"] = uid
-    world.cluster.objects["Deployment", "shop", "web"]["metadata"]["annotations"] = {STAMP: attempts["web"]}
+    world.cluster.objects["Deployment", "shop", "web"]["metadata"]["annotations"] = {
+        STAMP: attempts["web"]
+    }
     for name in ("held", "gone", "api"):
         world.leak(name)
     for fingerprint, text in alerts:
         labels = json.loads(text)["labels"]
-        world.alertmanager.delivered("s", [Alert(fingerprint, AlertStatus.FIRING, labels, {}, LEFT_AT, None)])
+        world.alertmanager.delivered(
+            "s", [Alert(fingerprint, AlertStatus.FIRING, labels, {}, LEFT_AT, None)]
+        )
     world.alertmanager.silenced.add("Leak-held")
 
 
@@ -73,11 +85,18 @@ async def test_an_older_journal_goes_on(tmp_path: Path) -> None:
         "api": ("verifying", None),
     }
     called = sorted(call.split(" ")[1] for _, call in world.cluster.calls)
-    assert called == ["Deployment/shop/api", "Deployment/shop/gone"]  # web and more were done before
+    assert called == [
+        "Deployment/shop/api",
+        "Deployment/shop/gone",
+    ]  # web and more were done before
     for name, app in (("Crash", "web"), ("Slow", "more"), ("Leak", "gone"), ("Leak", "api")):
         await world.deliver(name, app, firing=False)
     await world.run(7 * MINUTE)
-    ended = {row["target"].rsplit("/")[-1]: row["state"] for row in await world.rows() if row["state"] == "succeeded"}
+    ended = {
+        row["target"].rsplit("/")[-1]: row["state"]
+        for row in await world.rows()
+        if row["state"] == "succeeded"
+    }
     assert sorted(ended) == ["api", "gone", "more", "web"]
     assert len(world.cluster.calls) == 2
     while await world.journal.seal(world.clock.now()):
@@ -87,11 +106,22 @@ async def test_an_older_journal_goes_on(tmp_path: Path) -> None:
         from remediator.journal import seals
 
         assert seals.verify(connection).findings == []
-        ages = connection.exec_driver_sql("SELECT at FROM outbox WHERE delivered_at < 1777636870000000").scalars().all()
-        assert ages == [1777636810000000]  # what was told before is as old as it is, and is forgotten in its time
+        ages = (
+            connection.exec_driver_sql(
+                "SELECT at FROM outbox WHERE delivered_at < 1777636870000000"
+            )
+            .scalars()
+            .all()
+        )
+        assert ages == [
+            1777636810000000
+        ]  # what was told before is as old as it is, and is forgotten in its time
 
 
 def test_an_older_journal_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:
     path = written(tmp_path / "j.db")
-    with pytest.raises(ConfigurationError, match=f"schema is 0001 and this version reads {HEAD}"), reading(f"sqlite:///{path}"):
+    with (
+        pytest.raises(ConfigurationError, match=f"schema is 0001 and this version reads {HEAD}"),
+        reading(f"sqlite:///{path}"),
+    ):
         pass

@@ -45,7 +45,9 @@ class Told:
 
 def rules(*rule: str, scope: str = "shop") -> RuleSet:
     head = f"version: 1\ngroups:\n  - name: g\n    scope: {{namespaces: [{scope}]}}\n    defaults: {{mode: act, escalate: {{to: [log]}}}}\n    rules:\n"
-    return build([load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), "rules.yaml")])
+    return build(
+        [load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), "rules.yaml")]
+    )
 
 
 ROLL_BACK = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}]"
@@ -80,7 +82,9 @@ class World:
         )  # fmt: skip
         self.engine = Engine(self.doors, {"log": self.told})
 
-    async def run(self, duration: timedelta = timedelta(minutes=1), step: timedelta = timedelta(seconds=1)) -> None:
+    async def run(
+        self, duration: timedelta = timedelta(minutes=1), step: timedelta = timedelta(seconds=1)
+    ) -> None:
         ends = self.clock.time + duration
         while self.clock.time < ends:
             due = await self.engine.run_due()
@@ -100,7 +104,9 @@ class World:
         now = self.clock.now()
         status = AlertStatus.FIRING if firing else AlertStatus.RESOLVED
         given = {"alertname": name, "namespace": "shop", "deployment": app, **labels}
-        alert = Alert(fingerprint or f"{name}-{app}", status, given, {}, since or now, None if firing else now)
+        alert = Alert(
+            fingerprint or f"{name}-{app}", status, given, {}, since or now, None if firing else now
+        )
         await self.journal.receive([Delivery("s", (alert,), now)])
         self.alertmanager.delivered("s", [alert])
 
@@ -109,7 +115,9 @@ class World:
         self.cluster.set_image("Deployment", "shop", app, f"{app}:2")
 
     def leak(self, app: str = "web") -> None:
-        self.cluster.leaking.update(pod["metadata"]["name"] for pod in self.cluster.pods("shop", app))
+        self.cluster.leaking.update(
+            pod["metadata"]["name"] for pod in self.cluster.pods("shop", app)
+        )
 
     async def rows(self) -> list[Any]:
         return list(reversed(await self.journal.remediations(100, None)))

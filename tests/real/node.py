@@ -100,11 +100,22 @@ SystemdCgroup = false
         (self.folder / "containerd.toml").write_text(config)
         shims = str(Path(binary("containerd", "containerd")).parent)
         path = {"PATH": f"{shims}:{os.environ['PATH']}"}
-        self.processes.start("containerd", [f"{shims}/containerd", "--config", str(self.folder / "containerd.toml")], path)
+        self.processes.start(
+            "containerd",
+            [f"{shims}/containerd", "--config", str(self.folder / "containerd.toml")],
+            path,
+        )
         until(lambda: self._ctr("version"), "containerd", 30)
 
     def _ctr(self, *arguments: str) -> bool:
-        command = [binary("containerd", "ctr"), "--address", str(self.socket), "-n", "k8s.io", *arguments]
+        command = [
+            binary("containerd", "ctr"),
+            "--address",
+            str(self.socket),
+            "-n",
+            "k8s.io",
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise OSError(done.stderr)
@@ -132,7 +143,15 @@ SystemdCgroup = false
         conditions = self.plane.ask("GET", f"/api/v1/nodes/{NAME}")["status"].get("conditions", [])
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
-    def create(self, namespace: str, name: str, image: str, replicas: int = 2, memory: str = "64Mi", wait: bool = True) -> None:
+    def create(
+        self,
+        namespace: str,
+        name: str,
+        image: str,
+        replicas: int = 2,
+        memory: str = "64Mi",
+        wait: bool = True,
+    ) -> None:
         """A Deployment with a Service, whose pods run on this node."""
         self.plane.namespace(namespace)
         container = {
@@ -147,14 +166,30 @@ SystemdCgroup = false
         }  # fmt: skip
         labels = {"app": name}
         template = {"metadata": {"labels": labels}, "spec": pod}
-        spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, "progressDeadlineSeconds": 60}
-        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": template,
+            "progressDeadlineSeconds": 60,
+        }
+        body = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         self.plane.ask("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", body)
-        service = {"metadata": {"name": name}, "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}}
+        service = {
+            "metadata": {"name": name},
+            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+        }
         self.plane.ask("POST", f"/api/v1/namespaces/{namespace}/services", service)
         if wait:
             until(
-                lambda: self.plane.deployment(namespace, name)["status"].get("availableReplicas") == replicas,
+                lambda: (
+                    self.plane.deployment(namespace, name)["status"].get("availableReplicas")
+                    == replicas
+                ),
                 f"{namespace}/{name}",
                 90,
             )
@@ -165,7 +200,9 @@ SystemdCgroup = false
 
     def stop(self) -> None:
         """Pods first, then the kubelet, then what containerd still runs, then the mounts."""
-        for item in self.plane.ask("GET", f"/api/v1/pods?fieldSelector=spec.nodeName%3D{NAME}")["items"]:
+        for item in self.plane.ask("GET", f"/api/v1/pods?fieldSelector=spec.nodeName%3D{NAME}")[
+            "items"
+        ]:
             where = f"/api/v1/namespaces/{item['metadata']['namespace']}/pods/{item['metadata']['name']}"
             self.plane.ask("DELETE", where, {"gracePeriodSeconds": 0})
         self.plane.ask("DELETE", f"/api/v1/nodes/{NAME}")
@@ -185,7 +222,9 @@ SystemdCgroup = false
             try:
                 command = (folder / "cmdline").read_bytes().decode(errors="replace")
                 if "containerd-shim-runc-v2" in command and str(self.socket) in command:
-                    children = subprocess.run(["pgrep", "-P", folder.name], capture_output=True, text=True).stdout.split()
+                    children = subprocess.run(
+                        ["pgrep", "-P", folder.name], capture_output=True, text=True
+                    ).stdout.split()
                     for pid in [*children, folder.name]:
                         os.kill(int(pid), signal.SIGKILL)
             except OSError:

@@ -54,8 +54,13 @@ def binary(part: str, name: str) -> str:
     return str(path)
 
 
-LOW, PORTS = 10_000, 20_000  # below those that the kernel lends to connections, which could take one before its server does
-STRIDE = 1009  # processes of a run have pids near each other, and look for ports far from each other
+LOW, PORTS = (
+    10_000,
+    20_000,
+)  # below those that the kernel lends to connections, which could take one before its server does
+STRIDE = (
+    1009  # processes of a run have pids near each other, and look for ports far from each other
+)
 _given = itertools.count(os.getpid() * STRIDE)
 
 
@@ -95,11 +100,21 @@ class Processes:
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def start(
-        self, name: str, command: list[str], env: Mapping[str, str] | None = None, user: int | None = None
+        self,
+        name: str,
+        command: list[str],
+        env: Mapping[str, str] | None = None,
+        user: int | None = None,
     ) -> subprocess.Popen[bytes]:
         log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 - the process keeps it
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **(env or {})}, user=user, group=user
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            env={**os.environ, **(env or {})},
+            user=user,
+            group=user,
         )
         log.close()
         self._running.append((name, process))
@@ -111,7 +126,9 @@ class Processes:
         def there() -> Any:
             for name, process in self._running:
                 if process.poll() is not None:
-                    raise Ended(f"{name} ended ({process.returncode}) before {what} was there:\n{self.log(name)[-2000:]}")
+                    raise Ended(
+                        f"{name} ended ({process.returncode}) before {what} was there:\n{self.log(name)[-2000:]}"
+                    )
             return condition()
 
         return until(there, what, seconds)
@@ -163,7 +180,9 @@ class ControlPlane:
              "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
              "--initial-cluster", f"default=http://127.0.0.1:{peer}"],
         )  # fmt: skip
-        self.processes.until(lambda: urllib.request.urlopen(f"{etcd}/health", timeout=5).status == 200, "etcd", 90)
+        self.processes.until(
+            lambda: urllib.request.urlopen(f"{etcd}/health", timeout=5).status == 200, "etcd", 90
+        )
         self.processes.start(
             "apiserver",
             [binary("kubernetes", "kube-apiserver"), "--etcd-servers", etcd, "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
@@ -173,7 +192,9 @@ class ControlPlane:
              "--audit-log-path", str(self.audit), "--audit-policy-file", str(folder / "audit.yaml"), "--allow-privileged", "--kubelet-preferred-address-types", "InternalIP",
              "--disable-admission-plugins", "ServiceAccount"],
         )  # fmt: skip
-        self.processes.until(lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 180)
+        self.processes.until(
+            lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 180
+        )
         self.processes.start(
             "controller-manager",
             [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
@@ -191,7 +212,11 @@ class ControlPlane:
              "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--server-address", f"127.0.0.1:{free_port()}",
              "--config", str(Path(__file__).parent / "stages.yaml")],
         )  # fmt: skip
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}}}
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}},
+        }
         self.ask("POST", "/api/v1/nodes", node)
         self.processes.until(self._node_ready, "the fake node", 60)
 
@@ -201,7 +226,10 @@ class ControlPlane:
 
     def _node_ready(self) -> bool:
         node = self.ask("GET", "/api/v1/nodes/fake")
-        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+        ready = any(
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in node["status"].get("conditions", [])
+        )
         return ready and not node["spec"].get("taints")
 
     def write_kubeconfig(self, path: Path, url: str, token: str = TOKEN) -> None:
@@ -215,13 +243,22 @@ class ControlPlane:
         path.write_text(yaml.safe_dump(config))
 
     def ask(
-        self, method: str, path: str, body: Any = None, raw: bool = False, kind: str = "application/json", token: str = TOKEN
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        raw: bool = False,
+        kind: str = "application/json",
+        token: str = TOKEN,
     ) -> Any:
         """One request as the administrator. Raises: urllib.error.HTTPError."""
         context = ssl._create_unverified_context()
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(
-            self.url + path, data, {"Authorization": f"Bearer {token}", "Content-Type": kind}, method=method
+            self.url + path,
+            data,
+            {"Authorization": f"Bearer {token}", "Content-Type": kind},
+            method=method,
         )
         try:
             with urllib.request.urlopen(request, context=context, timeout=10) as answer:
@@ -243,13 +280,22 @@ class ControlPlane:
         self.create("Deployment", namespace, name, image, replicas)
 
     def create(
-        self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, labels: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        image: str,
+        replicas: int = 3,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """A workload whose pods become ready."""
         mine = {"app": name}
         template = {
             "metadata": {"labels": mine | dict(labels or {})},
-            "spec": {"containers": [{"name": "app", "image": image}], "automountServiceAccountToken": False},
+            "spec": {
+                "containers": [{"name": "app", "image": image}],
+                "automountServiceAccountToken": False,
+            },
         }
         spec: dict[str, Any] = {"selector": {"matchLabels": mine}, "template": template}
         if kind != "DaemonSet":
@@ -259,7 +305,11 @@ class ControlPlane:
         self.namespace(namespace)
         path = f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s"
         metadata = {"name": name, "labels": mine | dict(labels or {})}
-        self.ask("POST", path, {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec})
+        self.ask(
+            "POST",
+            path,
+            {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec},
+        )
 
         def ready() -> bool:
             status = self.ask("GET", f"{path}/{name}")["status"]
@@ -279,13 +329,23 @@ class ControlPlane:
         subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": unique}
         self.ask(
-            "POST", f"{rbac}/clusterrolebindings", {"metadata": {"name": unique}, "subjects": [subject], "roleRef": reference}
+            "POST",
+            f"{rbac}/clusterrolebindings",
+            {"metadata": {"name": unique}, "subjects": [subject], "roleRef": reference},
         )
         for one in local:
             there = f"{rbac}/namespaces/{one['metadata']['namespace']}"
             self.ask("POST", f"{there}/roles", one)
-            named = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": one["metadata"]["name"]}
-            bound = {"metadata": {"name": one["metadata"]["name"]}, "subjects": [subject], "roleRef": named}
+            named = {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": one["metadata"]["name"],
+            }
+            bound = {
+                "metadata": {"name": one["metadata"]["name"]},
+                "subjects": [subject],
+                "roleRef": named,
+            }
             self.ask("POST", f"{there}/rolebindings", bound)
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         return str(self.ask("POST", f"{path}/{name}/token", request)["status"]["token"])
@@ -316,17 +376,38 @@ class ControlPlane:
     def autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int) -> None:
         """An HPA of the workload of that name."""
         scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
-        metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
-        spec = {"scaleTargetRef": scaled, "minReplicas": least, "maxReplicas": most, "metrics": [metric]}
+        metric = {
+            "type": "Resource",
+            "resource": {
+                "name": "cpu",
+                "target": {"type": "Utilization", "averageUtilization": 70},
+            },
+        }
+        spec = {
+            "scaleTargetRef": scaled,
+            "minReplicas": least,
+            "maxReplicas": most,
+            "metrics": [metric],
+        }
         path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
         self.ask("POST", path, {"metadata": {"name": name}, "spec": spec})
 
-    def release(self, namespace: str, name: str, image: str, crashes: bool, kind: str = "Deployment") -> None:
+    def release(
+        self, namespace: str, name: str, image: str, crashes: bool, kind: str = "Deployment"
+    ) -> None:
         """A person's new release."""
         annotations = {"remediator.test/crash": "yes"} if crashes else {}
-        template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "app", "image": image}]}}
+        template = {
+            "metadata": {"annotations": annotations},
+            "spec": {"containers": [{"name": "app", "image": image}]},
+        }
         path = f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
-        self.ask("PATCH", path, {"spec": {"template": template}}, kind="application/strategic-merge-patch+json")
+        self.ask(
+            "PATCH",
+            path,
+            {"spec": {"template": template}},
+            kind="application/strategic-merge-patch+json",
+        )
         if crashes:
             until(lambda: self._crashing(namespace, name), "the crash loop", 60)
 
@@ -338,12 +419,20 @@ class ControlPlane:
                 self.ask("DELETE", f"{path}/{item['metadata']['name']}")
 
     def _crashing(self, namespace: str, name: str) -> bool:
-        pods = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}")["items"]
-        return any(s.get("state", {}).get("waiting") for p in pods for s in p.get("status", {}).get("containerStatuses", []))
+        pods = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}")[
+            "items"
+        ]
+        return any(
+            s.get("state", {}).get("waiting")
+            for p in pods
+            for s in p.get("status", {}).get("containerStatuses", [])
+        )
 
     def acts(self, namespace: str, name: str) -> list[Any]:
         """The successful writes by remediator on a Deployment, counted in the API server's audit log."""
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines() if '"patch"' in line]
+        lines = [
+            json.loads(line) for line in self.audit.read_text().splitlines() if '"patch"' in line
+        ]
         return [
             line for line in lines
             if line.get("userAgent", "").startswith("remediator/") and line["objectRef"].get("namespace") == namespace
@@ -353,7 +442,9 @@ class ControlPlane:
     def writes(self, namespace: str) -> list[tuple[str, str, int]]:
         """(verb, resource, status) of every write by remediator in a namespace but its Events, from the audit log."""
         lines = [
-            json.loads(line) for line in self.audit.read_text().splitlines() if '"remediator/' in line and '"objectRef"' in line
+            json.loads(line)
+            for line in self.audit.read_text().splitlines()
+            if '"remediator/' in line and '"objectRef"' in line
         ]
         return [
             (line["verb"], "/".join(filter(None, (line["objectRef"]["resource"], line["objectRef"].get("subresource")))), line["responseStatus"]["code"])
@@ -385,23 +476,37 @@ class AlertmanagerServer:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self.url + path, data, {"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
 
-    def fire(self, labels: Mapping[str, str], ended: bool = False, starts: datetime | None = None) -> None:
+    def fire(
+        self, labels: Mapping[str, str], ended: bool = False, starts: datetime | None = None
+    ) -> None:
         """An alert that fires for five minutes, or the same, ended now."""
         now = datetime.now(UTC)
         starts = starts or (now - timedelta(minutes=1) if ended else now)
         ends = now if ended else now + timedelta(minutes=5)
-        self.ask("POST", "/api/v2/alerts", [{"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}])
+        self.ask(
+            "POST",
+            "/api/v2/alerts",
+            [{"labels": labels, "startsAt": starts.isoformat(), "endsAt": ends.isoformat()}],
+        )
 
     def silence(self, labels: Mapping[str, str]) -> None:
         """Silences what has these labels, for an hour."""
         now = datetime.now(UTC)
-        matchers = [{"name": k, "value": v, "isRegex": False, "isEqual": True} for k, v in labels.items()]
+        matchers = [
+            {"name": k, "value": v, "isRegex": False, "isEqual": True} for k, v in labels.items()
+        ]
         times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
-        self.ask("POST", "/api/v2/silences", {"matchers": matchers, **times, "createdBy": "t", "comment": "t"})
+        self.ask(
+            "POST",
+            "/api/v2/silences",
+            {"matchers": matchers, **times, "createdBy": "t", "comment": "t"},
+        )
 
     def stop(self) -> None:
         self.processes.stop()
@@ -418,7 +523,9 @@ class PostgreSQL:
         self.processes = Processes(folder)
 
     def start(self) -> None:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(p) for p in [shutil.which("initdb")] if p]
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [
+            Path(p) for p in [shutil.which("initdb")] if p
+        ]
         if not found:
             missing("PostgreSQL")
         bin_ = found[-1].resolve().parent
@@ -441,7 +548,18 @@ class PostgreSQL:
         )
         self.processes.start(
             "postgres",
-            [str(bin_ / "postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(data), "-F"],
+            [
+                str(bin_ / "postgres"),
+                "-D",
+                str(data),
+                "-p",
+                str(self.port),
+                "-h",
+                "127.0.0.1",
+                "-k",
+                str(data),
+                "-F",
+            ],
             user=user,
         )
         self.processes.until(self._answers, "PostgreSQL", 60)
@@ -459,7 +577,9 @@ class PostgreSQL:
         """A new database's URL."""
         import psycopg
 
-        with psycopg.connect(f"host=127.0.0.1 port={self.port} user=test dbname=postgres", autocommit=True) as connection:
+        with psycopg.connect(
+            f"host=127.0.0.1 port={self.port} user=test dbname=postgres", autocommit=True
+        ) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
         return f"postgresql://test@127.0.0.1:{self.port}/{name}"
 

@@ -39,7 +39,12 @@ class Proxy:
                 time.sleep(proxy.delay)
                 if patch and proxy.answers:
                     status = proxy.answers.pop(0)
-                    self._answer(status, json.dumps({"kind": "Status", "code": status, "message": "the proxy says so"}).encode())
+                    self._answer(
+                        status,
+                        json.dumps(
+                            {"kind": "Status", "code": status, "message": "the proxy says so"}
+                        ).encode(),
+                    )
                     return
                 if patch and proxy.hold == "before":
                     proxy.held.set()
@@ -77,13 +82,21 @@ class Proxy:
         self.server.server_close()
 
 
-def forward(plane: ControlPlane, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+def forward(
+    plane: ControlPlane, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[int, bytes]:
     """One request to the API server; the caller's user agent goes along, the audit log counts by it."""
-    kept = {key: value for key, value in headers.items() if key.lower() in ("content-type", "accept", "user-agent")}
+    kept = {
+        key: value
+        for key, value in headers.items()
+        if key.lower() in ("content-type", "accept", "user-agent")
+    }
     kept["Authorization"] = f"Bearer {TOKEN}"
     request = urllib.request.Request(plane.url + path, body or None, kept, method=method)
     try:
-        with urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=20) as answer:
+        with urllib.request.urlopen(
+            request, context=ssl._create_unverified_context(), timeout=20
+        ) as answer:
             return int(answer.status), answer.read()
     except urllib.error.HTTPError as error:
         with error:

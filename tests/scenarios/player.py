@@ -51,7 +51,14 @@ def load(path: Path) -> Scenario:
         (kind, what), *more = line.items()
         play.append((at, kind, {"what": what, **dict(more)}))
     workloads = data.get("workloads") or {}
-    return Scenario(path.stem, rules(*data["rules"]), workloads, play, parse_duration(data["until"]), data["ends"])
+    return Scenario(
+        path.stem,
+        rules(*data["rules"]),
+        workloads,
+        play,
+        parse_duration(data["until"]),
+        data["ends"],
+    )
 
 
 SCENARIOS = sorted(FOLDER.glob("*.yaml"))
@@ -91,7 +98,9 @@ class Stage:
         self.world = World(self.scenario.ruleset)
         for name, spec in self.scenario.workloads.items():
             given = {"kind": "Deployment", "image": f"{name}:1", **spec}
-            self.world.cluster.create_workload(given.pop("kind"), "shop", name, given.pop("image"), **given)
+            self.world.cluster.create_workload(
+                given.pop("kind"), "shop", name, given.pop("image"), **given
+            )
         self.world.journal = self.journal
         self._boot()
         return self
@@ -109,7 +118,9 @@ class Stage:
         if edited:  # the files as they are now
             self.world.ruleset = rules(*edited)
         with self.journal._engine.begin() as c:
-            claims.free(c, self.world.clock.now())  # the journal's lock proves that its holder is gone
+            claims.free(
+                c, self.world.clock.now()
+            )  # the journal's lock proves that its holder is gone
         self._boot()
         return self
 
@@ -117,7 +128,9 @@ class Stage:
         self.world.boot(self.world.clock.now() - timedelta(hours=1))
         if self.watched:
             self.journal._run = self._watch(type(self.journal)._run.__get__(self.journal))  # type: ignore[method-assign]
-            self.world.cluster.apply = self._watch(type(self.world.cluster).apply.__get__(self.world.cluster))  # type: ignore[method-assign]
+            self.world.cluster.apply = self._watch(
+                type(self.world.cluster).apply.__get__(self.world.cluster)
+            )  # type: ignore[method-assign]
         else:
             self.journal.__dict__.pop("_run", None)
 
@@ -147,7 +160,11 @@ class Stage:
         with self.journal._engine.connect() as c:
             for table in metadata.sorted_tables:
                 columns = [column for column in table.c if column.name not in UNSEEN]
-                made.update(repr(c.execute(sa.select(*columns).order_by(*table.primary_key.columns)).all()).encode())
+                made.update(
+                    repr(
+                        c.execute(sa.select(*columns).order_by(*table.primary_key.columns)).all()
+                    ).encode()
+                )
         return made.hexdigest()
 
     async def run(self) -> None:
@@ -169,18 +186,29 @@ class Stage:
         rows = await self.world.rows()
         objects = self.world.cluster.objects
         with self.journal._engine.connect() as c:
-            outcomes = [o for o in c.execute(sa.select(attempt.c.outcome)).scalars() if o != "cancelled"]
+            outcomes = [
+                o for o in c.execute(sa.select(attempt.c.outcome)).scalars() if o != "cancelled"
+            ]
         return {
             "states": sorted(f"{row['state']} {row['reason'] or ''}".strip() for row in rows),
             "calls": sorted(ID.sub("ID", what) for _, what in self.world.cluster.calls),
-            "doubled": [call for call, count in Counter(call for call, _ in self.world.cluster.calls).items() if count > 1],
+            "doubled": [
+                call
+                for call, count in Counter(call for call, _ in self.world.cluster.calls).items()
+                if count > 1
+            ],
             "outcomes": sorted(str(outcome) for outcome in outcomes),
             "workloads": {
-                name: [obj["spec"].get("replicas"), obj["spec"]["template"]["spec"]["containers"][0]["image"]]
+                name: [
+                    obj["spec"].get("replicas"),
+                    obj["spec"]["template"]["spec"]["containers"][0]["image"],
+                ]
                 for (kind, _, name), obj in sorted(objects.items())
                 if kind in ("Deployment", "StatefulSet", "DaemonSet")
             },
-            "told": sorted({f"{m['state']} {m['reason'] or ''}".strip() for m in self.world.told.messages}),
+            "told": sorted(
+                {f"{m['state']} {m['reason'] or ''}".strip() for m in self.world.told.messages}
+            ),
         }
 
     async def _alert(self, what: str, app: str = "web", **labels: Any) -> None:
@@ -209,8 +237,12 @@ class Stage:
 
     async def _suspect(self, what: str, firing: bool = True) -> None:
         """An alert on the first pod of a workload, or on the one that it was about before."""
-        known = self.world.told.__dict__.setdefault("suspect", str(self.world.cluster.pods("shop", what)[0]["metadata"]["name"]))
-        await self.world.deliver("Suspect", deployment="", pod=known, fingerprint="suspect", firing=firing)
+        known = self.world.told.__dict__.setdefault(
+            "suspect", str(self.world.cluster.pods("shop", what)[0]["metadata"]["name"])
+        )
+        await self.world.deliver(
+            "Suspect", deployment="", pod=known, fingerprint="suspect", firing=firing
+        )
 
     async def _approve(self, what: str) -> None:
         await self._decided(what, True)
@@ -223,7 +255,11 @@ class Stage:
             await self.journal.decide(row["id"], "", operator, approve, self.world.clock.now())
 
     async def _silence(self, what: str, really: bool = True) -> None:
-        (self.world.alertmanager.silenced.add if really else self.world.alertmanager.silenced.discard)(what)
+        (
+            self.world.alertmanager.silenced.add
+            if really
+            else self.world.alertmanager.silenced.discard
+        )(what)
 
     async def _pause(self, what: str) -> None:
         await self.journal.pause(what, "a look", "me", None, self.world.clock.now())

@@ -28,8 +28,12 @@ async def test_killed_at_every_effect_it_comes_to_the_same_end(path: Path) -> No
     for moment in reversed(moments.values()):
         stage = Stage(scenario, journal).go_on(moment)
         await stage.run()
-        assert await stage.end() == expected, f"killed {moment.label} of {len(whole.moments) // 2} effects"
-    print(f"{scenario.name}: {len(whole.moments) // 2} effects, {len(whole.moments)} crashes, {len(moments)} that differ")
+        assert await stage.end() == expected, (
+            f"killed {moment.label} of {len(whole.moments) // 2} effects"
+        )
+    print(
+        f"{scenario.name}: {len(whole.moments) // 2} effects, {len(whole.moments)} crashes, {len(moments)} that differ"
+    )
     await journal.close()
 
 
@@ -46,5 +50,14 @@ def test_there_is_a_scenario_for_every_action_and_every_way_to_end() -> None:
         "reload",
     ):
         assert word in text, word
-    for state in ("succeeded", "ineffective", "failed", "blocked", "superseded", "cancelled", "expired", "observed"):
+    for state in (
+        "succeeded",
+        "ineffective",
+        "failed",
+        "blocked",
+        "superseded",
+        "cancelled",
+        "expired",
+        "observed",
+    ):
         assert state in text, state

@@ -85,9 +85,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="play this one and say what happened")
     given = parser.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":  # sets have an order too: a seed plays the same way in every process
+    if (
+        os.environ.get("PYTHONHASHSEED") != "0"
+    ):  # sets have an order too: a seed plays the same way in every process
         os.execve(
-            sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": "0"},
         )
     if given.seed is not None:
         with quiet():
@@ -99,7 +103,10 @@ def main() -> int:
     started, counted, steps, broken, done = time.monotonic(), Counter[str](), 0, [], 0
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         ends = given.first + given.seeds
-        parts = [pool.submit(play, range(at, min(at + PART, ends))) for at in range(given.first, ends, PART)]
+        parts = [
+            pool.submit(play, range(at, min(at + PART, ends)))
+            for at in range(given.first, ends, PART)
+        ]
         for part in as_completed(parts):
             more, checked, found_ = part.result()
             counted, steps, done = counted + more, steps + checked, done + PART
@@ -107,7 +114,12 @@ def main() -> int:
             for seed, what in found_:
                 print(f"\nseed {seed}: {what}", flush=True)
             passed = time.monotonic() - started
-            print(f"\r{min(done, given.seeds)} of {given.seeds} seeds, {passed:.0f}s", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{min(done, given.seeds)} of {given.seeds} seeds, {passed:.0f}s",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         print(file=sys.stderr)
         faults = ", ".join(f"{count} {what}" for what, count in counted.most_common())
         seconds = time.monotonic() - started
@@ -118,11 +130,17 @@ def main() -> int:
             print(explain(seed))
         alive = 0
         for mutation, result in zip(
-            MUTATIONS, pool.map(find, range(len(MUTATIONS)), [first for _, _, first in MUTATIONS]), strict=True
+            MUTATIONS,
+            pool.map(find, range(len(MUTATIONS)), [first for _, _, first in MUTATIONS]),
+            strict=True,
         ):
             seed, name, wanted = result
             alive += seed < 0
-            how = f"killed by `{name}`, seed {seed}" if seed >= 0 else f"ALIVE (wanted `{wanted}`, found {name or 'nothing'})"
+            how = (
+                f"killed by `{name}`, seed {seed}"
+                if seed >= 0
+                else f"ALIVE (wanted `{wanted}`, found {name or 'nothing'})"
+            )
             print(f"mutation {mutation[0].__name__}: {how}")
     return int(bool(broken or alive))
 

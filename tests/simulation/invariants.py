@@ -15,7 +15,12 @@ from remediator.model.remediation import ACTING, LIVE, State
 from remediator.model.verdict import REASONS
 
 WINDOW = timedelta(minutes=10)
-RATES = {"attempts": (3, ("rule", "root_key")), "per_rule": (4, ("rule",)), "root": (4, ("root_key",)), "namespace": (6, ())}
+RATES = {
+    "attempts": (3, ("rule", "root_key")),
+    "per_rule": (4, ("rule",)),
+    "root": (4, ("root_key",)),
+    "namespace": (6, ()),
+}
 STORM = 4  # workloads in trouble at once: then nothing begins
 IN_FLIGHT = 1
 ESCALATE_AFTER, SLACK = 120.0, 30.0
@@ -60,7 +65,9 @@ class Watch:
     engine: sa.Engine
     objects: dict[Any, dict[str, Any]]
     touched: dict[str, float] = field(default_factory=dict)
-    sent: set[str] = field(default_factory=set)  # every call that was on its way, whatever became of it
+    sent: set[str] = field(
+        default_factory=set
+    )  # every call that was on its way, whatever became of it
     _succeeded: set[str] = field(default_factory=set)
     _attempts: int = 0
     _troubled: set[str] = field(default_factory=set)
@@ -96,10 +103,16 @@ class Watch:
         """A write took effect."""
         before = self._landed.get(item.call_id)
         if before is not None and not item.what.startswith("COLLECT"):
-            raise Broken(P2, f"{item.what} of {item.call_id} took effect at {before.at:.1f}s and at {item.at:.1f}s")
+            raise Broken(
+                P2,
+                f"{item.what} of {item.call_id} took effect at {before.at:.1f}s and at {item.at:.1f}s",
+            )
         self._landed[item.call_id] = item
         if item.deaf_for > UNSEEN_AT_MOST:
-            raise Broken(P5, f"{item.what}: nobody could know for {item.deaf_for:.0f}s whether its alert was active")
+            raise Broken(
+                P5,
+                f"{item.what}: nobody could know for {item.deaf_for:.0f}s whether its alert was active",
+            )
         if item.paused_for > UNSEEN_AT_MOST:
             raise Broken(P5, f"{item.what}: everything was paused since {item.paused_for:.0f}s")
         made = ".".join(item.call_id.split(".")[:2])
@@ -112,10 +125,15 @@ class Watch:
         plan = orjson.loads(rows[0].plan)
         uids = {call["target"]["uid"] for call in plan["calls"]} | {plan["target"]["uid"]}
         if item.uid and item.uid not in uids:
-            raise Broken(RIGHT_OBJECT, f"{item.what} was written to {item.uid}; the plan was for {', '.join(sorted(uids))}")
+            raise Broken(
+                RIGHT_OBJECT,
+                f"{item.what} was written to {item.uid}; the plan was for {', '.join(sorted(uids))}",
+            )
         if rows[0].mode == "approve" and not rows[0].undo_of:
             approved = sa.select(entry.c.id).where(
-                entry.c.remediation == rows[0].remediation, entry.c.kind == "approved", entry.c.text.contains(rows[0].digest)
+                entry.c.remediation == rows[0].remediation,
+                entry.c.kind == "approved",
+                entry.c.text.contains(rows[0].digest),
             )
             if not self._rows(approved):
                 raise Broken(P7, f"{item.what}: nobody approved {rows[0].digest}")
@@ -124,7 +142,10 @@ class Watch:
         """What was just written for a claimed remediation was written by who held its lease."""
         rows = self._rows(sa.select(remediation.c.token).where(remediation.c.id == claimed.id))
         if rows and rows[0].token != claimed.token and name != "retarget":
-            raise Broken(LEASE, f"{name} of {claimed.id} by lease {claimed.token}, which {rows[0].token} had taken over")
+            raise Broken(
+                LEASE,
+                f"{name} of {claimed.id} by lease {claimed.token}, which {rows[0].token} had taken over",
+            )
 
     def _success(self, row: Any, now: float) -> None:
         if row.undo_of or row.kind not in WORKLOADS:
@@ -134,16 +155,25 @@ class Watch:
         if still:
             raise Broken(P6, f"{row.id} succeeded while {len(still)} of its alerts fire")
         obj = self.objects.get((row.kind, row.namespace, row.name))
-        if obj is None or now - self.touched.get(row.name, -60.0) < 30.0 or obj["metadata"]["uid"] != row.uid:
+        if (
+            obj is None
+            or now - self.touched.get(row.name, -60.0) < 30.0
+            or obj["metadata"]["uid"] != row.uid
+        ):
             return
         if not converged(obj):
-            raise Broken(P6, f"{row.id} succeeded while {row.kind}/{row.name} had not converged: {obj['status']}")
+            raise Broken(
+                P6,
+                f"{row.id} succeeded while {row.kind}/{row.name} had not converged: {obj['status']}",
+            )
 
     def _locks(self, acting: list[Any]) -> None:
         """No two families (a remediation and its undo) act on what the other's plan locks."""
         family = {row.id: row.undo_of or row.id for row in acting}
         newest: dict[str, Any] = {}
-        for made in self._rows(sa.select(attempt).where(attempt.c.remediation.in_(family)).order_by(attempt.c.number)):
+        for made in self._rows(
+            sa.select(attempt).where(attempt.c.remediation.in_(family)).order_by(attempt.c.number)
+        ):
             newest[made.remediation] = made
         held: dict[str, str] = {}
         for ident in sorted(newest):
@@ -158,7 +188,10 @@ class Watch:
         rules = [row.rule for row in acting if not row.undo_of]
         for rule in set(rules):
             if rules.count(rule) > IN_FLIGHT:
-                raise Broken(P4, f"{rules.count(rule)} remediations of rule {rule} act at once; {IN_FLIGHT} may")
+                raise Broken(
+                    P4,
+                    f"{rules.count(rule)} remediations of rule {rule} act at once; {IN_FLIGHT} may",
+                )
 
     def _limits(self) -> None:
         columns = (
@@ -170,7 +203,9 @@ class Watch:
             remediation.c.root_key,
         )
         query = sa.select(*columns).join(remediation, remediation.c.id == attempt.c.remediation)
-        rows = self._rows(query.where(remediation.c.undo_of == "").order_by(sa.text("attempt.rowid")))
+        rows = self._rows(
+            query.where(remediation.c.undo_of == "").order_by(sa.text("attempt.rowid"))
+        )
         for number in range(self._attempts, len(rows)):
             made = rows[number]
             for name, (most, keys) in RATES.items():
@@ -180,10 +215,15 @@ class Watch:
                     and (other.outcome is None or other.id in self.sent)  # given back before anything was sent
                 ]  # fmt: skip
                 if len(same) > most:
-                    raise Broken(P4, f"{len(same)} attempts within 10m, {name} allows {most}: {', '.join(o.id for o in same)}")
+                    raise Broken(
+                        P4,
+                        f"{len(same)} attempts within 10m, {name} allows {most}: {', '.join(o.id for o in same)}",
+                    )
             troubled = self._troubled & self._in_trouble()
             if len(troubled) >= STORM and not ACTIONS[made.action].storm_exempt:
-                raise Broken(P4, f"{made.id} began in a storm: alerts of {', '.join(sorted(troubled))} fire")
+                raise Broken(
+                    P4, f"{made.id} began in a storm: alerts of {', '.join(sorted(troubled))} fire"
+                )
         self._attempts = len(rows)
 
     def _in_trouble(self) -> set[str]:
@@ -191,25 +231,36 @@ class Watch:
         joined = sa.join(episode, attachment, attachment.c.episode == episode.c.id)
         joined = sa.join(joined, remediation, remediation.c.id == attachment.c.remediation)
         query = sa.select(remediation.c.name).distinct().select_from(joined)
-        mine = query.where(episode.c.open, remediation.c.undo_of == "", remediation.c.state != State.SUPERSEDED)
+        mine = query.where(
+            episode.c.open, remediation.c.undo_of == "", remediation.c.state != State.SUPERSEDED
+        )
         return {row.name.split("-")[0] for row in self._rows(mine)}
 
     def told_in_time(self, now: datetime, alive_for: float) -> None:
         """Whoever waits too long was escalated, unless a converged attempt is verified."""
         late = now - timedelta(seconds=ESCALATE_AFTER + SLACK)
-        if alive_for < SLACK or self._rows(sa.select(storm.c.scope)):  # a storm speaks for all that are in it
+        if alive_for < SLACK or self._rows(
+            sa.select(storm.c.scope)
+        ):  # a storm speaks for all that are in it
             return
-        query = sa.select(remediation).where(remediation.c.live, remediation.c.undo_of == "", remediation.c.born_at < late)
+        query = sa.select(remediation).where(
+            remediation.c.live, remediation.c.undo_of == "", remediation.c.born_at < late
+        )
         for row in self._rows(query):
-            verified = sa.select(attempt.c.id).where(attempt.c.remediation == row.id, attempt.c.converged_at.is_not(None))
+            verified = sa.select(attempt.c.id).where(
+                attempt.c.remediation == row.id, attempt.c.converged_at.is_not(None)
+            )
             if row.state == State.VERIFYING and self._rows(verified):
                 continue
             waits = sa.select(timer.c.due_at).where(
-                timer.c.kind == "escalate", timer.c.ref == row.id, timer.c.due_at < late + timedelta(seconds=ESCALATE_AFTER)
+                timer.c.kind == "escalate",
+                timer.c.ref == row.id,
+                timer.c.due_at < late + timedelta(seconds=ESCALATE_AFTER),
             )
             if self._rows(waits):
                 raise Broken(
-                    TOLD, f"{row.id} was born {(now - row.born_at).total_seconds():.0f}s ago, is {row.state}, and nobody was told"
+                    TOLD,
+                    f"{row.id} was born {(now - row.born_at).total_seconds():.0f}s ago, is {row.state}, and nobody was told",
                 )
 
     def unfinished(self) -> Iterator[str]:
@@ -218,5 +269,7 @@ class Watch:
             yield f"{row.id} of rule {row.rule} is {row.state} ({row.reason}: {row.why})"
         for row in self._rows(sa.select(episode).where(episode.c.open)):
             yield f"the alert {row.fingerprint} is {row.fate}, though it resolved"
-        for row in self._rows(sa.select(timer).where(timer.c.kind.in_(("work", "restore", "escalate")))):
+        for row in self._rows(
+            sa.select(timer).where(timer.c.kind.in_(("work", "restore", "escalate")))
+        ):
             yield f"a timer {row.kind} of {row.ref} is set"

@@ -11,7 +11,9 @@ class _Jumping(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
     def select(self, timeout: float | None = None) -> list[Any]:
         """Nothing ever comes from outside; the wait is added to the time."""
         if timeout is None:
-            raise RuntimeError("nothing is ready and no timer is set: everything waits for something that cannot come")
+            raise RuntimeError(
+                "nothing is ready and no timer is set: everything waits for something that cannot come"
+            )
         if timeout > 0:
             self.loop.now += timeout
         return []

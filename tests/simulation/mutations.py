@@ -49,7 +49,9 @@ def ack_before_commit() -> Iterator[None]:
     def intake_waiting(self: Intake, source: str, body: bytes) -> Any:
         from remediator.engine.intake import Body, _Waiting
 
-        return _Waiting(Body(source, self._doors.clock.now(), body), asyncio.get_running_loop().create_future())
+        return _Waiting(
+            Body(source, self._doors.clock.now(), body), asyncio.get_running_loop().create_future()
+        )
 
     with patched(Intake, receive=receive):
         yield
@@ -78,14 +80,22 @@ def uid_dropped() -> Iterator[None]:
 
     async def anyway(self: Any, call: Any, *more: Any, **named: Any) -> Any:
         there = self.objects.get((call.target.kind, call.target.namespace, call.target.name))
-        return await apply(self, replace(call, target=call.target.seen(meta(there)["uid"])) if there else call, *more, **named)
+        return await apply(
+            self,
+            replace(call, target=call.target.seen(meta(there)["uid"])) if there else call,
+            *more,
+            **named,
+        )
 
     observe = SandboxCluster.observe
 
     async def without(self: Any, target: Any, *more: Any) -> Any:
         return await observe(self, replace(target, uid=""), *more)
 
-    with patched(sending, _assumption_changed=by_name), patched(SandboxCluster, apply=anyway, observe=without):
+    with (
+        patched(sending, _assumption_changed=by_name),
+        patched(SandboxCluster, apply=anyway, observe=without),
+    ):
         yield
 
 
@@ -94,7 +104,9 @@ def limits_outside_begin() -> Iterator[None]:
     """Limits are decided from what was read a moment before the transaction."""
     begin = SqlJournal.begin
 
-    async def early(self: SqlJournal, remediation: Any, intent: Any, decide: Callable[..., Any]) -> Any:
+    async def early(
+        self: SqlJournal, remediation: Any, intent: Any, decide: Callable[..., Any]
+    ) -> Any:
         verdicts = decide(await self.usage(remediation, intent.reading, intent.attempt.begun_at))
         if any(verdict.decision is not Decision.ALLOW for verdict in verdicts):
             return verdicts
@@ -121,7 +133,11 @@ def unknown_is_allow() -> Iterator[None]:
 def pause_is_not_asked_again() -> Iterator[None]:
     """Just before the write nobody looks whether it was paused meanwhile."""
     guards = [guard for guard in pipeline.SECOND if guard is not pause.check]
-    with patched(pipeline, FIRST=[guard for guard in pipeline.FIRST if guard is not pause.check], SECOND=guards):
+    with patched(
+        pipeline,
+        FIRST=[guard for guard in pipeline.FIRST if guard is not pause.check],
+        SECOND=guards,
+    ):
         yield
 
 
@@ -132,7 +148,9 @@ def any_approval_will_do() -> Iterator[None]:
     def check(situation: Any) -> Any:
         return allow("approval") if situation.approved_digest else approval.check(situation)
 
-    with patched(pipeline, SECOND=[check if guard is approval.check else guard for guard in pipeline.SECOND]):
+    with patched(
+        pipeline, SECOND=[check if guard is approval.check else guard for guard in pipeline.SECOND]
+    ):
         yield
 
 
@@ -220,7 +238,9 @@ def escalation_inside_the_worker() -> Iterator[None]:
 
 
 Mutation = Callable[[], Any]
-MUTATIONS: list[tuple[Mutation, str, int]] = [  # the bug, the invariant that must find it, the first seed to try
+MUTATIONS: list[
+    tuple[Mutation, str, int]
+] = [  # the bug, the invariant that must find it, the first seed to try
     (ack_before_commit, invariants.P1, 0),
     (lease_check_skipped, invariants.LEASE, 0),
     (uid_dropped, invariants.RIGHT_OBJECT, 38),

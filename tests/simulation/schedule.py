@@ -75,7 +75,11 @@ def _rush(rng: random.Random) -> list[Happening]:
 
 def _jam(rng: random.Random) -> list[Happening]:
     """The cluster hangs while somebody is to be told: no worker has time for it."""
-    name, app, start = rng.choice(("Crash", "Leak", "Slow", "Suspect")), rng.choice(APPS), rng.uniform(0, 60)
+    name, app, start = (
+        rng.choice(("Crash", "Leak", "Slow", "Suspect")),
+        rng.choice(APPS),
+        rng.uniform(0, 60),
+    )
     ident = f"{name}-{app}"
     return [
         Happening(start, "fires", {"alert": name, "app": app, "id": ident}),
@@ -93,7 +97,9 @@ def _asked(rng: random.Random) -> list[Happening]:
         Happening(start, "fires", {"alert": "Ask", "app": app, "id": f"Ask-{app}"}),
         Happening(start, "deliver", {"id": f"Ask-{app}", "firing": True}),
         Happening(answered, "decide", {"approve": True}),
-        Happening(answered + rng.uniform(-2, 2), "replicas", {"app": app, "count": rng.randint(4, 6)}),
+        Happening(
+            answered + rng.uniform(-2, 2), "replicas", {"app": app, "count": rng.randint(4, 6)}
+        ),
         Happening(answered + 40, "decide", {"approve": rng.random() < 0.5}),
         *_trouble(rng, 1),
     ]
@@ -115,9 +121,17 @@ def _trouble(rng: random.Random, number: int) -> list[Happening]:
         end = start + rng.uniform(5, 200)
         out.append(Happening(end, "resolves", {"id": fires.what["id"]}))
         for _ in range(rng.choice((0, 1, 1, 2))):  # it may never be delivered
-            out.append(Happening(end + rng.uniform(0, 20), "deliver", {"id": fires.what["id"], "firing": False}))
+            out.append(
+                Happening(
+                    end + rng.uniform(0, 20), "deliver", {"id": fires.what["id"], "firing": False}
+                )
+            )
         if rng.random() < 0.2:  # a late one
-            out.append(Happening(end + rng.uniform(1, 60), "deliver", {"id": fires.what["id"], "firing": True}))
+            out.append(
+                Happening(
+                    end + rng.uniform(1, 60), "deliver", {"id": fires.what["id"], "firing": True}
+                )
+            )
     return out
 
 
@@ -149,11 +163,21 @@ def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
         [
             (
                 "crash",
-                {"replica": replica, "effects": rng.randint(1, 12), "after": rng.random() < 0.5, "down": rng.uniform(1, 90)},
+                {
+                    "replica": replica,
+                    "effects": rng.randint(1, 12),
+                    "after": rng.random() < 0.5,
+                    "down": rng.uniform(1, 90),
+                },
             ),
             (
                 "crash",
-                {"replica": replica, "effects": rng.randint(1, 5), "after": rng.random() < 0.5, "down": rng.uniform(1, 30)},
+                {
+                    "replica": replica,
+                    "effects": rng.randint(1, 5),
+                    "after": rng.random() < 0.5,
+                    "down": rng.uniform(1, 30),
+                },
             ),
             ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
             ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
@@ -163,13 +187,21 @@ def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
             ("hang", {"for": rng.uniform(20, 200)}),
             ("disk", {"replica": replica, "for": rng.uniform(2, 20)}),
             ("clock", {"replica": replica, "by": rng.uniform(-45, 45)}),
-            ("stall", {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)}),
-            ("stall", {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)}),
+            (
+                "stall",
+                {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)},
+            ),
+            (
+                "stall",
+                {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)},
+            ),
         ]
     )
 
 
-def smallest(happenings: list[Happening], fails: Callable[[list[Happening]], bool]) -> list[Happening]:
+def smallest(
+    happenings: list[Happening], fails: Callable[[list[Happening]], bool]
+) -> list[Happening]:
     """Leaves out whatever the failure does not need, one at a time and until nothing more can be left out."""
     kept, tried = list(happenings), True
     while tried:

@@ -21,9 +21,13 @@ PART, PARTS = 20, 10
 
 def apart(call: str) -> Any:
     """What a function of the simulation answers in a process where sets have the same order every time."""
-    code = f"import json; from tests.simulation.__main__ import find, play; print(json.dumps({call}))"
+    code = (
+        f"import json; from tests.simulation.__main__ import find, play; print(json.dumps({call}))"
+    )
     env = {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
@@ -38,7 +42,9 @@ def test_seeds_hold_every_promise(part: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", range(len(MUTATIONS)), ids=[mutation.__name__ for mutation, _, _ in MUTATIONS])
+@pytest.mark.parametrize(
+    "number", range(len(MUTATIONS)), ids=[mutation.__name__ for mutation, _, _ in MUTATIONS]
+)
 def test_a_bug_made_on_purpose_is_found_by_the_invariant_that_names_it(number: int) -> None:
     seed, found, wanted = apart(f"find({number}, {MUTATIONS[number][2]})")
     assert (seed >= 0, found) == (True, wanted)
@@ -57,7 +63,11 @@ def test_a_failing_schedule_is_cut_down_to_what_it_needs() -> None:
 
 
 def test_schedules_have_everything_in_them() -> None:
-    kinds = {item.kind if item.kind != "call" else item.what["fault"] for seed in range(300) for item in make(seed)}
+    kinds = {
+        item.kind if item.kind != "call" else item.what["fault"]
+        for seed in range(300)
+        for item in make(seed)
+    }
     assert {
         "crash",
         "stall",

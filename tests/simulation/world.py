@@ -47,14 +47,18 @@ LIMITS = ProcessLimits(
 )  # fmt: skip
 TIMEOUT = 10.0
 REQUESTS = (1, 9)  # a look is so many of them, one after the other; each may take its whole time
-PATIENCE = (
-    6000.0  # virtual seconds until all must have ended once everything is calm: an undo that waited too long comes an hour later
-)
+PATIENCE = 6000.0  # virtual seconds until all must have ended once everything is calm: an undo that waited too long comes an hour later
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
 WRITES = {"begin", "send", "extend", "move", "retarget", "renew"}  # these need the lease
-LOOKS = {"claim", "write", "unreadable", "restore_later", "revive_later"}  # these change nothing that an invariant speaks of
+LOOKS = {
+    "claim",
+    "write",
+    "unreadable",
+    "restore_later",
+    "revive_later",
+}  # these change nothing that an invariant speaks of
 
 
 class Crash(BaseException):
@@ -199,7 +203,9 @@ class Door:
     def __init__(self, sim: "Simulation", replica: Replica) -> None:
         self._sim, self._replica = sim, replica
 
-    async def observe(self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    async def observe(
+        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+    ) -> Facts:
         await self._replica.breathe()
         if self._sim.loop.now < self._sim.hangs_until:
             await asyncio.sleep(self._sim.rng.randint(*REQUESTS) * TIMEOUT)
@@ -208,10 +214,14 @@ class Door:
             return Facts(now, target, target, Unknown("the API server is not to be reached"))
         return await self._sim.cluster.observe(target, climb, sights, now)
 
-    async def apply(self, call: Call, call_id: str, resource_version: str, dry_run: bool = False) -> Evidence:
+    async def apply(
+        self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
+    ) -> Evidence:
         sim = self._sim
         sim.watch.sent.add(call_id)
-        await asyncio.sleep(0.001)  # nothing in a process can know that it is suspended between a check and a system call
+        await asyncio.sleep(
+            0.001
+        )  # nothing in a process can know that it is suspended between a check and a system call
         if self._replica.dead:
             raise Crash
         fault = sim.faults.pop(0) if sim.faults else ""
@@ -224,15 +234,28 @@ class Door:
         if fault == "conflict":
             raise Conflict("it changed meanwhile")
         if fault in ("recreated", "released") and call.target.kind == "Deployment":
-            changed = sim._recreate(call.target.name) if fault == "recreated" else sim._release(call.target.name, "web:9")
+            changed = (
+                sim._recreate(call.target.name)
+                if fault == "recreated"
+                else sim._release(call.target.name, "web:9")
+            )
             await changed
         answer: asyncio.Future[Evidence] = sim.loop.create_future()
-        lands_in = {"lost": None, "landed": 0.0, "late": sim.rng.uniform(1, 9), "slow": sim.rng.uniform(1, 9)}.get(fault, 0.005)
+        lands_in = {
+            "lost": None,
+            "landed": 0.0,
+            "late": sim.rng.uniform(1, 9),
+            "slow": sim.rng.uniform(1, 9),
+        }.get(fault, 0.005)
         if lands_in is not None:
             sim.loop.call_later(lands_in, sim.land, call, call_id, resource_version, answer)
         try:
             async with asyncio.timeout(TIMEOUT):
-                result = await (asyncio.shield(answer) if fault not in ("landed", "late", "lost") else asyncio.sleep(TIMEOUT + 1))
+                result = await (
+                    asyncio.shield(answer)
+                    if fault not in ("landed", "late", "lost")
+                    else asyncio.sleep(TIMEOUT + 1)
+                )
         except TimeoutError:
             result = None
         if self._replica.dead:
@@ -328,7 +351,11 @@ class Simulation:
 
     def broke(self, error: BaseException) -> None:
         """Remembers the first thing that does not hold; the loop ends at its next turn."""
-        found = error if isinstance(error, Broken) else Broken("no unexpected error", f"{type(error).__name__}: {error}")
+        found = (
+            error
+            if isinstance(error, Broken)
+            else Broken("no unexpected error", f"{type(error).__name__}: {error}")
+        )
         self.broken = self.broken or found
 
     def check(self) -> None:
@@ -350,7 +377,9 @@ class Simulation:
         """People are told."""
         return ""
 
-    def land(self, call: Call, call_id: str, resource_version: str, answer: "asyncio.Future[Evidence]") -> None:
+    def land(
+        self, call: Call, call_id: str, resource_version: str, answer: "asyncio.Future[Evidence]"
+    ) -> None:
         """A request reaches the API server."""
         target = call.target
         before = self.cluster.objects.get((target.kind, target.namespace, target.name))
@@ -361,7 +390,9 @@ class Simulation:
             paused = self.loop.now - self.paused_since if self.loop.now < self.paused_until else 0.0
             deaf = self.alertmanager.deaf_for if not call_id.startswith("u-") else 0.0
             try:
-                self.watch.landed(Landed(call_id, call.describe(), uid, self.loop.now, deaf, paused))
+                self.watch.landed(
+                    Landed(call_id, call.describe(), uid, self.loop.now, deaf, paused)
+                )
             except Broken as broken:
                 self.broke(broken)
         if answer.done():
@@ -439,17 +470,24 @@ class Simulation:
         for ident in list(self.alerts):
             await self._perform(Happening(self.loop.now, "resolves", {"id": ident}))
             if ident in self.acked:
-                await self._perform(Happening(self.loop.now, "deliver", {"id": ident, "firing": False}))
+                await self._perform(
+                    Happening(self.loop.now, "deliver", {"id": ident, "firing": False})
+                )
         self._nothing_lost()
         ends = self.loop.now + PATIENCE
         while self.loop.now < ends and not self.broken:
             await self._until(self.loop.now + 20)
-            left = [*self.watch.unfinished(), *(["a delivery is on its way"] if self._sending else [])]
+            left = [
+                *self.watch.unfinished(),
+                *(["a delivery is on its way"] if self._sending else []),
+            ]
             if not left:
                 break
         else:
             if not self.broken:
-                self.broke(Broken(P1, f"not ended {PATIENCE:.0f}s after all was calm: {'; '.join(left)}"))
+                self.broke(
+                    Broken(P1, f"not ended {PATIENCE:.0f}s after all was calm: {'; '.join(left)}")
+                )
 
     def _nothing_lost(self) -> None:
         """Every alert that was answered 200 is in the journal: its episode, or the webhook as it came."""
@@ -464,7 +502,10 @@ class Simulation:
     async def _perform(self, item: Happening) -> None:
         handler: Callable[..., Awaitable[None]] = getattr(self, f"_{item.kind}")
         await handler(
-            **{("for_" if key == "for" else "ident" if key == "id" else key): value for key, value in item.what.items()}
+            **{
+                ("for_" if key == "for" else "ident" if key == "id" else key): value
+                for key, value in item.what.items()
+            }
         )
 
     async def _fires(self, alert: str, app: str, ident: str) -> None:
@@ -475,11 +516,21 @@ class Simulation:
             self.cluster.crashing.add(f"{app}:2")
             self.cluster.set_image("Deployment", "shop", app, f"{app}:2")
         elif alert in ("Leak", "Ask"):
-            self.cluster.leaking.update(pod["metadata"]["name"] for pod in self.cluster.pods("shop", app))
+            self.cluster.leaking.update(
+                pod["metadata"]["name"] for pod in self.cluster.pods("shop", app)
+            )
         elif alert == "Suspect":
             pods = self.cluster.pods("shop", app)
-            labels = {"alertname": alert, "namespace": "shop", "pod": pods[0]["metadata"]["name"] if pods else f"{app}-gone"}
-        self.alerts[ident] = {"labels": labels, "starts": START + timedelta(seconds=self.loop.now), "ends": None}
+            labels = {
+                "alertname": alert,
+                "namespace": "shop",
+                "pod": pods[0]["metadata"]["name"] if pods else f"{app}-gone",
+            }
+        self.alerts[ident] = {
+            "labels": labels,
+            "starts": START + timedelta(seconds=self.loop.now),
+            "ends": None,
+        }
         self._tell_alertmanager(ident, True)
 
     async def _resolves(self, ident: str) -> None:
@@ -490,7 +541,9 @@ class Simulation:
     def _tell_alertmanager(self, ident: str, firing: bool) -> None:
         alert = self.alerts[ident]
         status = AlertStatus.FIRING if firing else AlertStatus.RESOLVED
-        self.alertmanager.delivered("s", [Alert(ident, status, alert["labels"], {}, alert["starts"], alert["ends"])])
+        self.alertmanager.delivered(
+            "s", [Alert(ident, status, alert["labels"], {}, alert["starts"], alert["ends"])]
+        )
 
     async def _deliver(self, ident: str, firing: bool) -> None:
         if ident in self.alerts:
@@ -562,12 +615,18 @@ class Simulation:
     async def _replicas(self, app: str, count: int) -> None:
         if ("Deployment", "shop", app) in self.cluster.objects:
             self.watch.touched[app] = self.loop.now
-            self.cluster.edit("Deployment", "shop", app, lambda obj: obj["spec"].update(replicas=count))
+            self.cluster.edit(
+                "Deployment", "shop", app, lambda obj: obj["spec"].update(replicas=count)
+            )
 
     async def _recreate(self, app: str) -> None:
         """Deleted and made again by the same name: another object."""
         self.watch.touched[app] = self.loop.now
-        mine = [key for key, obj in self.cluster.objects.items() if key[1] == "shop" and _app(obj) == app]
+        mine = [
+            key
+            for key, obj in self.cluster.objects.items()
+            if key[1] == "shop" and _app(obj) == app
+        ]
         for key in mine:
             self.cluster.remove(*key)
         self.cluster.create_workload("Deployment", "shop", app, f"{app}:1")
@@ -583,7 +642,9 @@ class Simulation:
 
     async def _pause(self, for_: float) -> None:
         now = START + timedelta(seconds=self.loop.now)
-        wrong = max(replica.clock.offset for replica in self.replicas)  # until the last of their clocks says so
+        wrong = max(
+            replica.clock.offset for replica in self.replicas
+        )  # until the last of their clocks says so
         until = now + timedelta(seconds=for_) + max(wrong, timedelta())
         await self.journal.pause("all", "x", "me", until, now)
         self.paused_since, self.pause_ends = self.loop.now, until
@@ -611,7 +672,12 @@ class Simulation:
             await self.journal.retry(ident, "me", self.replicas[0].clock.now())
 
     def _some(self, *where: Any) -> list[str]:
-        query = sa.select(remediation.c.id).where(remediation.c.undo_of == "", *where).order_by(remediation.c.born_at).limit(1)
+        query = (
+            sa.select(remediation.c.id)
+            .where(remediation.c.undo_of == "", *where)
+            .order_by(remediation.c.born_at)
+            .limit(1)
+        )
         with self.journal._engine.connect() as c:
             return list(c.execute(query).scalars())
 

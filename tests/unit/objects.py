@@ -15,24 +15,39 @@ WEB = Target("c", "Deployment", "shop", "web", "uid-web")
 
 
 def template(image: str = "web:1", **more: Any) -> dict[str, Any]:
-    return {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app", "image": image, **more}]}}
+    return {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "app", "image": image, **more}]},
+    }
 
 
-def workload(kind: str = "Deployment", image: str = "web:2", replicas: int = 3, **spec: Any) -> dict[str, Any]:
+def workload(
+    kind: str = "Deployment", image: str = "web:2", replicas: int = 3, **spec: Any
+) -> dict[str, Any]:
     """A workload that is rolled out, whole and ready."""
     status: dict[str, Any] = {"observedGeneration": 2}
     if kind == "DaemonSet":
         status |= {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
     else:
-        status |= dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), replicas)
+        status |= dict.fromkeys(
+            ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), replicas
+        )
     if kind == "StatefulSet":
         status |= {"updateRevision": "a", "currentRevision": "a"}
-    metadata = {"name": "web", "namespace": "shop", "uid": "uid-web", "generation": 2, "resourceVersion": "7"}
+    metadata = {
+        "name": "web",
+        "namespace": "shop",
+        "uid": "uid-web",
+        "generation": 2,
+        "resourceVersion": "7",
+    }
     full = {"replicas": replicas, "template": template(image), **spec}
     return {"kind": kind, "metadata": metadata, "spec": full, "status": status}
 
 
-def pod(name: str = "web-1", ready: bool = True, restarts: int = 0, **status: Any) -> dict[str, Any]:
+def pod(
+    name: str = "web-1", ready: bool = True, restarts: int = 0, **status: Any
+) -> dict[str, Any]:
     container = {"name": "app", "restartCount": restarts, **status}
     condition = {"type": "Ready", "status": "True" if ready else "False"}
     return {
@@ -44,23 +59,43 @@ def pod(name: str = "web-1", ready: bool = True, restarts: int = 0, **status: An
 
 def node(name: str = "n1", ready: bool = True, **spec: Any) -> dict[str, Any]:
     condition = {"type": "Ready", "status": "True" if ready else "False"}
-    return {"metadata": {"name": name, "labels": {"disk": "ssd"}}, "spec": spec, "status": {"conditions": [condition]}}
+    return {
+        "metadata": {"name": name, "labels": {"disk": "ssd"}},
+        "spec": spec,
+        "status": {"conditions": [condition]},
+    }
 
 
-def revision(number: int, image: str, age: timedelta = timedelta(), current: bool = False, healthy: bool = False) -> Revision:
+def revision(
+    number: int,
+    image: str,
+    age: timedelta = timedelta(),
+    current: bool = False,
+    healthy: bool = False,
+) -> Revision:
     tagged = template(image)
     tagged["metadata"] = {"labels": {"app": "web", "pod-template-hash": f"h{number}"}}
-    return Revision(number, f"web-{number}", f"uid-rs-{number}", T - age, tagged, 0, 0, current, healthy)
+    return Revision(
+        number, f"web-{number}", f"uid-rs-{number}", T - age, tagged, 0, 0, current, healthy
+    )
 
 
 def facts(obj: Mapping[str, Any] | None = None, past: Past | None = None, **more: Any) -> Facts:
     """A Deployment `web` whose release web:2 is five minutes old and whose web:1 was healthy."""
-    revisions = (revision(1, "web:1", 60 * MINUTE, healthy=True), revision(2, "web:2", 5 * MINUTE, current=True))
-    given: dict[str, Any] = {"pods": tuple(pod(f"web-{n}") for n in range(3)), "revisions": revisions}
+    revisions = (
+        revision(1, "web:1", 60 * MINUTE, healthy=True),
+        revision(2, "web:2", 5 * MINUTE, current=True),
+    )
+    given: dict[str, Any] = {
+        "pods": tuple(pod(f"web-{n}") for n in range(3)),
+        "revisions": revisions,
+    }
     given |= {"budgets": (), "room": Room((), (node(),), ()), **more}
     seen = obj or workload()
     target = Target("c", str(seen["kind"]), "shop", "web", "uid-web")
-    return Facts(T, target, target, seen, {"metadata": {"name": "shop"}}, past=past or Past(), **given)
+    return Facts(
+        T, target, target, seen, {"metadata": {"name": "shop"}}, past=past or Past(), **given
+    )
 
 
 def hash_of(image: str) -> str:

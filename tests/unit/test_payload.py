@@ -27,7 +27,10 @@ def test_each_alert_has_its_own_status_and_truncation_is_counted() -> None:
 
 
 def test_two_thousand_alerts_are_all_read() -> None:
-    assert len(alerts_of(decode(json.dumps({**GOOD, "alerts": GOOD["alerts"] * 2000}).encode()))) == 2000
+    assert (
+        len(alerts_of(decode(json.dumps({**GOOD, "alerts": GOOD["alerts"] * 2000}).encode())))
+        == 2000
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,9 @@ def test_two_thousand_alerts_are_all_read() -> None:
         b'{"version":"4","alerts":' + b'{"a":' * 50_000,
         json.dumps({**GOOD, "version": "3"}).encode(),
         json.dumps({k: v for k, v in GOOD.items() if k != "alerts"}).encode(),
-        json.dumps({**GOOD, "alerts": [{k: v for k, v in GOOD["alerts"][0].items() if k != "labels"}]}).encode(),
+        json.dumps(
+            {**GOOD, "alerts": [{k: v for k, v in GOOD["alerts"][0].items() if k != "labels"}]}
+        ).encode(),
         json.dumps({**GOOD, "alerts": [{**GOOD["alerts"][0], "labels": {"a": 1}}]}).encode(),
         json.dumps({**GOOD, "alerts": [{**GOOD["alerts"][0], "startsAt": "yesterday"}]}).encode(),
         json.dumps({**GOOD, "alerts": [{**GOOD["alerts"][0], "fingerprint": "../x"}]}).encode(),
@@ -56,7 +61,16 @@ def test_what_is_no_webhook_is_refused_in_few_words(body: bytes) -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert len(decode(json.dumps({**GOOD, "routeLabels": {}, "notification_reason": "x", "new": [1]}).encode()).alerts) == 1
+    assert (
+        len(
+            decode(
+                json.dumps(
+                    {**GOOD, "routeLabels": {}, "notification_reason": "x", "new": [1]}
+                ).encode()
+            ).alerts
+        )
+        == 1
+    )
 
 
 def test_a_long_annotation_is_no_reason_to_lose_an_alert() -> None:

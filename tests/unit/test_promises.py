@@ -91,7 +91,12 @@ def test_an_override_for_a_place_that_no_rule_of_it_may_act_in_is_found() -> Non
 @pytest.mark.parametrize(
     ("mode", "approval", "operators", "words"),
     [
-        ("approve", "{two_person: true}", ["me"], "waits for 2 to approve, and of those who may, the settings have me"),
+        (
+            "approve",
+            "{two_person: true}",
+            ["me"],
+            "waits for 2 to approve, and of those who may, the settings have me",
+        ),
         ("approve", "{two_person: true}", ["me", "Me"], "waits for 2 to approve"),
         ("approve", "{two_person: true}", ["me", "you"], ""),
         ("approve", "{two_person: true, by: [me, gone]}", ["me", "you"], "waits for 2 to approve"),
@@ -109,7 +114,9 @@ def test_a_rule_that_nobody_could_ever_approve_is_refused(
     text = f"{HEAD}      - {{name: r, match: ['a=\"x\"'], mode: {mode.split(',')[0]}, approval: {approval}, {RESTART}}}\n"
     if "promoted" in mode:
         text += "overrides:\n  - {rules: [r], mode: approve}\n"
-    settings = Settings.model_validate({"operators": [{"name": name, "token_file": str(tmp_path / "t")} for name in operators]})
+    settings = Settings.model_validate(
+        {"operators": [{"name": name, "token_file": str(tmp_path / "t")} for name in operators]}
+    )
     with pytest.raises(ConfigurationError, match=words) if words else contextlib.nullcontext():
         check_people(settings, build([load_text(text, "rules.yaml")]))
 
@@ -124,7 +131,9 @@ def test_one_mistake_of_the_defaults_is_told_once() -> None:
 
 def test_a_second_cluster_is_refused_rather_than_confused_with_the_first(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("x")
-    sources = [{"name": name, "cluster": name, "token_file": str(tmp_path / "t")} for name in ("eu", "us")]
+    sources = [
+        {"name": name, "cluster": name, "token_file": str(tmp_path / "t")} for name in ("eu", "us")
+    ]
     with pytest.raises(ValidationError, match="run a remediator for each cluster"):
         Settings.model_validate({"sources": sources})
     assert Settings.model_validate({"sources": sources[:1]}).sources[0].cluster == "eu"
@@ -134,19 +143,26 @@ def test_a_second_cluster_is_refused_rather_than_confused_with_the_first(tmp_pat
 def test_a_credential_that_nobody_could_speak_for_is_refused(section: str, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("x")
     with pytest.raises(ValidationError, match="nobody could ever speak for it"):
-        Settings.model_validate({section: [{"name": "a", "token_file": str(tmp_path / "t")}, {"name": "b"}]})
+        Settings.model_validate(
+            {section: [{"name": "a", "token_file": str(tmp_path / "t")}, {"name": "b"}]}
+        )
 
 
 def test_an_alertmanager_is_one_url_or_several() -> None:
-    assert Settings.model_validate({"sources": [{"name": "a", "alertmanager": "http://a"}]}).sources[0].alertmanager == (
-        "http://a",
-    )
+    assert Settings.model_validate(
+        {"sources": [{"name": "a", "alertmanager": "http://a"}]}
+    ).sources[0].alertmanager == ("http://a",)
     both = ["http://a", "http://b"]
-    assert Settings.model_validate({"sources": [{"name": "a", "alertmanager": both}]}).sources[0].alertmanager == tuple(both)
+    assert Settings.model_validate({"sources": [{"name": "a", "alertmanager": both}]}).sources[
+        0
+    ].alertmanager == tuple(both)
 
 
 def test_settings_of_the_version_before_still_load() -> None:
-    assert Settings.model_validate({"storm": {"within": "5m", "calm": "1m"}}).process_limits.storm.calm == MINUTE
+    assert (
+        Settings.model_validate({"storm": {"within": "5m", "calm": "1m"}}).process_limits.storm.calm
+        == MINUTE
+    )
 
 
 def test_no_input_of_a_guard_has_a_default() -> None:
@@ -157,11 +173,13 @@ def test_no_input_of_a_guard_has_a_default() -> None:
     for builder in (Before.planned, Before.undoing):
         given = list(inspect.signature(builder).parameters.values())[1:]
         assert all(
-            parameter.default is inspect.Parameter.empty and parameter.kind is parameter.KEYWORD_ONLY for parameter in given
+            parameter.default is inspect.Parameter.empty
+            and parameter.kind is parameter.KEYWORD_ONLY
+            for parameter in given
         )
-    assert {f.name for f in dataclasses.fields(Situation)} - {f.name for f in dataclasses.fields(Before)} <= set(
-        inspect.signature(Before.planned).parameters
-    )
+    assert {f.name for f in dataclasses.fields(Situation)} - {
+        f.name for f in dataclasses.fields(Before)
+    } <= set(inspect.signature(Before.planned).parameters)
 
 
 def pod(**status: Any) -> dict[str, Any]:
@@ -169,7 +187,10 @@ def pod(**status: Any) -> dict[str, Any]:
 
 
 def killed(ended: str) -> dict[str, Any]:
-    state = {"name": "app", "lastState": {"terminated": {"reason": "OOMKilled", "finishedAt": ended}}}
+    state = {
+        "name": "app",
+        "lastState": {"terminated": {"reason": "OOMKilled", "finishedAt": ended}},
+    }
     return pod(containerStatuses=[state])
 
 
@@ -187,11 +208,17 @@ def test_an_oom_kill_of_long_ago_is_no_cause_now() -> None:
 
     assert find(killed("2026-01-01T00:00:00Z")) is None
     assert find(killed((T - 30 * MINUTE).isoformat())) is not None
-    assert find(killed((T - 3 * HOUR).isoformat()), 2 * HOUR + 30 * MINUTE) is not None  # counted from when the trouble began
+    assert (
+        find(killed((T - 3 * HOUR).isoformat()), 2 * HOUR + 30 * MINUTE) is not None
+    )  # counted from when the trouble began
 
 
 def test_a_crash_loop_of_an_init_container_is_seen() -> None:
-    waiting = {"name": "migrate", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    waiting = {
+        "name": "migrate",
+        "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    }
     found = crash_loop.find(facts(pods=(pod(initContainerStatuses=[waiting]),)), HOUR)
     assert found is not None
     assert "p/migrate (4 restarts)" in found.why
@@ -212,8 +239,16 @@ def test_an_exporter_is_not_the_target_of_what_it_reports(labels: dict[str, str]
 
 
 def test_the_node_exporter_s_job_says_nothing_of_a_node_or_a_pod() -> None:
-    assert isinstance(resolve({"namespace": "shop", "job": "node-exporter", "node": "n1"}, "c"), Target)
-    assert isinstance(resolve({"namespace": "shop", "job": "kube-state-metrics", "pod": "web-1", "service": "ksm"}, "c"), Target)
+    assert isinstance(
+        resolve({"namespace": "shop", "job": "node-exporter", "node": "n1"}, "c"), Target
+    )
+    assert isinstance(
+        resolve(
+            {"namespace": "shop", "job": "kube-state-metrics", "pod": "web-1", "service": "ksm"},
+            "c",
+        ),
+        Target,
+    )
 
 
 def test_a_target_comes_back_from_its_key() -> None:
@@ -223,7 +258,13 @@ def test_a_target_comes_back_from_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "severity"), [("failed", "critical"), ("ineffective", "critical"), ("blocked", "warning"), ("expired", "warning")]
+    ("state", "severity"),
+    [
+        ("failed", "critical"),
+        ("ineffective", "critical"),
+        ("blocked", "warning"),
+        ("expired", "warning"),
+    ],
 )
 def test_what_was_not_even_tried_pages_nobody_as_critical(state: str, severity: str) -> None:
     message = {"rule": "r", "target": "Pod/a/b", "state": state, "cluster": "eu"}
@@ -234,9 +275,7 @@ def test_what_was_not_even_tried_pages_nobody_as_critical(state: str, severity: 
 def test_rights_are_the_union_of_all_that_may_happen() -> None:
     text = HEAD.replace("[shop]", "['.+']").replace("{escalate", "{mode: observe, escalate")
     text += "      - {name: r, match: ['alertname=\"A\"'], steps: [{action: rollback_workload}]}\n"
-    text += (
-        "overrides:\n  - {rules: [r], namespaces: [prod], mode: act}\n  - {rules: [r], namespaces: [staging], mode: observe}\n"
-    )
+    text += "overrides:\n  - {rules: [r], namespaces: [prod], mode: act}\n  - {rules: [r], namespaces: [staging], mode: observe}\n"
     whole, local = generate.grants(build([load_text(text, "rules.yaml")]))
     assert not any("patch" in verbs for _, _, verbs in whole)
     assert list(local) == ["prod"]
@@ -245,8 +284,16 @@ def test_rights_are_the_union_of_all_that_may_happen() -> None:
 
 def test_the_schema_knows_actions_and_what_they_take() -> None:
     schema = json.loads(generate.schema(()))
-    rule = {"name": "r", "match": ['a="x"'], "escalate": {"to": ["log"]}, "steps": [{"action": "scale_workload", "if": "always"}]}
-    document = {"version": 1, "groups": [{"name": "g", "scope": {"namespaces": ["shop"]}, "rules": [rule]}]}
+    rule = {
+        "name": "r",
+        "match": ['a="x"'],
+        "escalate": {"to": ["log"]},
+        "steps": [{"action": "scale_workload", "if": "always"}],
+    }
+    document = {
+        "version": 1,
+        "groups": [{"name": "g", "scope": {"namespaces": ["shop"]}, "rules": [rule]}],
+    }
     step: dict[str, Any] = rule["steps"][0]  # type: ignore[assignment]
 
     def errors() -> list[str]:
@@ -272,12 +319,18 @@ def test_what_is_shipped_is_installed_with_the_code() -> None:
 
 def test_the_watchdog_comes_more_often_than_its_absence_is_noticed() -> None:
     first, second, *_ = yaml.safe_load(ROUTES)["route"]["routes"]
-    assert (first["matchers"], first["receiver"], first["continue"]) == (['alertname="Watchdog"'], "remediator", True)
+    assert (first["matchers"], first["receiver"], first["continue"]) == (
+        ['alertname="Watchdog"'],
+        "remediator",
+        True,
+    )
     assert first["repeat_interval"] == "5m"
     assert (second["receiver"], second["repeat_interval"]) == ("remediator", "1h")
 
 
-async def test_a_look_that_is_stopped_at_any_moment_leaves_no_reading_behind(recwarn: pytest.WarningsRecorder) -> None:
+async def test_a_look_that_is_stopped_at_any_moment_leaves_no_reading_behind(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     """A reading that was made and never begun is a warning in the log of a daemon that was told to stop."""
     cluster = SandboxCluster(lambda: T)
     cluster.create_workload("Deployment", "shop", "web", "web:1")

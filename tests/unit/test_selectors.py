@@ -18,14 +18,20 @@ LABELS = {"app": "web", "tier": "front"}
         ({"matchLabels": {"app": "web", "tier": "back"}}, False),
         ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api", "web"]}]}, True),
         ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api"]}]}, False),
-        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api", "db"]}]}, True),
+        (
+            {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api", "db"]}]},
+            True,
+        ),
         ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
         ({"matchExpressions": [{"key": "absent", "operator": "NotIn", "values": ["web"]}]}, True),
         ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
         ({"matchExpressions": [{"key": "canary", "operator": "Exists"}]}, False),
         ({"matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]}, True),
         (
-            {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "mid"]}]},
+            {
+                "matchLabels": {"app": "web"},
+                "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "mid"]}],
+            },
             True,
         ),
     ],

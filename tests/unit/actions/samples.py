@@ -32,21 +32,34 @@ def running(**more: Any) -> dict[str, Any]:
 def pod_facts(obj: dict[str, Any] | None = None, **more: Any) -> Facts:
     """What quarantine_pod sees: the pod, its workload beside it, and one Service."""
     given: dict[str, Any] = {"isolation": Isolation(("front",), ()), "beside": objects.workload()}
-    given |= {"siblings": (running(), pod("web-2"), pod("web-3")), "budgets": (), "room": Room((), (objects.node(),), ()), **more}
+    given |= {
+        "siblings": (running(), pod("web-2"), pod("web-3")),
+        "budgets": (),
+        "room": Room((), (objects.node(),), ()),
+        **more,
+    }
     return Facts(T, POD, WEB, obj or running(), {"metadata": {"name": "shop"}}, **given)
 
 
 def isolated(plan: Plan, **more: Any) -> Facts:
     """The pod once the plan's calls took effect."""
     obj = running()
-    obj["metadata"] |= {"labels": {LABEL: POD.uid}, "annotations": {KEPT: "{}"}, "ownerReferences": []}
+    obj["metadata"] |= {
+        "labels": {LABEL: POD.uid},
+        "annotations": {KEPT: "{}"},
+        "ownerReferences": [],
+    }
     policy = {"metadata": {"name": plan.calls[1].target.name, "uid": "uid-policy"}}
     return pod_facts(obj, isolation=Isolation((), ("web-1",), policy), **more)
 
 
 def autoscaler(least: int = 2, most: int = 8, **metadata: Any) -> dict[str, Any]:
     """The HPA of Deployment web."""
-    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "minReplicas": least, "maxReplicas": most}
+    spec = {
+        "scaleTargetRef": {"kind": "Deployment", "name": "web"},
+        "minReplicas": least,
+        "maxReplicas": most,
+    }
     base = {"name": "web", "namespace": "shop", "uid": "uid-hpa", "resourceVersion": "50"}
     return {"kind": "HorizontalPodAutoscaler", "metadata": base | metadata, "spec": spec}
 
@@ -57,7 +70,10 @@ def sampled(name: str) -> list[Facts]:
         case "quarantine_pod":
             return [pod_facts()]
         case "scale_workload":
-            kinds = [facts(objects.workload(kind), autoscaler=None) for kind in ("Deployment", "StatefulSet")]
+            kinds = [
+                facts(objects.workload(kind), autoscaler=None)
+                for kind in ("Deployment", "StatefulSet")
+            ]
             return [*kinds, facts(autoscaler=autoscaler())]
     return [facts(objects.workload(kind)) for kind in ("Deployment", "StatefulSet", "DaemonSet")]
 
@@ -76,7 +92,10 @@ def all_calls(name: str) -> list[Call]:
             out += action.next(plan, (), replace(seen, pods=(behind,)))
         if name == "scale_workload" and isinstance(after.object, dict):
             count = plan.calls[0].leaves
-            obj = {**after.object, "spec": {**after.object["spec"], **({} if seen.autoscaler else count)}}
+            obj = {
+                **after.object,
+                "spec": {**after.object["spec"], **({} if seen.autoscaler else count)},
+            }
             hpa = autoscaler(count["minReplicas"]) if seen.autoscaler else None
             after = replace(after, object=obj, autoscaler=hpa)
         for planned in (action.undo, action.ending):

@@ -44,7 +44,10 @@ def refused(seen: Facts, action: str = "restart_workload", **parameters: Any) ->
 
 def applied(plan: Plan, obj: dict[str, Any]) -> dict[str, Any]:
     """The object once the call took effect."""
-    body = [{**op, "value": "r-1.1"} if op.get("value") == CALL_ID else dict(op) for op in plan.calls[0].body]
+    body = [
+        {**op, "value": "r-1.1"} if op.get("value") == CALL_ID else dict(op)
+        for op in plan.calls[0].body
+    ]
     patched: dict[str, Any] = jsonpatch.apply_patch(obj, body)
     patched["metadata"]["generation"] += 1
     return patched
@@ -66,7 +69,9 @@ def test_an_action_has_a_manual_page_an_example_and_needs_what_it_declares(actio
     assert step.action == action.name
     action.params.model_validate(dict(step.with_))
     assert {action.plan.__name__, action.verify.__name__} == {"plan", "verify"}
-    assert any(f"def test_{action.name}" in path.read_text() for path in HERE.parent.glob("test_*.py"))
+    assert any(
+        f"def test_{action.name}" in path.read_text() for path in HERE.parent.glob("test_*.py")
+    )
     assert (action.undo is None) == (action.restored is None)
 
 
@@ -90,7 +95,9 @@ def test_calls_and_sights_need_exactly_the_permissions_declared(action: Any) -> 
         if call.verb == "collect":
             need("Pod", "get", "log")
             need("Event", "list")
-    for sight in action.sights - {Sight.PODS}:  # that every rule may list pods and ReplicaSets is tested with the RBAC
+    for sight in action.sights - {
+        Sight.PODS
+    }:  # that every rule may list pods and ReplicaSets is tested with the RBAC
         for kind in SEEN_BY.get(sight, ()):
             need(kind, "list")
     needed.get(("apps", "replicasets"), set()).add("get")
@@ -116,7 +123,9 @@ def test_restart_workload_of_a_template_without_metadata() -> None:
     obj = objects.workload()
     del obj["spec"]["template"]["metadata"]
     after = applied(planned(facts(obj)), obj)
-    assert "kubectl.kubernetes.io/restartedAt" in after["spec"]["template"]["metadata"]["annotations"]
+    assert (
+        "kubectl.kubernetes.io/restartedAt" in after["spec"]["template"]["metadata"]["annotations"]
+    )
 
 
 REFUSALS: list[tuple[str, Any, Reason]] = [
@@ -131,7 +140,9 @@ REFUSALS: list[tuple[str, Any, Reason]] = [
 
 
 @pytest.mark.parametrize("action", ["restart_workload", "rollback_workload"])
-@pytest.mark.parametrize(("name", "seen", "reason"), REFUSALS, ids=[name for name, _, _ in REFUSALS])
+@pytest.mark.parametrize(
+    ("name", "seen", "reason"), REFUSALS, ids=[name for name, _, _ in REFUSALS]
+)
 def test_default_refusals(action: str, name: str, seen: Facts, reason: Reason) -> None:
     assert refused(seen, action) is reason
 
@@ -153,10 +164,19 @@ def test_a_running_rollout_refuses_a_restart_and_not_a_rollback() -> None:
     ("name", "obj"),
     [
         ("Recreate", objects.workload(strategy={"type": "Recreate"})),
-        ("one replica, no surge", objects.workload(replicas=1, strategy={"rollingUpdate": {"maxSurge": 0}})),
-        ("one replica, no surge in percent", objects.workload(replicas=1, strategy={"rollingUpdate": {"maxSurge": "0%"}})),
+        (
+            "one replica, no surge",
+            objects.workload(replicas=1, strategy={"rollingUpdate": {"maxSurge": 0}}),
+        ),
+        (
+            "one replica, no surge in percent",
+            objects.workload(replicas=1, strategy={"rollingUpdate": {"maxSurge": "0%"}}),
+        ),
         ("OnDelete", objects.workload("DaemonSet", updateStrategy={"type": "OnDelete"})),
-        ("partition", objects.workload("StatefulSet", updateStrategy={"rollingUpdate": {"partition": 2}})),
+        (
+            "partition",
+            objects.workload("StatefulSet", updateStrategy={"rollingUpdate": {"partition": 2}}),
+        ),
         ("one replica of a StatefulSet", objects.workload("StatefulSet", replicas=1)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -169,7 +189,13 @@ def test_an_outage_needs_to_be_allowed(name: str, obj: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("obj", "up", "stopped"),
     [
-        (objects.workload(replicas=1, strategy={"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}), 1, True),
+        (
+            objects.workload(
+                replicas=1, strategy={"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}
+            ),
+            1,
+            True,
+        ),
         (objects.workload(strategy={"rollingUpdate": {"maxUnavailable": "100%"}}), 1, True),
         (objects.workload(strategy={"rollingUpdate": {"maxUnavailable": "100%"}}), 0, False),
         (objects.workload(strategy={"rollingUpdate": {"maxUnavailable": 1}}), 3, False),
@@ -178,7 +204,9 @@ def test_an_outage_needs_to_be_allowed(name: str, obj: dict[str, Any]) -> None:
         (objects.workload("DaemonSet"), 1, False),
     ],
 )
-def test_a_restart_that_may_stop_every_ready_pod_needs_to_be_allowed(obj: dict[str, Any], up: int, stopped: bool) -> None:
+def test_a_restart_that_may_stop_every_ready_pod_needs_to_be_allowed(
+    obj: dict[str, Any], up: int, stopped: bool
+) -> None:
     total = obj["spec"].get("replicas", 1)
     seen = facts(obj, pods=tuple(objects.pod(f"web-{n}", ready=n < up) for n in range(total)))
     answer = ACTIONS["restart_workload"].plan(seen, ACTIONS["restart_workload"].params())
@@ -205,9 +233,24 @@ def test_the_newest_that_was_seen_healthy_is_preferred() -> None:
         revision(1, "web:0", healthy=True), revision(2, "web:1", healthy=True), revision(3, "web:1b"), revision(4, "web:2", current=True)
     )  # fmt: skip
     assert "revision 2" in planned(facts(revisions=revisions), "rollback_workload").summary
-    proved = Past((PastAct("r", "restart_workload", (), Outcome.SUCCEEDED, T, hash_of("web:0"), hash_of("web:0")),))
+    proved = Past(
+        (
+            PastAct(
+                "r",
+                "restart_workload",
+                (),
+                Outcome.SUCCEEDED,
+                T,
+                hash_of("web:0"),
+                hash_of("web:0"),
+            ),
+        )
+    )
     unseen = tuple(replace(item, seen_healthy=False) for item in revisions)
-    assert "revision 1, last seen healthy" in planned(facts(revisions=unseen, past=proved), "rollback_workload").summary
+    assert (
+        "revision 1, last seen healthy"
+        in planned(facts(revisions=unseen, past=proved), "rollback_workload").summary
+    )
     none_healthy = tuple(replace(item, seen_healthy=False) for item in revisions)
     assert "revision 3" in planned(facts(revisions=none_healthy), "rollback_workload").summary
 
@@ -251,7 +294,9 @@ def test_a_rollback_is_undone_only_where_it_still_stands() -> None:
     answer = ROLLBACK.undo(plan, evidence(after), facts(changed))
     assert isinstance(answer, Refusal)
     assert answer.reason is Reason.ASSUMPTION_CHANGED
-    gone = ROLLBACK.undo(plan, evidence(after), facts(after, revisions=(revision(1, "web:1", current=True),)))
+    gone = ROLLBACK.undo(
+        plan, evidence(after), facts(after, revisions=(revision(1, "web:1", current=True),))
+    )
     assert isinstance(gone, Refusal)
     assert gone.reason is Reason.NO_REVISION
 
@@ -263,7 +308,11 @@ def test_a_rollback_is_undone_only_where_it_still_stands() -> None:
         ("rolled out", {"observedGeneration": 3}, Verification.CONVERGED),
         ("not all updated", {"observedGeneration": 3, "updatedReplicas": 2}, Verification.WAITING),
         ("old pods left", {"observedGeneration": 3, "replicas": 4}, Verification.WAITING),
-        ("not all available", {"observedGeneration": 3, "availableReplicas": 2}, Verification.WAITING),
+        (
+            "not all available",
+            {"observedGeneration": 3, "availableReplicas": 2},
+            Verification.WAITING,
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -286,12 +335,21 @@ def test_others_overtake_by_template_by_stamp_or_by_uid() -> None:
     for changed in (template_changed, unstamped, another):
         assert workload.verify(plan, left, facts(changed)) is Verification.OVERTAKEN
     assert workload.verify(plan, left, replace(facts(after), object=None)) is Verification.OVERTAKEN
-    assert workload.verify(plan, left, replace(facts(after), object=Unknown("down"))) is Verification.UNKNOWN
+    assert (
+        workload.verify(plan, left, replace(facts(after), object=Unknown("down")))
+        is Verification.UNKNOWN
+    )
 
 
 def given_up(obj: dict[str, Any]) -> dict[str, Any]:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
-    status = {**obj["status"], "observedGeneration": 3, "conditions": [condition], "availableReplicas": 1, "updatedReplicas": 2}
+    status = {
+        **obj["status"],
+        "observedGeneration": 3,
+        "conditions": [condition],
+        "availableReplicas": 1,
+        "updatedReplicas": 2,
+    }
     return {**obj, "status": status}
 
 
@@ -303,7 +361,9 @@ def given_up(obj: dict[str, Any]) -> dict[str, Any]:
         ((pod("web-0", restarts=3), pod("n-1"), pod("n-2")), Verification.WORSE),
     ],
 )
-def test_worse_is_fewer_ready_or_new_restarts_once_the_rollout_gave_up(pods: Any, expected: Verification) -> None:
+def test_worse_is_fewer_ready_or_new_restarts_once_the_rollout_gave_up(
+    pods: Any, expected: Verification
+) -> None:
     obj = objects.workload()
     plan = planned(facts(obj))
     after = given_up(applied(plan, obj))
@@ -316,8 +376,12 @@ def test_an_undo_is_done_where_as_many_are_ready_as_before() -> None:
     after = given_up(applied(plan, obj))
     assert ROLLBACK.restored is not None
     two = tuple(pod(f"n-{n}", ready=n > 0) for n in range(3))
-    assert ROLLBACK.restored(plan, evidence(after), facts(after, pods=two)) is Verification.CONVERGED
-    assert ROLLBACK.restored(plan, evidence(after), facts(after, pods=two[:2])) is Verification.WAITING
+    assert (
+        ROLLBACK.restored(plan, evidence(after), facts(after, pods=two)) is Verification.CONVERGED
+    )
+    assert (
+        ROLLBACK.restored(plan, evidence(after), facts(after, pods=two[:2])) is Verification.WAITING
+    )
     unseen = {**after, "status": {**after["status"], "observedGeneration": 2}}
     assert ROLLBACK.restored(plan, evidence(after), facts(unseen, pods=two)) is Verification.WAITING
 
@@ -328,7 +392,9 @@ def test_other_workloads_roll_out_too(kind: str) -> None:
     plan = planned(facts(obj))
     after = whole(applied(plan, obj))
     assert workload.verify(plan, evidence(after), facts(after)) is Verification.CONVERGED
-    behind = {"StatefulSet": {"updateRevision": "b"}, "DaemonSet": {"updatedNumberScheduled": 1}}[kind]
+    behind = {"StatefulSet": {"updateRevision": "b"}, "DaemonSet": {"updatedNumberScheduled": 1}}[
+        kind
+    ]
     after["status"] |= behind
     assert workload.verify(plan, evidence(after), facts(after)) is Verification.WAITING
     assert refused(facts(after)) is Reason.ROLLOUT_RUNNING
@@ -342,9 +408,18 @@ def test_a_rollout_may_take_as_long_as_its_controller_waits() -> None:
 def test_a_digest_covers_the_plan_and_neither_time_nor_version() -> None:
     first = planned(facts())
     later = planned(replace(facts(), at=T + MINUTE))
-    drifted = planned(facts({**objects.workload(), "metadata": {**objects.workload()["metadata"], "resourceVersion": "9"}}))
+    drifted = planned(
+        facts(
+            {
+                **objects.workload(),
+                "metadata": {**objects.workload()["metadata"], "resourceVersion": "9"},
+            }
+        )
+    )
     assert first.digest == later.digest == drifted.digest
-    assert planned(facts(objects.workload(replicas=4))).digest == first.digest  # a restart is one, however many pods there are
+    assert (
+        planned(facts(objects.workload(replicas=4))).digest == first.digest
+    )  # a restart is one, however many pods there are
     assert planned(facts(objects.workload(image="web:3"))).digest != first.digest
     assert planned(facts(), allow_outage=True).digest != first.digest
     assert re.fullmatch(r"sha256:[0-9a-f]{24}", first.digest)
@@ -354,7 +429,9 @@ def test_a_plan_is_stored_without_secrets_and_read_again() -> None:
     obj = objects.workload()
     secret = revision(1, "web:1", 60 * MINUTE)
     secret = replace(secret, template=template("web:1", env=[{"name": "P", "value": "hunter2"}]))
-    plan = planned(facts(obj, revisions=(secret, revision(2, "web:2", current=True))), "rollback_workload")
+    plan = planned(
+        facts(obj, revisions=(secret, revision(2, "web:2", current=True))), "rollback_workload"
+    )
     assert "hunter2" in str(plan)
     stored = to_json(plan)
     assert "hunter2" not in str(stored)

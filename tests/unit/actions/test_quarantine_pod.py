@@ -35,10 +35,15 @@ def test_quarantine_pod_collects_denies_and_relabels_in_this_order() -> None:
         ("collect", "Pod"), ("create", "NetworkPolicy"), ("patch", "Pod"),
     ]  # fmt: skip
     policy = plan.calls[1].body
-    assert policy["spec"] == {"podSelector": {"matchLabels": {LABEL: POD.uid}}, "policyTypes": ["Ingress", "Egress"]}
+    assert policy["spec"] == {
+        "podSelector": {"matchLabels": {LABEL: POD.uid}},
+        "policyTypes": ["Ingress", "Egress"],
+    }
     assert policy["metadata"]["ownerReferences"][0]["uid"] == POD.uid
     after = patched(plan, running())
-    assert labels(after) == {LABEL: POD.uid}  # not one of the old labels: no Service, no policy, no ReplicaSet selects it
+    assert labels(after) == {
+        LABEL: POD.uid
+    }  # not one of the old labels: no Service, no policy, no ReplicaSet selects it
     assert annotations(after)[KEPT] == '{"app": "web", "tier": "front"}'
     assert plan.locks == ("c/Deployment/shop/web", "c/Pod/shop/web-1")
     assert plan.beside is not None
@@ -46,8 +51,13 @@ def test_quarantine_pod_collects_denies_and_relabels_in_this_order() -> None:
 
 
 def test_a_policy_that_is_there_already_is_not_made_again() -> None:
-    mine = {"metadata": {"name": "x", "uid": "u", "labels": {LABEL: str(running()["metadata"]["uid"])}}}
-    assert [call.verb for call in planned(pod_facts(isolation=Isolation((), (), mine))).calls] == ["collect", "patch"]
+    mine = {
+        "metadata": {"name": "x", "uid": "u", "labels": {LABEL: str(running()["metadata"]["uid"])}}
+    }
+    assert [call.verb for call in planned(pod_facts(isolation=Isolation((), (), mine))).calls] == [
+        "collect",
+        "patch",
+    ]
 
 
 def test_somebody_else_s_policy_of_that_name_isolates_nothing_and_is_left_alone() -> None:
@@ -65,7 +75,9 @@ def with_labels(**extra: str) -> dict[str, Any]:
 
 def owned_by(kind: str | None) -> dict[str, Any]:
     obj = running()
-    obj["metadata"]["ownerReferences"] = [{"kind": kind, "name": "x", "uid": "u", "controller": True}] if kind else []
+    obj["metadata"]["ownerReferences"] = (
+        [{"kind": kind, "name": "x", "uid": "u", "controller": True}] if kind else []
+    )
     return obj
 
 
@@ -78,15 +90,27 @@ CROWD = Isolation((), tuple(f"p-{n}" for n in range(5)))
         ("unreadable", replace(pod_facts(), object=Unknown("down")), Reason.UNKNOWN_FACT),
         ("gone", replace(pod_facts(), object=None), Reason.TARGET_GONE),
         ("a Deployment", replace(pod_facts(), target=objects.WEB), Reason.UNSUPPORTED_TARGET),
-        ("finished", pod_facts({**running(), "status": {"phase": "Succeeded"}}), Reason.TERMINATING),
+        (
+            "finished",
+            pod_facts({**running(), "status": {"phase": "Succeeded"}}),
+            Reason.TERMINATING,
+        ),
         ("in quarantine", pod_facts(with_labels(**{LABEL: "x"})), Reason.ALREADY_DONE),
         ("an unseen network", pod_facts(isolation=Unknown("RBAC")), Reason.UNKNOWN_FACT),
         ("hostNetwork", pod_facts(running(hostNetwork=True)), Reason.UNSUPPORTED_TARGET),
         ("bare", pod_facts(owned_by(None)), Reason.UNMANAGED_TARGET),
         ("a StatefulSet's", pod_facts(owned_by("StatefulSet")), Reason.UNSUPPORTED_TARGET),
-        ("with a volume", pod_facts(running(volumes=[{"persistentVolumeClaim": {"claimName": "d"}}])), Reason.NOT_REPLACEABLE),
+        (
+            "with a volume",
+            pod_facts(running(volumes=[{"persistentVolumeClaim": {"claimName": "d"}}])),
+            Reason.NOT_REPLACEABLE,
+        ),
         ("of an unseen workload", pod_facts(beside=None), Reason.NOT_REPLACEABLE),
-        ("the only replica", pod_facts(beside=objects.workload(replicas=1)), Reason.WOULD_INTERRUPT),
+        (
+            "the only replica",
+            pod_facts(beside=objects.workload(replicas=1)),
+            Reason.WOULD_INTERRUPT,
+        ),
         ("one too many", pod_facts(isolation=CROWD), Reason.AT_CEILING),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -109,11 +133,17 @@ def test_it_counts_once_no_service_lists_it_and_its_replacement_is_ready() -> No
     listed = replace(after, isolation=Isolation(("front",), (), {"metadata": {}}))
     short = objects.workload()
     short["status"]["availableReplicas"] = 2
-    for waiting in (listed, replace(after, beside=short), replace(after, isolation=Isolation((), ()))):
+    for waiting in (
+        listed,
+        replace(after, beside=short),
+        replace(after, isolation=Isolation((), ())),
+    ):
         assert QUARANTINE.verify(plan, (), waiting) is Verification.WAITING
     assert QUARANTINE.verify(plan, (), replace(after, object=running())) is Verification.OVERTAKEN
     assert QUARANTINE.verify(plan, (), replace(after, object=None)) is Verification.OVERTAKEN
-    assert QUARANTINE.verify(plan, (), replace(after, beside=Unknown("down"))) is Verification.UNKNOWN
+    assert (
+        QUARANTINE.verify(plan, (), replace(after, beside=Unknown("down"))) is Verification.UNKNOWN
+    )
 
 
 def test_a_release_deletes_the_policy_and_gives_the_labels_back() -> None:
@@ -145,7 +175,9 @@ def test_at_the_end_the_pod_goes_and_its_policy() -> None:
     assert [(call.verb, call.target.kind, call.target.uid) for call in end.calls] == [
         ("delete", "Pod", POD.uid), ("delete", "NetworkPolicy", "uid-policy"),
     ]  # fmt: skip
-    assert QUARANTINE.restored(end, (), replace(isolated(plan), object=None)) is Verification.CONVERGED
+    assert (
+        QUARANTINE.restored(end, (), replace(isolated(plan), object=None)) is Verification.CONVERGED
+    )
     gone = QUARANTINE.ending(plan, (), replace(isolated(plan), object=None))
     assert isinstance(gone, Refusal)
     assert gone.reason is Reason.TARGET_GONE

@@ -44,7 +44,9 @@ def refused(seen: Facts, **parameters: Any) -> Refusal:
         (8, {"by": 5}, 10), (8, {"by": 5, "at_most": 20}, 13),
     ],
 )  # fmt: skip
-def test_scale_workload_takes_a_step_within_its_cap(present: int, parameters: dict[str, Any], wanted: int) -> None:
+def test_scale_workload_takes_a_step_within_its_cap(
+    present: int, parameters: dict[str, Any], wanted: int
+) -> None:
     plan = planned(alone(objects.workload(replicas=present)), **parameters)
     (call,) = plan.calls
     assert (call.subresource, dict(call.leaves)) == ("scale", {"replicas": wanted})
@@ -69,13 +71,25 @@ def test_an_hpa_is_given_a_higher_least_count_instead() -> None:
     [
         (alone(objects.workload(replicas=10)), {}, Reason.AT_CEILING, "`at_most` allows 10"),
         (alone(objects.workload(replicas=5)), {"to": 4}, Reason.AT_CEILING, "`to` allows 4"),
-        (facts(objects.workload(replicas=8), autoscaler=autoscaler(most=8)), {}, Reason.AT_CEILING, "maxReplicas of its HPA"),
+        (
+            facts(objects.workload(replicas=8), autoscaler=autoscaler(most=8)),
+            {},
+            Reason.AT_CEILING,
+            "maxReplicas of its HPA",
+        ),
         (alone(objects.workload(replicas=0)), {}, Reason.SCALED_TO_ZERO, "scaled to zero"),
-        (alone(objects.workload("DaemonSet")), {}, Reason.UNSUPPORTED_TARGET, "is no Deployment or StatefulSet"),
+        (
+            alone(objects.workload("DaemonSet")),
+            {},
+            Reason.UNSUPPORTED_TARGET,
+            "is no Deployment or StatefulSet",
+        ),
         (facts(autoscaler=Unknown("RBAC")), {}, Reason.UNKNOWN_FACT, "whether an HPA scales"),
     ],
 )
-def test_what_is_not_scaled(seen: Facts, parameters: dict[str, Any], reason: Reason, words: str) -> None:
+def test_what_is_not_scaled(
+    seen: Facts, parameters: dict[str, Any], reason: Reason, words: str
+) -> None:
     answer = refused(seen, **parameters)
     assert answer.reason is reason
     assert words in answer.why
@@ -93,16 +107,22 @@ def test_an_annotation_caps_it_and_an_unreadable_one_refuses() -> None:
 
 def test_no_more_pods_where_those_that_are_asked_for_do_not_come() -> None:
     waiting = pod("web-9", ready=False)
-    waiting["status"]["conditions"].append({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"})
+    waiting["status"]["conditions"].append(
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    )
     assert refused(alone(pods=(waiting,))).reason is Reason.NO_HEADROOM
     obj = objects.workload()
-    obj["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
+    obj["status"]["conditions"] = [
+        {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    ]
     answer = refused(alone(obj))
     assert answer.reason is Reason.NO_HEADROOM
     assert "exceeded quota" in answer.why
 
 
-@pytest.mark.parametrize("bad", [{"by": "lots"}, {"by": 0}, {"by": "0%"}, {"by": 2, "to": 5}, {"to": 0}, {"at_most": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"by": "lots"}, {"by": 0}, {"by": "0%"}, {"by": 2, "to": 5}, {"to": 0}, {"at_most": 0}]
+)
 def test_a_step_that_is_none_is_refused_at_loading(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         SCALE.params.model_validate(bad)
@@ -111,7 +131,9 @@ def test_a_step_that_is_none_is_refused_at_loading(bad: dict[str, Any]) -> None:
 def scaled(seen: Facts, count: int, available: int | None = None) -> Facts:
     """The Deployment with another count, which we were the last to set."""
     obj = objects.workload(replicas=count)
-    obj["metadata"]["managedFields"] = [{"manager": "remediator", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+    obj["metadata"]["managedFields"] = [
+        {"manager": "remediator", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    ]
     obj["status"]["availableReplicas"] = count if available is None else available
     return replace(seen, object=obj)
 
@@ -139,7 +161,10 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
     assert (back.calls[0].assumes["replicas"], dict(back.calls[0].leaves)) == (5, {"replicas": 3})
     for changed, reason in (
         (scaled(seen, 6), Reason.ASSUMPTION_CHANGED),
-        (replace(seen, object=objects.workload(replicas=5)), Reason.ASSUMPTION_CHANGED),  # the same count, set by others
+        (
+            replace(seen, object=objects.workload(replicas=5)),
+            Reason.ASSUMPTION_CHANGED,
+        ),  # the same count, set by others
         (replace(seen, object=None), Reason.TARGET_GONE),
         (replace(scaled(seen, 5), autoscaler=autoscaler()), Reason.OWNED_ELSEWHERE),
         (replace(seen, object=Unknown("down")), Reason.UNKNOWN_FACT),
@@ -157,8 +182,21 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
     [(True, 5, 3), (False, 5, 5), (True, 4, 5)],
     ids=["to be undone yet", "undone, or never to be", "somebody else set another count since"],
 )
-def test_a_second_step_goes_back_to_where_the_first_began(owed: bool, left: int, baseline: int) -> None:
-    act = PastAct("r", "scale_workload", (), Outcome.SUCCEEDED, T, "", "", {"replicas": left}, {"replicas": 3}, owed)
+def test_a_second_step_goes_back_to_where_the_first_began(
+    owed: bool, left: int, baseline: int
+) -> None:
+    act = PastAct(
+        "r",
+        "scale_workload",
+        (),
+        Outcome.SUCCEEDED,
+        T,
+        "",
+        "",
+        {"replicas": left},
+        {"replicas": 3},
+        owed,
+    )
     plan = planned(alone(objects.workload(replicas=5), past=Past((act,))), by=2)
     assert plan.previous == {"replicas": baseline}
 
@@ -174,5 +212,8 @@ def test_a_scale_is_proved_by_its_count_and_by_managed_fields_an_hpa_s_by_its_st
     through = planned(facts(autoscaler=autoscaler()), by=2).calls[0]
     raised = autoscaler(least=5, annotations={STAMP: "r-1.1"})
     assert effect(through, "r-1.1", raised) is Effect.PROVED
-    assert effect(through, "r-1.1", autoscaler(least=4, annotations={STAMP: "r-1.1"})) is Effect.OVERTAKEN
+    assert (
+        effect(through, "r-1.1", autoscaler(least=4, annotations={STAMP: "r-1.1"}))
+        is Effect.OVERTAKEN
+    )
     assert effect(through, "r-1.1", autoscaler(least=5)) is Effect.ABSENT

@@ -50,14 +50,20 @@ def test_a_crash_loop_names_its_containers_and_their_restarts() -> None:
 
 def test_a_rollout_names_what_it_changed() -> None:
     (cause,) = causes.find(facts())
-    assert cause.why == "revision 2 was rolled out 5m ago and changed spec.containers[0].image: web:1 -> web:2"
+    assert (
+        cause.why
+        == "revision 2 was rolled out 5m ago and changed spec.containers[0].image: web:1 -> web:2"
+    )
     assert cause.evidence == {
         "revision": 2, "previous": 1, "age_seconds": 300, "changed": ["spec.containers[0].image: web:1 -> web:2"]
     }  # fmt: skip
 
 
 def test_no_secret_is_shown_by_what_changed() -> None:
-    old, new = ({"spec": {"containers": [{"env": [{"name": "P", "value": value}]}]}} for value in ("hunter2", "hunter3"))
+    old, new = (
+        {"spec": {"containers": [{"env": [{"name": "P", "value": value}]}]}}
+        for value in ("hunter2", "hunter3")
+    )
     assert differences(old, new) == ["spec.containers[0].env[0].value"]
 
 

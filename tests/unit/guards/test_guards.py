@@ -43,7 +43,9 @@ from tests.unit.objects import MINUTE, WEB, T, facts
 HOUR = timedelta(hours=1)
 
 
-def episode(starts: timedelta = -10 * MINUTE, confirmed: timedelta = timedelta(), open_: bool = True) -> Episode:
+def episode(
+    starts: timedelta = -10 * MINUTE, confirmed: timedelta = timedelta(), open_: bool = True
+) -> Episode:
     alert = Alert("f", AlertStatus.FIRING, {"alertname": "A"}, {}, T + starts, None)
     return Episode(1, "s", alert, open_, Fate.ATTACHED, None, T + confirmed, T + confirmed, 1, "")
 
@@ -67,14 +69,21 @@ def paused(scope_: str, until: timedelta | None = None) -> tuple[Pause, ...]:
 def annotated(what: str, **notes: str) -> dict[str, Any]:
     notes = {f"remediator.io/{key.replace('_', '-')}": value for key, value in notes.items()}
     if what == "namespace":
-        return {"facts": replace(facts(), namespace={"metadata": {"name": "shop", "annotations": notes}})}
+        return {
+            "facts": replace(
+                facts(), namespace={"metadata": {"name": "shop", "annotations": notes}}
+            )
+        }
     obj = objects.workload()
     return {"facts": facts({**obj, "metadata": {**obj["metadata"], "annotations": notes}})}
 
 
 def owned(**metadata: Any) -> dict[str, Any]:
     obj = objects.workload()
-    return {"facts": facts({**obj, "metadata": {**obj["metadata"], **metadata}}), "plan": rolled_back()}
+    return {
+        "facts": facts({**obj, "metadata": {**obj["metadata"], **metadata}}),
+        "plan": rolled_back(),
+    }
 
 
 def rolled_back() -> Plan:
@@ -94,7 +103,10 @@ def scaled(**metadata: Any) -> dict[str, Any]:
 
 
 def through(hpa: dict[str, Any]) -> dict[str, Any]:
-    return {"facts": facts(autoscaler=hpa), "plan": planned(facts(autoscaler=autoscaler()), "scale_workload")}
+    return {
+        "facts": facts(autoscaler=hpa),
+        "plan": planned(facts(autoscaler=autoscaler()), "scale_workload"),
+    }
 
 
 FLUX = {"kustomize.toolkit.fluxcd.io/name": "apps"}
@@ -202,8 +214,12 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "check", "given", "decision", "reason"), CASES, ids=[case[0] for case in CASES])
-def test_a_guard(name: str, check: Check, given: dict[str, Any], decision: Decision, reason: Reason | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "check", "given", "decision", "reason"), CASES, ids=[case[0] for case in CASES]
+)
+def test_a_guard(
+    name: str, check: Check, given: dict[str, Any], decision: Decision, reason: Reason | None
+) -> None:
     verdict = check(situation(**given))
     assert (verdict.decision, verdict.reason) == (decision, reason)
     assert (verdict.retry_after is not None) == (decision is Decision.HOLD)
@@ -222,7 +238,10 @@ def test_the_first_pass_looks_at_no_facts() -> None:
 
 
 def test_warnings_are_said_though_allowed() -> None:
-    assert "allowed by policy" in ownership.check(situation(**owned(labels={"app.kubernetes.io/managed-by": "Helm"}))).why
+    assert (
+        "allowed by policy"
+        in ownership.check(situation(**owned(labels={"app.kubernetes.io/managed-by": "Helm"}))).why
+    )
 
 
 def test_a_cluster_scoped_target_is_in_no_protected_namespace() -> None:
@@ -238,7 +257,9 @@ def test_a_cluster_scoped_target_is_in_no_protected_namespace() -> None:
         ("scale_workload", KEDA, "kubectl patch scaledobject web-load -n shop"),
     ],
 )
-def test_what_others_own_comes_with_the_command_that_a_person_would_type(plan: str, hpa: Any, command: str) -> None:
+def test_what_others_own_comes_with_the_command_that_a_person_would_type(
+    plan: str, hpa: Any, command: str
+) -> None:
     seen = owned(ownerReferences=[] if hpa else CR)
     scaler = autoscaler(ownerReferences=hpa) if hpa else None
     made = planned(facts(autoscaler=autoscaler() if hpa else None), plan)

@@ -40,8 +40,12 @@ def usage(*charges: Charge, **more: Any) -> Used:
     def read(seen: Situation) -> Usage:
         used_up = {}
         for limit in limits.counted(seen):
-            mine = [c for c in charges if all(getattr(c, key) == value for key, value in limit.where)]
-            within = sorted((c.at for c in mine if c.at > seen.now - limit.rate.window), reverse=True)
+            mine = [
+                c for c in charges if all(getattr(c, key) == value for key, value in limit.where)
+            ]
+            within = sorted(
+                (c.at for c in mine if c.at > seen.now - limit.rate.window), reverse=True
+            )
             if limit.rate.count == 0 or len(within) >= limit.rate.count:
                 used_up[limit] = within[limit.rate.count - 1] if limit.rate.count else seen.now
         given: dict[str, Any] = {
@@ -128,27 +132,54 @@ def test_a_limit(name: str, used: Used, more: dict[str, Any], expected: set[Reas
 def test_gave_up_is_an_end_and_a_rate_is_a_hold_until_it_frees() -> None:
     spent = decided(situation(process=FREE), usage(*[charge(n * HOUR) for n in (1, 2, 3)]))
     assert strongest(spent).decision is Decision.DENY
-    held = strongest(decided(situation(), usage(*[charge(n * MINUTE, rule="x", root="y") for n in (10, 20, 30, 40, 50)])))
+    held = strongest(
+        decided(
+            situation(),
+            usage(*[charge(n * MINUTE, rule="x", root="y") for n in (10, 20, 30, 40, 50)]),
+        )
+    )
     assert (held.decision, held.retry_after) == (Decision.HOLD, 10 * MINUTE)
 
 
 def test_a_rate_of_zero_never_frees() -> None:
-    never = strongest(decided(situation(process=ProcessLimits(everything=(Rate(0, HOUR),))), usage()))
+    never = strongest(
+        decided(situation(process=ProcessLimits(everything=(Rate(0, HOUR),))), usage())
+    )
     assert (never.decision, never.reason) == (Decision.DENY, Reason.RATE_LIMITED)
 
 
-@given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from("abc"), st.sampled_from(["shop", "db"])), max_size=60))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 600), st.sampled_from("abc"), st.sampled_from(["shop", "db"])),
+        max_size=60,
+    )
+)
 def test_no_order_of_begins_exceeds_a_limit(tries: list[tuple[int, str, str]]) -> None:
     """Every begin that `decide` allows is charged; afterwards no window holds more than its limit."""
-    process = ProcessLimits(root=(Rate(2, HOUR),), namespace=(Rate(3, HOUR),), everything=(Rate(4, HOUR), Rate(6, 3 * HOUR)))
+    process = ProcessLimits(
+        root=(Rate(2, HOUR),),
+        namespace=(Rate(3, HOUR),),
+        everything=(Rate(4, HOUR), Rate(6, 3 * HOUR)),
+    )
     charges: list[Charge] = []
     for number, (minute, root, namespace) in enumerate(sorted(tries)):
         now = T + minute * MINUTE
         target = type(WEB)("c", "Deployment", namespace, root)
-        seen = situation(now=now, remediation=f"r-{number}", target=target, root=target, process=process)
+        seen = situation(
+            now=now, remediation=f"r-{number}", target=target, root=target, process=process
+        )
         if strongest(decided(seen, usage(*charges))).decision is Decision.ALLOW:
-            charges.append(Charge(f"r-{number}", "r", "restart_workload", namespace, target.key, target.key, now))
-    for rate, key in ((Rate(2, HOUR), "root_key"), (Rate(3, HOUR), "namespace"), (Rate(4, HOUR), ""), (Rate(6, 3 * HOUR), "")):
+            charges.append(
+                Charge(
+                    f"r-{number}", "r", "restart_workload", namespace, target.key, target.key, now
+                )
+            )
+    for rate, key in (
+        (Rate(2, HOUR), "root_key"),
+        (Rate(3, HOUR), "namespace"),
+        (Rate(4, HOUR), ""),
+        (Rate(6, 3 * HOUR), ""),
+    ):
         for last in charges:
             window = [c for c in charges if last.at - rate.window < c.at <= last.at]
             same = [c for c in window if not key or getattr(c, key) == getattr(last, key)]
@@ -158,7 +189,13 @@ def test_no_order_of_begins_exceeds_a_limit(tries: list[tuple[int, str, str]]) -
 def test_the_fullest_limit_of_each_scope() -> None:
     charges = [charge(MINUTE), charge(2 * MINUTE), charge(90 * MINUTE, root="x")]
     shown = limits.fullest(ProcessLimits(), {"r": (Rate(4, HOUR),)}, charges, T)
-    assert shown == {"target": 2 / 8, "rule": 2 / 4, "action": 0.0, "namespace": 2 / 5, "global": 2 / 10}
+    assert shown == {
+        "target": 2 / 8,
+        "rule": 2 / 4,
+        "action": 0.0,
+        "namespace": 2 / 5,
+        "global": 2 / 10,
+    }
 
 
 def test_an_open_breaker_asks_a_person_and_one_approved_plan_passes() -> None:
@@ -183,6 +220,12 @@ def test_the_page_of_guards_has_every_one_in_the_order_in_which_it_is_asked() ->
     shown = [name for name, *_ in pipeline.described()]
     asked = [verdict.guard for verdict in decided(situation(), usage())]
     rates = [name for name in asked if name.startswith("rate_")]
-    assert shown[len(pipeline.SECOND) :] == [*(n for n in asked[:3]), "rates", *asked[3 + len(rates) :]]
-    assert shown[: len(pipeline.SECOND)] == [verdict.guard for verdict in pipeline.ask(pipeline.SECOND, situation())]
+    assert shown[len(pipeline.SECOND) :] == [
+        *(n for n in asked[:3]),
+        "rates",
+        *asked[3 + len(rates) :],
+    ]
+    assert shown[: len(pipeline.SECOND)] == [
+        verdict.guard for verdict in pipeline.ask(pipeline.SECOND, situation())
+    ]
     assert all(keys and text and when for _, keys, text, when in pipeline.described())

@@ -38,7 +38,11 @@ def budget(left: int, selector: Any = None, **metadata: Any) -> dict[str, Any]:
 def quota(**used_of: tuple[str, str]) -> dict[str, Any]:
     keys = {key.replace("_", "."): value for key, value in used_of.items()}
     hard, used = {k: v[1] for k, v in keys.items()}, {k: v[0] for k, v in keys.items()}
-    return {"metadata": {"name": "q"}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}
+    return {
+        "metadata": {"name": "q"},
+        "spec": {"hard": hard},
+        "status": {"hard": hard, "used": used},
+    }
 
 
 def room(*nodes: Any, quotas: tuple[Any, ...] = (), failed: tuple[Any, ...] = ()) -> dict[str, Any]:
@@ -55,7 +59,9 @@ def waiting(reason: str) -> dict[str, Any]:
 
 def unscheduled() -> dict[str, Any]:
     made = pod("web-9", ready=False)
-    made["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}]
+    made["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    ]
     return made
 
 
@@ -64,14 +70,24 @@ def with_sidecar(reason: str) -> dict[str, Any]:
     made = waiting(reason)
     return {
         **made,
-        "spec": {"containers": [*template("web:2")["spec"]["containers"], {"name": "istio-proxy", "image": "proxy:1"}]},
+        "spec": {
+            "containers": [
+                *template("web:2")["spec"]["containers"],
+                {"name": "istio-proxy", "image": "proxy:1"},
+            ]
+        },
     }
 
 
 def rewritten(owner: str) -> dict[str, Any]:
     """As a registry's webhook makes it: another image, the same ReplicaSet."""
-    made = {**waiting("ImagePullBackOff"), "spec": {"containers": [{"name": "app", "image": "mirror/web@sha256:1"}]}}
-    made["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "web-2", "uid": owner, "controller": True}]
+    made = {
+        **waiting("ImagePullBackOff"),
+        "spec": {"containers": [{"name": "app", "image": "mirror/web@sha256:1"}]},
+    }
+    made["metadata"]["ownerReferences"] = [
+        {"kind": "ReplicaSet", "name": "web-2", "uid": owner, "controller": True}
+    ]
     return made
 
 
@@ -82,7 +98,9 @@ def older(reason: str) -> dict[str, Any]:
 TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 THREE = tuple(pod(f"web-{n}") for n in range(3))
 FAILING = workload()
-FAILING["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "admission webhook denied"}]
+FAILING["status"]["conditions"] = [
+    {"type": "ReplicaFailure", "status": "True", "message": "admission webhook denied"}
+]
 ALLOW = (Decision.ALLOW, None)
 HELD = (Decision.HOLD, Reason.NOT_REPLACEABLE)
 UNSEEN = (Decision.HOLD, Reason.UNKNOWN_FACT)
@@ -138,7 +156,9 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "check", "given", "decision", "reason"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("name", "check", "given", "decision", "reason"), CASES, ids=[case[0] for case in CASES]
+)
 def test_what_may_be_taken_away(
     name: str, check: Check, given: dict[str, Any], decision: Decision, reason: Reason | None
 ) -> None:
@@ -149,7 +169,9 @@ def test_what_may_be_taken_away(
 
 def with_spec(plan: Plan, **spec: Any) -> Plan:
     assert plan.successor is not None
-    return replace(plan, takes=1, successor={**plan.successor, "spec": {**plan.successor["spec"], **spec}})
+    return replace(
+        plan, takes=1, successor={**plan.successor, "spec": {**plan.successor["spec"], **spec}}
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,18 +179,41 @@ def with_spec(plan: Plan, **spec: Any) -> Plan:
     [
         ({"nodeSelector": {"disk": "ssd"}}, node(), Decision.ALLOW),
         ({"nodeSelector": {"disk": "hdd"}}, node(), Decision.HOLD),
-        ({"tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes"}]}, node(taints=[TAINT]), Decision.ALLOW),
-        ({"tolerations": [{"key": "gpu", "operator": "Equal", "value": "no"}]}, node(taints=[TAINT]), Decision.HOLD),
-        ({"tolerations": [{"key": "gpu", "operator": "Exists"}]}, node(taints=[TAINT]), Decision.ALLOW),
+        (
+            {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes"}]},
+            node(taints=[TAINT]),
+            Decision.ALLOW,
+        ),
+        (
+            {"tolerations": [{"key": "gpu", "operator": "Equal", "value": "no"}]},
+            node(taints=[TAINT]),
+            Decision.HOLD,
+        ),
+        (
+            {"tolerations": [{"key": "gpu", "operator": "Exists"}]},
+            node(taints=[TAINT]),
+            Decision.ALLOW,
+        ),
         ({"tolerations": [{"operator": "Exists"}]}, node(taints=[TAINT]), Decision.ALLOW),
         ({"tolerations": [{"key": "", "value": "yes"}]}, node(taints=[TAINT]), Decision.HOLD),
-        ({"tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoExecute"}]}, node(taints=[TAINT]), Decision.HOLD),
+        (
+            {"tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoExecute"}]},
+            node(taints=[TAINT]),
+            Decision.HOLD,
+        ),
     ],
 )
-def test_a_node_takes_the_pods_that_it_would(spec: dict[str, Any], made: dict[str, Any], expected: Decision) -> None:
+def test_a_node_takes_the_pods_that_it_would(
+    spec: dict[str, Any], made: dict[str, Any], expected: Decision
+) -> None:
     plan = with_spec(planned(facts()), **spec)
-    pods = tuple({**item, "spec": plan.successor["spec"]} for item in THREE) if plan.successor else ()
-    assert replaceability.check(situation(facts=facts(pods=pods, **room(made)), plan=plan)).decision is expected
+    pods = (
+        tuple({**item, "spec": plan.successor["spec"]} for item in THREE) if plan.successor else ()
+    )
+    assert (
+        replaceability.check(situation(facts=facts(pods=pods, **room(made)), plan=plan)).decision
+        is expected
+    )
 
 
 def test_a_release_that_asks_for_more_than_the_quota_has_is_seen() -> None:
@@ -180,7 +225,10 @@ def test_a_release_that_asks_for_more_than_the_quota_has_is_seen() -> None:
     assert (verdict.decision, verdict.reason) == HELD
     assert "3584Mi requests.memory" in verdict.why
     same = replace(plan, successor=template("web:2", resources=small))
-    assert replaceability.check(situation(facts=facts(pods=pods, **full), plan=same)).decision is Decision.ALLOW
+    assert (
+        replaceability.check(situation(facts=facts(pods=pods, **full), plan=same)).decision
+        is Decision.ALLOW
+    )
 
 
 def test_the_release_that_is_taken_back_does_not_speak_against_the_one_before() -> None:
@@ -201,7 +249,11 @@ def test_the_release_that_is_taken_back_does_not_speak_against_the_one_before() 
         (workload(replicas=10), 10, 2),
         (workload(replicas=10, strategy={"rollingUpdate": {"maxUnavailable": "50%"}}), 10, 5),
         (workload(replicas=10, strategy={"rollingUpdate": {"maxUnavailable": "50%"}}), 6, 1),
-        (workload(replicas=1, strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}}), 1, 1),
+        (
+            workload(replicas=1, strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}}),
+            1,
+            1,
+        ),
         (workload("StatefulSet"), 3, 1),
         (workload("StatefulSet"), 2, 0),
         (workload("StatefulSet", podManagementPolicy="Parallel"), 2, 1),
@@ -211,7 +263,9 @@ def test_the_release_that_is_taken_back_does_not_speak_against_the_one_before() 
         (workload("DaemonSet", updateStrategy={"rollingUpdate": {"maxSurge": 1}}), 3, 0),
     ],
 )
-def test_how_many_ready_pods_a_rollout_takes_at_once(obj: dict[str, Any], ready: int, expected: int) -> None:
+def test_how_many_ready_pods_a_rollout_takes_at_once(
+    obj: dict[str, Any], ready: int, expected: int
+) -> None:
     total = obj["spec"].get("replicas", 3)
     pods = tuple(pod(f"web-{n}", ready=n < ready) for n in range(total))
     assert taken(obj, facts(obj, pods=pods)) == expected

@@ -30,7 +30,12 @@ def resolved(at: datetime, end: datetime) -> Alert:
         ("startsAt within the slack", firing(T + 6 * M), OPEN, Change.REFRESH),
         ("a re-fire whose end was never seen", firing(T + 7 * M), OPEN, Change.REPLACE),
         ("resolved", resolved(T, T + 6 * M), OPEN, Change.CLOSE),
-        ("resolved, from before this episode", resolved(T - 9 * M, T - 8 * M), OPEN, Change.DUPLICATE),
+        (
+            "resolved, from before this episode",
+            resolved(T - 9 * M, T - 8 * M),
+            OPEN,
+            Change.DUPLICATE,
+        ),
         ("resolved without firing", resolved(T, T + M), Known(), Change.RECORD_CLOSED),
         ("resolved again", resolved(T, T + 10 * M), CLOSED, Change.DUPLICATE),
         ("firing after resolved: late, or found again", firing(T), CLOSED, Change.REOPEN_LATER),

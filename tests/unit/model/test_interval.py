@@ -38,9 +38,21 @@ def contains(entry: dict[str, Any], moment: str) -> bool:
         ({"years": [2025]}, "2026-01-01T00:00", False),
         ({"weekdays": ["friday"], "months": ["may"]}, "2026-05-01T00:00", True),
         ({"weekdays": ["friday"], "months": ["june"]}, "2026-05-01T00:00", False),
-        ({"times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"}, "2026-05-01T15:00", False),
-        ({"times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"}, "2026-05-01T07:00", True),
-        ({"times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"}, "2026-01-01T07:30", False),
+        (
+            {"times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"},
+            "2026-05-01T15:00",
+            False,
+        ),
+        (
+            {"times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"},
+            "2026-05-01T07:00",
+            True,
+        ),
+        (
+            {"times": [{"start_time": "09:00", "end_time": "17:00"}], "location": "Europe/Berlin"},
+            "2026-01-01T07:30",
+            False,
+        ),
         ({"weekdays": ["saturday"], "location": "Pacific/Auckland"}, "2026-05-01T13:00", True),
     ],
 )

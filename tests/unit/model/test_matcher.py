@@ -26,7 +26,19 @@ GOOD = [
     ('x=~"(?i)ABC"', {"x": "abc"}, True),
     ('x=~"a\nb"', {"x": "a\nb"}, True),
 ]
-BAD = ["", "alertname", '="x"', 'a="x', 'a=="x"', 'a="x" b', 'a=~"("', 'a=~"(?=x)"', "a=b=c", "{a=b}", "a!b"]
+BAD = [
+    "",
+    "alertname",
+    '="x"',
+    'a="x',
+    'a=="x"',
+    'a="x" b',
+    'a=~"("',
+    'a=~"(?=x)"',
+    "a=b=c",
+    "{a=b}",
+    "a!b",
+]
 
 
 @pytest.mark.parametrize(("text", "labels", "expected"), GOOD)
@@ -55,7 +67,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
 
 
-@pytest.mark.parametrize("name", ["a", "utf8.name", "with space", 'quo"te', "back\\slash", "}", "new\nline"])
+@pytest.mark.parametrize(
+    "name", ["a", "utf8.name", "with space", 'quo"te', "back\\slash", "}", "new\nline"]
+)
 def test_a_matcher_prints_itself_so_that_it_can_be_read_again(name: str) -> None:
     made = Matcher(name, Operator.EQUAL, 'x"\\y')
     again = parse_matcher(str(made))

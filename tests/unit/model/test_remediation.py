@@ -31,11 +31,17 @@ def test_every_live_state_reaches_an_end(state: State) -> None:
 
 
 def test_success_only_comes_from_verifying() -> None:
-    assert {state for (state, _), after in TRANSITIONS.items() if after is State.SUCCEEDED} == {State.VERIFYING}
+    assert {state for (state, _), after in TRANSITIONS.items() if after is State.SUCCEEDED} == {
+        State.VERIFYING
+    }
 
 
 def test_acting_is_entered_only_by_begin() -> None:
-    entering = {event for (state, event), after in TRANSITIONS.items() if after in ACTING and state not in ACTING}
+    entering = {
+        event
+        for (state, event), after in TRANSITIONS.items()
+        if after in ACTING and state not in ACTING
+    }
     assert entering == {Event.BEGIN}
 
 

@@ -43,7 +43,9 @@ def test_a_good_file_is_loaded_with_its_defaults() -> None:
 
 
 def test_five_different_mistakes_are_shown_at_once_each_with_a_caret() -> None:
-    text = GOOD.replace("changed_within: 30m", "chnged_within: 30m").replace("mode: approve", "mode: aprove")
+    text = GOOD.replace("changed_within: 30m", "chnged_within: 30m").replace(
+        "mode: approve", "mode: aprove"
+    )
     text = (
         text.replace("'alertname=\"A\"'", "'alertname=~\"(\"'")
         .replace("[log]", "log")
@@ -52,7 +54,13 @@ def test_five_different_mistakes_are_shown_at_once_each_with_a_caret() -> None:
     with pytest.raises(RuleErrors) as error:
         parse(text)
     found = [(finding.line, finding.code) for finding in error.value.findings]
-    assert found == [(5, "bad-value"), (8, "bad-value"), (10, "unknown-field"), (11, "unknown-action"), (11, "bad-value")]
+    assert found == [
+        (5, "bad-value"),
+        (8, "bad-value"),
+        (10, "unknown-field"),
+        (11, "unknown-action"),
+        (11, "bad-value"),
+    ]
     assert all("^" in finding.render() for finding in error.value.findings)
 
 
@@ -78,10 +86,30 @@ def test_five_different_mistakes_are_shown_at_once_each_with_a_caret() -> None:
         ("limits: {attempts: 5/6h}", "limits: {blast_radius: lots}", 13, "bad-value"),
         ("limits: {attempts: 5/6h}", "windows: {mute: [freeze]}", 13, "unknown-interval"),
         ("limits: {attempts: 5/6h}", "windows: {muted: [freeze]}", 13, "unknown-field"),
-        ("      - name: a\n", "      - name: a\n        windows: {active: [office]}\n", 8, "unknown-interval"),
-        ("groups:", "time_intervals: [{name: x, time_intervals: [{weekdays: [moonday]}]}]\ngroups:", 2, "bad-value"),
-        ("groups:", "time_intervals: [{name: x, time_intervals: [{weekday: [monday]}]}]\ngroups:", 2, "unknown-field"),
-        ("groups:", "time_intervals: [{name: x, time_intervals: [{location: Mars}]}]\ngroups:", 2, "bad-value"),
+        (
+            "      - name: a\n",
+            "      - name: a\n        windows: {active: [office]}\n",
+            8,
+            "unknown-interval",
+        ),
+        (
+            "groups:",
+            "time_intervals: [{name: x, time_intervals: [{weekdays: [moonday]}]}]\ngroups:",
+            2,
+            "bad-value",
+        ),
+        (
+            "groups:",
+            "time_intervals: [{name: x, time_intervals: [{weekday: [monday]}]}]\ngroups:",
+            2,
+            "unknown-field",
+        ),
+        (
+            "groups:",
+            "time_intervals: [{name: x, time_intervals: [{location: Mars}]}]\ngroups:",
+            2,
+            "bad-value",
+        ),
         (
             "groups:",
             "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 09:00, end_time: 17:00}]}]}]\ngroups:",
@@ -111,7 +139,9 @@ def test_the_same_name_twice_is_an_error() -> None:
         build([load_text(GOOD, "a.yaml"), load_text(GOOD.split("overrides")[0], "b.yaml")])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "a: &a [*a]", "\x00", "version: 1\ngroups: {}\n", "- " * 2000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "a: &a [*a]", "\x00", "version: 1\ngroups: {}\n", "- " * 2000]
+)
 def test_nonsense_is_an_error_and_no_crash(text: str) -> None:
     with pytest.raises(RuleErrors):
         parse(text)

@@ -19,14 +19,36 @@ M = timedelta(minutes=1)
         ("an offset", {"query": "a offset 20m > 1"}, "", 25 * M),
         ("a subquery", {"query": "max_over_time(rate(a[5m])[2h:1m])"}, "", 125 * M),
         ("keep_firing_for", {"query": "increase(a[10m])", "keepFiringFor": 600}, "", 25 * M),
-        ("a recording rule", {"query": "job:errors > 1", "recorded": {"job:errors": "rate(errors[1h])"}}, "", 65 * M),
-        ("one within another", {"query": "x > 1", "recorded": {"x": "y[10m]", "y": "rate(z[1h])"}}, "", 75 * M),
-        ("rules that name each other", {"query": "x", "recorded": {"x": "y[1m]", "y": "x[1m]"}}, "", 15 * M),
-        ("the generator's query", None, "http://p/graph?g0.expr=increase%28restarts%5B1h%5D%29+%3E+5&g0.tab=1", 65 * M),
+        (
+            "a recording rule",
+            {"query": "job:errors > 1", "recorded": {"job:errors": "rate(errors[1h])"}},
+            "",
+            65 * M,
+        ),
+        (
+            "one within another",
+            {"query": "x > 1", "recorded": {"x": "y[10m]", "y": "rate(z[1h])"}},
+            "",
+            75 * M,
+        ),
+        (
+            "rules that name each other",
+            {"query": "x", "recorded": {"x": "y[1m]", "y": "x[1m]"}},
+            "",
+            15 * M,
+        ),
+        (
+            "the generator's query",
+            None,
+            "http://p/graph?g0.expr=increase%28restarts%5B1h%5D%29+%3E+5&g0.tab=1",
+            65 * M,
+        ),
         ("nothing to be had", None, "", 30 * M),
         ("a foreign URL", None, "http://grafana/alerting/1", 30 * M),
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
 )
-def test_resolved_within(name: str, rule: dict[str, Any] | None, url: str, expected: timedelta) -> None:
+def test_resolved_within(
+    name: str, rule: dict[str, Any] | None, url: str, expected: timedelta
+) -> None:
     assert resolved_within(rule, url) == expected

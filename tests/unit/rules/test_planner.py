@@ -21,7 +21,9 @@ NOTHING = facts(revisions=QUIET)
 
 
 def rule(*steps: dict[str, Any]) -> Rule:
-    return Rule.model_validate({"name": "r", "match": ['alertname="A"'], "escalate": {"to": ["log"]}, "steps": list(steps)})
+    return Rule.model_validate(
+        {"name": "r", "match": ['alertname="A"'], "escalate": {"to": ["log"]}, "steps": list(steps)}
+    )
 
 
 BACK, AGAIN = {"action": "rollback_workload"}, {"action": "restart_workload"}
@@ -47,7 +49,12 @@ ALWAYS = {"action": "restart_workload", "if": "always"}
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_the_ladder(
-    name: str, ladder: tuple[dict[str, Any], ...], seen: Facts, rung: int, step: int | None, reason: Reason | None
+    name: str,
+    ladder: tuple[dict[str, Any], ...],
+    seen: Facts,
+    rung: int,
+    step: int | None,
+    reason: Reason | None,
 ) -> None:
     planned = planner.plan(rule(*ladder), seen, rung)
     assert (planned.plan is not None) == (step is not None)
@@ -73,8 +80,16 @@ def test_a_step_whose_own_when_does_not_hold_is_skipped() -> None:
 
 def test_the_window_of_a_rollout_is_the_longest_of_the_ladder() -> None:
     assert planner.changed_within(rule(AGAIN)) == timedelta(hours=1)
-    assert planner.changed_within(rule({**BACK, "with": {"changed_within": "6h"}}, AGAIN)) == timedelta(hours=6)
+    assert planner.changed_within(
+        rule({**BACK, "with": {"changed_within": "6h"}}, AGAIN)
+    ) == timedelta(hours=6)
 
 
 def test_a_rule_must_see_what_its_steps_and_causes_must() -> None:
-    assert {str(sight) for sight in planner.sights(rule(AGAIN))} == {"target", "pods", "revisions", "budgets", "room"}
+    assert {str(sight) for sight in planner.sights(rule(AGAIN))} == {
+        "target",
+        "pods",
+        "revisions",
+        "budgets",
+        "room",
+    }

@@ -21,7 +21,14 @@ def rules(*lines: str, tail: str = "") -> RuleSet:
 
 
 def alert(**labels: str) -> Alert:
-    return Alert("f", AlertStatus.FIRING, {"alertname": "A", "namespace": "shop", "deployment": "web", **labels}, {}, NOW, None)
+    return Alert(
+        "f",
+        AlertStatus.FIRING,
+        {"alertname": "A", "namespace": "shop", "deployment": "web", **labels},
+        {},
+        NOW,
+        None,
+    )
 
 
 def names(found: RuleSet, given: Alert) -> list[str]:
@@ -29,15 +36,24 @@ def names(found: RuleSet, given: Alert) -> list[str]:
 
 
 def test_the_first_match_wins_unless_it_says_continue() -> None:
-    assert names(rules(rule("one", 'alertname="A"'), rule("two", 'alertname="A"')), alert()) == ["one"]
-    assert names(rules(rule("one", 'alertname="A"', ", continue: true"), rule("two", 'alertname=~"A|B"')), alert()) == [
+    assert names(rules(rule("one", 'alertname="A"'), rule("two", 'alertname="A"')), alert()) == [
+        "one"
+    ]
+    assert names(
+        rules(rule("one", 'alertname="A"', ", continue: true"), rule("two", 'alertname=~"A|B"')),
+        alert(),
+    ) == [
         "one",
         "two",
     ]
 
 
 def test_the_index_finds_regexes_lists_and_others() -> None:
-    found = rules(rule("list", 'alertname=~"X|A"'), rule("regex", 'alertname=~"A.*"'), rule("label", 'severity="x"'))
+    found = rules(
+        rule("list", 'alertname=~"X|A"'),
+        rule("regex", 'alertname=~"A.*"'),
+        rule("label", 'severity="x"'),
+    )
     assert names(found, alert()) == ["list"]
     assert names(found, alert(alertname="AB")) == ["regex"]
     assert names(found, alert(alertname="Z", severity="x")) == ["label"]
@@ -64,7 +80,9 @@ def test_a_templated_target_is_checked_against_the_scope() -> None:
 
 
 def test_explain_says_why_each_rule_did_not_match() -> None:
-    found = rules(rule("other", 'alertname="B"'), rule("one", 'alertname="A"'), rule("two", 'alertname="A"'))
+    found = rules(
+        rule("other", 'alertname="B"'), rule("one", 'alertname="A"'), rule("two", 'alertname="A"')
+    )
     first, second, third = found.explain(alert(), "c")
     assert isinstance(first, WhyNot)
     assert first.why == 'alertname="B" does not hold: the alert has alertname="A"'

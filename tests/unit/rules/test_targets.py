@@ -11,7 +11,11 @@ from remediator.model.verdict import Reason
 from remediator.rules.targets import resolve
 
 FILE = Path(__file__).parents[2] / "fixtures" / "library-alert-labels.json"
-CASES = [(name, scrape, labels) for name, by in json.loads(FILE.read_text()).items() for scrape, labels in by.items()]
+CASES = [
+    (name, scrape, labels)
+    for name, by in json.loads(FILE.read_text()).items()
+    for scrape, labels in by.items()
+]
 EXPORTER_PODS = {
     labels["pod"]
     for _, _, labels in CASES
@@ -24,11 +28,15 @@ def test_all_of_them_are_here() -> None:
     assert len(EXPORTER_PODS) == 5
 
 
-@pytest.mark.parametrize(("name", "scrape", "labels"), CASES, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("name", "scrape", "labels"), CASES, ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_an_exporter_is_never_the_target(name: str, scrape: str, labels: dict[str, str]) -> None:
     found = resolve({"alertname": name, **labels}, "c")
     if isinstance(found, Target) and found.kind == "Pod" and found.name in EXPORTER_PODS:
-        assert found.namespace in PROTECTED  # labels alone cannot tell; the protected namespace does
+        assert (
+            found.namespace in PROTECTED
+        )  # labels alone cannot tell; the protected namespace does
 
 
 @pytest.mark.parametrize(
@@ -53,8 +61,19 @@ def test_the_victim_is(name: str, scrape: str, expected: str) -> None:
     ("labels", "expected"),
     [
         ({"namespace": "shop", "service": "web"}, "Service/shop/web"),
-        ({"namespace": "shop", "exported_namespace": "db", "deployment": "x", "exported_pod": "db-0"}, "Pod/db/db-0"),
-        ({"namespace": "shop", "workload": "web", "workload_type": "StatefulSet", "pod": "p"}, "StatefulSet/shop/web"),
+        (
+            {
+                "namespace": "shop",
+                "exported_namespace": "db",
+                "deployment": "x",
+                "exported_pod": "db-0",
+            },
+            "Pod/db/db-0",
+        ),
+        (
+            {"namespace": "shop", "workload": "web", "workload_type": "StatefulSet", "pod": "p"},
+            "StatefulSet/shop/web",
+        ),
         ({"namespace": "shop", "deployment": "web", "pod": "exporter-1"}, "Deployment/shop/web"),
         ({"namespace": "shop", "job_name": "backup-1", "pod": "exporter-1"}, "Job/shop/backup-1"),
         ({"namespace": "shop", "node": "n1", "pod": "exporter-1"}, "Node/n1"),
@@ -74,7 +93,10 @@ def test_the_order_of_labels(labels: dict[str, str], expected: str) -> None:
         ({"namespace": "../kube-system", "pod": "web"}, Reason.INVALID_TARGET),
         ({"namespace": "shop", "pod": "{{ labels.x }}"}, Reason.INVALID_TARGET),
         ({"namespace": "shop", "pod": "web\n"}, Reason.INVALID_TARGET),
-        ({"namespace": "monitoring", "pod": "x-node-exporter-1", "container": "node-exporter"}, Reason.TARGET_IS_EXPORTER),
+        (
+            {"namespace": "monitoring", "pod": "x-node-exporter-1", "container": "node-exporter"},
+            Reason.TARGET_IS_EXPORTER,
+        ),
     ],
 )
 def test_refused(labels: dict[str, str], reason: Reason) -> None:

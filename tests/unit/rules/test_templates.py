@@ -27,14 +27,24 @@ def test_render(text: str, expected: str) -> None:
     assert render(text, {"team": "a"}, WEB, ROOT) == expected
 
 
-@pytest.mark.parametrize("text", ["{{ labels.missing }}", "{{ labels.empty }}", "{{ target.name }}", "{{ 7*7 }}"])
+@pytest.mark.parametrize(
+    "text", ["{{ labels.missing }}", "{{ labels.empty }}", "{{ target.name }}", "{{ 7*7 }}"]
+)
 def test_what_is_absent_is_an_error(text: str) -> None:
     with pytest.raises(AbsentLabel):
         render(text, {"empty": ""})
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ labels }}", "{{ target.uid }}", "{{ env.HOME }}", "{{ labels.x | upper }}", "{{ 1 + 1 }}", "{{ }}"]
+    "text",
+    [
+        "{{ labels }}",
+        "{{ target.uid }}",
+        "{{ env.HOME }}",
+        "{{ labels.x | upper }}",
+        "{{ 1 + 1 }}",
+        "{{ }}",
+    ],
 )
 def test_any_other_place_is_a_mistake(text: str) -> None:
     (message,) = mistakes(text)
@@ -65,7 +75,9 @@ def test_no_label_leaves_its_string(value: str) -> None:
 def test_in_a_regex_matcher_a_label_stands_for_itself_alone(value: str) -> None:
     query = render('up{app=~"a-{{ labels.app }}|b"}', {"app": value}, promql=True)
     inner = query.removeprefix('up{app=~"').removesuffix('"}')
-    pattern = inner.replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n").replace("\0", "\\")
+    pattern = (
+        inner.replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n").replace("\0", "\\")
+    )
     assert re2.fullmatch(pattern, f"a-{value}") is not None
     assert re2.fullmatch(pattern, "a-anything else") is None or value == "anything else"
 

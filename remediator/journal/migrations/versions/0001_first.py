@@ -40,7 +40,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_attempt_remediation"), "attempt", ["remediation"], unique=False)
     op.create_table(
         "charge",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("remediation", sa.String(length=40), nullable=False),
         sa.Column("rule", sa.String(length=200), nullable=False),
         sa.Column("action", sa.String(length=100), nullable=False),
@@ -53,7 +58,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_charge_at"), "charge", ["at"], unique=False)
     op.create_table(
         "entry",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("at", Instant(), nullable=False),
         sa.Column("remediation", sa.String(length=40), nullable=True),
         sa.Column("kind", sa.String(length=40), nullable=False),
@@ -64,7 +74,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_entry_remediation"), "entry", ["remediation"], unique=False)
     op.create_table(
         "episode",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("source", sa.String(length=200), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("open", sa.Boolean(), nullable=False),
@@ -97,7 +112,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("NOT open"),
         postgresql_where=sa.text("NOT open"),
     )
-    op.create_index("episode_fingerprint", "episode", ["fingerprint", "source", "open", "ends_at"], unique=False)
+    op.create_index(
+        "episode_fingerprint", "episode", ["fingerprint", "source", "open", "ends_at"], unique=False
+    )
     op.create_index(
         "episode_open",
         "episode",
@@ -108,7 +125,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "inbox",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("source", sa.String(length=200), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
@@ -117,7 +139,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("remediation", sa.String(length=40), nullable=False),
         sa.Column("receiver", sa.String(length=200), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
@@ -178,7 +205,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     told = sa.text("told")
-    op.create_index("remediation_told", "remediation", ["told"], sqlite_where=told, postgresql_where=told)
+    op.create_index(
+        "remediation_told", "remediation", ["told"], sqlite_where=told, postgresql_where=told
+    )
     op.create_index("remediation_born", "remediation", ["born_at"], unique=False)
     op.create_index(
         "remediation_live",
@@ -203,7 +232,9 @@ def upgrade() -> None:
         sa.Column("remediation", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("key"),
     )
-    op.create_index(op.f("ix_target_lock_remediation"), "target_lock", ["remediation"], unique=False)
+    op.create_index(
+        op.f("ix_target_lock_remediation"), "target_lock", ["remediation"], unique=False
+    )
     op.create_table(
         "timer",
         sa.Column("kind", sa.String(length=20), nullable=False),

@@ -15,10 +15,16 @@ from remediator.telemetry import log
 revision = "0003"
 down_revision = "0002"
 
-BAD, JUDGED = "state IN ('failed', 'ineffective')", "state IN ('failed', 'ineffective', 'succeeded')"
+BAD, JUDGED = (
+    "state IN ('failed', 'ineffective')",
+    "state IN ('failed', 'ineffective', 'succeeded')",
+)
 OPEN = ("open = 1", "open")
 SLICE = 10_000
-REPLACED = {"episode": ("episode_due", "episode_ended"), "remediation": ("remediation_told", "remediation_bad")}
+REPLACED = {
+    "episode": ("episode_due", "episode_ended"),
+    "remediation": ("remediation_told", "remediation_bad"),
+}
 INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
     ("episode_pending", "episode", ["due_at", "id"], OPEN),
     ("episode_began", "episode", ["starts_at", "id"], OPEN),
@@ -29,14 +35,39 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
     ("remediation_alive", "remediation", ["state"], ("live = 1", "live")),
     ("remediation_ended", "remediation", ["ended_at"], ("live = 0", "NOT live")),
     ("remediation_history", "remediation", ["rule", "target_key", "born_at"], None),
-    ("remediation_retried", "remediation", ["rule", "target_key", "retried_at"], ("retried_at IS NOT NULL",) * 2),
+    (
+        "remediation_retried",
+        "remediation",
+        ["rule", "target_key", "retried_at"],
+        ("retried_at IS NOT NULL",) * 2,
+    ),
     ("remediation_acts", "remediation", ["target_key", "born_at"], ("acted = 1", "acted")),
     ("remediation_undoes", "remediation", ["undo_of", "born_at"], ("undo_of != ''",) * 2),
-    ("remediation_acting", "remediation", ["rule"], ("state IN ('executing', 'undoing', 'verifying')",) * 2),
+    (
+        "remediation_acting",
+        "remediation",
+        ["rule"],
+        ("state IN ('executing', 'undoing', 'verifying')",) * 2,
+    ),
     ("remediation_bad", "remediation", ["ended_at"], (f"acted = 1 AND {BAD}", f"acted AND {BAD}")),
-    ("remediation_judged", "remediation", ["rule", "ended_at"], (f"acted = 1 AND {JUDGED}", f"acted AND {JUDGED}")),
-    ("remediation_acted", "remediation", ["rule", "target_key", "ended_at"], ("acted = 1 AND live = 0", "acted AND NOT live")),
-    ("remediation_record", "remediation", ["rule", "undo_of", "state", "reason", "acted", "born_at"], ("live = 0", "NOT live")),
+    (
+        "remediation_judged",
+        "remediation",
+        ["rule", "ended_at"],
+        (f"acted = 1 AND {JUDGED}", f"acted AND {JUDGED}"),
+    ),
+    (
+        "remediation_acted",
+        "remediation",
+        ["rule", "target_key", "ended_at"],
+        ("acted = 1 AND live = 0", "acted AND NOT live"),
+    ),
+    (
+        "remediation_record",
+        "remediation",
+        ["rule", "undo_of", "state", "reason", "acted", "born_at"],
+        ("live = 0", "NOT live"),
+    ),
     ("entry_decision", "entry", ["kind", "remediation"], ("kind IN ('approved', 'denied')",) * 2),
     ("attachment_ended", "attachment", ["episode"], ("ended = 1", "ended")),
     ("outbox_at", "outbox", ["at"], None),
@@ -52,7 +83,9 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
 
 
 def upgrade() -> None:
-    if "at" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")}:  # an interrupted run made it
+    if "at" not in {
+        column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")
+    }:  # an interrupted run made it
         op.add_column("outbox", sa.Column("at", Instant(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         with op.get_context().autocommit_block():
@@ -83,8 +116,14 @@ def _build(**how: Any) -> None:
     used = op.get_bind().execute(sa.text("SELECT 1 FROM episode LIMIT 1")).first()
     for number, (name, table, columns, where) in enumerate(INDEXES, 1):
         if used:
-            log().warning("journal_migrating", schema=revision, building=name, step=f"{number}/{len(INDEXES)}")
-        rows: dict[str, Any] = {"sqlite_where": sa.text(where[0]), "postgresql_where": sa.text(where[1])} if where else {}
+            log().warning(
+                "journal_migrating", schema=revision, building=name, step=f"{number}/{len(INDEXES)}"
+            )
+        rows: dict[str, Any] = (
+            {"sqlite_where": sa.text(where[0]), "postgresql_where": sa.text(where[1])}
+            if where
+            else {}
+        )
         op.create_index(name, table, columns, **rows, **how)
 
 
