@@ -12,10 +12,11 @@ from typing import Any
 import aiohttp
 from pydantic import ValidationError
 
-from . import generate, notify
+from . import notify
 from .alertmanager import UP, addresses
 from .app import load_rules
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
+from .generate import rbac
 from .journal.sql import SqlJournal
 from .model.facts import Unknown
 from .prometheus import PrometheusApi
@@ -173,7 +174,7 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
             else None
         )
 
-    whole, local = generate.grants(rules)
+    whole, local = rbac.grants(rules)
     given = [(where, need) for need in whole] + [
         ([name], need) for name, needs in local.items() for need in needs
     ]
@@ -189,7 +190,7 @@ def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
     """Which rules need the right, where not all of them do."""
     sources = rules.sources if rules else ()
     alone = {
-        source.rule.name: generate.needs(RuleSet((source,), rules.overrides if rules else ()))
+        source.rule.name: rbac.needs(RuleSet((source,), rules.overrides if rules else ()))
         for source in sources
     }
     needing = [

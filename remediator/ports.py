@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from .model.alert import Activity, Alert
 from .model.call import Call, Evidence
-from .model.facts import Facts, Sight, Unknown
+from .model.facts import Facts, Unknown
+from .model.sight import Sight
 from .model.target import Target
 
 
@@ -23,7 +24,7 @@ class Cluster(Protocol):
     """The two verbs of a Kubernetes cluster. Raises: ClusterError's kinds from `apply`; `observe` answers Unknown."""
 
     async def observe(
-        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+        self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts: ...
 
     async def apply(

@@ -1,7 +1,8 @@
-"""What can be done: one file per action, each exporting ACTION; the registry is this list."""
+"""What can be done: one file per action, each exporting ACTION; the registry is the folder."""
 
-from . import quarantine_pod, restart_workload, rollback_workload, scale_workload
+import sys
+
+from ..plugins import values
 from .spec import ActionSpec
 
-MODULES = (quarantine_pod, restart_workload, rollback_workload, scale_workload)
-ACTIONS: dict[str, ActionSpec] = {module.ACTION.name: module.ACTION for module in MODULES}
+ACTIONS: dict[str, ActionSpec] = {a.name: a for a in values(sys.modules[__name__], ActionSpec)}

@@ -15,20 +15,30 @@ from typing import Any
 
 from pydantic import Field
 
+from ..kinds import NETWORK_POLICY, POD
 from ..model.call import CALL_ID, PREFIX, STAMP, Call, version_of
-from ..model.facts import Facts, Isolation, Sight, Unknown
+from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Verification, gone, stamp_operations
 from ..model.raw import annotations, controller, labels, meta, ready
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
-from .spec import ActionSpec, Parameters, Permission, Sent
-from .workload import REPLACING, REPLACING_NEEDS, converged, unseen
+from ..sights.isolation import ISOLATION, QUARANTINE, Isolation, policy_name
+from .spec import ActionSpec, Parameters, Sent
+from .workload import converged, unseen
 
 NAME = "quarantine_pod"
-LABEL = f"{PREFIX}/quarantine"
 KEPT = f"{PREFIX}/labels"
 REPLACED_BY = {"ReplicaSet", "DaemonSet"}
 WITHIN = timedelta(minutes=5)
+CALLS = frozenset(
+    {
+        ("collect", POD, ""),
+        ("patch", POD, ""),
+        ("delete", POD, ""),
+        ("create", NETWORK_POLICY, ""),
+        ("delete", NETWORK_POLICY, ""),
+    }
+)
 
 
 class Params(Parameters):
@@ -48,19 +58,15 @@ class Params(Parameters):
     )
 
 
-def policy_name(pod: Target) -> str:
-    """The name of the pod's own NetworkPolicy."""
-    return f"quarantine-{pod.name[:200]}-{pod.uid[-8:]}"
-
-
 def plan(facts: Facts, params: Params) -> Plan | Refusal:
     """Evidence first, then the deny-all policy, then one patch that replaces the pod's labels."""
     refused = _refusal(facts, params)
     if refused:
         return refused
+    isolation = facts[ISOLATION]
     assert isinstance(facts.object, Mapping)
-    assert isinstance(facts.isolation, Isolation)
-    pod, mine = facts.object, {LABEL: facts.target.uid}
+    assert isinstance(isolation, Isolation)
+    pod, mine = facts.object, {QUARANTINE: facts.target.uid}
     operations = [
         *stamp_operations(pod),
         {
@@ -71,7 +77,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         {"op": "replace", "path": "/metadata/labels", "value": mine},
     ]
     calls = [Call("collect", facts.target, {"log_lines": params.log_lines})]
-    if facts.isolation.policy is None:
+    if isolation.policy is None:
         calls.append(Call("create", _policy_target(facts), _policy(facts)))
     relabel = Call(
         "patch",
@@ -114,14 +120,14 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
     spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
     if meta(pod).get("deletionTimestamp") or phase in ("Succeeded", "Failed"):
         return Refusal(Reason.TERMINATING, f"{target} has finished, or is being deleted")
-    if LABEL in labels(pod):
+    if QUARANTINE in labels(pod):
         return Refusal(Reason.ALREADY_DONE, f"{target} is in quarantine")
-    if isinstance(facts.isolation, Unknown):
-        return Refusal(
-            Reason.UNKNOWN_FACT, f"cannot see the network of {target}: {facts.isolation.why}"
-        )
-    there = facts.isolation.policy
-    if there is not None and labels(there).get(LABEL) != target.uid:
+    isolation = facts[ISOLATION]
+    if isinstance(isolation, Unknown):
+        why = f"cannot see the network of {target}: {isolation.why}"
+        return Refusal(Reason.UNKNOWN_FACT, why)
+    there = isolation.policy
+    if there is not None and labels(there).get(QUARANTINE) != target.uid:
         return Refusal(
             Reason.CONFLICT,
             f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate {target}",
@@ -130,7 +136,7 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
         return Refusal(
             Reason.UNSUPPORTED_TARGET, f"{target} uses its node's network; no policy isolates it"
         )
-    return _irreplaceable(facts, params) or _crowded(facts, facts.isolation, params)
+    return _irreplaceable(facts, params) or _crowded(facts, isolation, params)
 
 
 def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
@@ -193,14 +199,14 @@ def _policy(facts: Facts) -> Mapping[str, Any]:
         "metadata": {
             "name": policy_name(pod),
             "namespace": pod.namespace,
-            "labels": {"app.kubernetes.io/managed-by": "remediator", LABEL: pod.uid},
+            "labels": {"app.kubernetes.io/managed-by": "remediator", QUARANTINE: pod.uid},
             "annotations": {STAMP: CALL_ID},
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
             ],
         },
         "spec": {
-            "podSelector": {"matchLabels": {LABEL: pod.uid}},
+            "podSelector": {"matchLabels": {QUARANTINE: pod.uid}},
             "policyTypes": ["Ingress", "Egress"],
         },
     }
@@ -208,18 +214,18 @@ def _policy(facts: Facts) -> Mapping[str, Any]:
 
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
     """Whether the pod serves nobody, runs on, and its workload is whole without it."""
-    pod, beside = facts.object, facts.beside
+    pod, beside, isolation = facts.object, facts.beside, facts[ISOLATION]
     if gone(plan, facts):
         return Verification.OVERTAKEN
     if (
         isinstance(pod, Unknown | Unresolved)
         or isinstance(beside, Unknown)
-        or isinstance(facts.isolation, Unknown)
+        or isinstance(isolation, Unknown)
     ):
         return Verification.UNKNOWN
     if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves["labels"]:
         return Verification.OVERTAKEN
-    alone = not facts.isolation.services and facts.isolation.policy is not None
+    alone = not isolation.services and isolation.policy is not None
     return Verification.CONVERGED if alone and converged(beside) else Verification.WAITING
 
 
@@ -263,7 +269,7 @@ def _released(done: Plan, facts: Facts) -> Refusal | None:
     pod = facts.object
     if pod is None:
         return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist any more")
-    if isinstance(pod, Unknown | Unresolved) or isinstance(facts.isolation, Unknown):
+    if isinstance(pod, Unknown | Unresolved) or ISOLATION not in facts:
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if labels(pod) != done.calls[-1].leaves["labels"] or KEPT not in annotations(pod):
         return Refusal(
@@ -274,7 +280,8 @@ def _released(done: Plan, facts: Facts) -> Refusal | None:
 
 
 def _without_policy(facts: Facts) -> tuple[Call, ...]:
-    policy = facts.isolation.policy if isinstance(facts.isolation, Isolation) else None
+    isolation = facts[ISOLATION]
+    policy = isolation.policy if isinstance(isolation, Isolation) else None
     return (Call("delete", _policy_target(facts).seen(str(meta(policy)["uid"]))),) if policy else ()
 
 
@@ -313,17 +320,12 @@ ACTION = ActionSpec(
     summary="Isolate one pod, keep it running, and let its workload replace it.",
     manual=__doc__,
     params=Params,
-    targets=frozenset({"Pod"}),
-    permissions=(
-        Permission("", "pods", ("delete", "get", "list", "patch")),
-        Permission("", "pods/log", ("get",)),
-        *REPLACING_NEEDS,
-        Permission("networking.k8s.io", "networkpolicies", ("create", "delete", "get")),
-        Permission("discovery.k8s.io", "endpointslices", ("list",)),
-    ),
+    targets=frozenset({POD}),
+    calls=CALLS,
     disruption="one pod leaves its Services at once; its workload replaces it",
     causes=frozenset(),
-    sights=frozenset({Sight.TARGET, Sight.ISOLATION, Sight.SIBLINGS}) | REPLACING,
+    sees=frozenset({ISOLATION}),
+    watches=frozenset({ISOLATION}),
     storm_exempt=True,
     waives=frozenset(),
     plan=plan,

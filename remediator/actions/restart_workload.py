@@ -9,19 +9,16 @@ StatefulSet's pods that are stuck on the revision before are deleted, as nothing
 
 from pydantic import Field
 
-from ..causes.cause import CauseName
+from ..kinds import WORKLOADS
 from ..model.call import template_state
-from ..model.facts import Facts, Sight
-from ..model.plan import Plan, Refusal, pods_before, stamp_operations
+from ..model.facts import Facts
+from ..model.plan import Plan, Refusal, stamp_operations
 from ..model.raw import annotations
 from ..model.verdict import Reason
-from .spec import ActionSpec, Parameters, Permission
+from ..sights.pods import PODS, pods_before
+from .spec import ActionSpec, Parameters
 from .workload import (
-    REPLACING,
-    REPLACING_NEEDS,
-    REVISION_NEEDS,
-    UNBLOCKING_NEEDS,
-    WORKLOADS,
+    ROLLING,
     interrupts,
     patience,
     refusal,
@@ -87,15 +84,11 @@ ACTION = ActionSpec(
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
-    permissions=(
-        *(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
-        *REVISION_NEEDS,
-        *UNBLOCKING_NEEDS,
-        *REPLACING_NEEDS,
-    ),
+    calls=ROLLING,
     disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
-    causes=frozenset({CauseName.OOM_KILLED, CauseName.CRASH_LOOP}),
-    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}) | REPLACING,
+    causes=frozenset({"oom_killed", "crash_loop"}),
+    sees=frozenset({PODS}),
+    watches=frozenset({PODS}),
     waives=WAIVES,
     plan=plan,
     next=unblock,

@@ -14,19 +14,17 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from ..causes.cause import CauseName
+from ..kinds import WORKLOADS
 from ..model.call import bare_template, template_hash, template_state
 from ..model.duration import format_duration, parse_duration
-from ..model.facts import Facts, Revision, Sight, Unknown, current_revision
-from ..model.plan import Plan, Refusal, pods_before, stamp_operations
+from ..model.facts import Facts, Unknown
+from ..model.plan import Plan, Refusal, stamp_operations
 from ..model.verdict import Reason
-from .spec import ActionSpec, Parameters, Permission, Sent
+from ..sights.pods import PODS, pods_before
+from ..sights.revisions import REVISIONS, Revision, current_revision
+from .spec import ActionSpec, Parameters, Sent
 from .workload import (
-    REPLACING,
-    REPLACING_NEEDS,
-    REVISION_NEEDS,
-    UNBLOCKING_NEEDS,
-    WORKLOADS,
+    ROLLING,
     halfway,
     overtaken,
     patience,
@@ -88,14 +86,15 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     refused = _unseen(facts)
     if refused:
         return refused
+    revisions = facts[REVISIONS]
     assert isinstance(facts.object, dict)
-    assert isinstance(facts.revisions, tuple)
+    assert isinstance(revisions, tuple)
     if overtaken(sent, facts.object):
         return Refusal(
             Reason.ASSUMPTION_CHANGED,
             f"{facts.target} was modified after our change; leaving it alone",
         )
-    before = next((r for r in facts.revisions if r.uid == done.previous.get("uid")), None)
+    before = next((r for r in revisions if r.uid == done.previous.get("uid")), None)
     if before is None:
         return Refusal(
             Reason.NO_REVISION,
@@ -113,12 +112,10 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
 
 def _unseen(facts: Facts) -> Refusal | None:
     """Why nothing can be put in place of what runs: a default refusal, or revisions that are not known."""
-    refused = refusal(facts, NAME, WORKLOADS, WAIVES)
-    if refused is None and isinstance(facts.revisions, Unknown):
-        return Refusal(
-            Reason.UNKNOWN_FACT,
-            f"cannot list the revisions of {facts.target}: {facts.revisions.why}",
-        )
+    refused, revisions = refusal(facts, NAME, WORKLOADS, WAIVES), facts[REVISIONS]
+    if refused is None and isinstance(revisions, Unknown):
+        why = f"cannot list the revisions of {facts.target}: {revisions.why}"
+        return Refusal(Reason.UNKNOWN_FACT, why)
     return refused
 
 
@@ -149,7 +146,8 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
 
 def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusal:
     """The newest older revision that differs and was seen healthy, else the newest that differs."""
-    assert isinstance(facts.revisions, tuple)
+    revisions = facts[REVISIONS]
+    assert isinstance(revisions, tuple)
     running = bare_template(current.template)
     if template_hash(running) in facts.past.chosen:
         return Refusal(
@@ -160,16 +158,13 @@ def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusa
             Reason.ALREADY_DONE,
             f"{facts.target} was rolled back from this template before, and others brought it back",
         )
-    since = min(r.created_at for r in facts.revisions if bare_template(r.template) == running)
+    since = min(r.created_at for r in revisions if bare_template(r.template) == running)
     if facts.since - since > params.changed_within:
         age, window = format_duration(facts.since - since), format_duration(params.changed_within)
         why = f"the revision of {facts.target} was {age} old when the trouble began; changed_within is {window}"
         return Refusal(Reason.NO_REVISION, why)
-    older = [
-        r
-        for r in facts.revisions
-        if r.number < current.number and bare_template(r.template) != running
-    ]
+    others = [r for r in revisions if bare_template(r.template) != running]
+    older = [r for r in others if r.number < current.number]
     if not older:
         return Refusal(
             Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs"
@@ -200,15 +195,11 @@ ACTION = ActionSpec(
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
-    permissions=(
-        *(Permission("apps", f"{kind.lower()}s", ("get", "patch")) for kind in sorted(WORKLOADS)),
-        *REVISION_NEEDS,
-        *UNBLOCKING_NEEDS,
-        *REPLACING_NEEDS,
-    ),
+    calls=ROLLING,
     disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
-    causes=frozenset({CauseName.ROLLOUT_CHANGED}),
-    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}) | REPLACING,
+    causes=frozenset({"rollout_changed"}),
+    sees=frozenset({PODS, REVISIONS}),
+    watches=frozenset({PODS, REVISIONS}),
     waives=WAIVES,
     plan=plan,
     next=unblock,

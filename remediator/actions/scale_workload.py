@@ -14,17 +14,23 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ..kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, STATEFUL_SET
 from ..model.call import MAX_REPLICAS, Call, template_hash, template_of, version_of, view, wrote
-from ..model.facts import Facts, Sight, Unknown
-from ..model.plan import Plan, Refusal, Verification, gone, pods_before, stamp_operations
+from ..model.facts import Facts, Unknown
+from ..model.plan import Plan, Refusal, Verification, gone, stamp_operations
 from ..model.raw import annotations, meta
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
-from .spec import ActionSpec, Parameters, Permission, Sent
+from ..sights.autoscaler import AUTOSCALER
+from ..sights.pods import PODS, pods_before, pods_of
+from .spec import ActionSpec, Parameters, Sent
 from .workload import observed, refusal
 
 NAME = "scale_workload"
-TARGETS = frozenset({"Deployment", "StatefulSet"})
+TARGETS = frozenset({DEPLOYMENT, STATEFUL_SET})
+CALLS = frozenset(
+    {("patch", kind, "scale") for kind in TARGETS} | {("patch", HORIZONTAL_POD_AUTOSCALER, "")}
+)
 WITHIN = timedelta(minutes=5)
 
 
@@ -103,7 +109,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
 
 def _unscalable(facts: Facts) -> Refusal | None:
     """Whether it cannot be known where the count is set."""
-    hpa = facts.autoscaler
+    hpa = facts[AUTOSCALER]
     if isinstance(hpa, Unknown):
         return Refusal(
             Reason.UNKNOWN_FACT, f"cannot know whether an HPA scales {facts.target}: {hpa.why}"
@@ -130,16 +136,16 @@ def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
             )
         if text is not None:
             caps.append((int(text), f"the annotation {MAX_REPLICAS} of {what}"))
-    if isinstance(facts.autoscaler, Mapping):
-        caps.append((int(facts.autoscaler["spec"]["maxReplicas"]), "maxReplicas of its HPA"))
+    hpa = facts[AUTOSCALER]
+    if isinstance(hpa, Mapping):
+        caps.append((int(hpa["spec"]["maxReplicas"]), "maxReplicas of its HPA"))
     return min(caps)
 
 
 def no_headroom(facts: Facts) -> Refusal | None:
     """Whether pods that are asked for already do not come: no node takes them, or a quota or a webhook refuses them."""
     assert isinstance(facts.object, Mapping)
-    pods = facts.pods if isinstance(facts.pods, tuple) else ()
-    for pod in pods:
+    for pod in pods_of(facts):
         for condition in (pod.get("status") or {}).get("conditions") or []:
             if (
                 condition.get("type") == "PodScheduled"
@@ -161,7 +167,7 @@ def no_headroom(facts: Facts) -> Refusal | None:
 def _call(facts: Facts, count: int) -> Call:
     """The one patch that sets the count, wherever it is set."""
     assert isinstance(facts.object, Mapping)
-    hpa, obj = facts.autoscaler, facts.object
+    hpa, obj = facts[AUTOSCALER], facts.object
     if not isinstance(hpa, Mapping):
         assumes = {
             "template": template_hash(template_of(obj)),
@@ -211,7 +217,7 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
 
 def _count(plan: Plan, facts: Facts) -> Mapping[str, Any] | Verification:
     """The count as it is set now, where the plan set it; or that it cannot be seen, or is gone."""
-    obj, hpa, call = facts.object, facts.autoscaler, plan.calls[0]
+    obj, hpa, call = facts.object, facts[AUTOSCALER], plan.calls[0]
     if gone(plan, facts):
         return Verification.OVERTAKEN
     if obj is None or isinstance(obj, Unknown | Unresolved) or isinstance(hpa, Unknown):
@@ -237,13 +243,14 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
             Reason.ASSUMPTION_CHANGED,
             f"the count of {facts.target} was modified after our change; leaving it alone",
         )
-    written = facts.object if done.calls[0].subresource else facts.autoscaler
+    hpa = facts[AUTOSCALER]
+    written = facts.object if done.calls[0].subresource else hpa
     if not isinstance(written, Mapping) or not wrote(written, done.calls[0]):
         return Refusal(
             Reason.ASSUMPTION_CHANGED,
             f"the count of {facts.target} was set again after our change; leaving it alone",
         )
-    if done.calls[0].subresource and isinstance(facts.autoscaler, Mapping):
+    if done.calls[0].subresource and isinstance(hpa, Mapping):
         return Refusal(Reason.OWNED_ELSEWHERE, f"an HPA scales {facts.target} now")
     name, count = next(iter(done.previous.items()))
     call = _call(facts, int(count))
@@ -279,17 +286,11 @@ ACTION = ActionSpec(
     manual=__doc__,
     params=Params,
     targets=TARGETS,
-    permissions=(
-        *(Permission("apps", f"{kind.lower()}s", ("get",)) for kind in sorted(TARGETS)),
-        *(
-            Permission("apps", f"{kind.lower()}s/scale", ("get", "patch"))
-            for kind in sorted(TARGETS)
-        ),
-        Permission("autoscaling", "horizontalpodautoscalers", ("get", "list", "patch")),
-    ),
+    calls=CALLS,
     disruption="none; going back takes away as many pods as came",
     causes=frozenset(),
-    sights=frozenset({Sight.TARGET, Sight.PODS, Sight.AUTOSCALER}),
+    sees=frozenset({PODS, AUTOSCALER}),
+    watches=frozenset({PODS, AUTOSCALER}),
     waives=frozenset(),
     plan=plan,
     verify=verify,
@@ -297,5 +298,6 @@ ACTION = ActionSpec(
     restored=restored,
     restore_after=timedelta(hours=1),
     storm_exempt=True,
+    disruptive=False,
     example="{action: scale_workload, if: always, with: {by: 2, at_most: 12}, restore: {after: 60m}}",
 )

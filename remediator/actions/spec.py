@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..causes.cause import CauseName
 from ..model.call import Call, Evidence
-from ..model.facts import Facts, Sight
+from ..model.facts import Facts
+from ..model.kind import Kind
 from ..model.plan import Plan, Refusal, Verification
+from ..model.sight import Sight
 from ..model.verdict import Reason
 
 
@@ -20,37 +21,34 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """One RBAC need: the API group, the resource and the verbs."""
-
-    group: str
-    resource: str
-    verbs: tuple[str, ...]
-
-
+# What an action may call: the verb, the kind, the subresource. RBAC follows, and nothing else is sent.
+Write = tuple[str, Kind, str]
 Sent = tuple[Evidence, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """A kind of intervention. `plan`, `next`, `verify` and `undo` are pure; `proof` is the default of a step's `verify.until`.
+    """A kind of intervention. `plan`, `next`, `verify` and `undo` are pure.
 
-    `next` gives the calls that depend on what the first ones brought, within the plan's bounds. `undo` plans how to take
-    back what was done, by comparing and restoring, and `restored` verifies that; None where that cannot be. `ending` is
-    what a timed undo does instead. `restore_after` is the default of a step's `restore.after`: quiet since resolved.
-    A storm does not hold what is `storm_exempt`: it takes nothing away that serves.
+    `sees` is what must be seen to plan it, `watches` to verify it, go on with it and take it back. What is
+    `disruptive` takes pods away: what guards must see before that is seen too. `proof` is the default of a
+    step's `verify.until`. `next` gives the calls that depend on what the first ones brought, within the
+    plan's bounds. `undo` plans how to take back what was done, by comparing and restoring, and `restored`
+    verifies that; None where that cannot be. `ending` is what a timed undo does instead. `restore_after` is
+    the default of a step's `restore.after`: quiet since resolved. A storm does not hold what is
+    `storm_exempt`: it takes nothing away that serves.
     """
 
     name: str
     summary: str
     manual: str
     params: type[Parameters]
-    targets: frozenset[str]
-    permissions: tuple[Permission, ...]
+    targets: frozenset[Kind]
+    calls: frozenset[Write]
     disruption: str
-    causes: frozenset[CauseName]
-    sights: frozenset[Sight]
+    causes: frozenset[str]
+    sees: frozenset[Sight[Any]]
+    watches: frozenset[Sight[Any]]
     waives: frozenset[Reason]
     plan: Callable[[Facts, Any], Plan | Refusal]
     verify: Callable[[Plan, Sent, Facts], Verification]
@@ -62,3 +60,4 @@ class ActionSpec:
     ending: Callable[[Plan, Sent, Facts], Plan | Refusal] | None = None
     restore_after: timedelta | None = None
     storm_exempt: bool = False
+    disruptive: bool = True

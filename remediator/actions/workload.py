@@ -8,33 +8,20 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from ..kinds import NATIVE, POD, STATEFUL_SET, WORKLOADS
 from ..model.call import STAMP, Call, template_hash, template_of, version_of
-from ..model.facts import Facts, Sight, Unknown
-from ..model.owner import NATIVE, by_hand
-from ..model.plan import Plan, Refusal, Verification, gone, pods_before
+from ..model.facts import Facts, Unknown
+from ..model.kind import Kind, among
+from ..model.owner import by_hand
+from ..model.plan import Plan, Refusal, Verification, gone
 from ..model.raw import annotations, labels, meta, ready, restarts
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
-from .spec import Permission, Sent
+from ..sights.pods import PODS, pods_before, pods_of
+from .spec import Sent
 
 GIVING_UP = timedelta(minutes=2)
-WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
-REPLACING = frozenset(
-    {Sight.BUDGETS, Sight.ROOM}
-)  # what guards must see before pods are taken away
-REPLACING_NEEDS = (
-    Permission("policy", "poddisruptionbudgets", ("list",)),
-    Permission("", "resourcequotas", ("list",)),
-    Permission("", "nodes", ("list",)),
-    Permission("", "events", ("list",)),
-)
-
-
-REVISION_NEEDS = (
-    Permission("apps", "replicasets", ("get", "list")),
-    Permission("apps", "controllerrevisions", ("list",)),
-)
-UNBLOCKING_NEEDS = (Permission("", "pods", ("delete", "get")),)
+ROLLING = frozenset({("patch", kind, "") for kind in WORKLOADS} | {("delete", POD, "")})
 
 
 def owned(action: str, facts: Facts, what: str) -> Refusal:
@@ -59,29 +46,24 @@ def unseen(facts: Facts) -> Refusal | None:
 
 
 def refusal(
-    facts: Facts, action: str, targets: frozenset[str], waives: frozenset[Reason]
+    facts: Facts, action: str, targets: frozenset[Kind], waives: frozenset[Reason]
 ) -> Refusal | None:
     """The refusals that every workload action has by default, less what it waives."""
     obj = facts.object
     refused = unseen(facts)
     if refused or not isinstance(obj, Mapping):
         return refused
-    if (
-        facts.target.kind not in targets
-        and facts.root.kind not in NATIVE
-        and facts.root != facts.target
-    ):
-        return owned(action, facts, str(facts.target))
-    if facts.target.kind not in targets:
-        return Refusal(
-            Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {' or '.join(sorted(targets))}"
-        )
+    if not among(facts.target.kind, targets):
+        if facts.root.kind not in NATIVE and facts.root != facts.target:
+            return owned(action, facts, str(facts.target))
+        kinds = " or ".join(sorted(map(str, targets)))
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {kinds}")
     if meta(obj).get("deletionTimestamp"):
         return Refusal(Reason.TERMINATING, f"{facts.target} is being deleted")
-    if isinstance(facts.pods, Unknown):
-        return Refusal(
-            Reason.UNKNOWN_FACT, f"cannot list the pods of {facts.target}: {facts.pods.why}"
-        )
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        why = f"cannot list the pods of {facts.target}: {pods.why}"
+        return Refusal(Reason.UNKNOWN_FACT, why)
     spec = obj.get("spec") or {}
     if spec.get("paused"):
         return Refusal(Reason.PAUSED_ROLLOUT, f"the rollout of {facts.target} is paused")
@@ -115,7 +97,7 @@ def template_call(
 def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
     """How a rollout would interrupt the service or come to nothing, or None."""
     spec, kind = obj["spec"], obj["kind"]
-    up = sum(map(ready, facts.pods)) if isinstance(facts.pods, tuple) else 0
+    up = sum(map(ready, pods_of(facts)))
     if kind == "Deployment":
         strategy = spec.get("strategy") or {}
         if strategy.get("type") == "Recreate":
@@ -151,7 +133,7 @@ def taken(obj: Mapping[str, Any], facts: Facts) -> int:
     Source: kubernetes pkg/controller/deployment/util (ResolveFenceposts), daemon/util (UnavailableCount).
     """
     spec, kind = obj["spec"], obj["kind"]
-    up = sum(map(ready, facts.pods)) if isinstance(facts.pods, tuple) else 0
+    up = sum(map(ready, pods_of(facts)))
     if kind == "Deployment":
         strategy, wanted = spec.get("strategy") or {}, int(spec.get("replicas", 1))
         if strategy.get("type") == "Recreate":
@@ -256,7 +238,7 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
         return Verification.UNKNOWN
     if gone(plan, facts):
         return Verification.OVERTAKEN
-    if isinstance(facts.pods, Unknown):  # as it is where the object does not exist
+    if PODS not in facts:  # as it is where the object does not exist
         return Verification.UNKNOWN
     if obj is None or overtaken(sent, obj):
         return Verification.OVERTAKEN
@@ -278,8 +260,10 @@ def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
     """Whether there are fewer ready pods than before, or new restarts of older pods, once the rollout gave up."""
     now = pods_before(facts)
     known = plan.before.get("restarts", {})
-    pods = facts.pods if isinstance(facts.pods, tuple) else ()
-    restarted = any(restarts(p) > known.get(str(meta(p).get("uid")), restarts(p)) for p in pods)
+    restarted = any(
+        restarts(pod) > known.get(str(meta(pod).get("uid")), restarts(pod))
+        for pod in pods_of(facts)
+    )
     return progress_deadline_exceeded(obj) and (
         now["ready"] < plan.before.get("ready", 0) or restarted
     )
@@ -288,29 +272,22 @@ def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
 def stuck_at_most(facts: Facts) -> Mapping[str, int]:
     """How many stuck pods a rollout may have deleted: a StatefulSet's, each twice at most."""
     assert isinstance(facts.object, Mapping)
-    return (
-        {"delete Pod": 2 * int(facts.object["spec"].get("replicas", 1))}
-        if facts.target.kind == "StatefulSet"
-        else {}
-    )
+    if facts.target.kind != STATEFUL_SET.name:
+        return {}
+    return {"delete Pod": 2 * int(facts.object["spec"].get("replicas", 1))}
 
 
 def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
     """Deletes a StatefulSet's pods that are stuck: unready, and not of the revision that is rolled out now."""
     obj = facts.object
-    if (
-        facts.target.kind != "StatefulSet"
-        or not isinstance(obj, Mapping)
-        or not isinstance(facts.pods, tuple)
-    ):
+    if facts.target.kind != STATEFUL_SET.name or not isinstance(obj, Mapping):
         return ()
     wanted = (obj.get("status") or {}).get("updateRevision")
     if not observed(obj) or not wanted:
         return ()
-    stuck = [
-        pod for pod in facts.pods
-        if not ready(pod) and not meta(pod).get("deletionTimestamp") and labels(pod).get("controller-revision-hash") != wanted
-    ]  # fmt: skip
+    left = [pod for pod in pods_of(facts) if not meta(pod).get("deletionTimestamp")]
+    older = [pod for pod in left if labels(pod).get("controller-revision-hash") != wanted]
+    stuck = [pod for pod in older if not ready(pod)]
     there = facts.target
     targets = [
         Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"]))

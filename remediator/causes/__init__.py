@@ -1,20 +1,40 @@
-"""Facts to causes: one file per cause, each a pure function; the registry is this list."""
+"""Facts to causes: one file per cause, each a pure function, exporting CAUSE; the registry is the folder."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
-from ..model.facts import Facts
-from . import crash_loop, oom_killed, rollout_changed
-from .cause import Cause, CauseName
+from ..model.facts import Facts, Unknown
+from ..model.sight import Sight
+from ..plugins import values
+from .cause import Cause, CauseSpec
 
-FINDERS: dict[CauseName, Callable[[Facts, timedelta], Cause | None]] = {
-    CauseName.ROLLOUT_CHANGED: rollout_changed.find,
-    CauseName.OOM_KILLED: oom_killed.find,
-    CauseName.CRASH_LOOP: crash_loop.find,
-}
+CAUSES: dict[str, CauseSpec] = {c.name: c for c in values(sys.modules[__name__], CauseSpec)}
+
+
+def sights(names: Iterable[str]) -> frozenset[Sight[Any]]:
+    """What must be seen to find these causes."""
+    return frozenset(sight for name in names for sight in CAUSES[name].sees)
+
+
+def look(facts: Facts, changed_within: timedelta) -> dict[str, Cause | Unknown]:
+    """Every cause that is there, and every one of which that cannot be known, by name."""
+    out: dict[str, Cause | Unknown] = {}
+    for name, spec in CAUSES.items():
+        if not spec.fits(facts.target.kind):
+            continue
+        seen = (facts[sight] for sight in sorted(spec.sees, key=str))
+        blind = next((fact for fact in seen if isinstance(fact, Unknown)), None)
+        answer = blind or spec.find(facts, changed_within)
+        if isinstance(answer, Unknown):
+            out[name] = answer
+        elif answer is not None:
+            out[name] = Cause(name, answer.why, answer.evidence)
+    return out
 
 
 def find(facts: Facts, changed_within: timedelta = timedelta(hours=1)) -> tuple[Cause, ...]:
-    """Every cause that the facts show, in the registry's order."""
-    found = (finder(facts, changed_within) for finder in FINDERS.values())
-    return tuple(cause for cause in found if cause is not None)
+    """The causes that are there."""
+    looked = look(facts, changed_within).values()
+    return tuple(cause for cause in looked if isinstance(cause, Cause))

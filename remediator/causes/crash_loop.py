@@ -1,23 +1,28 @@
-"""crash_loop: a container of the target waits in CrashLoopBackOff."""
+"""A container of the target waits in CrashLoopBackOff: it ends again and again, and is started ever later."""
 
 from datetime import timedelta
 
-from ..model.facts import Facts
-from ..model.raw import container_statuses, meta
-from .cause import Cause, CauseName
+from ..model.facts import Facts, Unknown
+from ..model.raw import container_statuses, meta, waiting_reason
+from ..sights.pods import PODS
+from .cause import CauseSpec, Found
 
 
-def find(facts: Facts, _changed_within: timedelta) -> Cause | None:
+def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
     """The containers in CrashLoopBackOff, by pod, with their restarts."""
-    if not isinstance(facts.pods, tuple):
-        return None
-    looping = {
-        f"{meta(pod).get('name')}/{status.get('name')}": int(status.get("restartCount") or 0)
-        for pod in facts.pods
-        for status in container_statuses(pod)
-        if ((status.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff"
-    }
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        return pods
+    looping = {}
+    for pod in pods:
+        for status in container_statuses(pod):
+            if waiting_reason(status) == "CrashLoopBackOff":
+                name = f"{meta(pod).get('name')}/{status.get('name')}"
+                looping[name] = int(status.get("restartCount") or 0)
     if not looping:
         return None
-    shown = ", ".join(f"{name} ({count} restarts)" for name, count in sorted(looping.items())[:5])
-    return Cause(CauseName.CRASH_LOOP, f"crash loop: {shown}", {"containers": looping})
+    shown = [f"{name} ({count} restarts)" for name, count in sorted(looping.items())[:5]]
+    return Found(f"crash loop: {', '.join(shown)}", {"containers": looping})
+
+
+CAUSE = CauseSpec("crash_loop", __doc__, frozenset({PODS}), find)

@@ -1,32 +1,31 @@
-"""oom_killed: a container of the target ended with OOMKilled."""
+"""A container of the target was killed since it used more memory than its limit (OOMKilled)."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..model.facts import Facts
+from ..model.facts import Facts, Unknown
 from ..model.raw import container_statuses, meta, timestamp
-from .cause import Cause, CauseName
+from ..sights.pods import PODS
+from .cause import CauseSpec, Found
 
 
-def find(facts: Facts, changed_within: timedelta) -> Cause | None:
+def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
     """The containers that the kernel killed since `changed_within` before the trouble began, by pod."""
-    if not isinstance(facts.pods, tuple):
-        return None
-    killed = [
-        f"{meta(pod).get('name')}/{status.get('name')}"
-        for pod in facts.pods
-        for status in container_statuses(pod)
-        for state in (status.get("lastState") or {}, status.get("state") or {})
-        if _lately(state.get("terminated") or {}, facts.since - changed_within)
-    ]
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        return pods
+    since = facts.since - changed_within
+    killed = set()
+    for pod in pods:
+        for status in container_statuses(pod):
+            states = (status.get("lastState") or {}, status.get("state") or {})
+            if any(_lately(state.get("terminated") or {}, since) for state in states):
+                killed.add(f"{meta(pod).get('name')}/{status.get('name')}")
     if not killed:
         return None
-    return Cause(
-        CauseName.OOM_KILLED,
-        f"out of memory: {', '.join(sorted(set(killed))[:5])}",
-        {"containers": sorted(set(killed))},
-    )
+    shown = ", ".join(sorted(killed)[:5])
+    return Found(f"out of memory: {shown}", {"containers": sorted(killed)})
 
 
 def _lately(terminated: Mapping[str, Any], since: datetime) -> bool:
@@ -35,3 +34,6 @@ def _lately(terminated: Mapping[str, Any], since: datetime) -> bool:
         return False
     ended = timestamp(terminated.get("finishedAt"))
     return ended is None or ended >= since
+
+
+CAUSE = CauseSpec("oom_killed", __doc__, frozenset({PODS}), find)

@@ -1,6 +1,7 @@
-"""rollout_changed: a new revision was rolled out within the window, and what changed in it.
+"""A new revision was rolled out within the window before the trouble began; the evidence is what changed in it.
 
-A restart makes a revision that differs in nothing but its time, and a rollback of ours is no news: neither counts.
+A restart makes a revision that differs in nothing but its time, and a rollback of ours is no news:
+neither counts.
 """
 
 from collections.abc import Mapping
@@ -9,56 +10,54 @@ from typing import Any
 
 from ..model.call import bare_template, template_hash
 from ..model.duration import format_duration
-from ..model.facts import Facts, current_revision
-from .cause import Cause, CauseName
+from ..model.facts import Facts, Unknown
+from ..sights.revisions import REVISIONS, current_revision
+from .cause import CauseSpec, Found
 
 
-def find(facts: Facts, changed_within: timedelta) -> Cause | None:
-    """The change, where the template that runs now first appeared within `changed_within` of the trouble's begin."""
-    current = current_revision(facts)
-    if current is None or not isinstance(facts.revisions, tuple):
+def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
+    """The change, where the template that runs now first appeared within `changed_within` of the trouble."""
+    current, revisions = current_revision(facts), facts[REVISIONS]
+    if isinstance(revisions, Unknown):
+        return revisions
+    if current is None:
         return None
     wanted = bare_template(current.template)
     if template_hash(wanted) in facts.past.chosen:
         return None
-    same = [r for r in facts.revisions if bare_template(r.template) == wanted]
-    older = [
-        r
-        for r in facts.revisions
-        if r.number < current.number and bare_template(r.template) != wanted
-    ]
-    created = min(r.created_at for r in same)
-    age = facts.at - created
+    others = [r for r in revisions if bare_template(r.template) != wanted]
+    older = [r for r in others if r.number < current.number]
+    created = min(r.created_at for r in revisions if r not in others)
     if not older or facts.since - created > changed_within:
         return None
     previous = max(older, key=lambda revision: revision.number)
     changes = differences(bare_template(previous.template), wanted)
-    why = f"revision {current.number} was rolled out {format_duration(age)} ago and changed {', '.join(changes) or 'its template'}"
+    age = facts.at - created
+    why = f"revision {current.number} was rolled out {format_duration(age)} ago and changed "
     evidence = {
         "revision": current.number,
         "previous": previous.number,
         "age_seconds": int(age.total_seconds()),
+        "changed": changes,
     }
-    return Cause(CauseName.ROLLOUT_CHANGED, why, {**evidence, "changed": changes})
+    return Found(why + (", ".join(changes) or "its template"), evidence)
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """The paths whose values differ; values are not shown, since env may hold secrets. Images are."""
+    below: list[tuple[Any, Any, str]] = []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = sorted({*old, *new})
-        return [
-            line
-            for key in keys
-            for line in differences(
-                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
-            )
-        ]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            line
-            for i, (a, b) in enumerate(zip(old, new, strict=True))
-            for line in differences(a, b, f"{path}[{i}]")
-        ]
-    if old == new:
-        return []
-    return [f"{path}: {old} -> {new}"] if path.endswith(".image") else [path]
+        for key in sorted({*old, *new}):
+            below.append((old.get(key), new.get(key), f"{path}.{key}" if path else str(key)))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            below.append((one, other, f"{path}[{index}]"))
+    elif old != new:
+        return [f"{path}: {old} -> {new}"] if path.endswith(".image") else [path]
+    found: list[str] = []
+    for one, other, place in below:
+        found += differences(one, other, place)
+    return found
+
+
+CAUSE = CauseSpec("rollout_changed", __doc__, frozenset({REVISIONS}), find)

@@ -41,6 +41,7 @@ WRITTEN = [
     "rbac",
     "permissions",
     "actions",
+    "causes",
     "guards",
     "reasons",
     "metrics",
@@ -67,7 +68,8 @@ WRITTEN = [
 )
 def generate(what: str, paths: tuple[Path, ...], service_account: str | None) -> None:
     """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""
-    from ..generate import PAGES, binding
+    from ..generate import PAGES
+    from ..generate.rbac import binding
     from .manual import page
 
     root = click.get_current_context().find_root().command

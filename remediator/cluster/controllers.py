@@ -8,11 +8,12 @@ from typing import Any
 
 import jsonpatch
 
-from ..actions.workload import WORKLOADS
 from ..errors import Rejected
+from ..kinds import WORKLOAD_NAMES
 from ..model.call import FIELD_MANAGER, Call, template_hash
 from ..model.raw import meta, timestamp
-from .objects import REVISION, with_id
+from ..sights.revisions import NUMBER
+from .objects import with_id
 
 START = timedelta(seconds=2)
 BACK_OFF = timedelta(seconds=10)
@@ -103,7 +104,7 @@ class Controllers:
             elif kind == "Pod" and "app" not in (meta(obj).get("labels") or {}):
                 meta(obj).pop("ownerReferences", None)  # type: ignore[attr-defined]  # its ReplicaSet lets go of it
         for (kind, namespace, name), obj in list(self._store.objects.items()):
-            if kind in WORKLOADS:
+            if kind in WORKLOAD_NAMES:
                 self._roll(kind, namespace, name, obj, now)
 
     def _scale(self, namespace: str, autoscaler: dict[str, Any]) -> None:
@@ -322,11 +323,11 @@ def _number(version: Mapping[str, Any]) -> int:
     """The revision's number: of a ControllerRevision, or in a ReplicaSet's annotation."""
     if version["kind"] == "ControllerRevision":
         return int(version.get("revision") or 0)
-    return int((meta(version).get("annotations") or {}).get(REVISION, 0))
+    return int((meta(version).get("annotations") or {}).get(NUMBER, 0))
 
 
 def _renumber(version: dict[str, Any], number: int) -> None:
     if version["kind"] == "ControllerRevision":
         version["revision"] = number
     else:
-        version["metadata"].setdefault("annotations", {})[REVISION] = str(number)
+        version["metadata"].setdefault("annotations", {})[NUMBER] = str(number)

@@ -16,7 +16,7 @@ import orjson
 from kubernetes_asyncio import client, config
 
 from .. import __version__
-from ..actions.workload import WORKLOADS
+from ..catalogue import kind_of
 from ..errors import (
     ClusterError,
     ConfigurationError,
@@ -27,12 +27,16 @@ from ..errors import (
     Unreachable,
     Unsupported,
 )
+from ..kinds import EVENT, POD, WORKLOADS
 from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import Facts, Unknown
+from ..model.kind import Kind
 from ..model.raw import meta
+from ..model.sight import Object, Sight
 from ..model.target import Target
 from ..telemetry import Metrics, log
-from .objects import READABLE, Object, observe, scrubbed, with_id
+from .objects import scrubbed, with_id
+from .observing import observe
 
 READ_TIMEOUT = 10.0
 RENEWED_EVERY = 60.0
@@ -82,21 +86,20 @@ class KubernetesCluster:
         await self._api.close()
 
     async def observe(
-        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+        self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
         return await observe(self, target, climb, sights, now)
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
-            found: Object = await self._ask(
-                "GET", _path(kind, namespace, name), f"get {READABLE[kind][2]}"
-            )
+            what = f"get {kind.plural}"
+            found: Object = await self._ask("GET", _path(kind, namespace, name), what)
             return found
         except TargetGone:
             return None
 
     async def list_objects(
-        self, kind: str, namespace: str, selector: str, fields: str = "", accept: str = JSON
+        self, kind: Kind, namespace: str, selector: str, fields: str = "", accept: str = JSON
     ) -> list[Object]:
         """All pages."""
         out: list[Object] = []
@@ -105,7 +108,7 @@ class KubernetesCluster:
             page = await self._ask(
                 "GET",
                 _path(kind, namespace),
-                f"list {READABLE[kind][2]}",
+                f"list {kind.plural}",
                 query=query,
                 accept=accept,
             )
@@ -119,12 +122,12 @@ class KubernetesCluster:
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence:
         target, body = call.target, with_id(call.body, call_id)
-        resource = READABLE[target.kind][2]
+        kind = kind_of(target.kind)
         if call.verb == "collect":
             return Evidence(200, call_id, await self._collect(target, body))
-        path = _path(target.kind, target.namespace, "" if call.verb == "create" else target.name)
+        path = _path(kind, target.namespace, "" if call.verb == "create" else target.name)
         path += f"/{call.subresource}" if call.subresource else ""
-        what = f"{call.verb} {resource}" + (f"/{call.subresource}" if call.subresource else "")
+        what = f"{call.verb} {kind.plural}" + (f"/{call.subresource}" if call.subresource else "")
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         seconds = call.timeout.total_seconds()
         try:
@@ -150,7 +153,7 @@ class KubernetesCluster:
                 case _:
                     raise Unsupported(f"cannot {what}: no such verb")
         except Rejected as error:
-            there = await self.get(target.kind, target.namespace, target.name)
+            there = await self.get(kind_of(target.kind), target.namespace, target.name)
             if call.verb != "create" and (
                 there is None or str(meta(there).get("uid")) != target.uid
             ):
@@ -169,7 +172,7 @@ class KubernetesCluster:
         except TargetGone:
             return 404
         except Conflict:  # the uid is another's
-            there = await self.get(target.kind, target.namespace, target.name)
+            there = await self.get(kind_of(target.kind), target.namespace, target.name)
             if there is None or str(meta(there).get("uid")) != target.uid:
                 return 404
             raise
@@ -177,7 +180,7 @@ class KubernetesCluster:
 
     async def _collect(self, pod: Target, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The pod's events and the ends of its containers' logs; what cannot be read is said in its place."""
-        path, lines = _path("Pod", pod.namespace, pod.name), int(wanted["log_lines"])
+        path, lines = _path(POD, pod.namespace, pod.name), int(wanted["log_lines"])
         obj = await self._ask("GET", path, "get pods")
         out: dict[str, Any] = {
             "phase": (obj.get("status") or {}).get("phase"),
@@ -185,7 +188,7 @@ class KubernetesCluster:
         }
         try:
             found = await self.list_objects(
-                "Event", pod.namespace, "", f"involvedObject.uid={pod.uid}"
+                EVENT, pod.namespace, "", f"involvedObject.uid={pod.uid}"
             )
             out["events"] = [
                 f"{e.get('type')} {e.get('reason')}: {e.get('message')}" for e in found
@@ -213,10 +216,10 @@ class KubernetesCluster:
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         """Creates a Kubernetes Event on the target. Raises: ClusterError."""
-        group, version, _ = READABLE[target.kind]
+        kind = kind_of(target.kind)
         now = datetime.now().astimezone().isoformat()  # noqa: TID251 - an Event's own time is the wall clock's
         reference = {
-            "apiVersion": f"{group}/{version}" if group else version,
+            "apiVersion": f"{kind.group}/{kind.version}" if kind.group else kind.version,
             "kind": target.kind,
             "name": target.name,
         }
@@ -262,7 +265,7 @@ class KubernetesCluster:
         """By their metadata alone, which is a fraction of them."""
         out: list[str] = []
         try:
-            for kind in sorted(WORKLOADS):
+            for kind in sorted(WORKLOADS, key=str):
                 out += [
                     str(meta(item)["namespace"])
                     for item in await self.list_objects(kind, "", "", accept=METADATA)
@@ -361,11 +364,10 @@ def _translated(what: str, status: int, text: bytes) -> Any:
     raise Rejected(f"cannot {what}: the API server refused it with {status}: {message[:500]}")
 
 
-def _path(kind: str, namespace: str, name: str = "") -> str:
-    group, version, plural = READABLE[kind]
-    prefix = f"/apis/{group}/{version}" if group else f"/api/{version}"
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    prefix = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     middle = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{prefix}{middle}/{plural}" + (f"/{quote(name)}" if name else "")
+    return f"{prefix}{middle}/{kind.plural}" + (f"/{quote(name)}" if name else "")
 
 
 class _Renewing:

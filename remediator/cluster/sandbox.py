@@ -9,17 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..actions.workload import WORKLOADS
 from ..errors import ClusterError, Conflict, TargetGone, Unsupported
+from ..kinds import ENDPOINT_SLICE, WORKLOAD_NAMES
 from ..model.call import Call, Evidence, evidence_of
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import Facts, Unknown
+from ..model.kind import Kind
 from ..model.raw import labels, meta
+from ..model.selectors import selects
+from ..model.sight import Object, Sight
 from ..model.target import Target
 from .controllers import START, Controllers, Store, patched
-from .objects import Object, observe, with_id
-from .selectors import selects
+from .objects import with_id
+from .observing import observe
 
-PATCHABLE = {*WORKLOADS, "HorizontalPodAutoscaler", "Pod"}
+PATCHABLE = {*WORKLOAD_NAMES, "HorizontalPodAutoscaler", "Pod"}
 CREATABLE = {"NetworkPolicy"}
 DELETABLE = {"Pod", "NetworkPolicy"}
 
@@ -44,7 +47,7 @@ class SandboxCluster:
         self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any
     ) -> None:
         """Adds a workload with its pods running and ready; `more` goes into its spec, `labels` onto all of it."""
-        if kind not in WORKLOADS:
+        if kind not in WORKLOAD_NAMES:
             raise Unsupported(f"the sandbox has no {kind}")
         mine = {"app": name}
         extra = more.pop("labels", {})
@@ -124,22 +127,24 @@ class SandboxCluster:
         del self.objects[kind, namespace, name]
 
     async def observe(
-        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+        self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
         return await observe(self, target, climb, sights, now)
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         self._advance()
-        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+        return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
 
     async def list_objects(
-        self, kind: str, namespace: str, selector: str, fields: str = ""
+        self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
         self._advance()
-        if kind == "EndpointSlice":
+        if kind == ENDPOINT_SLICE:
             return self._slices(namespace)
-        found = [o for (k, n, _), o in sorted(self.objects.items()) if (k, n) == (kind, namespace)]
-        return copy.deepcopy([o for o in found if selects(selector, labels(o))])
+        there = [
+            o for (k, n, _), o in sorted(self.objects.items()) if (k, n) == (kind.name, namespace)
+        ]
+        return copy.deepcopy([obj for obj in there if selects(selector, labels(obj))])
 
     def _slices(self, namespace: str) -> list[Object]:
         """What the endpoint controller would list: pods by the Services' selectors."""
@@ -224,7 +229,7 @@ class SandboxCluster:
         self.events.append((str(target), reason, message))
 
     async def workloads(self) -> Sequence[str] | Unknown:
-        return [namespace for kind, namespace, _ in self.objects if kind in WORKLOADS]
+        return [namespace for kind, namespace, _ in self.objects if kind in WORKLOAD_NAMES]
 
     async def ready(self) -> str | None:
         return None

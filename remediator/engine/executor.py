@@ -203,7 +203,7 @@ async def _outside(doors: Doors, claim: Claim, source: Source) -> Outside | None
     target = claim.remediation.target
     root = target_of(claim.remediation.root_key) or target
     return await looking.outside(
-        doors, current.rule, claim.episodes, Facts(doors.clock.now(), target, root, None)
+        doors, current.rule, claim.episodes, Facts(doors.clock.now(), target, target, root, None)
     )
 
 

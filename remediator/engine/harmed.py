@@ -9,6 +9,7 @@ from ..model.facts import Facts
 from ..model.raw import meta
 from ..model.target import Target
 from ..rules.targets import resolve
+from ..sights.pods import pods_of
 from .doors import Doors
 
 LOOKED_AT = 200
@@ -40,11 +41,7 @@ def _same_root(doors: Doors, episode: Episode, claim: Claim, facts: Facts) -> bo
     target = resolve(episode.alert.labels, doors.cluster_of(episode.source))
     if not isinstance(target, Target) or target.namespace != remediation.target.namespace:
         return False
-    pods = (
-        {str(meta(pod).get("name")) for pod in facts.pods}
-        if isinstance(facts.pods, tuple)
-        else set()
-    )
+    pods = {str(meta(pod).get("name")) for pod in pods_of(facts)}
     return target.key in (remediation.target.key, remediation.root_key) or (
         target.kind == "Pod" and target.name in pods
     )

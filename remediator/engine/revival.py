@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..journal_port import Claim
-from ..model.facts import Facts, Sight
+from ..model.facts import Facts
 from ..model.remediation import Remediation, State
 from ..model.verdict import Decision, Reason
 from ..rules.ruleset import Source
@@ -57,9 +57,7 @@ async def _changed(
     expired = remediation.state is State.EXPIRED and remediation.reason not in NEVER_CLEARS
     if source is None or (expired and source.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
-    facts = await slices.observe(
-        doors, remediation, source, now, None if expired else frozenset({Sight.TARGET})
-    )
+    facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset())
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = looking.template_now(facts)

@@ -10,7 +10,7 @@ from ..errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Un
 from ..guards import pipeline
 from ..journal_port import AttemptChange, Claim, Move
 from ..model.call import Call, Effect, Evidence, effect, view
-from ..model.facts import DECIDING, Facts, Sight, Unknown
+from ..model.facts import Facts, Unknown
 from ..model.plan import Plan
 from ..model.raw import meta
 from ..model.remediation import Attempt
@@ -23,8 +23,6 @@ from .look import Outside
 from .moves import MARGIN, failed, give_back, overtaken
 
 CONFLICTS = 3
-BEFORE_A_WRITE = frozenset({Sight.TARGET, Sight.AUTOSCALER})
-PODS_TOO = DECIDING | {Sight.PODS, Sight.REVISIONS}
 REASON_OF: dict[type[ClusterError], Reason] = {
     Forbidden: Reason.FORBIDDEN,
     Rejected: Reason.REJECTED,
@@ -67,9 +65,19 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     """
     attempt, call, plan = sending.attempt, sending.call, sending.plan
     cluster = doors.clusters[sending.claim.remediation.target.cluster]
-    sights = ACTIONS[plan.action].sights & (
-        BEFORE_A_WRITE | (PODS_TOO if plan.takes else frozenset())
-    )
+    undeclared = _undeclared(call, plan.action)
+    if undeclared:
+        return failed(
+            sending.claim,
+            sending.source,
+            attempt,
+            doors.clock.now(),
+            Reason.FORBIDDEN,
+            undeclared,
+        )
+    sights = ACTIONS[plan.action].sees & pipeline.SEES
+    if plan.takes:
+        sights |= pipeline.DISRUPTION
     facts = await slices.observe(
         doors, sending.claim.remediation, sending.source, doors.clock.now(), sights
     )
@@ -122,6 +130,15 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     )
 
 
+def _undeclared(call: Call, action: str) -> str:
+    """Why a call is never sent: its action declares no such call, so nobody granted it."""
+    made = (call.verb, call.target.kind, call.subresource)
+    if any(made == (verb, kind.name, below) for verb, kind, below in ACTIONS[action].calls):
+        return ""
+    below = f"/{call.subresource}" if call.subresource else ""
+    return f"{action} does not declare that it may {call.verb} a {call.target.kind}{below}"
+
+
 def _unsure(attempt: Attempt, call: Call, now: datetime, why: str) -> Move:
     """It may have landed: nothing is given back, and it is looked at once it can no longer land."""
     return Move(
@@ -155,9 +172,7 @@ def call_id(attempt: Attempt, number: int) -> str:
 
 async def object_of(doors: Doors, call: Call) -> Mapping[str, Any] | Unknown | None:
     """The object that a call is about, as it is now."""
-    obj = (
-        await slices.see(doors, call.target, False, frozenset({Sight.TARGET}), doors.clock.now())
-    ).object
+    obj = (await slices.see(doors, call.target, False, frozenset(), doors.clock.now())).object
     if isinstance(obj, Mapping) or obj is None:
         return obj
     return Unknown(obj.why)

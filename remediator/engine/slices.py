@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from ..errors import ClusterError
 from ..journal_port import Claim, Move
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import Facts, Unknown, unseen
 from ..model.plan import Plan, gone
 from ..model.remediation import LIVE, Remediation, State, next_state
+from ..model.sight import Sight
 from ..model.target import Target
 from ..model.verdict import Reason
 from ..rules import planner
@@ -29,25 +31,25 @@ async def observe(
     remediation: Remediation,
     source: Source,
     now: datetime,
-    sights: frozenset[Sight] | None = None,
+    sights: frozenset[Sight[Any]] | None = None,
 ) -> Facts:
     """One look at the target as the rule names it, with the sights given, else with all that the rule must see."""
     return await see(
         doors,
         remediation.target,
         source.rule.target == "workload",
-        sights or planner.sights(source.rule),
+        planner.sights(source.rule) if sights is None else sights,
         now,
     )
 
 
 async def see(
-    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
 ) -> Facts:
     """One look at an object of any cluster; Unknown where that cluster is not configured."""
     cluster = doors.clusters.get(target.cluster)
     if cluster is None:
-        return Facts(now, target, target, Unknown(f"no cluster {target.cluster} is configured"))
+        return unseen(now, target, Unknown(f"no cluster {target.cluster} is configured"))
     return await cluster.observe(target, climb, sights, now)
 
 

@@ -17,7 +17,7 @@ from ..guards.situation import Before
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.call import Effect, Evidence, effect, view
 from ..model.duration import format_duration
-from ..model.facts import DECIDING, Facts, Unknown
+from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Verification, from_json
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
 from ..model.target import Unresolved
@@ -196,7 +196,7 @@ async def _would(
 ) -> tuple[Plan | Refusal, list[Verdict], Facts, Before]:
     """The plan of an undo as the world is now, and what the guards say of it."""
     facts = await slices.observe(
-        doors, claim.remediation, source, now, ACTIONS[_undone(claim).action].sights - DECIDING
+        doors, claim.remediation, source, now, ACTIONS[_undone(claim).action].watches
     )
     answer = _plan(claim, facts)
     ground = await looking.before(doors, claim.remediation, claim.episodes, source, now)
@@ -258,7 +258,7 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     attempt, remediation = claim.attempts[-1], claim.remediation
     action = ACTIONS[attempt.action]
     assert action.restored is not None
-    facts = await slices.see(doors, remediation.target, False, action.sights - DECIDING, now)
+    facts = await slices.see(doors, remediation.target, False, action.watches, now)
     seen = action.restored(from_json(attempt.plan), attempt.evidence, facts)
     within = timedelta(seconds=attempt.plan["converged_within"])
     if seen is Verification.CONVERGED:

@@ -7,13 +7,14 @@ from ..actions import ACTIONS
 from ..journal_port import AttemptChange, Claim, Move
 from ..model.alert import Activity
 from ..model.duration import format_duration
-from ..model.facts import DECIDING, Facts, Sight, Unknown
-from ..model.plan import Verification, from_json, pods_before
+from ..model.facts import Facts, Unknown
+from ..model.plan import Verification, from_json
 from ..model.remediation import Attempt, Event, Outcome
 from ..model.target import Unresolved, target_of
 from ..model.verdict import Reason
 from ..rules.ruleset import Source
 from ..rules.schema import Rule, Step
+from ..sights.pods import PODS, pods_before
 from . import executor, harmed, slices
 from . import look as looking
 from .doors import Doors
@@ -29,11 +30,9 @@ async def check(
     """One look at what became of the last attempt; its further calls, where it needs some, are applied."""
     attempt, action = claim.attempts[-1], ACTIONS[claim.attempts[-1].action]
     plan = from_json(attempt.plan)
-    facts = await slices.see(doors, claim.remediation.target, False, action.sights - DECIDING, now)
+    facts = await slices.see(doors, claim.remediation.target, False, action.watches, now)
     if plan.beside is not None:
-        beside = (
-            await slices.see(doors, plan.beside, False, frozenset({Sight.TARGET}), now)
-        ).object
+        beside = (await slices.see(doors, plan.beside, False, frozenset(), now)).object
         facts = replace(
             facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside
         )
@@ -52,7 +51,7 @@ async def check(
 
 def _with_after(move: Move, facts: Facts) -> Move:
     """Keeps what was seen at the end of an attempt beside what was seen before it."""
-    if move.change is None or move.change.outcome is None or not isinstance(facts.pods, tuple):
+    if move.change is None or move.change.outcome is None or PODS not in facts:
         return move
     return replace(
         move, change=replace(move.change, after={"at": facts.at.isoformat(), **pods_before(facts)})
@@ -269,7 +268,7 @@ async def _proof(doors: Doors, claim: Claim, step: Step, now: datetime) -> bool 
     if until == "resolved":
         return await _resolved(doors, claim, now)
     target = claim.remediation.target
-    facts = Facts(now, target, target_of(claim.remediation.root_key) or target, None)
+    facts = Facts(now, target, target, target_of(claim.remediation.root_key) or target, None)
     for query, unknown in await looking.unmet(doors, tuple(until), claim.episodes, facts):
         return Unknown(f"cannot ask `{query}`: {unknown.why}") if unknown else False
     return True

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from ..model.facts import Facts, Unknown
 from ..model.raw import ready
 from ..model.verdict import Reason, Verdict, allow, deny, hold
+from ..sights.pods import PEERS
 from .situation import Situation
+
+SEES = frozenset({PEERS})
 
 
 def check(situation: Situation) -> Verdict:
@@ -16,7 +19,7 @@ def check(situation: Situation) -> Verdict:
     plan, facts = situation.plan, situation.facts
     if plan is None or plan.takes == 0:
         return allow("blast_radius")
-    pods = facts.peers
+    pods = facts[PEERS]
     if isinstance(pods, Unknown):
         return hold("blast_radius", Reason.UNKNOWN_FACT, f"cannot count the ready pods: {pods.why}")
     count, radius = sum(map(ready, pods)), situation.limits.blast_radius

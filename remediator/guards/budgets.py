@@ -6,7 +6,11 @@ from typing import Any
 from ..model.facts import Unknown
 from ..model.raw import labels, meta, selected
 from ..model.verdict import Reason, Verdict, allow, hold
+from ..sights.budgets import BUDGETS
+from ..sights.pods import PEERS
 from .situation import Situation
+
+SEES = frozenset({BUDGETS, PEERS})
 
 
 def check(situation: Situation) -> Verdict:
@@ -14,14 +18,15 @@ def check(situation: Situation) -> Verdict:
     plan, facts = situation.plan, situation.facts
     if plan is None or plan.takes == 0:
         return allow("budgets")
-    if isinstance(facts.budgets, Unknown):
+    found, peers = facts[BUDGETS], facts[PEERS]
+    if isinstance(found, Unknown):
         return hold(
             "budgets",
             Reason.UNKNOWN_FACT,
-            f"cannot see the disruption budgets: {facts.budgets.why}",
+            f"cannot see the disruption budgets: {found.why}",
         )
-    pods = facts.peers if isinstance(facts.peers, tuple) else ()
-    for budget in facts.budgets:
+    pods = peers if isinstance(peers, tuple) else ()
+    for budget in found:
         spec, status = budget.get("spec") or {}, budget.get("status") or {}
         if not any(_covers(spec.get("selector"), pod) for pod in pods):
             continue

@@ -9,11 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..kinds import NATIVE
 from ..model.facts import Facts
-from ..model.owner import NATIVE, by_hand
+from ..model.owner import by_hand
 from ..model.raw import annotations, controller, labels, meta
 from ..model.target import Target
 from ..model.verdict import Reason, Verdict, allow, deny
+from ..sights.autoscaler import AUTOSCALER
 from .situation import Situation
 
 GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id",)
@@ -37,6 +39,8 @@ DEFAULTS = {
     "keda": "refuse",
 }
 
+SEES = frozenset({AUTOSCALER})
+
 
 def check(situation: Situation) -> Verdict:
     """Denies where the policy for the owner is `refuse`; `warn` allows and says so."""
@@ -45,8 +49,9 @@ def check(situation: Situation) -> Verdict:
         return allow("ownership")
     warned = ""
     written = [facts.object]
-    if "minReplicas" in plan.writes and isinstance(facts.autoscaler, Mapping):
-        written.append(facts.autoscaler)
+    autoscaler = facts[AUTOSCALER]
+    if "minReplicas" in plan.writes and isinstance(autoscaler, Mapping):
+        written.append(autoscaler)
     appliers = [applier for obj in written for applier in _appliers(obj, plan.writes)]
     for owner, who in [*_controllers(facts, plan.writes, plan.action), *appliers]:
         policy = situation.owners.get(owner, DEFAULTS[owner])
@@ -61,7 +66,8 @@ def check(situation: Situation) -> Verdict:
 def _controllers(facts: Facts, writes: tuple[str, ...], action: str) -> list[tuple[str, str]]:
     """Custom resources and autoscalers that write the same: (policy key, who, and how a person does it through them)."""
     found: list[tuple[str, str]] = []
-    autoscaler = facts.autoscaler if isinstance(facts.autoscaler, Mapping) else {}
+    seen = facts[AUTOSCALER]
+    autoscaler = seen if isinstance(seen, Mapping) else {}
     for obj, only in ((facts.object, None), (autoscaler, "minReplicas")):
         if only is not None and only not in writes:
             continue

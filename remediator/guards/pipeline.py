@@ -61,6 +61,10 @@ SECOND: list[Guard[Situation]] = [
     mode.check,
 ]
 UNDO: list[Guard[Undoing]] = [pause.check, scope.check, protection.check]
+SEES = ownership.SEES  # what guards look at before any act
+DISRUPTION = (
+    blast_radius.SEES | budgets.SEES | replaceability.SEES
+)  # and before one that takes pods
 LIMITS = [
     limits.target_lock,
     limits.cooldown,

@@ -8,11 +8,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..model.call import bare_template
-from ..model.facts import Facts, Room, Unknown
+from ..model.facts import Facts, Unknown
 from ..model.plan import Plan
 from ..model.quantity import asked, parse_quantity
-from ..model.raw import container_statuses, controller, labels, meta, ready, selected
+from ..model.raw import (
+    container_statuses,
+    controller,
+    labels,
+    meta,
+    ready,
+    selected,
+    waiting_reason,
+)
 from ..model.verdict import Reason, Verdict, allow, hold
+from ..sights.pods import PEERS, Pods
+from ..sights.revisions import REVISIONS
+from ..sights.room import ROOM, Room
 from .situation import Situation
 
 CANNOT_START = {
@@ -20,29 +31,26 @@ CANNOT_START = {
 }  # fmt: skip
 KEEPS_AWAY = {"NoSchedule", "NoExecute"}
 
+SEES = frozenset({ROOM, PEERS, REVISIONS})
+
 
 def check(situation: Situation) -> Verdict:
     """Holds where something speaks against the replacement, or cannot be seen."""
     plan, facts = situation.plan, situation.facts
     if plan is None or plan.takes == 0 or plan.successor is None:
         return allow("replaceability")
-    if isinstance(facts.room, Unknown):
-        return hold(
-            "replaceability",
-            Reason.UNKNOWN_FACT,
-            f"cannot see whether a replacement can come: {facts.room.why}",
-        )
-    if isinstance(facts.peers, Unknown):
-        return hold(
-            "replaceability",
-            Reason.UNKNOWN_FACT,
-            f"cannot see the pods beside it: {facts.peers.why}",
-        )
+    room, peers = facts[ROOM], facts[PEERS]
+    if isinstance(room, Unknown):
+        why = f"cannot see whether a replacement can come: {room.why}"
+        return hold("replaceability", Reason.UNKNOWN_FACT, why)
+    if isinstance(peers, Unknown):
+        why = f"cannot see the pods beside it: {peers.why}"
+        return hold("replaceability", Reason.UNKNOWN_FACT, why)
     against = [
-        *_refused(facts, plan),
-        *_full(facts.room, facts, plan),
-        *_siblings(facts, plan),
-        *_nodes(facts, plan),
+        *_refused(room, facts, plan),
+        *_full(room, peers, facts, plan),
+        *_unable(peers, facts, plan),
+        *_nodes(room, facts, plan),
     ]
     if against:
         return hold(
@@ -51,12 +59,11 @@ def check(situation: Situation) -> Verdict:
     return allow("replaceability")
 
 
-def _refused(facts: Facts, plan: Plan) -> Iterable[str]:
+def _refused(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
     """Pods of the workload that could not be created of late."""
-    assert isinstance(facts.room, Room)
     workload = facts.beside if facts.target.kind == "Pod" else facts.object
     owners = {facts.target.uid, facts.root.uid, *_revisions(facts, plan)}
-    for event in facts.room.failed:
+    for event in room.failed:
         if str((event.get("involvedObject") or {}).get("uid")) in owners:
             yield str(event.get("message") or "a pod could not be created")
     if (
@@ -70,13 +77,14 @@ def _refused(facts: Facts, plan: Plan) -> Iterable[str]:
 def _revisions(facts: Facts, plan: Plan) -> set[str]:
     """The uids of the revisions whose template the replacement will have."""
     wanted = bare_template(plan.successor or {})
-    revisions = facts.revisions if isinstance(facts.revisions, tuple) else ()
+    seen = facts[REVISIONS]
+    revisions = seen if isinstance(seen, tuple) else ()
     return {revision.uid for revision in revisions if bare_template(revision.template) == wanted}
 
 
-def _full(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
+def _full(room: Room, peers: Pods, facts: Facts, plan: Plan) -> Iterable[str]:
     """Quotas that have no room for the replacement once the pod is gone."""
-    gone, came = _leaving(facts), asked(plan.successor or {})
+    gone, came = _leaving(peers, facts), asked(plan.successor or {})
     for quota in room.quotas:
         if (quota.get("spec") or {}).get("scopes") or (quota.get("spec") or {}).get(
             "scopeSelector"
@@ -92,32 +100,25 @@ def _full(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
                 yield f"quota {meta(quota).get('name')} allows {most} {key}, and {used.normalize():f} are used"
 
 
-def _leaving(facts: Facts) -> dict[str, Any]:
+def _leaving(peers: Pods, facts: Facts) -> dict[str, Any]:
     """What the pod that goes counts for: the least of those that could go."""
-    pods = (
-        (facts.object,)
-        if facts.target.kind == "Pod"
-        else facts.peers
-        if isinstance(facts.peers, tuple)
-        else ()
-    )
+    pods = (facts.object,) if facts.target.kind == "Pod" else peers
     counts = [asked(pod) for pod in pods if isinstance(pod, Mapping) and ready(pod)]
     keys = {key for count in counts for key in count}
     return {key: min(count.get(key, 0) for count in counts) for key in keys}
 
 
-def _siblings(facts: Facts, plan: Plan) -> Iterable[str]:
+def _unable(peers: Pods, facts: Facts, plan: Plan) -> Iterable[str]:
     """Pods of the very template that cannot start, or find no node: they speak for what is missing."""
     owners = _revisions(facts, plan)
-    assert isinstance(facts.peers, tuple)
-    for pod in facts.peers:
+    for pod in peers:
         status = pod.get("status") or {}
         if str((controller(pod) or {}).get("uid")) not in owners and not _alike(
             pod, plan.successor or {}
         ):
             continue
         for container in container_statuses(pod):
-            reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+            reason = waiting_reason(container)
             if reason in CANNOT_START:
                 yield f"{meta(pod).get('name')} of the same template is in {reason}"
         for condition in status.get("conditions") or []:
@@ -139,10 +140,8 @@ def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     return all(there.get(name) == what for name, what in wanted.items())
 
 
-def _nodes(facts: Facts, plan: Plan) -> Iterable[str]:
+def _nodes(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
     """Whether any node takes pods of the template; a DaemonSet's pods stay on their own."""
-    room = facts.room
-    assert isinstance(room, Room)
     if "DaemonSet" not in (facts.target.kind, facts.root.kind) and not any(
         _takes(node, plan.successor or {}) for node in room.nodes
     ):

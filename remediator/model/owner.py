@@ -2,9 +2,6 @@
 
 from .target import Target
 
-NATIVE = {
-    "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Node", "ReplicationController", "Pod",
-}  # fmt: skip
 BY_HAND = {
     ("Rollout", "rollback_workload"): "kubectl argo rollouts undo {name} -n {namespace}",
     ("Rollout", "restart_workload"): "kubectl argo rollouts restart {name} -n {namespace}",

@@ -10,7 +10,7 @@ from typing import Any
 
 from .call import CALL_ID, PREFIX, Call
 from .facts import Facts
-from .raw import annotations, meta, ready, restarts
+from .raw import annotations, meta
 from .target import Target
 from .verdict import Reason
 
@@ -113,15 +113,6 @@ def gone(plan: Plan, facts: Facts) -> bool:
     return obj is None or (
         isinstance(obj, Mapping) and str(meta(obj).get("uid")) != plan.target.uid
     )
-
-
-def pods_before(facts: Facts) -> Mapping[str, Any]:
-    """Ready pods and restarts per pod uid, to tell *worse* later."""
-    pods = facts.pods if isinstance(facts.pods, tuple) else ()
-    return {
-        "ready": sum(ready(pod) for pod in pods),
-        "restarts": {str(meta(p).get("uid")): restarts(p) for p in pods},
-    }
 
 
 def redacted(value: Any) -> Any:

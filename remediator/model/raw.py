@@ -45,6 +45,11 @@ def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
+def waiting_reason(status: Mapping[str, Any]) -> str:
+    """Why a container waits (its status), empty where it does not."""
+    return str(((status.get("state") or {}).get("waiting") or {}).get("reason") or "")
+
+
 def restarts(pod: Mapping[str, Any]) -> int:
     """The restarts of all containers of a pod."""
     return sum(int(s.get("restartCount") or 0) for s in container_statuses(pod))

@@ -10,10 +10,6 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 POD = re.compile(
     r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}"
 )
-KINDS = {
-    "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service", "HorizontalPodAutoscaler", "Node",
-}  # fmt: skip
-CLUSTER_SCOPED = {"Node", "PersistentVolume", "Namespace"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +28,7 @@ class Target:
         return f"{self.cluster}/{self.kind}/{self.namespace}/{self.name}"
 
     def __str__(self) -> str:
-        return (
-            f"{self.kind}/{self.namespace}/{self.name}"
-            if self.namespace
-            else f"{self.kind}/{self.name}"
-        )
+        return "/".join(filter(None, (self.kind, self.namespace, self.name)))
 
     def seen(self, uid: str) -> "Target":
         """The same target with the uid that was observed."""
@@ -49,9 +41,12 @@ def target_of(key: str) -> Target | None:
     return Target(*parts) if len(parts) == 4 else None
 
 
-def invalid_name(kind: str, namespace: str, name: str) -> str | None:
-    """Why these are no Kubernetes names, or None. Source: RFC 1123 labels and subdomains, as the API server checks."""
-    if kind not in CLUSTER_SCOPED and not NAMESPACE.match(namespace):
+def invalid_name(namespace: str, name: str) -> str | None:
+    """Why these are no Kubernetes names, or None; no namespace where the kind has none.
+
+    Source: RFC 1123 labels and subdomains, as the API server checks.
+    """
+    if namespace and not NAMESPACE.match(namespace):
         return f"{namespace!r} is no Kubernetes namespace name"
     if not NAME.match(name):
         return f"{name!r} is no Kubernetes object name"

@@ -9,15 +9,20 @@ from typing import Any
 
 import orjson
 
+from ..catalogue import kind_of
 from ..cluster.controllers import patched
-from ..cluster.objects import Object, Objects, observe, with_id
-from ..cluster.selectors import selector_text, selects
+from ..cluster.objects import Objects, with_id
+from ..cluster.observing import observe
 from ..errors import ClusterError, ConfigurationError, Conflict, TargetGone
+from ..kinds import HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, NODE, WORKLOAD_NAMES, WORKLOADS
 from ..located import load_text
 from ..model.call import Call, Evidence, evidence_of
-from ..model.facts import Facts, Sight, Unknown
+from ..model.facts import Facts, Unknown, unseen
+from ..model.kind import Kind
 from ..model.raw import labels, meta
-from ..model.target import CLUSTER_SCOPED, POD, Target, Unresolved
+from ..model.selectors import selector_text, selects
+from ..model.sight import Object, Sight
+from ..model.target import POD, Target, Unresolved
 from ..model.verdict import Reason
 
 Key = tuple[str, str, str]
@@ -54,36 +59,37 @@ class Snapshot:
                 item["kind"], str(meta(item).get("namespace", "")), str(meta(item)["name"])
             ] = item
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object, as it was written down."""
-        return self._objects.get((kind, namespace, name))
+        return self._objects.get((kind.name, namespace, name))
 
     async def list_objects(
-        self, kind: str, namespace: str, selector: str, fields: str = ""
+        self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
         """Those selected."""
-        if kind == "Node" and not any(k == kind for k, _, _ in self._objects):
+        if kind == NODE and not any(k == kind.name for k, _, _ in self._objects):
             raise ClusterError("the facts hold no Node; write them down too")
-        found = [item for (k, n, _), item in self._objects.items() if (k, n) == (kind, namespace)]
+        place = (kind.name, namespace)
+        found = [item for (k, n, _), item in self._objects.items() if (k, n) == place]
         return [item for item in found if selects(selector, labels(item))]
 
 
 class Healthy:
     """Every object that an alert names exists and is well: workloads of three ready pods, pods with their owners."""
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object that is taken to exist."""
         metadata: dict[str, Any] = {
             "name": name,
             "namespace": namespace,
-            "uid": f"assumed-{kind}-{name}",
+            "uid": f"assumed-{kind.name}-{name}",
             "generation": 1,
         }
         metadata |= {"resourceVersion": "1", "creationTimestamp": BORN.isoformat()}
-        base: dict[str, Any] = {"kind": kind, "metadata": metadata}
-        if kind == "Pod":
+        base: dict[str, Any] = {"kind": kind.name, "metadata": metadata}
+        if kind.name == "Pod":
             return self._pod(base, name)
-        if kind == "ReplicaSet":
+        if kind.name == "ReplicaSet":
             return {
                 **base,
                 "metadata": {
@@ -91,17 +97,17 @@ class Healthy:
                     "ownerReferences": [_owner("Deployment", name.rpartition("-")[0])],
                 },
             }
-        if kind in KINDS.values():
+        if kind in WORKLOADS:
             return _whole({**base, "spec": _spec(name), "status": {}})
-        if kind == "Service":
+        if kind.name == "Service":
             return {**base, "spec": {"selector": {"app": name}}}
-        return None if kind in ("HorizontalPodAutoscaler", "NetworkPolicy") else base
+        return None if kind in (HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY) else base
 
     async def list_objects(
-        self, kind: str, namespace: str, selector: str, fields: str = ""
+        self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
         """Three pods of a workload, and a node; nothing else."""
-        if kind == "Node":
+        if kind == NODE:
             return [
                 {
                     "metadata": {"name": "assumed"},
@@ -109,7 +115,7 @@ class Healthy:
                 }
             ]
         name = selector.removeprefix("app=")
-        if kind != "Pod" or name == selector:
+        if kind.name != "Pod" or name == selector:
             return []
         owner = _owner("Deployment", name)
         return [
@@ -189,28 +195,32 @@ class ClosedCluster:
         self.calls: list[tuple[str, str]] = []
 
     async def observe(
-        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+        self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
         if self._blind:
-            return Facts(now, target, target, Unresolved(Reason.UNKNOWN_FACT, NO_FACTS))
+            return unseen(now, target, Unresolved(Reason.UNKNOWN_FACT, NO_FACTS))
         target = replace(target, uid="") if self._assumed else target
         return await observe(self, target, climb, sights, now)
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """As noted, else as it was."""
-        key = (kind, "" if kind in CLUSTER_SCOPED else namespace, name)
+        key = (kind.name, namespace if kind.namespaced else "", name)
         if key in self._over:
             return copy.deepcopy(self._over[key])
         return self._ripened(await self._facts.get(kind, namespace, name))
 
     async def list_objects(
-        self, kind: str, namespace: str, selector: str, fields: str = ""
+        self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
         """As noted, else as they were."""
         found = await self._facts.list_objects(kind, namespace, selector, fields)
-        there = [item for item in found if (kind, namespace, meta(item)["name"]) not in self._over]
+        there = [
+            item for item in found if (kind.name, namespace, meta(item)["name"]) not in self._over
+        ]
         over = [
-            item for (k, n, _), item in self._over.items() if item and (k, n) == (kind, namespace)
+            item
+            for (k, n, _), item in self._over.items()
+            if item and (k, n) == (kind.name, namespace)
         ]
         return [item for item in map(self._ripened, there) if item] + [
             item for item in over if selects(selector, labels(item))
@@ -238,7 +248,7 @@ class ClosedCluster:
         if call.verb == "collect":
             self.calls.append((call_id, call.describe()))
             return Evidence(200, call_id, {"note": "not collected: a replay"})
-        obj = await self.get(*key)
+        obj = await self.get(kind_of(target.kind), target.namespace, target.name)
         if call.verb == "create":
             if obj is not None:
                 raise Conflict(f"cannot create {target}: it exists")
@@ -266,7 +276,7 @@ class ClosedCluster:
             "resourceVersion": version,
             "generation": int(meta(obj).get("generation") or 1) + 1,
         }
-        if target.kind in KINDS.values():
+        if target.kind in WORKLOAD_NAMES:
             made = dict(_whole(made))
             self._well.append((target.namespace, selector_text(made["spec"]["selector"])))
         self._over[key] = made
@@ -278,7 +288,7 @@ class ClosedCluster:
         """What an HPA does with another least count."""
         spec = autoscaler["spec"]
         key = (spec["scaleTargetRef"]["kind"], namespace, spec["scaleTargetRef"]["name"])
-        workload = await self.get(*key)
+        workload = await self.get(kind_of(key[0]), namespace, key[2])
         if workload and workload["spec"].get("replicas", 1) < spec["minReplicas"]:
             self._over[key] = dict(
                 _whole({**workload, "spec": {**workload["spec"], "replicas": spec["minReplicas"]}})

@@ -9,9 +9,11 @@ import promql_parser
 from pydantic import ValidationError
 
 from ..actions import ACTIONS
+from ..catalogue import KINDS
 from ..located import Document, Finding, Loc, suggest
+from ..model.kind import among
 from ..model.matcher import Matcher, Operator, admits
-from ..model.target import KINDS, NAME
+from ..model.target import NAME
 from . import templates
 from .schema import ExplicitTarget, Rule, Scope, Step
 from .wording import worded
@@ -180,8 +182,9 @@ def _target(
         return [*found, document.finding((*place, "kind"), "unknown-kind", message)]
     for step in rule.steps:
         action = ACTIONS.get(step.action)
-        if action is not None and target.kind not in action.targets:
-            message = f"`{action.name}` cannot act on a {target.kind}; it takes {', '.join(sorted(action.targets))}"
+        if action is not None and not among(target.kind, action.targets):
+            kinds = ", ".join(sorted(map(str, action.targets)))
+            message = f"`{action.name}` cannot act on a {target.kind}; it takes {kinds}"
             found.append(document.finding((*place, "kind"), "wrong-kind", message))
     for key in ("namespace", "name"):
         text = PLACE.sub("x", getattr(target, key))

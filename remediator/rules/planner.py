@@ -1,14 +1,20 @@
 """The first step of the ladder that fits the causes, and the plan that its action makes."""
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from .. import causes
 from ..actions import ACTIONS
-from ..causes.cause import Cause, CauseName
-from ..model.facts import Facts, Sight
+from ..causes.cause import Cause
+from ..guards import pipeline
+from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal
+from ..model.sight import Sight
 from ..model.verdict import Reason
+from ..sights.pods import PODS
+from ..sights.revisions import REVISIONS
 from .schema import Rule, Step
 
 
@@ -22,12 +28,26 @@ class Planned:
     refusal: Refusal | None
 
 
-def sights(rule: Rule) -> frozenset[Sight]:
-    """Everything that the rule must see."""
-    return frozenset(sight for step in rule.steps for sight in ACTIONS[step.action].sights) | {
-        Sight.PODS,
-        Sight.REVISIONS,
-    }
+ALWAYS: frozenset[Sight[Any]] = frozenset(
+    {PODS, REVISIONS}
+)  # before and after any act, for people too
+
+
+def sights(rule: Rule) -> frozenset[Sight[Any]]:
+    """Everything that the rule must see: for its actions, for their guards, for the causes of its steps."""
+    seen: set[Sight[Any]] = set(ALWAYS)
+    for step in rule.steps:
+        action, wanted = ACTIONS[step.action], causes_of(step)
+        named = causes.CAUSES.keys() if "any" in wanted else wanted & causes.CAUSES.keys()
+        seen |= action.sees | causes.sights(named)
+        if action.disruptive:
+            seen |= pipeline.DISRUPTION
+    return frozenset(seen)
+
+
+def causes_of(step: Step) -> frozenset[str]:
+    """The causes that the step is for, or `any`, or `always`."""
+    return frozenset(ACTIONS[step.action].causes if step.if_ is None else step.if_)
 
 
 def plan(
@@ -39,54 +59,60 @@ def plan(
 ) -> Planned:
     """Plans the first step from `rung` on that is for a cause found.
 
-    `tried` holds (action, cause) pairs that were ineffective before; such a step is skipped for that cause, as are the
-    steps whose own `when` does not hold (`skipped`). A step
-    whose action refuses is skipped where a later one plans; else the first refusal is the answer. One that cannot see what
-    it must is waited for.
+    `tried` holds (action, cause) pairs that were ineffective before; such a step is skipped for that
+    cause, as are the steps whose own `when` does not hold (`skipped`). A step whose action refuses is
+    skipped where a later one plans; else the first refusal is the answer. A step of which nobody can
+    see whether it is needed, or what to do, is waited for: no later one is taken instead.
     """
-    found = causes.find(facts, changed_within(rule))
-    names = {cause.name for cause in found}
-    refusal: tuple[int, Refusal] | None = None
+    looked = causes.look(facts, changed_within(rule))
+    found = tuple(cause for cause in looked.values() if isinstance(cause, Cause))
+    first: tuple[int, Refusal] | None = None
     for index in range(rung, len(rule.steps)):
-        step = rule.steps[index]
-        fitting = fits(step, names)
-        if fitting is None or index in skipped:
+        if index in skipped:
             continue
-        if fitting and all((step.action, name) in tried for name in fitting):
-            refused = Refusal(
-                Reason.INEFFECTIVE_BEFORE,
-                f"{step.label} was tried for {', '.join(sorted(fitting))} and did not help",
-            )
-            refusal = refusal or (index, refused)
-            continue
-        action = ACTIONS[step.action]
-        answer = action.plan(facts, action.params.model_validate(dict(step.with_)))
+        answer = _step(rule.steps[index], facts, looked, tried)
         if isinstance(answer, Plan):
             return Planned(found, index, answer, None)
-        if (
-            answer.reason is Reason.UNKNOWN_FACT
-        ):  # it may be for this step: no other is taken instead
+        if answer is not None and answer.reason is Reason.UNKNOWN_FACT:
             return Planned(found, index, None, answer)
-        refusal = refusal or (index, answer)
-    if refusal:
-        return Planned(found, refusal[0], None, refusal[1])
-    shown = ", ".join(sorted(names)) or "none"
-    return Planned(
-        found,
-        rung,
-        None,
-        Refusal(Reason.NO_CAUSE, f"causes found: {shown}; no step of the rule is for them"),
-    )
+        if answer is not None and first is None:
+            first = (index, answer)
+    if first is None:
+        shown = ", ".join(sorted(cause.name for cause in found)) or "none"
+        why = f"causes found: {shown}; no step of the rule is for them"
+        first = (rung, Refusal(Reason.NO_CAUSE, why))
+    return Planned(found, first[0], None, first[1])
 
 
-def fits(step: Step, names: set[CauseName]) -> set[str] | None:
+def _step(
+    step: Step,
+    facts: Facts,
+    looked: Mapping[str, Cause | Unknown],
+    tried: frozenset[tuple[str, str]],
+) -> Plan | Refusal | None:
+    """What one step comes to; None where it is for none of the causes found."""
+    fitting = fits(step, {name for name, cause in looked.items() if isinstance(cause, Cause)})
+    if fitting is None:
+        blind = [looked[name] for name in sorted(looked) if fits(step, {name}) is not None]
+        unknown = next((cause for cause in blind if isinstance(cause, Unknown)), None)
+        if unknown is None:
+            return None
+        why = f"cannot know whether {step.label} is needed: {unknown.why}"
+        return Refusal(Reason.UNKNOWN_FACT, why)
+    if fitting and all((step.action, name) in tried for name in fitting):
+        why = f"{step.label} was tried for {', '.join(sorted(fitting))} and did not help"
+        return Refusal(Reason.INEFFECTIVE_BEFORE, why)
+    action = ACTIONS[step.action]
+    return action.plan(facts, action.params.model_validate(dict(step.with_)))
+
+
+def fits(step: Step, names: Set[str]) -> frozenset[str] | None:
     """The causes found that the step is for; empty where it needs none; None where it does not fit."""
-    wanted = step.if_ if step.if_ is not None else tuple(sorted(ACTIONS[step.action].causes))
+    wanted = causes_of(step)
     if "always" in wanted:
-        return set()
-    if "any" in wanted:
-        return {str(name) for name in names} or None
-    return {str(name) for name in names if str(name) in wanted} or None
+        return frozenset()
+    fitting = frozenset(names) if "any" in wanted else wanted & names
+    return fitting or None
 
 
 def changed_within(rule: Rule) -> timedelta:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from ..causes import CAUSES
+from ..located import suggest
 from ..model.duration import format_duration, parse_duration
 from ..model.interval import MONTHS, WEEKDAYS, Interval, Named, parse_range, parse_time, zone
 from ..model.limit import Radius
@@ -126,6 +128,15 @@ def _times(value: Any) -> Any:
     return tuple(out)
 
 
+def _cause(value: Any) -> Any:
+    words = [*CAUSES, "any", "always"]
+    if value not in words:
+        raise ValueError(
+            f"no cause `{value}`{suggest(str(value), words)}; there are {', '.join(words)}"
+        )
+    return value
+
+
 def _causes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -146,7 +157,11 @@ MatcherText = Annotated[Matcher, BeforeValidator(_matcher), PlainSerializer(str,
 Regex = Annotated[str, BeforeValidator(_regex)]
 Mode = Literal["observe", "approve", "act"]
 Policy = Literal["refuse", "warn", "allow"]
-CauseWord = Literal["rollout_changed", "oom_killed", "crash_loop", "any", "always"]
+CauseWord = Annotated[
+    str,
+    BeforeValidator(_cause),
+    WithJsonSchema({"enum": [*CAUSES, "any", "always"], "type": "string"}),
+]
 
 
 class Section(BaseModel):

@@ -1,31 +1,19 @@
 """Which object an alert is about, from its conventional labels: never the exporter that was scraped for it.
 
-Order: an explicit target, `exported_*`, then the labels of `KINDS` in their order, the pod last. Under
+Order: an explicit target, `exported_*`, then the labels of the kinds in their order, the pod last. Under
 kube-prometheus-stack `pod`, `container` and `service` may be kube-state-metrics' own, so a pod is only believed where
 nothing says that it is an exporter's (the climb looks at the pod's own labels once more). Cluster-scoped kinds ignore
 `namespace`. A Service stands for the workload behind it, which the climb finds.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from ..model.target import CLUSTER_SCOPED, Target, Unresolved, invalid_name
+from ..catalogue import KINDS
+from ..model.target import Target, Unresolved, invalid_name
 from ..model.verdict import Reason
 
-KINDS = [
-    ("deployment", "Deployment"),
-    ("statefulset", "StatefulSet"),
-    ("daemonset", "DaemonSet"),
-    ("job_name", "Job"),
-    ("cronjob", "CronJob"),
-    ("horizontalpodautoscaler", "HorizontalPodAutoscaler"),
-    ("persistentvolumeclaim", "PersistentVolumeClaim"),
-    ("persistentvolume", "PersistentVolume"),
-    ("poddisruptionbudget", "PodDisruptionBudget"),
-    ("resourcequota", "ResourceQuota"),
-    ("certificate", "Certificate"),
-    ("node", "Node"),
-]
+CERTIFICATE = "Certificate"  # cert-manager's, which nothing reads yet
 WORKLOAD_TYPES = {
     "deployment": "Deployment",
     "statefulset": "StatefulSet",
@@ -58,27 +46,36 @@ def resolve(labels: Mapping[str, str], cluster: str) -> Target | Unresolved:
 
 def named(cluster: str, kind: str, namespace: str, name: str, uid: str = "") -> Target | Unresolved:
     """A target by its names, checked as Kubernetes names."""
-    namespace = "" if kind in CLUSTER_SCOPED else namespace
-    if kind not in CLUSTER_SCOPED and not namespace:
+    namespaced = kind not in KINDS or KINDS[kind].namespaced
+    namespace = namespace if namespaced else ""
+    if namespaced and not namespace:
         return Unresolved(
             Reason.NO_TARGET,
             f"the alert names {kind} {name!r} but no namespace, and none is assumed",
         )
-    problem = invalid_name(kind, namespace, name)
+    problem = invalid_name(namespace, name)
     if problem:
         return Unresolved(Reason.INVALID_TARGET, problem)
     return Target(cluster, kind, namespace, name, uid)
 
 
+def _by_label() -> Iterator[tuple[str, str]]:
+    """The labels that name an object, in their order, with its kind."""
+    for kind in KINDS.values():
+        for label in kind.labels:
+            yield label, kind.name
+    yield "certificate", CERTIFICATE
+
+
 def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
     for prefix in ("exported_", ""):
-        for label, kind in KINDS:
+        for label, kind in _by_label():
             if labels.get(prefix + label):
                 return kind, labels[prefix + label]
         if prefix and labels.get("exported_pod"):
             return "Pod", labels["exported_pod"]
     if labels.get("alertname", "").startswith("CertManager") and labels.get("name"):
-        return "Certificate", labels["name"]
+        return CERTIFICATE, labels["name"]
     type_ = WORKLOAD_TYPES.get(labels.get("workload_type", "").lower())
     if type_ and labels.get("workload"):
         return type_, labels["workload"]

@@ -19,7 +19,6 @@ from ..engine.intake import Intake
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
-from ..model.facts import Sight
 from ..model.remediation import State
 from ..model.target import Target
 from ..model.usage import Rate
@@ -356,9 +355,9 @@ class Server:
 
     async def _missing(self, namespace: str) -> bool:
         """Whether every cluster that can be asked has no such namespace; a pause is not refused where nobody knows."""
-        now, sights = self._doors.clock.now(), frozenset({Sight.TARGET})
+        now = self._doors.clock.now()
         seen = [
-            await cluster.observe(Target(name, "Namespace", "", namespace), False, sights, now)
+            await cluster.observe(Target(name, "Namespace", "", namespace), False, frozenset(), now)
             for name, cluster in self._doors.clusters.items()
         ]
         return all(facts.object is None for facts in seen)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from remediator.causes import CAUSES
 from remediator.cluster import credentials
 from remediator.cluster.kubernetes import connect
 from remediator.generate import PAGES
@@ -157,7 +158,25 @@ def test_roles_stand_where_it_may_act_and_nowhere_else() -> None:
     assert {resource for rule in whole["rules"] for resource in rule["resources"]} == {
         "namespaces",
         "nodes",
+        "persistentvolumes",
     }
+
+
+@pytest.mark.parametrize("word", [*CAUSES, "any"])
+@pytest.mark.parametrize("where", ["rule", "override"])
+def test_what_a_step_s_causes_read_is_granted(word: str, where: str, tmp_path: Path) -> None:
+    step = {"action": "scale_workload", "if": word if where == "rule" else "always"}
+    rule = {"name": "r", "match": ['alertname="A"'], "escalate": {"to": ["log"]}, "steps": [step]}
+    group = {"name": "g", "scope": {"namespaces": ["shop"]}, "rules": [rule]}
+    extra: dict[str, Any] = {"version": 1, "groups": [group]}
+    if where == "override":
+        extra["overrides"] = [{"rules": ["r"], "steps": {"scale_workload": {"if": [word]}}}]
+    values = {"rules": {"shipped": False, "extra": {"r.yaml": extra}}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    (whole,) = of(rendered("--values", str(tmp_path / "values.yaml")), "ClusterRole")
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(extra))
+    (generated,) = yaml.safe_load_all(PAGES["rbac"]([tmp_path / "r.yaml"]))
+    assert sorted(whole["rules"], key=str) == sorted(generated["rules"], key=str)
 
 
 def test_an_override_for_one_namespace_gives_rights_in_that_namespace_only(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_healed_before_paged(server: AlertmanagerServer, sink: Sink, tmp_path: P
     pager.stop()
 
 
-KPS = {  # as kube-prometheus-stack generates it
+KPS: dict[str, Any] = {  # as kube-prometheus-stack generates it
     "global": {"resolve_timeout": "5m"},
     "inhibit_rules": [{"source_matchers": ['severity = "critical"'], "target_matchers": ['severity =~ "warning|info"'], "equal": ["namespace"]}],
     "route": {
@@ -285,7 +285,7 @@ def test_the_page_s_route_merges_into_kube_prometheus_stack_s(tmp_path: Path) ->
                 "routes": [*block["route"]["routes"], *KPS["route"]["routes"]],
             },
             "receivers": [*KPS["receivers"], ours],
-        }  # type: ignore[dict-item,index]
+        }
     )
     config = tmp_path / "alertmanager.yaml"
     config.write_text(text.replace(path, str(tmp_path / "token")))

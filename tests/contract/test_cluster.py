@@ -21,7 +21,6 @@ from remediator import causes
 from remediator.actions import ACTIONS
 from remediator.cluster import kubernetes
 from remediator.cluster.kubernetes import connect
-from remediator.cluster.objects import READABLE
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import (
     ClusterError,
@@ -32,18 +31,26 @@ from remediator.errors import (
     Unreachable,
     Unsupported,
 )
-from remediator.generate import rbac
+from remediator.generate.rbac import rbac
+from remediator.kinds import BUILT_IN, NODE
 from remediator.model.call import STAMP, Call, Effect, Evidence, effect
-from remediator.model.facts import DECIDING, Facts, Isolation, Room, Sight, Unknown
+from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
 from remediator.model.plan import Plan, Refusal, Verification
 from remediator.model.raw import annotations, meta
 from remediator.model.target import Target, Unresolved
 from remediator.model.verdict import Reason
+from remediator.sights import SIGHTS as SIGHTS_BY_NAME
+from remediator.sights.autoscaler import AUTOSCALER
+from remediator.sights.budgets import BUDGETS
+from remediator.sights.isolation import ISOLATION, Isolation
+from remediator.sights.pods import PODS
+from remediator.sights.revisions import REVISIONS
+from remediator.sights.room import ROOM, Room
 from tests.real.parts import TOKEN, ControlPlane
 from tests.real.proxy import Proxy
 
-SIGHTS = frozenset(Sight)
+SIGHTS = frozenset(SIGHTS_BY_NAME.values())
 ROOT = Path(__file__).parents[2]
 
 
@@ -151,8 +158,9 @@ def planned(facts: Facts, action: str = "restart_workload") -> Plan:
 
 
 def pods(facts: Facts) -> tuple[Any, ...]:
-    assert isinstance(facts.pods, tuple)
-    return facts.pods
+    found = facts[PODS]
+    assert isinstance(found, tuple)
+    return found
 
 
 @pytest.fixture(params=["sandbox", "kubernetes"])
@@ -207,39 +215,39 @@ async def test_what_guards_look_at_before_pods_are_taken_away(world: World) -> N
             {"hard": hard},
             {"hard": hard, "used": {"pods": "3"}},
         )
-    sights = frozenset({Sight.TARGET, Sight.PODS, *DECIDING})
+    sights = frozenset({PODS, BUDGETS, ROOM})
 
     async def seen() -> Any:
         return await world.cluster.observe(world.target, False, sights, datetime.now(UTC))
 
     for _ in range(100):  # the controllers fill the status in
         facts = await seen()
-        assert isinstance(facts.room, Room), facts.room
-        if (facts.room.quotas[0].get("status") or {}).get("used", {}).get("pods") == "3":
+        assert isinstance(facts[ROOM], Room), facts[ROOM]
+        if (facts[ROOM].quotas[0].get("status") or {}).get("used", {}).get("pods") == "3":
             break
         await asyncio.sleep(0.1)
-    assert isinstance(facts.budgets, tuple)
-    (budget,) = facts.budgets
+    assert isinstance(facts[BUDGETS], tuple)
+    (budget,) = facts[BUDGETS]
     assert (
         budget["spec"]["selector"],
         int(budget.get("status", {}).get("disruptionsAllowed") or 0),
     ) == (selector, 0)
-    assert facts.room.quotas[0]["status"]["used"]["pods"] == "3"
+    assert facts[ROOM].quotas[0]["status"]["used"]["pods"] == "3"
     assert any(
         c["type"] == "Ready" and c["status"] == "True"
-        for node in facts.room.nodes
+        for node in facts[ROOM].nodes
         for c in node["status"]["conditions"]
     )
-    assert facts.room.failed == ()
+    assert facts[ROOM].failed == ()
 
 
 async def test_pods_that_could_not_be_created_are_seen(world: World) -> None:
     if not world.plane:  # the sandbox refuses no pods, and says so
         facts = await world.cluster.observe(
-            world.target, False, frozenset({Sight.TARGET, Sight.ROOM}), datetime.now(UTC)
+            world.target, False, frozenset({ROOM}), datetime.now(UTC)
         )
-        assert isinstance(facts.room, Room)
-        assert facts.room.failed == ()
+        assert isinstance(facts[ROOM], Room)
+        assert facts[ROOM].failed == ()
         return
     path = f"/api/v1/namespaces/{world.namespace}"
     world.plane.ask(
@@ -249,17 +257,17 @@ async def test_pods_that_could_not_be_created_are_seen(world: World) -> None:
     )
     await asyncio.sleep(1)
     world.plane.release(world.namespace, "web", "web:2", False, "Deployment")
-    sights = frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS, Sight.ROOM})
+    sights = frozenset({PODS, REVISIONS, ROOM})
     for _ in range(150):
         facts = await world.cluster.observe(world.target, False, sights, datetime.now(UTC))
-        if isinstance(facts.room, Room) and facts.room.failed:
+        if isinstance(facts[ROOM], Room) and facts[ROOM].failed:
             break
         await asyncio.sleep(0.1)
-    assert isinstance(facts.room, Room)
-    assert "exceeded quota" in str(facts.room.failed[0]["message"])
-    assert isinstance(facts.revisions, tuple)
-    assert str(facts.room.failed[0]["involvedObject"]["uid"]) in {
-        revision.uid for revision in facts.revisions
+    assert isinstance(facts[ROOM], Room)
+    assert "exceeded quota" in str(facts[ROOM].failed[0]["message"])
+    assert isinstance(facts[REVISIONS], tuple)
+    assert str(facts[ROOM].failed[0]["involvedObject"]["uid"]) in {
+        revision.uid for revision in facts[REVISIONS]
     }
 
 
@@ -268,8 +276,9 @@ async def test_facts_have_pods_revisions_and_namespace(world: World) -> None:
     assert facts.target.uid
     assert facts.root == facts.target
     assert len(pods(facts)) == 3
-    assert isinstance(facts.revisions, tuple)
-    assert [(r.number, r.current, r.seen_healthy) for r in facts.revisions] == [(1, True, True)]
+    revisions = facts[REVISIONS]
+    assert isinstance(revisions, tuple)
+    assert [(r.number, r.current, r.seen_healthy) for r in revisions] == [(1, True, True)]
     assert isinstance(facts.namespace, dict)
     assert meta(facts.namespace)["name"] == world.namespace
 
@@ -326,7 +335,7 @@ async def test_a_kind_that_cannot_be_read_is_unknown(world: World) -> None:
 async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World) -> None:
     world.release("web:2", crashes=True)
     facts = await world.settle(lambda f: len(causes.find(f)) == 2)
-    assert [cause.name for cause in causes.find(facts)] == ["rollout_changed", "crash_loop"]
+    assert [cause.name for cause in causes.find(facts)] == ["crash_loop", "rollout_changed"]
     action, plan = ACTIONS["rollback_workload"], planned(facts, "rollback_workload")
     evidence = await world.apply(facts, plan, "r-1.1")
     done = await world.converged(plan, evidence)
@@ -359,9 +368,9 @@ async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world:
         assert isinstance(back, Plan)
         with contextlib.suppress(Conflict):
             undone = await world.apply(now, back, "u-1.1")
-    done = await world.settle(
-        lambda f: action.restored(back, (undone,), f) is Verification.CONVERGED
-    )  # type: ignore[misc]
+    assert isinstance(back, Plan)
+    undoing, restored = back, action.restored
+    done = await world.settle(lambda f: restored(undoing, (undone,), f) is Verification.CONVERGED)
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
     assert isinstance(
@@ -386,7 +395,7 @@ async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, k
     target = world.create(kind, "other")
     world.release("other:2", crashes=True, kind=kind, name="other")
     facts = await world.settle(
-        lambda f: [c.name for c in causes.find(f)] == ["rollout_changed", "crash_loop"], target
+        lambda f: [c.name for c in causes.find(f)] == ["crash_loop", "rollout_changed"], target
     )
     action, plan = ACTIONS["rollback_workload"], planned(facts, "rollback_workload")
     sent = await world.carry_out(plan.calls, "r-7.1")
@@ -413,7 +422,7 @@ async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, k
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> None:
     target = world.create(kind, "more")
-    facts = await world.settle(lambda f: isinstance(f.pods, tuple) and len(f.pods) == 3, target)
+    facts = await world.settle(lambda f: isinstance(f[PODS], tuple) and len(f[PODS]) == 3, target)
     action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
     sent = await world.carry_out(plan.calls, "r-8.1")
     done = await world.settle(
@@ -434,7 +443,7 @@ async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> Non
 async def test_an_hpa_s_least_count_is_raised_and_put_back(world: World) -> None:
     target = world.create("Deployment", "auto")
     world.autoscaler("Deployment", "auto", 2, 8)
-    facts = await world.settle(lambda f: isinstance(f.autoscaler, dict), target)
+    facts = await world.settle(lambda f: isinstance(f[AUTOSCALER], dict), target)
     action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
     assert plan.calls[0].target.kind == "HorizontalPodAutoscaler"
     sent = await world.carry_out(plan.calls, "r-9.1")
@@ -451,8 +460,9 @@ async def test_an_hpa_s_least_count_is_raised_and_put_back(world: World) -> None
     assert isinstance(back, Plan)
     await world.carry_out(back.calls, "u-9.1")
     seen = await world.look(target)
-    assert isinstance(seen.autoscaler, dict)
-    assert seen.autoscaler["spec"]["minReplicas"] == 2
+    hpa = seen[AUTOSCALER]
+    assert isinstance(hpa, dict)
+    assert hpa["spec"]["minReplicas"] == 2
 
 
 async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
@@ -464,7 +474,8 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
         return await world.look(pod, climb=False)
 
     def listed(facts: Facts) -> bool:
-        return isinstance(facts.isolation, Isolation) and facts.isolation.services == ("front",)
+        seen = facts[ISOLATION]
+        return isinstance(seen, Isolation) and seen.services == ("front",)
 
     facts = await world.settle(listed, pod, climb=False)
     assert facts.root.kind == "Deployment"
@@ -484,7 +495,7 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
             break
         await asyncio.sleep(0.2)
     else:
-        raise AssertionError(f"it was not isolated: {seen.isolation}")
+        raise AssertionError(f"it was not isolated: {seen[ISOLATION]}")
     assert isinstance(seen.object, dict)
     assert (meta(seen.object)["uid"], seen.object["status"]["phase"]) == (
         facts.target.uid,
@@ -500,7 +511,8 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
     await world.carry_out(back.calls, "u-a.1")
     free = await world.look(pod, climb=False)
     assert free.object is None or "app" in meta(free.object)["labels"]  # type: ignore[arg-type]  # it may be the one too many
-    assert isinstance(free.isolation, Unknown) or free.isolation.policy is None
+    isolation = free[ISOLATION]
+    assert isinstance(isolation, Unknown) or isolation.policy is None
 
 
 async def test_a_quarantine_s_end_deletes_exactly_that_pod(world: World) -> None:
@@ -574,10 +586,7 @@ async def test_an_event_is_put_on_the_target(world: World) -> None:
 
 
 def test_every_readable_kind_has_its_path() -> None:
-    assert all(
-        version in ("v1", "v2") and plural == plural.lower()
-        for _, version, plural in READABLE.values()
-    )
+    assert all(kind.version in ("v1", "v2") and kind.plural.islower() for kind in BUILT_IN)
 
 
 async def test_the_sandbox_says_what_it_cannot() -> None:
@@ -713,7 +722,7 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
     world = World(cluster, namespace, control_plane)
     facts = await world.look(world.service("front", app="web"))
     assert isinstance(facts.object, dict)
-    assert not isinstance(facts.revisions, Unknown)
+    assert not isinstance(facts[REVISIONS], Unknown)
     if mode == "act":
         await world.apply(facts, planned(facts), "r-1.1")
         await cluster.announce(facts.target, "Remediated", "done", False)
@@ -749,26 +758,26 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
     with pytest.raises(Forbidden, match="does not accept this credential"):
-        await cluster.list_objects("Node", "", "")
+        await cluster.list_objects(NODE, "", "")
     token.write_text(TOKEN)
     for _ in range(50):
         await asyncio.sleep(0.1)
         with contextlib.suppress(Forbidden):
-            if await cluster.list_objects("Node", "", ""):
+            if await cluster.list_objects(NODE, "", ""):
                 break
     plugin.write_text(
         "#!/bin/sh\nexit 3\n"
     )  # one that fails costs nothing as long as the token holds
     for _ in range(4):
         await asyncio.sleep(0.3)
-        assert await cluster.list_objects("Node", "", "")
+        assert await cluster.list_objects(NODE, "", "")
     plugin.write_text(
         f"#!/bin/sh\necho $$ >> {tmp_path}/asked\nexec sleep 60\n"
     )  # nor does one that hangs, and it is one
     (tmp_path / "asked").unlink()
     for _ in range(6):
         await asyncio.sleep(0.3)
-        assert await cluster.list_objects("Node", "", "")
+        assert await cluster.list_objects(NODE, "", "")
     (pid,) = (tmp_path / "asked").read_text().split()
     await cluster.close()
     os.kill(int(pid), signal.SIGKILL)
@@ -827,7 +836,7 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
         with pytest.raises(
             Forbidden, match="does not accept this credential"
         ):  # the API server knows no such issuer
-            await cluster.list_objects("Node", "", "")
+            await cluster.list_objects(NODE, "", "")
         if known["id-token"] not in settings.api_key["BearerToken"]:
             break
     assert known["id-token"] not in settings.api_key["BearerToken"]
@@ -845,5 +854,5 @@ async def test_a_kubeconfig_without_a_credential_is_one_too(
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
     with pytest.raises(Forbidden, match="cannot list nodes: RBAC refuses it"):  # it is anonymous
-        await cluster.list_objects("Node", "", "")
+        await cluster.list_objects(NODE, "", "")
     await cluster.close()

@@ -117,7 +117,7 @@ def sqlite_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[st
 
 
 def postgresql_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[str]:
-    found = []
+    found: list[str] = []
 
     def walk(node: dict[str, Any]) -> None:
         kind, rows = node["Node Type"], node["Plan Rows"]

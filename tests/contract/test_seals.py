@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from remediator.cli import main
 from remediator.journal import entries, seals
 from remediator.journal.reading import reading
 from remediator.journal.sql import SqlJournal
+from remediator.journal.tables import entry
 from remediator.journal_port import head_number
 from tests.contract.test_journal import NOW, SECOND
 from tests.contract.test_journal import journal as journal
@@ -107,11 +109,9 @@ async def test_an_edit_with_its_digest_made_anew_is_found_by_the_seal(journal: S
 
     def edit(c: sa.Connection) -> None:
         c.execute(sa.text("UPDATE entry SET text = 'x' WHERE number = 1"))
-        row = c.execute(sa.select(seals.entry).where(seals.entry.c.number == 1)).one()
+        row: Any = c.execute(sa.select(entry).where(entry.c.number == 1)).one()
         c.execute(
-            sa.update(seals.entry)
-            .where(seals.entry.c.number == 1)
-            .values(digest=seals.digest_of(row, 1))
+            sa.update(entry).where(entry.c.number == 1).values(digest=seals.digest_of(row, 1))
         )
 
     await journal._run(edit)

@@ -39,7 +39,7 @@ def test_secrets_are_compared_in_constant_time(
         compared.append(other)
         return compare(one, other)
 
-    monkeypatch.setattr(access.hmac, "compare_digest", counted)
+    monkeypatch.setattr(hmac, "compare_digest", counted)
     (tmp_path / "second").write_text("second-secret")
     sources = [{"name": name, "token_file": str(tmp_path / name)} for name in ("am", "second")]
     known = access.Access(settings(tmp_path, sources=sources))

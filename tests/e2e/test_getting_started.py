@@ -102,7 +102,7 @@ def post(walk: Newcomer, pod: str) -> None:
     (config,) = walk.page.blocks(4)
     merged = {
         **KPS,
-        "route": {**KPS["route"], "routes": [*config["route"]["routes"], *KPS["route"]["routes"]]},  # type: ignore[dict-item]
+        "route": {**KPS["route"], "routes": [*config["route"]["routes"], *KPS["route"]["routes"]]},
         "receivers": [*KPS["receivers"], *config["receivers"]],
         "templates": ["/etc/alertmanager/config/*.tmpl"],
     }

@@ -99,7 +99,7 @@ def stored(stack: Stack) -> set[str]:
     return found
 
 
-def whole(stack: Stack, namespace: str, name: str) -> bool:
+def whole(stack: Stack, namespace: str, name: str) -> Any:
     obj: Any = stack.plane.deployment(namespace, name)
     image = obj["spec"]["template"]["spec"]["containers"][0]["image"]
     return (

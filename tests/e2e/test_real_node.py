@@ -8,8 +8,9 @@ import pytest
 
 from remediator import causes
 from remediator.cluster.kubernetes import connect
-from remediator.model.facts import Sight
 from remediator.model.target import Target
+from remediator.sights.pods import PODS
+from remediator.sights.revisions import REVISIONS
 from tests.e2e.stack import Stack
 from tests.real.node import RealNode
 from tests.real.parts import ControlPlane, until
@@ -75,9 +76,7 @@ async def test_a_container_that_is_really_killed_for_memory_is_named_so(
     until(killed, "the kernel's kill", 90)
     cluster = await connect(str(node.plane.kubeconfig), "", 50)
     target = Target("c", "Deployment", namespace, "leak")
-    facts = await cluster.observe(
-        target, True, frozenset({Sight.TARGET, Sight.PODS, Sight.REVISIONS}), datetime.now(UTC)
-    )
+    facts = await cluster.observe(target, True, frozenset({PODS, REVISIONS}), datetime.now(UTC))
     await cluster.close()
     found = {cause.name: cause.why for cause in causes.find(facts)}
     assert "oom_killed" in found

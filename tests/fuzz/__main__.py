@@ -16,7 +16,7 @@ LARGEST = 4096
 
 def one(name: str, arguments: list[str]) -> None:
     """Fuzzes one target; never returns."""
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     with atheris.instrument_imports(include=["remediator"]):
         from tests.fuzz.targets import TARGETS

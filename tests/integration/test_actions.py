@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from remediator.actions.quarantine_pod import LABEL
 from remediator.engine import undo
 from remediator.engine.engine import Engine
+from remediator.sights.isolation import QUARANTINE as LABEL
 from tests.integration.world import Told, World, rules
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -93,7 +93,7 @@ async def test_while_the_alert_fires_nothing_is_taken_back_whatever_else_is_done
 
 
 async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world: World) -> None:
-    begin, edited = world.journal.begin, []
+    begin, edited = world.journal.begin, list[bool]()
 
     async def begun(*arguments: Any) -> Any:
         verdicts = await begin(*arguments)
@@ -104,7 +104,7 @@ async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world
             edited.append(True)
         return verdicts
 
-    world.journal.begin = begun  # type: ignore[method-assign]
+    world.journal.begin = begun  # type: ignore[assignment, method-assign]
     await world.deliver("Slow")
     await world.run(MINUTE, STEP)
     row = await world.journal.show((await world.only())["id"])

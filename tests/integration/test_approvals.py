@@ -90,7 +90,7 @@ async def asked(app: App, hook: Hook) -> str:
         links = [message["link"] for message in hook.told if message.get("link")]
         if links:
             assert links[0].startswith(f"{PUBLIC}/approvals/r-")
-            return links[0].removeprefix(PUBLIC)
+            return str(links[0]).removeprefix(PUBLIC)
         await asyncio.sleep(0.05)
     raise AssertionError("nobody was sent a link")
 
@@ -239,7 +239,7 @@ async def test_wrong_credentials_are_counted_per_address(
     app: App, hook: tuple[Hook, int], http: aiohttp.ClientSession
 ) -> None:
     link = await asked(app, hook[0])
-    seen = []
+    seen: list[int] = []
     while 429 not in seen and len(seen) < 30:
         async with http.post(
             link, data={"verdict": "approve", "token": f"guess-{len(seen)}"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import click
 import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
@@ -126,7 +127,7 @@ async def test_whoever_approves_at_a_terminal_sees_the_plan_and_is_asked(
     digest = json.loads(await run("show", ident, "--json"))["look"]["digest"]
     shown: list[str] = []
     monkeypatch.setattr(operators, "_at_a_terminal", lambda: True)
-    monkeypatch.setattr(operators.click, "confirm", lambda text, abort: shown.append(text))
+    monkeypatch.setattr(click, "confirm", lambda text, abort: shown.append(text))
     assert "plan     restart Deployment/shop/web" in await run("approve", ident)
     assert digest in shown[0]
     await waiting(run, "verifying")

@@ -8,7 +8,6 @@ import pytest
 from remediator import causes, demo
 from remediator.actions import ACTIONS
 from remediator.alertmanager import SandboxAlertmanager
-from remediator.causes.cause import CauseName
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine import triage, verification
 from remediator.engine.intake import Intake
@@ -50,7 +49,7 @@ BROKEN: list[tuple[str, Any, str, Any]] = [
     ("the journal's begin", SqlJournal, "begin", fails),
     ("observe", SandboxCluster, "observe", fails),
     ("apply", SandboxCluster, "apply", fails),
-    ("causes", causes, "FINDERS", {CauseName.CRASH_LOOP: lambda *_: None}),
+    ("causes", causes, "CAUSES", {}),
     ("Alertmanager", SandboxAlertmanager, "activity", unknown),
     ("scaling", ACTIONS, "scale_workload", replace(ACTIONS["scale_workload"], plan=refuses)),
     ("isolating", ACTIONS, "quarantine_pod", replace(ACTIONS["quarantine_pod"], plan=refuses)),

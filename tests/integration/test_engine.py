@@ -1,6 +1,7 @@
 """What becomes of alerts: the whole engine on virtual time, good ends and every named refusal."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -444,16 +445,16 @@ async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World, b
     ],
 )
 async def test_what_is_not_critical_elsewhere_or_began_before_is_no_harm(
-    world: World, labels: dict[str, str], rule: dict[str, object] | None
+    world: World, labels: dict[str, Any], rule: dict[str, object] | None
 ) -> None:
     async def known(alertname: str) -> dict[str, object] | None:
         return rule
 
-    world.prometheus.alerting_rule = known  # type: ignore[assignment,method-assign]
+    world.prometheus.alerting_rule = known  # type: ignore[method-assign]
     world.crash()
     await world.deliver("Crash")
     await world.run(MINUTE)
-    await world.deliver("Other", **{"fingerprint": "other", "app": "web", **labels})
+    await world.deliver("Other", fingerprint="other", app="web", **labels)
     await world.run(MINUTE)
     assert ("verifying", None) in await world.states()
 

@@ -72,7 +72,7 @@ async def busy(url: str) -> AsyncIterator[World]:
         async def holds(_query: str) -> bool:
             return False
 
-        world.prometheus.holds = holds  # type: ignore[method-assign]
+        world.prometheus.holds = holds  # type: ignore[assignment, method-assign]
     for number in range(MANY):
         await world.deliver("Other", f"app{number}")
     yield world
@@ -114,9 +114,7 @@ async def test_the_first_unknown_ends_the_questions() -> None:
         return Unknown("silent")
 
     world.prometheus.holds = holds  # type: ignore[method-assign]
-    facts = await world.cluster.observe(
-        world.ruleset.sources[0] and _target(), True, frozenset(), world.clock.now()
-    )
+    facts = await world.cluster.observe(_target(), True, frozenset(), world.clock.now())
     answer = await looking.unmet(world.doors, ("a", "b", "c"), (), facts)
     assert (len(answer), asked) == (1, ["a"])
     await world.journal.close()
@@ -136,7 +134,7 @@ async def test_a_prometheus_that_answers_every_other_time_delays_an_act_and_uses
         answers.append(Unknown("no answer") if len(answers) % 2 == 0 else True)
         return answers[-1]
 
-    world.prometheus.holds = holds  # type: ignore[method-assign]
+    world.prometheus.holds = holds  # type: ignore[assignment, method-assign]
     await world.deliver("Other", "web")
     await world.run(timedelta(minutes=10))
     assert len(world.cluster.calls) == 1

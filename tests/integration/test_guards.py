@@ -72,7 +72,7 @@ async def test_a_window_that_ends_between_decision_and_write_still_holds() -> No
             world.clock.time = START + HOUR
         return await observe(*arguments)
 
-    world.cluster.observe, world.cluster.apply = slow, late  # type: ignore[method-assign]
+    world.cluster.observe, world.cluster.apply = slow, late  # type: ignore[assignment, method-assign]
     await leaks(world, "web")
     await world.run(2 * MINUTE, STEP)
     assert (await world.states())[0] == ("held", "outside_window")

@@ -137,7 +137,7 @@ async def test_an_approval_that_comes_during_a_look_is_not_lost() -> None:
         await world.journal.decide(row["id"], "", "me", True, world.clock.now())
         return facts
 
-    world.cluster.observe = slow  # type: ignore[method-assign]
+    world.cluster.observe = slow  # type: ignore[assignment, method-assign]
     await world.run(31 * timedelta(seconds=1))
     world.cluster.observe = observe  # type: ignore[method-assign]
     await world.run(5 * timedelta(seconds=1))
@@ -236,7 +236,7 @@ async def test_a_reload_while_an_alert_is_triaged_by_the_old_rules_is_not_missed
         await world.engine.reload(rules(RESTART))
         await real(*arguments)
 
-    world.journal.triaged = late  # type: ignore[method-assign]
+    world.journal.triaged = late  # type: ignore[assignment, method-assign]
     await world.run(MINUTE)
     assert (await world.states(), len(world.cluster.calls)) == ([("verifying", None)], 1)
     await world.journal.close()
@@ -314,9 +314,8 @@ async def test_a_count_that_a_person_set_again_is_theirs() -> None:
     await world.deliver("Slow", firing=False)
     await world.run(10 * MINUTE, STEP)
     for count in (8, 5):
-        world.cluster.edit(
-            "Deployment", "shop", "web", lambda obj, count=count: obj["spec"].update(replicas=count)
-        )
+        counted = {"replicas": count}
+        world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(counted))
     await world.run(2 * HOUR, MINUTE)
     assert world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
     await world.journal.close()
@@ -414,7 +413,7 @@ async def test_a_call_in_doubt_that_nobody_can_look_at_ends(cancelled: bool) -> 
         )
 
     await world.deliver("Slow")
-    world.cluster.observe = blind  # type: ignore[method-assign]
+    world.cluster.observe = blind  # type: ignore[assignment, method-assign]
     await world.run(MINUTE)
     row = await world.only()
     assert (row["state"], row["reason"]) == ("executing", "unknown_fact")

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import watchfiles
 
 import remediator.app as daemon
 from remediator.settings import ClusterSettings, Settings, Web
@@ -53,7 +54,7 @@ async def test_rules_are_read_beside_the_event_loop(
 async def test_without_inotify_the_daemon_polls_and_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = daemon.awatch
+    real = watchfiles.awatch
 
     async def awatch(*folders: str, **options: Any) -> AsyncIterator[Any]:
         if not options.get("force_polling"):

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from remediator.cluster.sandbox import SandboxCluster
+from remediator.kinds import DEPLOYMENT
 from remediator.replay.recorded import read
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "alertmanager"
@@ -151,7 +152,7 @@ def dumped(folder: Folder, cluster: SandboxCluster, crashing: bool = True) -> Pa
     if crashing:
         cluster.crashing.add("web:2")
         cluster.set_image("Deployment", "shop", "web", "web:2")
-    asyncio.run(cluster.get("Deployment", "shop", "web"))
+    asyncio.run(cluster.get(DEPLOYMENT, "shop", "web"))
     path = folder.path / "facts.json"
     path.write_text(json.dumps({"kind": "List", "items": list(cluster.objects.values())}))
     return path

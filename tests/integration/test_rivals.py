@@ -9,7 +9,6 @@ import aiohttp
 import orjson
 import pytest
 
-from remediator.actions.quarantine_pod import policy_name
 from remediator.app import running
 from remediator.engine.explain import explain
 from remediator.engine.intake import Intake
@@ -23,6 +22,7 @@ from remediator.model.target import Target
 from remediator.model.usage import Rate
 from remediator.payload import alerts_of, decode, tally
 from remediator.rules.loader import RuleErrors, build
+from remediator.sights.isolation import policy_name
 from tests.integration.test_http import AM, settings
 from tests.integration.world import RESTART, ROLL_BACK, START, World, rules
 

@@ -10,14 +10,17 @@ import pytest
 import sqlalchemy as sa
 
 from remediator.actions import ACTIONS
+from remediator.actions.spec import ActionSpec
 from remediator.engine import executor, sending
 from remediator.errors import Conflict, Unreachable
 from remediator.journal.tables import attempt, episode, remediation
+from remediator.kinds import NETWORK_POLICY
 from remediator.model.alert import Activity
 from remediator.model.call import Call
-from remediator.model.facts import Sight, Unknown
+from remediator.model.facts import Unknown
 from remediator.model.plan import call_from_json, call_to_json, from_json
 from remediator.model.target import Target
+from remediator.sights import SIGHTS
 from tests.integration.world import RESTART, START, World, rules
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -47,7 +50,7 @@ def slowly(world: World, takes: timedelta) -> Callable[[str], Any]:
 
 async def test_slow_queries_before_an_act_use_up_no_attempts() -> None:
     world = await world_of(RESTART.replace("limits:", "when: ['a > 0', 'b > 0', 'c > 0'], limits:"))
-    world.prometheus.holds = slowly(world, 2 * SECOND)  # type: ignore[method-assign]
+    world.prometheus.holds = slowly(world, 2 * SECOND)  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
@@ -64,7 +67,7 @@ async def given_back(world: World) -> None:
     async def begun(*arguments: Any) -> Any:
         answer = await begin(*arguments)
         if slow.pop() if slow else False:
-            world.cluster.observe = too_long  # type: ignore[method-assign]
+            world.cluster.observe = too_long  # type: ignore[assignment, method-assign]
         return answer
 
     async def too_long(*arguments: Any) -> Any:
@@ -72,7 +75,7 @@ async def given_back(world: World) -> None:
         world.clock.time += 6 * SECOND
         return await observe(*arguments)
 
-    world.journal.begin = begun  # type: ignore[method-assign]
+    world.journal.begin = begun  # type: ignore[assignment, method-assign]
 
 
 async def test_an_attempt_of_which_no_call_was_sent_is_not_charged() -> None:
@@ -143,7 +146,7 @@ async def test_the_proof_waits_for_the_alert_that_lasts_longest() -> None:
     async def alerting_rule(name: str) -> Any:
         return known[name]
 
-    world.prometheus.alerting_rule = alerting_rule  # type: ignore[method-assign]
+    world.prometheus.alerting_rule = alerting_rule  # type: ignore[assignment, method-assign]
     world.crash()
     await world.deliver("PodCrashLooping")
     await world.run(MINUTE)
@@ -176,7 +179,7 @@ async def test_a_conflict_that_answers_our_own_landed_write_is_no_reason_to_writ
             raise Conflict("cannot patch: it changed meanwhile")  # by the first of the two requests
         return answer
 
-    world.cluster.apply = sent_twice  # type: ignore[method-assign]
+    world.cluster.apply = sent_twice  # type: ignore[assignment, method-assign]
     pod = (
         {"deployment": "", "pod": world.cluster.pods("shop", "web")[0]["metadata"]["name"]}
         if alert == "Suspect"
@@ -191,7 +194,7 @@ async def test_a_conflict_that_answers_our_own_landed_write_is_no_reason_to_writ
 
 async def test_an_object_whose_status_changes_all_the_time_can_be_written() -> None:
     world = await world_of(RESTART.replace("limits:", "when: ['a > 0'], limits:"))
-    world.prometheus.holds = slowly(world, timedelta())  # type: ignore[method-assign]
+    world.prometheus.holds = slowly(world, timedelta())  # type: ignore[assignment, method-assign]
     activity = world.alertmanager.activity
 
     async def meanwhile(*arguments: Any) -> Any:
@@ -203,7 +206,7 @@ async def test_an_object_whose_status_changes_all_the_time_can_be_written() -> N
         )
         return await activity(*arguments)
 
-    world.alertmanager.activity = meanwhile  # type: ignore[method-assign]
+    world.alertmanager.activity = meanwhile  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
@@ -298,9 +301,8 @@ async def test_one_plan_is_asked_for_once_however_the_count_of_replicas_moves() 
     await world.deliver("Leak")
     for minute in range(30):
         count = 5 + minute % 2
-        world.cluster.edit(
-            "Deployment", "shop", "web", lambda obj, count=count: obj["spec"].update(replicas=count)
-        )
+        counted = {"replicas": count}
+        world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(counted))
         await world.run(MINUTE, 5 * SECOND)
     assert Counter(message["state"] for message in world.told.messages) == {"awaiting_approval": 1}
     digest = world.told.messages[0]["digest"]
@@ -325,7 +327,7 @@ async def test_one_plan_is_asked_for_once_although_every_second_answer_of_alertm
         asked[0] += 1
         return Activity.UNKNOWN if asked[0] % 2 else await activity(*arguments)
 
-    world.alertmanager.activity = flapping  # type: ignore[method-assign]
+    world.alertmanager.activity = flapping  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(30 * MINUTE, 5 * SECOND)
@@ -365,7 +367,7 @@ async def test_an_attempt_that_an_alert_joined_at_its_end_is_counted_once() -> N
             assert episodes
         return await move(remediation_, change)
 
-    world.journal.move = late  # type: ignore[method-assign]
+    world.journal.move = late  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
@@ -392,7 +394,7 @@ async def test_an_alert_that_resolves_five_minutes_after_the_act_costs_few_looks
         looks[0] += 1
         return await observe(*arguments)
 
-    world.cluster.observe = counted  # type: ignore[method-assign]
+    world.cluster.observe = counted  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(5 * MINUTE)
@@ -448,7 +450,7 @@ async def test_an_attempt_ends_although_every_write_is_refused(answer: Unreachab
     async def busy(*_: Any) -> Any:
         raise answer
 
-    world.cluster.apply = busy  # type: ignore[method-assign]
+    world.cluster.apply = busy  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(3 * HOUR, MINUTE)
@@ -467,6 +469,31 @@ def secretive(plan: Any) -> Any:
     )
 
 
+def with_a_secret(declared: bool) -> ActionSpec:
+    """A restart that makes one call more, which it declares or not."""
+    made = ACTIONS["restart_workload"]
+    more = {("create", NETWORK_POLICY, "")} if declared else set()
+    return replace(
+        made,
+        plan=lambda facts, params: secretive(made.plan(facts, params)),
+        calls=made.calls | more,
+    )
+
+
+async def test_a_call_that_its_action_does_not_declare_is_never_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ACTIONS, "restart_workload", with_a_secret(False))
+    world = await world_of(ALWAYS)
+    await world.deliver("Leak")
+    await world.run(5 * MINUTE)
+    assert not [call for _, call in world.cluster.calls if "NetworkPolicy" in call]
+    row = await world.only()
+    assert (row["state"], row["reason"]) == ("failed", "forbidden")
+    assert row["why"] == "restart_workload does not declare that it may create a NetworkPolicy"
+    await world.journal.close()
+
+
 def test_what_was_stored_without_its_secrets_is_known_not_to_be_whole() -> None:
     pod = Target("c", "Deployment", "shop", "web", "u")
     plain = Call("patch", pod, ({"op": "add", "path": "/x", "value": 1},))
@@ -482,12 +509,7 @@ def test_what_was_stored_without_its_secrets_is_known_not_to_be_whole() -> None:
 async def test_a_call_that_was_stored_without_its_secrets_is_never_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = ACTIONS["restart_workload"]
-    monkeypatch.setitem(
-        ACTIONS,
-        "restart_workload",
-        replace(made, plan=lambda facts, params: secretive(made.plan(facts, params))),
-    )
+    monkeypatch.setitem(ACTIONS, "restart_workload", with_a_secret(True))
     world = await world_of(ALWAYS)
     apply, sent = world.cluster.apply, []
 
@@ -497,7 +519,7 @@ async def test_a_call_that_was_stored_without_its_secrets_is_never_sent(
             raise Unreachable("no answer")
         return await apply(call, *more)
 
-    world.cluster.apply = lost  # type: ignore[method-assign]
+    world.cluster.apply = lost  # type: ignore[assignment, method-assign]
     await world.deliver("Leak")
     await world.run(5 * MINUTE)
     assert not any("(redacted)" in body for body in sent)
@@ -531,10 +553,13 @@ async def test_what_a_kind_has_not_is_unknown_and_not_empty(
     world = await world_of(RESTART)
     world.cluster.create_service("shop", "front", {"app": "web"})
     facts = await world.cluster.observe(
-        Target("default", kind, namespace, name), False, frozenset(Sight), world.clock.now()
+        Target("default", kind, namespace, name),
+        False,
+        frozenset(SIGHTS.values()),
+        world.clock.now(),
     )
-    for seen in (facts.pods, facts.revisions, facts.siblings, facts.isolation):
-        assert isinstance(seen, Unknown)
+    for name in ("pods", "revisions", "peers", "isolation"):
+        assert isinstance(facts[SIGHTS[name]], Unknown)
     await world.journal.close()
 
 
@@ -573,7 +598,7 @@ async def test_a_silence_that_comes_while_it_is_looked_at_still_holds() -> None:
 
     world.leak()
     await world.deliver("Leak")
-    world.cluster.observe = meanwhile  # type: ignore[method-assign]
+    world.cluster.observe = meanwhile  # type: ignore[assignment, method-assign]
     await world.run(MINUTE)
     assert (await world.states(), world.cluster.calls) == ([("held", "silenced")], [])
     await world.journal.close()
@@ -635,7 +660,7 @@ async def test_a_window_is_counted_from_when_the_trouble_began() -> None:
     async def alerting_rule(_name: str) -> Any:
         return {"query": "x > 0", "duration": 3600}
 
-    world.prometheus.alerting_rule = alerting_rule  # type: ignore[method-assign]
+    world.prometheus.alerting_rule = alerting_rule  # type: ignore[assignment, method-assign]
     world.crash()
     await world.run(61 * MINUTE, MINUTE)
     await world.deliver("Waiting")
@@ -671,7 +696,7 @@ async def test_the_lease_is_kept_while_the_work_goes_on(monkeypatch: pytest.Monk
     world.leak()
     await world.deliver("Leak")
     world.clock.time += 11 * SECOND
-    world.cluster.observe, world.journal.renew = slow, kept  # type: ignore[method-assign]
+    world.cluster.observe, world.journal.renew = slow, kept  # type: ignore[assignment, method-assign]
     await world.engine._triage()
     assert await worker.run_one(world.doors, world.clock.now())
     assert renewed[0] >= 2

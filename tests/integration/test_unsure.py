@@ -11,8 +11,9 @@ from remediator.engine.engine import Engine
 from remediator.errors import Conflict, Unreachable
 from remediator.model.alert import Activity
 from remediator.model.call import Call
-from remediator.model.facts import Facts, Sight, Unknown
+from remediator.model.facts import Facts, Unknown, unseen
 from remediator.model.raw import labels, ready
+from remediator.model.sight import Sight
 from remediator.model.target import Target
 from tests.integration.world import RESTART, Told, World, rules
 
@@ -32,7 +33,7 @@ async def isolating(lost: str) -> tuple[World, str]:
             raise Unreachable("no answer within 10s")
         return answer
 
-    world.cluster.apply = unanswered  # type: ignore[method-assign]
+    world.cluster.apply = unanswered  # type: ignore[assignment, method-assign]
     pod = str(world.cluster.pods("shop", "web")[0]["metadata"]["name"])
     await world.run(timedelta(seconds=5))
     await world.deliver("Suspect", "", pod=pod)
@@ -60,14 +61,16 @@ async def test_a_conflict_and_then_a_read_that_fails_is_looked_at_later_and_not_
             raise Conflict("the object has been modified")
         return answer
 
-    async def seen(target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
+    async def seen(
+        target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
+    ) -> Facts:
         facts = await observe(target, climb, sights, now)
         if left["blind"]:
             left["blind"] = 0
             return replace(facts, object=Unknown("the API server timed out"))
         return facts
 
-    world.cluster.apply, world.cluster.observe = landed, seen  # type: ignore[method-assign]
+    world.cluster.apply, world.cluster.observe = landed, seen  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(timedelta(minutes=3))
@@ -94,7 +97,7 @@ async def test_an_alert_that_joins_while_the_first_is_found_to_be_over_is_not_dr
             await triage.pending(world.doors, world.clock.now())
         return answer
 
-    world.alertmanager.activity = slow  # type: ignore[method-assign]
+    world.alertmanager.activity = slow  # type: ignore[assignment, method-assign]
     await world.run(timedelta(minutes=5), timedelta(seconds=10))
     assert len(world.cluster.calls) == 1
     assert (await world.only())["state"] == "verifying"
@@ -116,7 +119,7 @@ async def test_an_alert_that_is_delivered_again_while_its_end_is_written_stays_o
             await world.deliver("Leak")
         return answer
 
-    world.alertmanager.activity = slow  # type: ignore[method-assign]
+    world.alertmanager.activity = slow  # type: ignore[assignment, method-assign]
     await world.run(timedelta(minutes=5), timedelta(seconds=10))
     assert [episode["open"] for episode in await world.journal.episodes(9, None)] == [True]
     assert len(world.cluster.calls) == 1
@@ -149,8 +152,10 @@ async def lost_for_good(lost: str) -> tuple[World, str, str]:
     ident = str((await world.only())["id"])
     observe = world.cluster.observe
 
-    async def blind(target: Target, climb: bool, sights: frozenset[Sight], now: datetime) -> Facts:
-        return Facts(now, target, target, Unknown("the API server is down"))
+    async def blind(
+        target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
+    ) -> Facts:
+        return unseen(now, target, Unknown("the API server is down"))
 
     world.cluster.observe = blind  # type: ignore[method-assign]
     assert await world.journal.cancel(ident, "ann", world.clock.now()) is None

@@ -580,7 +580,7 @@ class PostgreSQL:
         with psycopg.connect(
             f"host=127.0.0.1 port={self.port} user=test dbname=postgres", autocommit=True
         ) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+            connection.execute(f'CREATE DATABASE "{name}"')
         return f"postgresql://test@127.0.0.1:{self.port}/{name}"
 
     def stop(self) -> None:

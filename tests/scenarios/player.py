@@ -45,7 +45,7 @@ class Scenario:
 def load(path: Path) -> Scenario:
     """Reads a scenario."""
     data = yaml.safe_load(path.read_text())
-    play = []
+    play: list[tuple[timedelta, str, Mapping[str, Any]]] = []
     for line in data["play"]:
         at = parse_duration(line.pop("at"))
         (kind, what), *more = line.items()
@@ -127,10 +127,10 @@ class Stage:
     def _boot(self) -> None:
         self.world.boot(self.world.clock.now() - timedelta(hours=1))
         if self.watched:
-            self.journal._run = self._watch(type(self.journal)._run.__get__(self.journal))  # type: ignore[method-assign]
-            self.world.cluster.apply = self._watch(
+            self.journal._run = self._watch(type(self.journal)._run.__get__(self.journal))  # type: ignore[assignment, method-assign]
+            self.world.cluster.apply = self._watch(  # type: ignore[assignment, method-assign]
                 type(self.world.cluster).apply.__get__(self.world.cluster)
-            )  # type: ignore[method-assign]
+            )
         else:
             self.journal.__dict__.pop("_run", None)
 

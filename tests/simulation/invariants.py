@@ -9,8 +9,9 @@ import orjson
 import sqlalchemy as sa
 
 from remediator.actions import ACTIONS
-from remediator.actions.workload import WORKLOADS, converged
+from remediator.actions.workload import converged
 from remediator.journal.tables import attachment, attempt, entry, episode, remediation, storm, timer
+from remediator.kinds import WORKLOAD_NAMES
 from remediator.model.remediation import ACTING, LIVE, State
 from remediator.model.verdict import REASONS
 
@@ -148,7 +149,7 @@ class Watch:
             )
 
     def _success(self, row: Any, now: float) -> None:
-        if row.undo_of or row.kind not in WORKLOADS:
+        if row.undo_of or row.kind not in WORKLOAD_NAMES:
             return
         joined = sa.select(episode.c.id).join(attachment, attachment.c.episode == episode.c.id)
         still = self._rows(joined.where(attachment.c.remediation == row.id, episode.c.open))

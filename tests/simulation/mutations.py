@@ -47,7 +47,8 @@ def ack_before_commit() -> Iterator[None]:
         self._queue.put_nowait(intake_waiting(self, source, body))
 
     def intake_waiting(self: Intake, source: str, body: bytes) -> Any:
-        from remediator.engine.intake import Body, _Waiting
+        from remediator.engine.intake import _Waiting
+        from remediator.journal_port import Body
 
         return _Waiting(
             Body(source, self._doors.clock.now(), body), asyncio.get_running_loop().create_future()
@@ -179,7 +180,7 @@ def lock_released_before_verify() -> Iterator[None]:
 @contextmanager
 def sent_again_after_a_look_that_proved_it() -> Iterator[None]:
     """Recovery sends a call although the object shows that it took effect."""
-    effect = executor.effect
+    from remediator.model.call import effect
 
     def blind(call: Any, call_id: str, obj: Any) -> Effect:
         seen = effect(call, call_id, obj)

@@ -138,65 +138,63 @@ def _trouble(rng: random.Random, number: int) -> list[Happening]:
 def _person(rng: random.Random) -> tuple[str, dict[str, Any]]:
     """What a person or another controller does."""
     app = rng.choice(APPS)
-    return rng.choice(
-        [
-            ("release", {"app": app, "image": f"{app}:{rng.randint(3, 9)}"}),
-            ("replicas", {"app": app, "count": rng.randint(1, 6)}),
-            ("recreate", {"app": app}),
-            ("annotate", {"app": app}),
-            ("silence", {"app": app, "for": rng.uniform(10, 90)}),
-            ("pause", {"for": rng.uniform(20, 90)}),
-            ("decide", {"approve": rng.random() < 0.8}),
-            ("decide", {"approve": True}),
-            ("cancel", {}),
-            ("undo", {}),
-            ("retry", {}),
-            ("reload", {"rules": rng.randint(0, 1)}),
-        ]
-    )
+    acts: list[tuple[str, dict[str, Any]]] = [
+        ("release", {"app": app, "image": f"{app}:{rng.randint(3, 9)}"}),
+        ("replicas", {"app": app, "count": rng.randint(1, 6)}),
+        ("recreate", {"app": app}),
+        ("annotate", {"app": app}),
+        ("silence", {"app": app, "for": rng.uniform(10, 90)}),
+        ("pause", {"for": rng.uniform(20, 90)}),
+        ("decide", {"approve": rng.random() < 0.8}),
+        ("decide", {"approve": True}),
+        ("cancel", {}),
+        ("undo", {}),
+        ("retry", {}),
+        ("reload", {"rules": rng.randint(0, 1)}),
+    ]
+    return rng.choice(acts)
 
 
 def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
     """What goes wrong."""
     replica = rng.randint(0, 1)
-    return rng.choice(
-        [
-            (
-                "crash",
-                {
-                    "replica": replica,
-                    "effects": rng.randint(1, 12),
-                    "after": rng.random() < 0.5,
-                    "down": rng.uniform(1, 90),
-                },
-            ),
-            (
-                "crash",
-                {
-                    "replica": replica,
-                    "effects": rng.randint(1, 5),
-                    "after": rng.random() < 0.5,
-                    "down": rng.uniform(1, 30),
-                },
-            ),
-            ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
-            ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
-            ("call", {"fault": rng.choice(("recreated", "released")), "count": rng.randint(1, 3)}),
-            ("blind", {"for": rng.uniform(5, 60)}),
-            ("deaf", {"for": rng.uniform(20, 120)}),
-            ("hang", {"for": rng.uniform(20, 200)}),
-            ("disk", {"replica": replica, "for": rng.uniform(2, 20)}),
-            ("clock", {"replica": replica, "by": rng.uniform(-45, 45)}),
-            (
-                "stall",
-                {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)},
-            ),
-            (
-                "stall",
-                {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)},
-            ),
-        ]
-    )
+    faults: list[tuple[str, dict[str, Any]]] = [
+        (
+            "crash",
+            {
+                "replica": replica,
+                "effects": rng.randint(1, 12),
+                "after": rng.random() < 0.5,
+                "down": rng.uniform(1, 90),
+            },
+        ),
+        (
+            "crash",
+            {
+                "replica": replica,
+                "effects": rng.randint(1, 5),
+                "after": rng.random() < 0.5,
+                "down": rng.uniform(1, 30),
+            },
+        ),
+        ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
+        ("call", {"fault": rng.choice(FAULTS), "count": rng.randint(1, 3)}),
+        ("call", {"fault": rng.choice(("recreated", "released")), "count": rng.randint(1, 3)}),
+        ("blind", {"for": rng.uniform(5, 60)}),
+        ("deaf", {"for": rng.uniform(20, 120)}),
+        ("hang", {"for": rng.uniform(20, 200)}),
+        ("disk", {"replica": replica, "for": rng.uniform(2, 20)}),
+        ("clock", {"replica": replica, "by": rng.uniform(-45, 45)}),
+        (
+            "stall",
+            {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)},
+        ),
+        (
+            "stall",
+            {"replica": replica, "effects": rng.randint(1, 6), "for": rng.uniform(20, 150)},
+        ),
+    ]
+    return rng.choice(faults)
 
 
 def smallest(

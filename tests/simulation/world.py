@@ -25,9 +25,10 @@ from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import episode, inbox, metadata, remediation
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.call import Call, Evidence
-from remediator.model.facts import Facts, Sight, Unknown
+from remediator.model.facts import Facts, Unknown, unseen
 from remediator.model.limit import Breaker, Storm
 from remediator.model.remediation import Remediation
+from remediator.model.sight import Sight
 from remediator.model.target import Target
 from remediator.model.usage import Rate
 from remediator.payload import decode, tally
@@ -204,14 +205,14 @@ class Door:
         self._sim, self._replica = sim, replica
 
     async def observe(
-        self, target: Target, climb: bool, sights: frozenset[Sight], now: datetime
+        self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
         await self._replica.breathe()
         if self._sim.loop.now < self._sim.hangs_until:
             await asyncio.sleep(self._sim.rng.randint(*REQUESTS) * TIMEOUT)
-            return Facts(now, target, target, Unknown("no answer from the API server within 10s"))
+            return unseen(now, target, Unknown("no answer from the API server within 10s"))
         if self._sim.loop.now < self._sim.blind_until:
-            return Facts(now, target, target, Unknown("the API server is not to be reached"))
+            return unseen(now, target, Unknown("the API server is not to be reached"))
         return await self._sim.cluster.observe(target, climb, sights, now)
 
     async def apply(
@@ -262,7 +263,7 @@ class Door:
             raise Crash
         if result is None:
             raise Unreachable("no answer from the API server within 10s")
-        return result  # type: ignore[no-any-return]
+        return result
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         return

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from remediator.model.call import template_hash, template_of
-from remediator.model.facts import Facts, Revision, Room
-from remediator.model.past import Past
+from remediator.model.facts import Facts
 from remediator.model.target import Target
+from remediator.sights import SIGHTS
+from remediator.sights.revisions import Revision
+from remediator.sights.room import Room
 
 T = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -80,7 +82,13 @@ def revision(
     )
 
 
-def facts(obj: Mapping[str, Any] | None = None, past: Past | None = None, **more: Any) -> Facts:
+def looked_at(target: Target, root: Target, obj: Mapping[str, Any], **more: Any) -> Facts:
+    """The facts of an object: what sights saw by their names, any other field of the facts by its own."""
+    seen = {name: more.pop(name) for name in list(more) if name in SIGHTS}
+    return Facts(T, target, target, root, obj, {"metadata": {"name": "shop"}}, seen=seen, **more)
+
+
+def facts(obj: Mapping[str, Any] | None = None, **more: Any) -> Facts:
     """A Deployment `web` whose release web:2 is five minutes old and whose web:1 was healthy."""
     revisions = (
         revision(1, "web:1", 60 * MINUTE, healthy=True),
@@ -89,13 +97,14 @@ def facts(obj: Mapping[str, Any] | None = None, past: Past | None = None, **more
     given: dict[str, Any] = {
         "pods": tuple(pod(f"web-{n}") for n in range(3)),
         "revisions": revisions,
+        "budgets": (),
+        "room": Room((), (node(),), ()),
+        **more,
     }
-    given |= {"budgets": (), "room": Room((), (node(),), ()), **more}
-    seen = obj or workload()
-    target = Target("c", str(seen["kind"]), "shop", "web", "uid-web")
-    return Facts(
-        T, target, target, seen, {"metadata": {"name": "shop"}}, past=past or Past(), **given
-    )
+    given.setdefault("peers", given["pods"])
+    kind = str((obj or workload())["kind"])
+    target = Target("c", kind, "shop", "web", "uid-web")
+    return looked_at(target, target, obj or workload(), **given)
 
 
 def hash_of(image: str) -> str:

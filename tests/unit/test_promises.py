@@ -15,20 +15,23 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from remediator import generate, shipped
+from remediator import shipped
 from remediator.app import check_people
 from remediator.causes import crash_loop, oom_killed
 from remediator.cli.starter import ROUTES
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import ConfigurationError
+from remediator.generate import PAGES, rbac
 from remediator.guards.situation import Before, Situation, Undoing
 from remediator.located import load_text
-from remediator.model.facts import Facts, Sight
+from remediator.model.facts import Facts
 from remediator.model.target import Target, target_of
 from remediator.notify import words
 from remediator.rules.loader import RuleErrors, build
 from remediator.rules.targets import resolve
 from remediator.settings import Settings
+from remediator.sights import SIGHTS
+from remediator.sights.pods import PODS
 from tests.unit.objects import MINUTE, T, facts
 
 HOUR = timedelta(hours=1)
@@ -196,14 +199,8 @@ def killed(ended: str) -> dict[str, Any]:
 
 def test_an_oom_kill_of_long_ago_is_no_cause_now() -> None:
     def find(seen: dict[str, Any], began: timedelta = timedelta()) -> Any:
-        there = Facts(
-            T,
-            Target("c", "Deployment", "shop", "web"),
-            Target("c", "Deployment", "shop", "web"),
-            {},
-            pods=(seen,),
-            began=T - began,
-        )
+        web = Target("c", "Deployment", "shop", "web")
+        there = Facts(T, web, web, web, {}, began=T - began).saw(PODS, (seen,))
         return oom_killed.find(there, HOUR)
 
     assert find(killed("2026-01-01T00:00:00Z")) is None
@@ -276,15 +273,15 @@ def test_rights_are_the_union_of_all_that_may_happen() -> None:
     text = HEAD.replace("[shop]", "['.+']").replace("{escalate", "{mode: observe, escalate")
     text += "      - {name: r, match: ['alertname=\"A\"'], steps: [{action: rollback_workload}]}\n"
     text += "overrides:\n  - {rules: [r], namespaces: [prod], mode: act}\n  - {rules: [r], namespaces: [staging], mode: observe}\n"
-    whole, local = generate.grants(build([load_text(text, "rules.yaml")]))
+    whole, local = rbac.grants(build([load_text(text, "rules.yaml")]))
     assert not any("patch" in verbs for _, _, verbs in whole)
     assert list(local) == ["prod"]
     assert any("patch" in verbs for _, _, verbs in local["prod"])
 
 
 def test_the_schema_knows_actions_and_what_they_take() -> None:
-    schema = json.loads(generate.schema(()))
-    rule = {
+    schema = json.loads(PAGES["schema"](()))
+    rule: dict[str, Any] = {
         "name": "r",
         "match": ['a="x"'],
         "escalate": {"to": ["log"]},
@@ -294,7 +291,7 @@ def test_the_schema_knows_actions_and_what_they_take() -> None:
         "version": 1,
         "groups": [{"name": "g", "scope": {"namespaces": ["shop"]}, "rules": [rule]}],
     }
-    step: dict[str, Any] = rule["steps"][0]  # type: ignore[assignment]
+    step = rule["steps"][0]
 
     def errors() -> list[str]:
         return [
@@ -339,7 +336,7 @@ async def test_a_look_that_is_stopped_at_any_moment_leaves_no_reading_behind(
     recwarn.clear()
     turns, done = 0, False
     while not done:
-        look = asyncio.create_task(cluster.observe(web, True, frozenset(Sight), T))
+        look = asyncio.create_task(cluster.observe(web, True, frozenset(SIGHTS.values()), T))
         for _ in range(turns):
             await asyncio.sleep(0)
         done = look.done()

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from remediator.cluster.objects import scrubbed
-from remediator.cluster.selectors import selector_text, selects
 from remediator.errors import ClusterError
+from remediator.model.selectors import selector_text, selects
 
 LABELS = {"app": "web", "tier": "front"}
 

@@ -72,6 +72,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $files := include "remediator.ruleFiles" . | fromYaml }}
 {{- $sees := dict }}
 {{- $acts := dict }}
+{{- $causes := dict }}
 {{- $local := dict }}
 {{- range $files }}
 {{- range $group := (fromYaml .).groups }}
@@ -84,10 +85,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (has $rule.name $override.rules) (ne (default "observe" $override.mode) "observe") }}
 {{- $places = append $places (default (default list $group.scope.namespaces) $override.namespaces) }}
 {{- end }}
+{{- if has $rule.name $override.rules }}
+{{- range $_, $step := (default dict $override.steps) }}
+{{- range (kindIs "slice" $step.if | ternary $step.if (list $step.if)) }}{{ $_ := set $causes (toString .) true }}{{ end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $step := $rule.steps }}
 {{- $_ := set $sees $step.action true }}
+{{- range (kindIs "slice" $step.if | ternary $step.if (list $step.if)) }}{{ $_ := set $causes (toString .) true }}{{ end }}
 {{- range $namespaces := $places }}
 {{- $plain := true }}
 {{- range $namespaces }}{{ if not (regexMatch $name .) }}{{ $plain = false }}{{ end }}{{ end }}
@@ -101,6 +108,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $table := .Files.Get "files/permissions.yaml" | fromYaml }}
 {{- $needed := $table.always }}
 {{- range $action, $_ := $sees }}{{ $needed = concat $needed (default list (get $table.sees $action)) }}{{ end }}
+{{- range $cause, $needs := $table.causes }}
+{{- if or (hasKey $causes $cause) (hasKey $causes "any") }}{{ $needed = concat $needed (default list $needs) }}{{ end }}
+{{- end }}
 {{- range $action, $_ := $acts }}{{ $needed = concat $needed (default list (get $table.acts $action)) }}{{ end }}
 {{- $beside := dict }}
 {{- range $namespace, $used := $local }}
@@ -110,7 +120,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if $own }}{{ $_ := set $beside $namespace (include "remediator.rbacRules" $own | fromYaml).rules }}{{ end }}
 {{- end }}
-{{- toYaml (dict "rules" (include "remediator.rbacRules" $needed | fromYaml).rules "local" $beside) }}
+{{- toYaml (dict "rules" (include "remediator.rbacRules" $needed | fromYaml).rules "local" $beside "cluster" $table.cluster) }}
 {{- end }}
 
 {{/* A list of {group, resource, verbs} as RBAC rules, each resource once. */}}

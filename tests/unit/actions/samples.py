@@ -4,13 +4,17 @@ from dataclasses import replace
 from typing import Any
 
 from remediator.actions import ACTIONS
-from remediator.actions.quarantine_pod import KEPT, LABEL
+from remediator.actions.quarantine_pod import KEPT
 from remediator.model.call import Call, Evidence
-from remediator.model.facts import Facts, Isolation, Room
+from remediator.model.facts import Facts
 from remediator.model.plan import Plan
 from remediator.model.target import Target
+from remediator.sights.autoscaler import AUTOSCALER
+from remediator.sights.isolation import QUARANTINE, Isolation
+from remediator.sights.pods import PODS
+from remediator.sights.room import Room
 from tests.unit import objects
-from tests.unit.objects import T, facts, pod
+from tests.unit.objects import facts, pod
 
 POD = Target("c", "Pod", "shop", "web-1", "uid-web-1")
 WEB = Target("c", "Deployment", "shop", "web", "uid-web")
@@ -33,19 +37,19 @@ def pod_facts(obj: dict[str, Any] | None = None, **more: Any) -> Facts:
     """What quarantine_pod sees: the pod, its workload beside it, and one Service."""
     given: dict[str, Any] = {"isolation": Isolation(("front",), ()), "beside": objects.workload()}
     given |= {
-        "siblings": (running(), pod("web-2"), pod("web-3")),
+        "peers": (running(), pod("web-2"), pod("web-3")),
         "budgets": (),
         "room": Room((), (objects.node(),), ()),
         **more,
     }
-    return Facts(T, POD, WEB, obj or running(), {"metadata": {"name": "shop"}}, **given)
+    return objects.looked_at(POD, WEB, obj or running(), **given)
 
 
 def isolated(plan: Plan, **more: Any) -> Facts:
     """The pod once the plan's calls took effect."""
     obj = running()
     obj["metadata"] |= {
-        "labels": {LABEL: POD.uid},
+        "labels": {QUARANTINE: POD.uid},
         "annotations": {KEPT: "{}"},
         "ownerReferences": [],
     }
@@ -80,7 +84,7 @@ def sampled(name: str) -> list[Facts]:
 
 def all_calls(name: str) -> list[Call]:
     """Every call that the action makes on the samples: planned, following, undoing and ending."""
-    action, out = ACTIONS[name], []
+    action, out = ACTIONS[name], list[Call]()
     for seen in sampled(name):
         plan = action.plan(seen, action.params())
         assert isinstance(plan, Plan), plan
@@ -89,15 +93,15 @@ def all_calls(name: str) -> list[Call]:
         if action.next:
             behind = pod("web-2", ready=False)
             behind["metadata"]["labels"] = {"controller-revision-hash": "bad"}
-            out += action.next(plan, (), replace(seen, pods=(behind,)))
+            out += action.next(plan, (), seen.saw(PODS, (behind,)))
         if name == "scale_workload" and isinstance(after.object, dict):
             count = plan.calls[0].leaves
             obj = {
                 **after.object,
-                "spec": {**after.object["spec"], **({} if seen.autoscaler else count)},
+                "spec": {**after.object["spec"], **({} if seen[AUTOSCALER] else count)},
             }
-            hpa = autoscaler(count["minReplicas"]) if seen.autoscaler else None
-            after = replace(after, object=obj, autoscaler=hpa)
+            hpa = autoscaler(count["minReplicas"]) if seen[AUTOSCALER] else None
+            after = replace(after, object=obj).saw(AUTOSCALER, hpa)
         for planned in (action.undo, action.ending):
             taken_back = planned(plan, (Evidence(200, "x"),), after) if planned else None
             out += taken_back.calls if isinstance(taken_back, Plan) else ()

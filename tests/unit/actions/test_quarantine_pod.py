@@ -7,12 +7,14 @@ import jsonpatch
 import pytest
 
 from remediator.actions import ACTIONS
-from remediator.actions.quarantine_pod import KEPT, LABEL
+from remediator.actions.quarantine_pod import KEPT
 from remediator.model.call import Effect, effect
-from remediator.model.facts import Facts, Isolation, Unknown
+from remediator.model.facts import Facts, Unknown
 from remediator.model.plan import Plan, Refusal, Verification
 from remediator.model.raw import annotations, labels
 from remediator.model.verdict import Reason
+from remediator.sights.isolation import ISOLATION, Isolation
+from remediator.sights.isolation import QUARANTINE as LABEL
 from tests.unit import objects
 from tests.unit.actions.samples import POD, isolated, pod_facts, running
 
@@ -130,13 +132,13 @@ def test_it_counts_once_no_service_lists_it_and_its_replacement_is_ready() -> No
     plan = planned(pod_facts())
     after = isolated(plan)
     assert QUARANTINE.verify(plan, (), after) is Verification.CONVERGED
-    listed = replace(after, isolation=Isolation(("front",), (), {"metadata": {}}))
+    listed = after.saw(ISOLATION, Isolation(("front",), (), {"metadata": {}}))
     short = objects.workload()
     short["status"]["availableReplicas"] = 2
     for waiting in (
         listed,
         replace(after, beside=short),
-        replace(after, isolation=Isolation((), ())),
+        after.saw(ISOLATION, Isolation((), ())),
     ):
         assert QUARANTINE.verify(plan, (), waiting) is Verification.WAITING
     assert QUARANTINE.verify(plan, (), replace(after, object=running())) is Verification.OVERTAKEN

@@ -13,6 +13,7 @@ from remediator.model.past import Past, PastAct
 from remediator.model.plan import Plan, Refusal, Verification
 from remediator.model.remediation import Outcome
 from remediator.model.verdict import Reason
+from remediator.sights.autoscaler import AUTOSCALER
 from tests.unit import objects
 from tests.unit.actions.samples import autoscaler
 from tests.unit.objects import T, facts, pod
@@ -147,9 +148,9 @@ def test_it_converges_when_so_many_are_available_and_is_overtaken_by_another_cou
     assert SCALE.verify(plan, (), replace(seen, object=None)) is Verification.OVERTAKEN
     assert SCALE.verify(plan, (), replace(seen, object=Unknown("down"))) is Verification.UNKNOWN
     through = planned(facts(autoscaler=autoscaler()), by=2)
-    raised = replace(scaled(seen, 5), autoscaler=autoscaler(least=5))
+    raised = scaled(seen, 5).saw(AUTOSCALER, autoscaler(least=5))
     assert SCALE.verify(through, (), raised) is Verification.CONVERGED
-    assert SCALE.verify(through, (), replace(raised, autoscaler=None)) is Verification.OVERTAKEN
+    assert SCALE.verify(through, (), raised.saw(AUTOSCALER, None)) is Verification.OVERTAKEN
 
 
 def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
@@ -166,7 +167,7 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
             Reason.ASSUMPTION_CHANGED,
         ),  # the same count, set by others
         (replace(seen, object=None), Reason.TARGET_GONE),
-        (replace(scaled(seen, 5), autoscaler=autoscaler()), Reason.OWNED_ELSEWHERE),
+        (scaled(seen, 5).saw(AUTOSCALER, autoscaler()), Reason.OWNED_ELSEWHERE),
         (replace(seen, object=Unknown("down")), Reason.UNKNOWN_FACT),
     ):
         answer = SCALE.undo(plan, (), changed)

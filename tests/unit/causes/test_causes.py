@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from remediator import causes
-from remediator.causes.cause import CauseName
 from remediator.causes.rollout_changed import differences
 from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
 from tests.unit.objects import MINUTE, T, facts, hash_of, pod, revision
 
-LOOPING = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
-KILLED = {"lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+LOOPING: dict[str, Any] = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+KILLED: dict[str, Any] = {"lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
 QUIET = (revision(1, "web:1", 90 * MINUTE, current=True),)
 
 
@@ -22,8 +21,9 @@ def names(seen: Facts, within: timedelta = timedelta(hours=1)) -> list[str]:
     return [cause.name for cause in causes.find(seen, within)]
 
 
-def test_every_cause_has_a_finder() -> None:
-    assert set(causes.FINDERS) == set(CauseName)
+def test_every_cause_says_what_it_is_and_sees() -> None:
+    for name, cause in causes.CAUSES.items():
+        assert (name, bool(cause.manual), bool(cause.sees)) == (cause.name, True, True)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_every_cause_has_a_finder() -> None:
         (KILLED, ["oom_killed"]),
         ({"state": {"terminated": {"reason": "OOMKilled"}}}, ["oom_killed"]),
         ({"lastState": {"terminated": {"reason": "Error"}}}, []),
-        (LOOPING | KILLED, ["oom_killed", "crash_loop"]),
+        (LOOPING | KILLED, ["crash_loop", "oom_killed"]),
     ],
 )
 def test_what_containers_tell(status: dict[str, Any], expected: list[str]) -> None:

@@ -35,6 +35,7 @@ from remediator.model.interval import Interval, Named
 from remediator.model.plan import Plan
 from remediator.model.target import Target
 from remediator.model.verdict import Decision, Reason, Verdict
+from remediator.sights.autoscaler import AUTOSCALER
 from tests.unit import objects
 from tests.unit.actions.samples import autoscaler
 from tests.unit.actions.test_actions import planned
@@ -263,5 +264,5 @@ def test_what_others_own_comes_with_the_command_that_a_person_would_type(
     seen = owned(ownerReferences=[] if hpa else CR)
     scaler = autoscaler(ownerReferences=hpa) if hpa else None
     made = planned(facts(autoscaler=autoscaler() if hpa else None), plan)
-    verdict = ownership.check(situation(facts=replace(seen["facts"], autoscaler=scaler), plan=made))
+    verdict = ownership.check(situation(facts=seen["facts"].saw(AUTOSCALER, scaler), plan=made))
     assert command in verdict.why

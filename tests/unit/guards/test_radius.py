@@ -9,11 +9,12 @@ import pytest
 from remediator.actions.workload import taken
 from remediator.guards import blast_radius, budgets, replaceability
 from remediator.guards.situation import RuleLimits, Situation
-from remediator.model.facts import Facts, Room, Unknown
+from remediator.model.facts import Facts, Unknown
 from remediator.model.limit import Radius
 from remediator.model.plan import Plan
 from remediator.model.quantity import asked, parse_quantity
 from remediator.model.verdict import Decision, Reason, Verdict
+from remediator.sights.room import Room
 from tests.unit.actions.samples import pod_facts
 from tests.unit.actions.test_actions import planned
 from tests.unit.guards.test_guards import situation
@@ -117,7 +118,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("unready pods do not count", RADIUS, taking(2, pods=(*THREE, *(pod(f"bad-{n}", ready=False) for n in range(9)))), Decision.DENY, Reason.BLAST_RADIUS),
     ("pods unknown", RADIUS, taking(1, pods=Unknown("RBAC")), *UNSEEN),
     ("a pod counts among its siblings", RADIUS, {"facts": pod_facts(), "plan": planned(pod_facts(), "quarantine_pod")}, *ALLOW),
-    ("siblings unknown", RADIUS, {"facts": pod_facts(siblings=Unknown("RBAC")), "plan": planned(pod_facts(), "quarantine_pod")}, *UNSEEN),
+    ("siblings unknown", RADIUS, {"facts": pod_facts(peers=Unknown("RBAC")), "plan": planned(pod_facts(), "quarantine_pod")}, *UNSEEN),
     ("no budget", BUDGETS, taking(1), *ALLOW),
     ("a budget that permits it", BUDGETS, taking(1, budgets=(budget(1),)), *ALLOW),
     ("a budget that does not", BUDGETS, taking(1, budgets=(budget(0),)), Decision.HOLD, Reason.BUDGET_EXHAUSTED),

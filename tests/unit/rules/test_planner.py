@@ -44,6 +44,9 @@ ALWAYS = {"action": "restart_workload", "if": "always"}
         ("if narrows", ({**AGAIN, "if": ["crash_loop"]},), OOM, 0, None, Reason.NO_CAUSE),
         ("a refusal is the answer", (ALWAYS,), facts(objects.workload(replicas=0)), 0, None, Reason.SCALED_TO_ZERO),
         ("what cannot be seen is waited for, not skipped", ({"action": "scale_workload", "if": "always"}, ALWAYS), facts(autoscaler=Unknown("timeout")), 0, None, Reason.UNKNOWN_FACT),
+        ("a cause that cannot be seen is waited for", (BACK, ALWAYS), facts(revisions=Unknown("timeout")), 0, None, Reason.UNKNOWN_FACT),
+        ("one cause that is there is enough", ({**AGAIN, "if": ["crash_loop", "rollout_changed"]},), facts(pods=(pod("a", **LOOPING),), revisions=Unknown("timeout")), 0, 0, None),
+        ("any waits for one that cannot be seen", ({**AGAIN, "if": "any"},), facts(revisions=Unknown("timeout")), 0, None, Reason.UNKNOWN_FACT),
         ("a later step takes over from one that refuses", ({**BACK, "with": {"changed_within": "1m"}, "if": "any"}, {**AGAIN, "if": "any"}), facts(pods=(pod("a", **LOOPING),)), 0, 1, None),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -87,8 +90,8 @@ def test_the_window_of_a_rollout_is_the_longest_of_the_ladder() -> None:
 
 def test_a_rule_must_see_what_its_steps_and_causes_must() -> None:
     assert {str(sight) for sight in planner.sights(rule(AGAIN))} == {
-        "target",
         "pods",
+        "peers",
         "revisions",
         "budgets",
         "room",

@@ -1,0 +1,30 @@
+"""Every kind of object that can be named: Kubernetes' own, and those of the sights that there are."""
+
+from .actions import ACTIONS
+from .causes import CAUSES
+from .errors import Unsupported
+from .kinds import BUILT_IN
+from .model.kind import Kind
+from .sights import SIGHTS
+
+
+def _known() -> dict[str, Kind]:
+    """By name. What is in a namespace comes before what holds it: labels are asked in this order."""
+    sights = set(SIGHTS.values())
+    for cause in CAUSES.values():
+        sights |= cause.sees
+    for action in ACTIONS.values():
+        sights |= action.sees
+    custom = {kind for sight in sights for kind in sight.lists | sight.gets} - set(BUILT_IN)
+    known = [*BUILT_IN, *sorted(custom, key=lambda kind: kind.name)]
+    return {kind.name: kind for kind in sorted(known, key=lambda kind: not kind.namespaced)}
+
+
+KINDS = _known()
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of that name. Raises: Unsupported."""
+    if name not in KINDS:
+        raise Unsupported(f"{name} is a kind that cannot be read yet")
+    return KINDS[name]

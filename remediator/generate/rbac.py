@@ -1,0 +1,210 @@
+"""RBAC that follows from the definitions: what rules must see, and what their actions call."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import causes
+from ..actions import ACTIONS
+from ..catalogue import KINDS
+from ..causes import CAUSES
+from ..guards import pipeline
+from ..kinds import EVENT, NAMESPACE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, WORKLOADS
+from ..model.kind import Kind
+from ..model.sight import Sight
+from ..rules import planner
+from ..rules.loader import load
+from ..rules.ruleset import RuleSet, Source
+from ..rules.schema import Rule
+
+Need = tuple[str, str, tuple[str, ...]]
+CLIMBED = {
+    POD,
+    REPLICA_SET,
+    REPLICATION_CONTROLLER,
+    SERVICE,
+    NAMESPACE,
+}  # read on the way to a target
+
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # a pattern that admits one namespace
+
+
+def needs(loaded: RuleSet | None) -> list[Need]:
+    """What RBAC the rules need anywhere (every action's, where none are given); rules that only observe need no writes."""
+    whole, local = grants(loaded)
+    return _merged([*whole, *(need for needs_ in local.values() for need in needs_)])
+
+
+def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
+    """What is needed in every namespace, and what in single ones beside it: where rules may act is all that is named."""
+    if loaded is None:
+        every = (*_always(), *_reads(_sights(ACTIONS) | causes.sights(CAUSES)))
+        return _merged([*every, *_acts(set(ACTIONS))]), {}
+    seen = {step.action for source in loaded.sources for step in source.rule.steps}
+    everywhere: set[str] = set()
+    local: dict[str, set[str]] = {}
+    for source in loaded.sources:
+        actions_ = {step.action for step in source.rule.steps}
+        for namespaces in _acts_in(source, loaded):
+            if all(NAME.fullmatch(name) for name in namespaces):
+                for name in namespaces:
+                    local.setdefault(name, set()).update(actions_)
+            else:
+                everywhere |= actions_
+    sights = _sights(seen).union(*(planner.sights(rule) for rule in _as_bound(loaded)))
+    whole = _merged([*_always(), *_reads(sights), *_acts(everywhere)])
+    rest = {name: used - everywhere for name, used in sorted(local.items())}
+    return whole, {name: _merged(_acts(used)) for name, used in rest.items() if used}
+
+
+def _always() -> list[Need]:
+    """What every rule needs: to find its target, to see what every rule must, and to write Events."""
+    named = [kind for kind in KINDS.values() if kind.labels or kind in CLIMBED]
+    found = [(kind.group, kind.plural, ("get",)) for kind in named]
+    counted = [(kind.group, kind.plural, ("list",)) for kind in WORKLOADS]
+    return _merged([*found, *counted, *_reads(planner.ALWAYS), ("", "events", ("create",))])
+
+
+def _as_bound(loaded: RuleSet) -> Iterator[Rule]:
+    """Every rule, as it is and as each override makes it."""
+    for source in loaded.sources:
+        yield source.rule
+        for override in loaded.overrides:
+            if source.rule.name in override.rules:
+                yield source.with_override(override).rule
+
+
+def _acts_in(source: Source, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
+    """The namespaces (patterns) in which a rule may act: by itself, and by each override that lets it."""
+    own = source.group.scope.namespaces
+    if source.rule.mode != "observe":
+        yield own
+    for override in loaded.overrides:
+        if source.rule.name in override.rules and override.mode not in (None, "observe"):
+            yield override.namespaces or own
+
+
+def _merged(given: Sequence[Need]) -> list[Need]:
+    """Each resource once, with all its verbs."""
+    merged: dict[tuple[str, str], set[str]] = {}
+    for group, resource, verbs in given:
+        merged.setdefault((group, resource), set()).update(verbs)
+    return [
+        (group, resource, tuple(sorted(verbs)))
+        for (group, resource), verbs in sorted(merged.items())
+    ]
+
+
+def rbac(paths: Sequence[Path]) -> str:
+    """A ClusterRole with what the rules' actions need, and a Role in each single namespace in which some may act."""
+    whole, local = grants(load(paths) if paths else None)
+    roles = [_role("ClusterRole", {"name": "remediator"}, whole)]
+    roles += [
+        _role("Role", {"name": "remediator", "namespace": name}, needs_)
+        for name, needs_ in local.items()
+    ]
+    return str(yaml.safe_dump_all(roles, sort_keys=False))
+
+
+def _role(kind: str, metadata: Mapping[str, str], given: Sequence[Need]) -> dict[str, Any]:
+    rules_ = [
+        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+        for group, resource, verbs in given
+    ]
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": dict(metadata),
+        "rules": rules_,
+    }
+
+
+def _sights(names: Iterable[str]) -> frozenset[Sight[Any]]:
+    """What the actions must see, whether they act or only observe."""
+    seen: set[Sight[Any]] = set()
+    for action in (ACTIONS[name] for name in names):
+        seen |= action.sees | action.watches | causes.sights(action.causes)
+        if action.disruptive:
+            seen |= pipeline.DISRUPTION
+    return frozenset(seen)
+
+
+def _reads(sights: Iterable[Sight[Any]]) -> list[Need]:
+    """What the sights read."""
+    made: list[Need] = []
+    for sight in sights:
+        made += [(kind.group, kind.plural, ("list",)) for kind in sight.lists]
+        made += [(kind.group, kind.plural, ("get",)) for kind in sight.gets]
+    return _merged(made)
+
+
+def _acts(names: set[str]) -> list[Need]:
+    """What the actions' calls need."""
+    made: list[Need] = []
+    for name in names:
+        for call in ACTIONS[name].calls:
+            made += _call(*call)
+    return _merged(made)
+
+
+def _call(verb: str, kind: Kind, below: str) -> list[Need]:
+    """What one call needs: its object is read just before, and after an answer that was lost."""
+    if verb == "collect":
+        logs = (kind.group, f"{kind.plural}/log", ("get",))
+        return [(kind.group, kind.plural, ("get",)), logs, (EVENT.group, EVENT.plural, ("list",))]
+    resource = f"{kind.plural}/{below}" if below else kind.plural
+    return [(kind.group, resource, ("get", verb)), (kind.group, kind.plural, ("get",))]
+
+
+def permissions(_paths: Sequence[Path]) -> str:
+    """What every rule needs, and each action to see and to act: from which the chart makes the RBAC of its rules."""
+
+    def shown(needs: Sequence[Need]) -> list[dict[str, Any]]:
+        return [
+            {"group": group, "resource": resource, "verbs": list(verbs)}
+            for group, resource, verbs in needs
+        ]
+
+    table = {
+        "cluster": sorted(kind.plural for kind in KINDS.values() if not kind.namespaced),
+        "always": shown(_always()),
+        "sees": {name: shown(_reads(_sights({name}))) for name in sorted(ACTIONS)},
+        "causes": {name: shown(_reads(causes.sights({name}))) for name in sorted(CAUSES)},
+        "acts": {name: shown(_acts({name})) for name in sorted(ACTIONS)},
+    }
+    return "# Generated: remediator generate permissions\n" + str(
+        yaml.safe_dump(table, sort_keys=False)
+    )
+
+
+def binding(service_account: str, paths: Sequence[Path] = ()) -> str:
+    """A ServiceAccount, `namespace/name`, that is given the ClusterRole, and the Roles in single namespaces."""
+    namespace, _, name = service_account.rpartition("/")
+    where = namespace or "default"
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": where},
+    }
+    _, local = grants(load(paths) if paths else None)
+    given = [_binding("ClusterRole", {"name": "remediator"}, name, where)]
+    given += [
+        _binding("Role", {"name": "remediator", "namespace": place}, name, where) for place in local
+    ]
+    return "---\n" + str(yaml.safe_dump_all([account, *given], sort_keys=False))
+
+
+def _binding(
+    kind: str, metadata: Mapping[str, str], account: str, namespace: str
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": f"{kind}Binding",
+        "metadata": dict(metadata),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "remediator"},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }

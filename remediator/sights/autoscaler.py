@@ -1,0 +1,18 @@
+"""autoscaler: the HorizontalPodAutoscaler that scales the target, None where there is none."""
+
+from ..kinds import HORIZONTAL_POD_AUTOSCALER
+from ..model.facts import Facts
+from ..model.sight import Looking, Object, Read, Sight
+
+
+def _autoscaler(facts: Facts, _obj: Object) -> Looking[Object | None]:
+    target = facts.target
+    (found,) = yield (Read(HORIZONTAL_POD_AUTOSCALER, target.namespace),)
+    for item in found:
+        scaled = item["spec"]["scaleTargetRef"]
+        if (scaled["kind"], scaled["name"]) == (target.kind, target.name):
+            return item  # type: ignore[no-any-return]
+    return None
+
+
+AUTOSCALER = Sight("autoscaler", _autoscaler, lists=frozenset({HORIZONTAL_POD_AUTOSCALER}))
