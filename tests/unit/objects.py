@@ -13,6 +13,7 @@ from remediator.sights.room import Room
 
 T = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 WEB = Target("c", "Deployment", "shop", "web", "uid-web")
 
 
