@@ -1,0 +1,40 @@
+"""A container of the target waits since its image cannot be had: no such tag, no access, a registry that does not answer."""
+
+from datetime import timedelta
+
+from ..model.facts import Facts, Unknown
+from ..model.raw import container_statuses, meta, waiting_reason
+from ..sights.pods import PODS
+from .cause import CauseSpec, Found
+
+CANNOT_PULL = {
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImageInspectError",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
+
+
+def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
+    """The containers that wait for their image, by pod: init containers too."""
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        return pods
+    waiting = {}
+    for pod in pods:
+        for status in container_statuses(pod):
+            reason = waiting_reason(status)
+            if reason in CANNOT_PULL:
+                name = f"{meta(pod).get('name')}/{status.get('name')}"
+                waiting[name] = {"image": str(status.get("image")), "reason": reason}
+    if not waiting:
+        return None
+    images = sorted({what["image"] for what in waiting.values()})
+    why = f"{len(waiting)} containers wait for their image: {', '.join(images[:3])}"
+    return Found(why, {"containers": waiting})
+
+
+CAUSE = CauseSpec("image_pull", __doc__, frozenset({PODS}), find)
