@@ -1,0 +1,31 @@
+"""Pods of the target find no node: none has room, or is tolerated, selected, or in reach of their volume."""
+
+from datetime import timedelta
+
+from ..model.facts import Facts, Unknown
+from ..model.raw import meta
+from ..sights.pods import PODS
+from .cause import CauseSpec, Found
+
+
+def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
+    """The pods that the scheduler could not place, with its words."""
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        return pods
+    waiting = {}
+    for pod in pods:
+        for condition in (pod.get("status") or {}).get("conditions") or []:
+            told = (condition.get("type"), condition.get("status"), condition.get("reason"))
+            if told == ("PodScheduled", "False", "Unschedulable"):
+                waiting[str(meta(pod).get("name"))] = str(condition.get("message") or "")
+    if not waiting:
+        return None
+    name, message = min(waiting.items())
+    why = (
+        f"{len(waiting)} of {len(pods)} pods find no node; the scheduler says of {name}: {message}"
+    )
+    return Found(why, {"pods": waiting})
+
+
+CAUSE = CauseSpec("unschedulable", __doc__, frozenset({PODS}), find)
