@@ -1,0 +1,58 @@
+"""Pods of the target are not created, since a ResourceQuota of its namespace has no room for one more.
+
+The evidence is both: a pod that was refused in the last minutes, and a quota that is too full for one like it.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ..model.facts import Facts, Unknown
+from ..model.quantity import asked, parse_quantity
+from ..model.raw import meta
+from ..model.sight import Object
+from ..sights.revisions import REVISIONS
+from ..sights.room import ROOM, Room
+from .cause import CauseSpec, Found
+
+
+def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
+    """The quotas without room for another pod of the workload, where one was refused of late."""
+    room, revisions, workload = facts[ROOM], facts[REVISIONS], facts.object
+    if isinstance(room, Unknown):
+        return room
+    if isinstance(revisions, Unknown):
+        return revisions
+    assert isinstance(workload, dict)
+    owners = {facts.target.uid, *(revision.uid for revision in revisions)}
+    if not _refused(room, owners) and not _failing(workload):
+        return None
+    full = dict(_full(room, workload["spec"]["template"]))
+    if not full:
+        return None
+    shown = ", ".join(f"{name} ({used})" for name, used in sorted(full.items())[:3])
+    return Found(f"no room for another pod in the quota {shown}", {"quotas": full})
+
+
+def _refused(room: Room, owners: set[str]) -> bool:
+    """Whether a pod of one of the owners was not created."""
+    return any(str((e.get("involvedObject") or {}).get("uid")) in owners for e in room.failed)
+
+
+def _failing(workload: Object) -> bool:
+    """Whether a Deployment says that it cannot create its pods."""
+    conditions = (workload.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "ReplicaFailure" and c.get("status") == "True" for c in conditions)
+
+
+def _full(room: Room, template: Object) -> Iterator[tuple[str, str]]:
+    """What has no room for one more pod of the template, and how much of it is used."""
+    needed = asked(template)
+    for quota in room.quotas:
+        status = quota.get("status") or {}
+        for key, most in (status.get("hard") or {}).items():
+            used = str((status.get("used") or {}).get(key, "0"))
+            if key in needed and parse_quantity(used) + needed[key] > parse_quantity(str(most)):
+                yield f"{meta(quota).get('name')}/{key}", f"{used} of {most} used"
+
+
+CAUSE = CauseSpec("quota_exceeded", __doc__, frozenset({ROOM, REVISIONS}), find)
