@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from remediator import causes
 from remediator.model.facts import Facts, Unknown
 from remediator.model.verdict import Reason
 from remediator.rules import planner
@@ -18,6 +19,13 @@ ROLLOUT = facts()
 OOM = facts(pods=(pod("a", **KILLED), pod("b")), revisions=QUIET)
 LOOP_AFTER_ROLLOUT = facts(pods=(pod("a", **LOOPING), pod("b")))
 NOTHING = facts(revisions=QUIET)
+
+
+def all_seen(seen: Facts) -> Facts:
+    """The same, where what any cause looks at was seen, and is not there."""
+    for sight in causes.sights(causes.CAUSES):
+        seen = seen if sight in seen else seen.saw(sight, ())
+    return seen
 
 
 def rule(*steps: dict[str, Any]) -> Rule:
@@ -40,7 +48,7 @@ ALWAYS = {"action": "restart_workload", "if": "always"}
         ("no cause", (BACK, AGAIN), NOTHING, 0, None, Reason.NO_CAUSE),
         ("always needs none", (ALWAYS,), NOTHING, 0, 0, None),
         ("any needs one", ({**AGAIN, "if": "any"},), ROLLOUT, 0, 0, None),
-        ("any, and there is none", ({**AGAIN, "if": "any"},), NOTHING, 0, None, Reason.NO_CAUSE),
+        ("any, and there is none", ({**AGAIN, "if": "any"},), all_seen(NOTHING), 0, None, Reason.NO_CAUSE),
         ("if narrows", ({**AGAIN, "if": ["crash_loop"]},), OOM, 0, None, Reason.NO_CAUSE),
         ("a refusal is the answer", (ALWAYS,), facts(objects.workload(replicas=0)), 0, None, Reason.SCALED_TO_ZERO),
         ("what cannot be seen is waited for, not skipped", ({"action": "scale_workload", "if": "always"}, ALWAYS), facts(autoscaler=Unknown("timeout")), 0, None, Reason.UNKNOWN_FACT),
