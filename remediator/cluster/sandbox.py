@@ -14,7 +14,7 @@ from ..kinds import ENDPOINT_SLICE, WORKLOAD_NAMES
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
-from ..model.raw import labels, meta
+from ..model.raw import labels, meta, ready
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import Target
@@ -40,8 +40,8 @@ class SandboxCluster:
         self.calls: list[tuple[str, str]] = []
         self.events: list[tuple[str, str, str]] = []
         self.failures: list[ClusterError] = []
-        ready = {"type": "Ready", "status": "True"}
-        self._store.put("Node", "", "node-1", {"spec": {}, "status": {"conditions": [ready]}})
+        up = {"type": "Ready", "status": "True"}
+        self._store.put("Node", "", "node-1", {"spec": {}, "status": {"conditions": [up]}})
 
     def create_workload(
         self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any
@@ -147,26 +147,11 @@ class SandboxCluster:
         return copy.deepcopy([obj for obj in there if selects(selector, labels(obj))])
 
     def _slices(self, namespace: str) -> list[Object]:
-        """What the endpoint controller would list: pods by the Services' selectors."""
-        pods = [o for (k, n, _), o in self.objects.items() if k == "Pod" and n == namespace]
-        out: list[Object] = []
-        for (kind, n, name), service in self.objects.items():
-            if (kind, n) == ("Service", namespace):
-                chosen = [
-                    pod
-                    for pod in pods
-                    if service["spec"]["selector"].items() <= labels(pod).items()
-                ]
-                endpoints = [
-                    {"targetRef": {"kind": "Pod", "uid": meta(pod)["uid"]}} for pod in chosen
-                ]
-                out.append(
-                    {
-                        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
-                        "endpoints": endpoints,
-                    }
-                )
-        return out
+        """What the endpoint controller would list: the pods that each Service selects, ready or not."""
+        there = [(kind, obj) for (kind, n, _), obj in self.objects.items() if n == namespace]
+        pods = [obj for kind, obj in there if kind == "Pod"]
+        services = [obj for kind, obj in there if kind == "Service"]
+        return [_slice(service, pods) for service in services if service["spec"].get("selector")]
 
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
@@ -253,3 +238,18 @@ class SandboxCluster:
         for index in range(steps, -1, -1):
             self._controllers.step(now - timedelta(seconds=index))
         self._ticked = now
+
+
+def _slice(service: Object, pods: list[dict[str, Any]]) -> Object:
+    wanted = service["spec"]["selector"].items()
+    endpoints = [
+        {
+            "targetRef": {"kind": "Pod", "uid": meta(pod)["uid"]},
+            "conditions": {"ready": ready(pod)},
+        }
+        for pod in pods
+        if wanted <= labels(pod).items()
+    ]
+    name = meta(service)["name"]
+    metadata = {"name": name, "labels": {"kubernetes.io/service-name": name}}
+    return {"metadata": metadata, "endpoints": endpoints}
