@@ -3,7 +3,7 @@
 from .actions import ACTIONS
 from .causes import CAUSES
 from .errors import Unsupported
-from .kinds import BUILT_IN
+from .kinds import NAMED
 from .model.kind import Kind
 from .sights import SIGHTS
 
@@ -15,8 +15,12 @@ def _known() -> dict[str, Kind]:
         sights |= cause.sees
     for action in ACTIONS.values():
         sights |= action.sees
-    custom = {kind for sight in sights for kind in sight.lists | sight.gets} - set(BUILT_IN)
-    known = [*BUILT_IN, *sorted(custom, key=lambda kind: kind.name)]
+    custom: set[Kind] = set()
+    for action in ACTIONS.values():
+        custom |= action.targets | {kind for _, kind, _ in action.calls}
+    custom |= {kind for sight in sights for kind in sight.lists | sight.gets}
+    custom -= set(NAMED)
+    known = [*NAMED, *sorted(custom, key=lambda kind: kind.name)]
     return {kind.name: kind for kind in sorted(known, key=lambda kind: not kind.namespaced)}
 
 

@@ -12,6 +12,7 @@ RemediatorError
     ├── Forbidden             403, naming the verb and the resource
     ├── TargetGone            404, or another uid
     ├── Rejected              the API server or an admission policy refused the call
+    ├── BudgetExhausted       an eviction's 429: a disruption budget allows none now
     ├── Unreachable           no answer, or 429 / 5xx
     └── Unsupported           the adapter cannot do this at all
 """
@@ -69,6 +70,12 @@ class TargetGone(ClusterError):
 
 class Rejected(ClusterError):
     """The API server or an admission policy refused the call for what it says."""
+
+
+class BudgetExhausted(ClusterError):
+    """A disruption budget allows no eviction now: nothing was done."""
+
+    retry_after = 10.0
 
 
 class Unreachable(ClusterError):

@@ -95,6 +95,16 @@ BUILT_IN = (
     NAMESPACE,
     NODE,
 )
+CERTIFICATE = Kind(
+    "Certificate",
+    "cert-manager.io",
+    "v1",
+    "certificates",
+    labels=("certificate",),
+    alerts="CertManager",
+)
+NAMED = (*BUILT_IN, CERTIFICATE)  # what the alerts of widely used libraries name
+
 WORKLOADS = frozenset({DEPLOYMENT, STATEFUL_SET, DAEMON_SET})
 WORKLOAD_NAMES = frozenset(kind.name for kind in WORKLOADS)
 SELECTING = WORKLOADS | {REPLICA_SET}  # what selects its pods by labels

@@ -27,6 +27,11 @@ class Cluster(Protocol):
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts: ...
 
+    async def observe_all(
+        self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+    ) -> tuple[Facts, ...]:
+        """The facts of several objects at one moment, none of them climbed from."""
+
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence: ...

@@ -16,14 +16,16 @@ from typing import Any
 from pydantic import Field
 
 from ..kinds import NETWORK_POLICY, POD
-from ..model.call import CALL_ID, PREFIX, STAMP, Call, version_of
+from ..model.call import CALL_ID, STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Verification, gone, stamp_operations
+from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
+from ..model.pointer import LABELS, escaped
 from ..model.raw import annotations, controller, labels, meta, ready
 from ..model.target import Target, Unresolved
+from ..model.template import PREFIX
 from ..model.verdict import Reason
 from ..sights.isolation import ISOLATION, QUARANTINE, Isolation, policy_name
-from .spec import ActionSpec, Parameters, Sent
+from .spec import ActionSpec, Causes, Parameters, Sent
 from .workload import converged, unseen
 
 NAME = "quarantine_pod"
@@ -58,7 +60,7 @@ class Params(Parameters):
     )
 
 
-def plan(facts: Facts, params: Params) -> Plan | Refusal:
+def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     """Evidence first, then the deny-all policy, then one patch that replaces the pod's labels."""
     refused = _refusal(facts, params)
     if refused:
@@ -71,12 +73,13 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         *stamp_operations(pod),
         {
             "op": "add",
-            "path": f"/metadata/annotations/{_pointer(KEPT)}",
+            "path": f"/metadata/annotations/{escaped(KEPT)}",
             "value": json.dumps(labels(pod), sort_keys=True),
         },
-        {"op": "replace", "path": "/metadata/labels", "value": mine},
+        {"op": "replace", "path": LABELS, "value": mine},
     ]
-    calls = [Call("collect", facts.target, {"log_lines": params.log_lines})]
+    collect = Call("collect", facts.target, {"log_lines": params.log_lines}, proof="read")
+    calls = [collect]
     if isolation.policy is None:
         calls.append(Call("create", _policy_target(facts), _policy(facts)))
     relabel = Call(
@@ -84,8 +87,8 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         facts.target,
         tuple(operations),
         "",
-        {"labels": labels(pod)},
-        {"labels": mine},
+        {LABELS: labels(pod)},
+        {LABELS: mine},
         version_of(pod),
     )
     return Plan(
@@ -93,17 +96,24 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         target=facts.target,
         parameters=params.model_dump(mode="json"),
         calls=(*calls, relabel),
-        assumptions={"labels": labels(pod)},
+        assumptions={LABELS: labels(pod)},
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         summary=f"quarantine {facts.target}; {facts.root} replaces it",
-        previous={"labels": labels(pod)},
+        previous={LABELS: labels(pod)},
         before={},
-        writes=("labels",),
+        touches=(
+            Touch(
+                facts.target,
+                facts.root,
+                (LABELS,),
+                takes=int(ready(pod)),
+                successor={"metadata": {"labels": labels(pod)}, "spec": pod["spec"]},
+                outage=params.allow_outage,
+            ),
+        ),
         converged_within=WITHIN,
         beside=facts.root,
-        takes=int(ready(pod)),
         brief=(facts.root.key,) if facts.root.key != facts.target.key else (),
-        successor={"metadata": {"labels": labels(pod)}, "spec": pod["spec"]},
     )
 
 
@@ -179,11 +189,6 @@ def _crowded(facts: Facts, isolation: Isolation, params: Params) -> Refusal | No
     )
 
 
-def _pointer(key: str) -> str:
-    """A key in a JSON Pointer."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 def _policy_target(facts: Facts) -> Target:
     return Target(
         facts.target.cluster, "NetworkPolicy", facts.target.namespace, policy_name(facts.target)
@@ -212,21 +217,21 @@ def _policy(facts: Facts) -> Mapping[str, Any]:
     }
 
 
-def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether the pod serves nobody, runs on, and its workload is whole without it."""
     pod, beside, isolation = facts.object, facts.beside, facts[ISOLATION]
     if gone(plan, facts):
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     if (
         isinstance(pod, Unknown | Unresolved)
         or isinstance(beside, Unknown)
         or isinstance(isolation, Unknown)
     ):
-        return Verification.UNKNOWN
-    if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves["labels"]:
-        return Verification.OVERTAKEN
+        return Seen(Verified.UNKNOWN)
+    if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves[LABELS]:
+        return Seen(Verified.OVERTAKEN)
     alone = not isolation.services and isolation.policy is not None
-    return Verification.CONVERGED if alone and converged(beside) else Verification.WAITING
+    return Seen(Verified.CONVERGED if alone and converged(beside) else Verified.WAITING)
 
 
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
@@ -235,19 +240,19 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     if refused:
         return refused
     assert isinstance(facts.object, Mapping)
-    pod, before = facts.object, dict(done.previous["labels"])
+    pod, before = facts.object, dict(done.previous[LABELS])
     operations = [
         *stamp_operations(pod),
-        {"op": "remove", "path": f"/metadata/annotations/{_pointer(KEPT)}"},
-        {"op": "replace", "path": "/metadata/labels", "value": before},
+        {"op": "remove", "path": f"/metadata/annotations/{escaped(KEPT)}"},
+        {"op": "replace", "path": LABELS, "value": before},
     ]
     relabel = Call(
         "patch",
         facts.target,
         tuple(operations),
         "",
-        {"labels": labels(pod)},
-        {"labels": before},
+        {LABELS: labels(pod)},
+        {LABELS: before},
         version_of(pod),
     )
     return _end(
@@ -258,7 +263,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
 def ending(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """After its time: deletes the pod, and its policy."""
     refused = _released(done, facts)
-    calls = (Call("delete", facts.target), *_without_policy(facts))
+    calls = (Call("delete", facts.target, proof="gone"), *_without_policy(facts))
     return refused or _end(
         done, facts, calls, f"delete {facts.target}, which was long enough in quarantine"
     )
@@ -271,7 +276,7 @@ def _released(done: Plan, facts: Facts) -> Refusal | None:
         return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist any more")
     if isinstance(pod, Unknown | Unresolved) or ISOLATION not in facts:
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
-    if labels(pod) != done.calls[-1].leaves["labels"] or KEPT not in annotations(pod):
+    if labels(pod) != done.calls[-1].leaves[LABELS] or KEPT not in annotations(pod):
         return Refusal(
             Reason.ASSUMPTION_CHANGED,
             f"the labels of {facts.target} were modified after our change; leaving it alone",
@@ -282,7 +287,11 @@ def _released(done: Plan, facts: Facts) -> Refusal | None:
 def _without_policy(facts: Facts) -> tuple[Call, ...]:
     isolation = facts[ISOLATION]
     policy = isolation.policy if isinstance(isolation, Isolation) else None
-    return (Call("delete", _policy_target(facts).seen(str(meta(policy)["uid"]))),) if policy else ()
+    return (
+        ()
+        if policy is None
+        else (Call("delete", _policy_target(facts).seen(str(meta(policy)["uid"])), proof="gone"),)
+    )
 
 
 def _end(done: Plan, facts: Facts, calls: tuple[Call, ...], summary: str) -> Plan:
@@ -296,22 +305,22 @@ def _end(done: Plan, facts: Facts, calls: tuple[Call, ...], summary: str) -> Pla
         summary=summary,
         previous={},
         before={},
-        writes=("labels",),
+        touches=(Touch(facts.target, facts.root, (LABELS,)),),
         converged_within=WITHIN,
     )
 
 
-def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether the pod has its labels back, or is gone."""
     pod = facts.object
     if isinstance(pod, Unknown | Unresolved):
-        return Verification.UNKNOWN
+        return Seen(Verified.UNKNOWN)
     if pod is None or meta(pod).get("deletionTimestamp"):
-        return Verification.CONVERGED
+        return Seen(Verified.CONVERGED)
     return (
-        Verification.CONVERGED
-        if labels(pod) == plan.calls[-1].leaves.get("labels")
-        else Verification.WAITING
+        Seen(Verified.CONVERGED)
+        if labels(pod) == plan.calls[-1].leaves.get(LABELS)
+        else Seen(Verified.WAITING)
     )
 
 

@@ -10,21 +10,22 @@ StatefulSet's pods that are stuck on the revision before are deleted, as nothing
 from pydantic import Field
 
 from ..kinds import WORKLOADS
-from ..model.call import template_state
 from ..model.facts import Facts
 from ..model.plan import Plan, Refusal, stamp_operations
+from ..model.pointer import RESTARTED
 from ..model.raw import annotations
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before
-from .spec import ActionSpec, Parameters
+from .spec import ActionSpec, Causes, Parameters
 from .workload import (
     ROLLING,
     interrupts,
     patience,
     refusal,
+    rolled,
     stuck_at_most,
-    taken,
     template_call,
+    template_state,
     unblock,
     verify,
 )
@@ -41,7 +42,7 @@ class Params(Parameters):
     )
 
 
-def plan(facts: Facts, params: Params) -> Plan | Refusal:
+def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     """One JSON Patch that sets restartedAt in the pod template."""
     refused = refusal(facts, NAME, WORKLOADS, WAIVES)
     if refused or not isinstance(facts.object, dict):
@@ -56,10 +57,9 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         operations.append({"op": "add", "path": "/spec/template/metadata", "value": {}})
     if not annotations(template):
         operations.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": {}})
-    path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
     restarted_at, state = facts.at.isoformat(timespec="seconds"), template_state(template)
-    operations.append({"op": "add", "path": path, "value": restarted_at})
-    call = template_call(facts, operations, {**state, "restartedAt": restarted_at})
+    operations.append({"op": "add", "path": RESTARTED, "value": restarted_at})
+    call = template_call(facts, operations, {**state, RESTARTED: restarted_at})
     return Plan(
         action=NAME,
         target=facts.target,
@@ -68,12 +68,10 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         assumptions=call.assumes,
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         summary=f"restart {facts.target}",
-        previous={"restartedAt": state["restartedAt"]},
+        previous={RESTARTED: state[RESTARTED]},
         before=pods_before(facts),
-        writes=("restartedAt",),
+        touches=(rolled(facts, (RESTARTED,), template, params.allow_outage),),
         converged_within=patience(obj),
-        takes=taken(obj, facts),
-        successor=template,
         bounds=stuck_at_most(facts),
     )
 

@@ -15,14 +15,14 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from ..kinds import WORKLOADS
-from ..model.call import bare_template, template_hash, template_state
 from ..model.duration import format_duration, parse_duration
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, stamp_operations
+from ..model.template import bare_template, template_hash
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before
 from ..sights.revisions import REVISIONS, Revision, current_revision
-from .spec import ActionSpec, Parameters, Sent
+from .spec import ActionSpec, Causes, Parameters, Sent
 from .workload import (
     ROLLING,
     halfway,
@@ -30,9 +30,10 @@ from .workload import (
     patience,
     refusal,
     restored,
+    rolled,
     stuck_at_most,
-    taken,
     template_call,
+    template_state,
     unblock,
     verify,
 )
@@ -55,7 +56,7 @@ class Params(Parameters):
         return parse_duration(value) if isinstance(value, str) else value
 
 
-def plan(facts: Facts, params: Params) -> Plan | Refusal:
+def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     """One JSON Patch that replaces the pod template by the chosen revision's."""
     refused = _unseen(facts)
     if refused:
@@ -135,10 +136,8 @@ def _replace(facts: Facts, revision: Revision, parameters: Mapping[str, Any], **
         calls=(call,),
         assumptions={**call.assumes, "revision": revision.uid},
         locks=tuple(sorted({facts.target.key, facts.root.key})),
-        writes=("template",),
+        touches=(rolled(facts, ("/spec/template/spec",), template, outage=True),),
         converged_within=patience(facts.object),
-        takes=taken(facts.object, facts),
-        successor=template,
         bounds=stuck_at_most(facts),
         **more,
     )

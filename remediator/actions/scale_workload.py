@@ -15,15 +15,17 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from ..kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, STATEFUL_SET
-from ..model.call import MAX_REPLICAS, Call, template_hash, template_of, version_of, view, wrote
+from ..model.call import MAX_REPLICAS, Call, ours, version_of
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Verification, gone, stamp_operations
+from ..model.managed import managed
+from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
+from ..model.pointer import MIN_REPLICAS, REPLICAS, TEMPLATE, view
 from ..model.raw import annotations, meta
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.autoscaler import AUTOSCALER
 from ..sights.pods import PODS, pods_before, pods_of
-from .spec import ActionSpec, Parameters, Sent
+from .spec import ActionSpec, Causes, Parameters, Sent
 from .workload import observed, refusal
 
 NAME = "scale_workload"
@@ -69,7 +71,7 @@ class Params(Parameters):
         return present + int(self.by)
 
 
-def plan(facts: Facts, params: Params) -> Plan | Refusal:
+def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     """One patch: of the HPA's minReplicas, or of the workload's scale."""
     refused = refusal(facts, NAME, TARGETS, frozenset()) or _unscalable(facts)
     if refused:
@@ -91,7 +93,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
     call = _call(facts, wanted)
     name = next(iter(call.leaves))
     through = "" if call.subresource else f" through {call.target}"
-    assumed = {"template": template_hash(template_of(obj)), "replicas": present, **call.assumes}
+    assumed = {**view(obj, {TEMPLATE: None}), REPLICAS: present, **call.assumes}
     return Plan(
         action=NAME,
         target=facts.target,
@@ -102,7 +104,7 @@ def plan(facts: Facts, params: Params) -> Plan | Refusal:
         summary=f"scale {facts.target} from {present} to {wanted} replicas{through}",
         previous={name: _baseline(facts, name, call.assumes[name])},
         before=pods_before(facts),
-        writes=(name,),
+        touches=_touches(facts, call),
         converged_within=WITHIN,
     )
 
@@ -169,13 +171,15 @@ def _call(facts: Facts, count: int) -> Call:
     assert isinstance(facts.object, Mapping)
     hpa, obj = facts[AUTOSCALER], facts.object
     if not isinstance(hpa, Mapping):
-        assumes = {
-            "template": template_hash(template_of(obj)),
-            "replicas": obj["spec"].get("replicas", 1),
-        }
-        body = ({"op": "replace", "path": "/spec/replicas", "value": count},)
         return Call(
-            "patch", facts.target, body, "scale", assumes, {"replicas": count}, version_of(obj)
+            "patch",
+            facts.target,
+            ({"op": "replace", "path": REPLICAS, "value": count},),
+            "scale",
+            assumes={**view(obj, {TEMPLATE: None}), REPLICAS: obj["spec"].get("replicas", 1)},
+            leaves={REPLICAS: count},
+            seen=version_of(obj),
+            proof="managed",
         )
     target = Target(
         facts.target.cluster,
@@ -184,14 +188,21 @@ def _call(facts: Facts, count: int) -> Call:
         meta(hpa)["name"],
         meta(hpa)["uid"],
     )
-    operations = (
-        *stamp_operations(hpa),
-        {"op": "add", "path": "/spec/minReplicas", "value": count},
-    )
-    name = {"minReplicas": 0}
     return Call(
-        "patch", target, operations, "", view(hpa, name), {"minReplicas": count}, version_of(hpa)
+        "patch",
+        target,
+        (*stamp_operations(hpa), {"op": "add", "path": MIN_REPLICAS, "value": count}),
+        assumes=view(hpa, {MIN_REPLICAS: None}),
+        leaves={MIN_REPLICAS: count},
+        seen=version_of(hpa),
     )
+
+
+def _touches(facts: Facts, call: Call) -> tuple[Touch, ...]:
+    """The object whose count is set; where that is the HPA, what it scales too."""
+    written = Touch(call.target, facts.root, tuple(call.leaves))
+    own = () if call.target.key == facts.target.key else (Touch(facts.target, facts.root),)
+    return (*own, written)
 
 
 def _baseline(facts: Facts, name: str, present: Any) -> Any:
@@ -201,31 +212,36 @@ def _baseline(facts: Facts, name: str, present: Any) -> Any:
     return last.previous[name] if last and last.owed and last.view.get(name) == present else present
 
 
-def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether the count stands, and that many replicas are available."""
     seen = _count(plan, facts)
-    if isinstance(seen, Verification):
+    if isinstance(seen, Seen):
         return seen
     assert isinstance(facts.object, Mapping)
     if seen != plan.calls[0].leaves:
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     wanted = next(iter(seen.values()))
     status = facts.object.get("status") or {}
     there = status.get("availableReplicas", 0) >= wanted and observed(facts.object)
-    return Verification.CONVERGED if there else Verification.WAITING
+    return Seen(Verified.CONVERGED if there else Verified.WAITING)
 
 
-def _count(plan: Plan, facts: Facts) -> Mapping[str, Any] | Verification:
+def _set_by_us(obj: Mapping[str, Any], call: Call) -> bool:
+    """Whether we were the last to set the count."""
+    return all(managed(obj, pointer, ours) for pointer in call.leaves)
+
+
+def _count(plan: Plan, facts: Facts) -> Mapping[str, Any] | Seen:
     """The count as it is set now, where the plan set it; or that it cannot be seen, or is gone."""
     obj, hpa, call = facts.object, facts[AUTOSCALER], plan.calls[0]
     if gone(plan, facts):
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     if obj is None or isinstance(obj, Unknown | Unresolved) or isinstance(hpa, Unknown):
-        return Verification.UNKNOWN
+        return Seen(Verified.UNKNOWN)
     if call.subresource:
         return view(obj, call.leaves)
     if hpa is None or str(meta(hpa).get("uid")) != call.target.uid:
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     return view(hpa, call.leaves)
 
 
@@ -234,7 +250,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     seen = _count(done, facts)
     if gone(done, facts):
         return Refusal(Reason.TARGET_GONE, f"{facts.target} is gone, or another has its name")
-    if seen is Verification.UNKNOWN:
+    if seen == Seen(Verified.UNKNOWN):
         return Refusal(
             Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have"
         )
@@ -245,7 +261,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         )
     hpa = facts[AUTOSCALER]
     written = facts.object if done.calls[0].subresource else hpa
-    if not isinstance(written, Mapping) or not wrote(written, done.calls[0]):
+    if not isinstance(written, Mapping) or not _set_by_us(written, done.calls[0]):
         return Refusal(
             Reason.ASSUMPTION_CHANGED,
             f"the count of {facts.target} was set again after our change; leaving it alone",
@@ -261,23 +277,23 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         calls=(call,),
         assumptions=call.assumes,
         locks=tuple(sorted({facts.target.key, facts.root.key, call.target.key})),
-        summary=f"put {name} of {call.target} back to {count}",
+        summary=f"put {name.rpartition('/')[2]} of {call.target} back to {count}",
         previous={},
         before=done.before,
-        writes=(name,),
+        touches=_touches(facts, call),
         converged_within=WITHIN,
     )
 
 
-def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether the count of before stands again."""
     seen = _count(plan, facts)
-    if isinstance(seen, Verification):
+    if isinstance(seen, Seen):
         return seen
     if seen != plan.calls[0].leaves:
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     assert isinstance(facts.object, Mapping)
-    return Verification.CONVERGED if observed(facts.object) else Verification.WAITING
+    return Seen(Verified.CONVERGED if observed(facts.object) else Verified.WAITING)
 
 
 ACTION = ActionSpec(

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ..causes.cause import Cause
 from ..model.call import Call, Evidence
 from ..model.facts import Facts
 from ..model.kind import Kind
-from ..model.plan import Plan, Refusal, Verification
+from ..model.plan import Plan, Refusal, Seen
 from ..model.sight import Sight
 from ..model.verdict import Reason
 
@@ -24,6 +25,7 @@ class Parameters(BaseModel):
 # What an action may call: the verb, the kind, the subresource. RBAC follows, and nothing else is sent.
 Write = tuple[str, Kind, str]
 Sent = tuple[Evidence, ...]
+Causes = tuple[Cause, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,13 @@ class ActionSpec:
     sees: frozenset[Sight[Any]]
     watches: frozenset[Sight[Any]]
     waives: frozenset[Reason]
-    plan: Callable[[Facts, Any], Plan | Refusal]
-    verify: Callable[[Plan, Sent, Facts], Verification]
+    plan: Callable[[Facts, Any, Causes], Plan | Refusal]
+    verify: Callable[[Plan, Sent, Facts], Seen]
     example: str
     proof: str = "resolved"
     next: Callable[[Plan, Sent, Facts], tuple[Call, ...]] | None = None
     undo: Callable[[Plan, Sent, Facts], Plan | Refusal] | None = None
-    restored: Callable[[Plan, Sent, Facts], Verification] | None = None
+    restored: Callable[[Plan, Sent, Facts], Seen] | None = None
     ending: Callable[[Plan, Sent, Facts], Plan | Refusal] | None = None
     restore_after: timedelta | None = None
     storm_exempt: bool = False

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from ..kinds import NATIVE, POD, STATEFUL_SET, WORKLOADS
-from ..model.call import STAMP, Call, template_hash, template_of, version_of
+from ..model.call import STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind, among
 from ..model.owner import by_hand
-from ..model.plan import Plan, Refusal, Verification, gone
+from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone
+from ..model.pointer import READY, REPLICAS, RESTARTED, TEMPLATE, at, view
 from ..model.raw import annotations, labels, meta, ready, restarts
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -80,10 +81,7 @@ def template_call(
     """The JSON Patch of a workload's template, on the template and the replicas that were seen."""
     assert isinstance(facts.object, Mapping)
     obj = facts.object
-    assumes = {
-        "template": template_hash(template_of(obj)),
-        "replicas": (obj.get("spec") or {}).get("replicas"),
-    }
+    assumes = view(obj, dict.fromkeys((TEMPLATE, REPLICAS)))
     return Call(
         "patch",
         facts.target,
@@ -221,39 +219,39 @@ def patience(obj: Mapping[str, Any]) -> timedelta:
     )
 
 
-def restored(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether an undo is done: our template stands, and as many pods are ready as before the act that it takes back."""
     seen = verify(plan, sent, facts)
-    if seen in (Verification.CONVERGED, Verification.OVERTAKEN, Verification.UNKNOWN):
+    if seen.how in (Verified.CONVERGED, Verified.OVERTAKEN, Verified.UNKNOWN):
         return seen
     seen_by_controller = isinstance(facts.object, Mapping) and observed(facts.object)
     as_before = seen_by_controller and pods_before(facts)["ready"] >= plan.before.get("ready", 0)
-    return Verification.CONVERGED if as_before else Verification.WAITING
+    return Seen(Verified.CONVERGED if as_before else Verified.WAITING)
 
 
-def verify(plan: Plan, sent: Sent, facts: Facts) -> Verification:
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether the workload converged on what the plan wrote."""
     obj = facts.object
     if isinstance(obj, Unknown | Unresolved):
-        return Verification.UNKNOWN
+        return Seen(Verified.UNKNOWN)
     if gone(plan, facts):
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     if PODS not in facts:  # as it is where the object does not exist
-        return Verification.UNKNOWN
+        return Seen(Verified.UNKNOWN)
     if obj is None or overtaken(sent, obj):
-        return Verification.OVERTAKEN
+        return Seen(Verified.OVERTAKEN)
     if converged(obj):
-        return Verification.CONVERGED
+        return Seen(Verified.CONVERGED)
     if rollout_failed(plan, obj, facts):
-        return Verification.WORSE
-    return Verification.WAITING
+        return Seen(Verified.WORSE, "fewer ready pods than before, or new restarts of older pods")
+    return Seen(Verified.WAITING)
 
 
 def overtaken(sent: Sent, obj: Mapping[str, Any]) -> bool:
     """Whether somebody changed the template after us: our stamp or the template that we left is gone."""
     if not sent or annotations(obj).get(STAMP) != sent[0].stamp:
         return True
-    return template_hash(template_of(obj)) != sent[0].left.get("template")
+    return bool(at(obj, TEMPLATE) != sent[0].left.get(TEMPLATE))
 
 
 def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
@@ -269,12 +267,26 @@ def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
     )
 
 
-def stuck_at_most(facts: Facts) -> Mapping[str, int]:
+def stuck_at_most(facts: Facts) -> tuple[Bound, ...]:
     """How many stuck pods a rollout may have deleted: a StatefulSet's, each twice at most."""
     assert isinstance(facts.object, Mapping)
     if facts.target.kind != STATEFUL_SET.name:
-        return {}
-    return {"delete Pod": 2 * int(facts.object["spec"].get("replicas", 1))}
+        return ()
+    return (Bound("delete", POD.name, 2 * int(facts.object["spec"].get("replicas", 1))),)
+
+
+def template_state(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a patch of a pod template leaves: its hash as compared, and its restartedAt."""
+    return view({"spec": {"template": template}}, dict.fromkeys((TEMPLATE, RESTARTED)))
+
+
+def rolled(
+    facts: Facts, paths: tuple[str, ...], successor: Mapping[str, Any], outage: bool
+) -> Touch:
+    """What a rollout touches: the workload, whose pods are replaced as its strategy says."""
+    assert isinstance(facts.object, Mapping)
+    takes = taken(facts.object, facts)
+    return Touch(facts.target, facts.root, paths, takes, successor, outage=outage)
 
 
 def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
@@ -293,4 +305,4 @@ def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
         Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"]))
         for pod in stuck
     ]
-    return tuple(Call("delete", target, assumes={"ready": False}) for target in targets)
+    return tuple(Call("delete", target, assumes={READY: False}, proof="gone") for target in targets)

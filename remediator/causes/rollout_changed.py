@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..model.call import bare_template, template_hash
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
+from ..model.template import bare_template, template_hash
 from ..sights.revisions import REVISIONS, current_revision
 from .cause import CauseSpec, Found
 

@@ -10,8 +10,10 @@ import jsonpatch
 
 from ..errors import Rejected
 from ..kinds import WORKLOAD_NAMES
-from ..model.call import FIELD_MANAGER, Call, template_hash
+from ..model.call import FIELD_MANAGER, Call
+from ..model.pointer import parts
 from ..model.raw import meta, timestamp
+from ..model.template import template_hash
 from ..sights.revisions import NUMBER
 from .objects import with_id
 
@@ -26,18 +28,26 @@ def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
         made = dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise Rejected(f"cannot patch {call.target}: {error}") from None
-    fields: dict[str, Any] = {
-        f"f:{name}": {} for name in call.leaves if name in ("replicas", "minReplicas")
-    }
-    if fields:
-        entry = {
-            "manager": FIELD_MANAGER,
-            "subresource": call.subresource,
-            "fieldsV1": {"f:spec": fields},
-        }
+    paths = [path for path in call.leaves if path.startswith("/spec/")]
+    if (paths and call.proof == "managed") or call.target.kind == "HorizontalPodAutoscaler":
+        fields: dict[str, Any] = {}
+        for path in paths:
+            _note(fields, made, parts(path))
+        entry = {"manager": FIELD_MANAGER, "subresource": call.subresource, "fieldsV1": fields}
         others = [e for e in meta(made).get("managedFields") or [] if e["manager"] != FIELD_MANAGER]
         made["metadata"]["managedFields"] = [*others, entry]
     return made
+
+
+def _note(fields: dict[str, Any], here: Any, path: list[str]) -> None:
+    """Adds a field to a set of managed ones; an item of a list goes by its name."""
+    for part in path:
+        if isinstance(here, list):
+            here = here[int(part)]
+            fields = fields.setdefault(f'k:{{"name":"{here["name"]}"}}', {})
+        else:
+            here = here.get(part) if isinstance(here, Mapping) else None
+            fields = fields.setdefault(f"f:{part}", {})
 
 
 class Store:
@@ -103,9 +113,21 @@ class Controllers:
                 self._scale(namespace, obj)
             elif kind == "Pod" and "app" not in (meta(obj).get("labels") or {}):
                 meta(obj).pop("ownerReferences", None)  # type: ignore[attr-defined]  # its ReplicaSet lets go of it
+            elif kind == "Job":
+                self._run(obj, now)
         for (kind, namespace, name), obj in list(self._store.objects.items()):
             if kind in WORKLOAD_NAMES:
                 self._roll(kind, namespace, name, obj, now)
+
+    def _run(self, job: dict[str, Any], now: datetime) -> None:
+        """A Job is over soon: well, or not where its image is a crashing one."""
+        created = timestamp(job["metadata"]["creationTimestamp"])
+        assert created is not None
+        if job["status"].get("conditions") or now - created < START:
+            return
+        image = job["spec"]["template"]["spec"]["containers"][0]["image"]
+        ended = "Failed" if image in self.crashing else "Complete"
+        job["status"] = {"conditions": [{"type": ended, "status": "True"}]}
 
     def _scale(self, namespace: str, autoscaler: dict[str, Any]) -> None:
         """An HPA keeps its least count, metrics or none."""
@@ -194,11 +216,8 @@ class Controllers:
             "hash": digest,
             "controller-revision-hash": f"{name}-{digest}",
         }
-        body = {
-            "spec": copy.deepcopy(obj["spec"]["template"]["spec"]),
-            "status": {},
-            "lively": False,
-        }
+        spec = copy.deepcopy(obj["spec"]["template"]["spec"])
+        body = {"spec": spec, "status": {}, "lively": False}
         return self._store.put(
             "Pod",
             namespace,
@@ -209,8 +228,38 @@ class Controllers:
             ownerReferences=[_reference(owner)],
         )
 
+    def _placed(self, pod: dict[str, Any]) -> bool:
+        """What the scheduler does: a pod gets a node, or waits and says so."""
+        node = self._node()
+        if node:
+            pod["spec"]["nodeName"] = node
+            return True
+        why = {"reason": "Unschedulable", "message": "0 nodes are available"}
+        pod["status"] = {
+            "phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "False", **why}],
+        }
+        return False
+
+    def _node(self) -> str:
+        """The node that has the fewest pods, of those that take any; none: the pod waits."""
+        objects = self._store.objects
+        nodes = [
+            name
+            for (kind, _, name), node in sorted(objects.items())
+            if kind == "Node" and not (node.get("spec") or {}).get("unschedulable")
+        ]
+        if len(nodes) < 2:
+            return nodes[0] if nodes else ""
+        placed = [
+            obj["spec"].get("nodeName") for (kind, _, _), obj in objects.items() if kind == "Pod"
+        ]
+        return min(nodes, key=placed.count, default="")
+
     def _live(self, pods: list[dict[str, Any]], now: datetime) -> None:
         for pod in pods:
+            if not pod["spec"].get("nodeName") and not self._placed(pod):
+                continue
             created = timestamp(pod["metadata"]["creationTimestamp"])
             assert created is not None
             age = now - created
@@ -221,6 +270,8 @@ class Controllers:
                 "state": {"running": {}},
                 "lastState": {},
             }
+            if "resources" in container:
+                status["resources"] = container["resources"]
             lively = age >= START
             if container["image"] in self.crashing:
                 lively, status["restartCount"] = False, 1 + int(age / BACK_OFF)

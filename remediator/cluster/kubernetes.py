@@ -18,6 +18,7 @@ from kubernetes_asyncio import client, config
 from .. import __version__
 from ..catalogue import kind_of
 from ..errors import (
+    BudgetExhausted,
     ClusterError,
     ConfigurationError,
     Conflict,
@@ -36,7 +37,7 @@ from ..model.sight import Object, Sight
 from ..model.target import Target
 from ..telemetry import Metrics, log
 from .objects import scrubbed, with_id
-from .observing import observe
+from .observing import observe, observe_all
 
 READ_TIMEOUT = 10.0
 RENEWED_EVERY = 60.0
@@ -89,6 +90,11 @@ class KubernetesCluster:
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
         return await observe(self, target, climb, sights, now)
+
+    async def observe_all(
+        self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+    ) -> tuple[Facts, ...]:
+        return await observe_all(self, targets, sights, now)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
@@ -143,6 +149,9 @@ class KubernetesCluster:
                     ]
                     obj = await self._ask("PATCH", path, what, query, body, JSON_PATCH, seconds)
                 case "create":
+                    body["metadata"] |= {"name": target.name}
+                    if target.namespace:
+                        body["metadata"] |= {"namespace": target.namespace}
                     obj = await self._ask("POST", path, what, query, body, timeout=seconds)
                 case "delete":
                     body = {
@@ -150,6 +159,9 @@ class KubernetesCluster:
                         **({"dryRun": ["All"]} if dry_run else {}),
                     }
                     return Evidence(await self._delete(target, path, what, body, seconds), call_id)
+                case "evict":
+                    status = await self._evict(target, path, dry_run, seconds)
+                    return Evidence(status, call_id)
                 case _:
                     raise Unsupported(f"cannot {what}: no such verb")
         except Rejected as error:
@@ -177,6 +189,27 @@ class KubernetesCluster:
                 return 404
             raise
         return 200
+
+    async def _evict(self, pod: Target, path: str, dry_run: bool, seconds: float) -> int:
+        """201, or 404 where it was gone already. Raises: BudgetExhausted, ClusterError."""
+        options: dict[str, Any] = {"preconditions": {"uid": pod.uid}}
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": options | ({"dryRun": ["All"]} if dry_run else {}),
+        }
+        what = f"evict pod {pod.namespace}/{pod.name}"
+        try:
+            await self._ask("POST", f"{path}/eviction", what, body=body, timeout=seconds)
+        except TargetGone:
+            return 404
+        except Conflict:  # the uid is another's
+            there = await self.get(POD, pod.namespace, pod.name)
+            if there is None or str(meta(there).get("uid")) != pod.uid:
+                return 404
+            raise
+        return 201
 
     async def _collect(self, pod: Target, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The pod's events and the ends of its containers' logs; what cannot be read is said in its place."""
@@ -359,6 +392,9 @@ def _translated(what: str, status: int, text: bytes) -> Any:
         raise TargetGone(f"cannot {what}: {message[:300]}")
     if status == 409:
         raise Conflict(f"cannot {what}: it changed meanwhile ({message[:300]})")
+    causes = ((data.get("details") or {}).get("causes") or []) if isinstance(data, dict) else []
+    if status == 429 and any(cause.get("reason") == "DisruptionBudget" for cause in causes):
+        raise BudgetExhausted(f"cannot {what}: {message[:300]}")
     if status == 429 or status >= 500:
         raise Unreachable(f"cannot {what}: the API server answered {status} ({message[:300]})")
     raise Rejected(f"cannot {what}: the API server refused it with {status}: {message[:500]}")

@@ -5,7 +5,7 @@ once is read at once, and what several want is read once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -14,6 +14,7 @@ from ..catalogue import KINDS
 from ..errors import ClusterError
 from ..kinds import NAMESPACE, POD
 from ..model.facts import Facts, Unknown, unseen
+from ..model.kind import Kind
 from ..model.raw import controller, labels, meta
 from ..model.sight import Link, Looking, Object, Read, Sight
 from ..model.target import Target, Unresolved
@@ -224,3 +225,47 @@ async def _or_unknown(
         return await read(*args, **kwargs)
     except ClusterError as error:
         return Unknown(str(error))
+
+
+class _Once:
+    """Reads each object, and makes each list, once: for several looks at the same moment."""
+
+    def __init__(self, objects: Objects, group: asyncio.TaskGroup) -> None:
+        self._objects, self._group = objects, group
+        self._made: dict[Read, asyncio.Task[Any]] = {}
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        return await self._once(Read(kind, namespace, name))  # type: ignore[no-any-return]
+
+    async def list_objects(
+        self, kind: Kind, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]:
+        read = Read(kind, namespace, selector=selector, fields=fields)
+        return await self._once(read)  # type: ignore[no-any-return]
+
+    async def _once(self, read: Read) -> Any:
+        if read not in self._made:
+            self._made[read] = self._group.create_task(_or_error(_answer, self._objects, read))
+        answer = await self._made[read]
+        if isinstance(answer, ClusterError):
+            raise answer
+        return answer
+
+
+async def _or_error(
+    read: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T | ClusterError:
+    try:
+        return await read(*args, **kwargs)
+    except ClusterError as error:
+        return error
+
+
+async def observe_all(
+    objects: Objects, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+) -> tuple[Facts, ...]:
+    """One look at several objects, none of them climbed from; what they share is read once."""
+    async with asyncio.TaskGroup() as group:
+        once = _Once(objects, group)
+        looks = [group.create_task(observe(once, target, False, sights, now)) for target in targets]
+    return tuple(look.result() for look in looks)

@@ -9,21 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..errors import ClusterError, Conflict, TargetGone, Unsupported
+from ..errors import BudgetExhausted, ClusterError, Conflict, TargetGone, Unsupported
 from ..kinds import ENDPOINT_SLICE, WORKLOAD_NAMES
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
-from ..model.raw import labels, meta, ready
+from ..model.raw import labels, meta, ready, selected
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import Target
 from .controllers import START, Controllers, Store, patched
 from .objects import with_id
-from .observing import observe
+from .observing import observe, observe_all
 
-PATCHABLE = {*WORKLOAD_NAMES, "HorizontalPodAutoscaler", "Pod"}
-CREATABLE = {"NetworkPolicy"}
+PATCHABLE = {*WORKLOAD_NAMES, "HorizontalPodAutoscaler", "Pod", "Node", "Certificate"}
+CREATABLE = {"NetworkPolicy", "Job"}
+SUBRESOURCES = {"", "scale", "resize", "status"}
 DELETABLE = {"Pod", "NetworkPolicy"}
 
 
@@ -131,6 +132,11 @@ class SandboxCluster:
     ) -> Facts:
         return await observe(self, target, climb, sights, now)
 
+    async def observe_all(
+        self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+    ) -> tuple[Facts, ...]:
+        return await observe_all(self, targets, sights, now)
+
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         self._advance()
         return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
@@ -141,10 +147,24 @@ class SandboxCluster:
         self._advance()
         if kind == ENDPOINT_SLICE:
             return self._slices(namespace)
-        there = [
-            o for (k, n, _), o in sorted(self.objects.items()) if (k, n) == (kind.name, namespace)
+        there: list[Object] = [
+            obj
+            for (name, n, _), obj in sorted(self.objects.items())
+            if name == kind.name and namespace in ("", n) and selects(selector, labels(obj))
         ]
-        return copy.deepcopy([obj for obj in there if selects(selector, labels(obj))])
+        path, _, wanted = fields.partition("=")
+        if path == "spec.nodeName":
+            there = [obj for obj in there if obj["spec"].get("nodeName") == wanted]
+        return copy.deepcopy(there)
+
+    def _permitted(self, pod: Object) -> bool:
+        """Whether every disruption budget of the pod allows an eviction now."""
+        for (kind, namespace, _), budget in self.objects.items():
+            if kind == "PodDisruptionBudget" and namespace == meta(pod)["namespace"]:
+                chosen = selected(budget["spec"].get("selector") or {}, labels(pod))
+                if chosen and not (budget.get("status") or {}).get("disruptionsAllowed"):
+                    return False
+        return True
 
     def _slices(self, namespace: str) -> list[Object]:
         """What the endpoint controller would list: the pods that each Service selects, ready or not."""
@@ -173,12 +193,15 @@ class SandboxCluster:
                         for key, value in body["metadata"].items()
                         if key not in ("name", "namespace")
                     }
-                    done = self._store.put(
-                        target.kind, target.namespace, target.name, {"spec": body["spec"]}, **rest
-                    )
-            case "delete" if target.kind in DELETABLE:
-                if not here:
+                    made = {"spec": body["spec"], "status": {}}
+                    done = self._store.put(target.kind, target.namespace, target.name, made, **rest)
+            case "delete" | "evict" if target.kind in DELETABLE:
+                if obj is None or not here:
                     return Evidence(404, call_id)
+                if call.verb == "evict" and not self._permitted(obj):
+                    raise BudgetExhausted(
+                        f"cannot evict {target}: its disruption budget allows none now"
+                    )
                 if not dry_run:
                     self.calls.append((call_id, call.describe()))
                     self.remove(target.kind, target.namespace, target.name)
@@ -191,7 +214,7 @@ class SandboxCluster:
                     call_id,
                     {"phase": obj["status"].get("phase"), "events": [], "logs": {"app": "..."}},
                 )
-            case "patch" if target.kind in PATCHABLE and (call.subresource in ("", "scale")):
+            case "patch" if target.kind in PATCHABLE and (call.subresource in SUBRESOURCES):
                 if obj is None or not here:
                     raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
                 if meta(obj)["resourceVersion"] != resource_version:

@@ -8,10 +8,11 @@ from typing import Any
 from ..actions import ACTIONS
 from ..guards import limits as limit_guards
 from ..journal_port import AttemptChange, Claim, Intent, Move
-from ..model.call import Call, Effect, Evidence, effect, version_of, view
+from ..model.call import Call, Effect, Evidence, bound, effect, version_of
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, call_to_json, from_json, redacted, to_json
+from ..model.pointer import view
 from ..model.remediation import Attempt, Event, Outcome, State
 from ..model.target import target_of
 from ..model.usage import Usage
@@ -232,11 +233,11 @@ def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:
     """How further calls would go beyond what the plan's bounds name, or nothing. What no bound names is refused."""
     for call in calls:
         kind = f"{call.verb} {call.target.kind}"
-        most = plan.bounds.get(kind)
-        if most is None:
+        bound = next((bound for bound in plan.bounds if bound.covers(call)), None)
+        if bound is None:
             return f"{kind} is none of the further calls that the plan allows"
-        if sum(f"{c.verb} {c.target.kind}" == kind for c in (*plan.calls, *calls)) > most:
-            return f"more than {most} times {kind} would be needed"
+        if sum(map(bound.covers, (*plan.calls, *calls))) > bound.most:
+            return f"more than {bound.most} times {kind} would be needed"
     return ""
 
 
@@ -254,7 +255,8 @@ async def recover(
     attempt = claim.attempts[-1]
     stored = from_json(attempt.plan)
     number = len(attempt.evidence)
-    call, sent = stored.calls[number], call_id(attempt, number)
+    sent = call_id(attempt, number)
+    call = bound(stored.calls[number], sent)
     settled = attempt.sent_by + call.timeout + MARGIN
     if now < settled:
         why = "waiting until a call in flight can no longer land"
@@ -312,7 +314,7 @@ def _lost(
     claim: Claim, attempt: Attempt, call: Call, obj: Mapping[str, Any] | None, now: datetime
 ) -> Move | None:
     """Why a call that did not take effect is not sent again, or None."""
-    if obj is None and call.verb not in ("create", "delete"):
+    if obj is None and call.verb != "create" and call.proof != "gone":
         return failed(claim, None, attempt, now, Reason.TARGET_GONE, f"{call.target} is gone")
     if claim.remediation.cancel_by:
         return _cancelled(attempt, now, claim.remediation.cancel_by)

@@ -9,14 +9,16 @@ from typing import Any
 from ..actions import ACTIONS
 from ..guards import limits as limit_guards
 from ..guards import pipeline, storm
-from ..guards.situation import Before, Pause, RuleLimits, Situation
+from ..guards.situation import Before, Pause, RuleLimits, Situation, Touched
+from ..guards.situation import touched as touched_by
 from ..journal_port import Claim
+from ..kinds import NODE
 from ..model.alert import Activity, Episode
-from ..model.call import template_hash, template_of
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, to_json
+from ..model.pointer import TEMPLATE, at
 from ..model.remediation import Remediation
-from ..model.target import Unresolved
+from ..model.target import Target, Unresolved
 from ..model.usage import Reading
 from ..model.verdict import Reason, Verdict, deny, hold
 from ..rules import planner, templates
@@ -152,13 +154,15 @@ async def look(
     ground = await before(
         doors, remediation, episodes, source, now
     )  # after what may be slow: a pause counts at once
+    touching = await touched(doors, planned.plan, facts, now)
     situation = ground.planned(
         facts=facts,
+        touched=touching,
         plan=planned.plan,
         action=step.action,
         mode=strictest(rule.mode, step.mode),
         approved_digest=remediation.approved_digest,
-        in_scope=doors.rules.in_scope(source, facts.target),
+        outside=outside_scope(doors, source, touching),
         activity=seen.activity,
         inhibitor=seen.inhibitor,
         unmet=seen.unmet,
@@ -179,6 +183,33 @@ async def look(
         verdicts += limit_guards.decide(situation, used)
         storming = storm.on(situation, used)
     return Look(facts, planned, situation, verdicts, seen, storming)
+
+
+async def touched(
+    doors: Doors, plan: Plan | None, facts: Facts, now: datetime, only: str = ""
+) -> tuple[Touched, ...]:
+    """Everything that a plan touches as it is now, or what `only` (a key) names of it; the target always."""
+    touches = plan.touches if plan is not None else ()
+    if plan is not None and only:
+        touches = tuple(touch for touch in touches if touch.target.key in (only, facts.target.key))
+        plan = replace(plan, touches=touches)
+    others = [touch.target for touch in touches if touch.target.key != facts.target.key]
+    if not others:
+        return touched_by(plan, facts, {})
+    sights = pipeline.DISRUPTION if any(touch.takes for touch in touches) else frozenset()
+    seen = await doors.clusters[facts.target.cluster].observe_all(others, sights, now)
+    by_key = {target.key: found for target, found in zip(others, seen, strict=True)}
+    return touched_by(plan, facts, by_key)
+
+
+def outside_scope(
+    doors: Doors, source: Source, touching: tuple[Touched, ...]
+) -> tuple[Target, ...]:
+    """What the rule's group may not act on. A node's pods go with it, wherever they are."""
+    if any(item.facts.target.kind == NODE.name for item in touching):
+        touching = touching[:1]
+    targets = [item.facts.target for item in touching]
+    return tuple(target for target in targets if not doors.rules.in_scope(source, target))
 
 
 def reading(situation: Situation, plan: Plan) -> Reading:
@@ -218,7 +249,7 @@ def unseen(facts: Facts) -> Verdict | None:
 
 def template_now(facts: Facts) -> str:
     """The hash of the target's template, empty where it has none or it could not be read."""
-    return template_hash(template_of(facts.object)) if isinstance(facts.object, Mapping) else ""
+    return str(at(facts.object, TEMPLATE)) if isinstance(facts.object, Mapping) else ""
 
 
 def _refused(reason: Reason, why: str) -> Verdict:

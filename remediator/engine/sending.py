@@ -2,16 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..actions import ACTIONS
-from ..errors import ClusterError, Conflict, Forbidden, Rejected, TargetGone, Unreachable
+from ..errors import (
+    BudgetExhausted,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Rejected,
+    TargetGone,
+    Unreachable,
+)
 from ..guards import pipeline
+from ..guards.situation import Touched, touched
 from ..journal_port import AttemptChange, Claim, Move
-from ..model.call import Call, Effect, Evidence, effect, view
+from ..model.call import Call, Effect, Evidence, bound, effect
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan
+from ..model.pointer import said, view
 from ..model.raw import meta
 from ..model.remediation import Attempt
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
@@ -50,7 +60,7 @@ class Sending:
     @property
     def call(self) -> Call:
         """The call."""
-        return self.plan.calls[self.number]
+        return bound(self.plan.calls[self.number], self.id)
 
     @property
     def id(self) -> str:
@@ -81,10 +91,13 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     facts = await slices.observe(
         doors, sending.claim.remediation, sending.source, doors.clock.now(), sights
     )
+    others = await looking.touched(
+        doors, plan, facts, doors.clock.now(), call.touch or call.target.key
+    )
     for tried in range(CONFLICTS):
         obj = await object_of(doors, call)
         if (
-            call.verb == "delete"
+            call.proof == "gone"
             and not isinstance(obj, Unknown)
             and effect(call, "", obj) is Effect.PROVED
         ):
@@ -100,7 +113,10 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
             if call.target.key == facts.target.key and isinstance(obj, Mapping)
             else facts
         )
-        held = _assumption_changed(call, obj) or await _guards_again(doors, sending, facts)
+        touching = tuple(_with_object(item, call, obj) for item in others)
+        held = _assumption_changed(call, obj) or await _guards_again(
+            doors, sending, facts, touching
+        )
         started = doors.clock.now()
         if held is None and started > attempt.sent_by:
             held = hold("executor", Reason.UNREACHABLE, "what precedes the write took too long")
@@ -112,6 +128,11 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
         except Conflict:
             _count_call(doors, plan, call, started, Reason.CONFLICT)
             continue
+        except BudgetExhausted as error:
+            _count_call(doors, plan, call, started, Reason.BUDGET_EXHAUSTED)
+            pause = timedelta(seconds=error.retry_after or 0)
+            held = hold("executor", Reason.BUDGET_EXHAUSTED, str(error), pause)
+            return give_back(attempt, started, held, unsent=fresh)
         except Unreachable as error:
             _count_call(doors, plan, call, started, Reason.UNREACHABLE)
             return _unsure(attempt, call, started, str(error))
@@ -128,6 +149,13 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     return _done_already(sending, obj, now) or failed(
         sending.claim, sending.source, attempt, now, Reason.CONFLICT, why
     )
+
+
+def _with_object(item: Touched, call: Call, obj: Mapping[str, Any] | Unknown | None) -> Touched:
+    """What is touched, with the object as it was just read where the call is about that."""
+    if item.facts.target.key != call.target.key or not isinstance(obj, Mapping):
+        return item
+    return replace(item, facts=replace(item.facts, object=obj))
 
 
 def _undeclared(call: Call, action: str) -> str:
@@ -185,7 +213,9 @@ def _count_call(doors: Doors, plan: Plan, call: Call, started: datetime, answer:
     )
 
 
-async def _guards_again(doors: Doors, sending: Sending, facts: Facts) -> Verdict | None:
+async def _guards_again(
+    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...]
+) -> Verdict | None:
     """Just before the write, by the rule as it is loaded now: what came meanwhile still holds. Nothing outside is waited for."""
     now, claim, plan = doors.clock.now(), sending.claim, sending.plan
     remediation, episodes = claim.remediation, claim.episodes
@@ -193,11 +223,10 @@ async def _guards_again(doors: Doors, sending: Sending, facts: Facts) -> Verdict
     if current is None:
         return hold("rule", Reason.RULE_CHANGED, "the rule was withdrawn")
     ground = await looking.before(doors, remediation, episodes, current, now)
-    in_scope = doors.rules.in_scope(current, facts.target)
     if sending.seen is None:
-        verdict = strongest(
-            pipeline.ask(pipeline.UNDO, ground.undoing(facts=facts, in_scope=in_scope))
-        )
+        outside = looking.outside_scope(doors, current, touched(None, facts, {}))
+        undoing = ground.undoing(facts=facts, outside=outside)
+        verdict = strongest(pipeline.ask(pipeline.UNDO, undoing))
         return None if verdict.decision is Decision.ALLOW else verdict
     step = current.rule.steps[min(sending.attempt.step, len(current.rule.steps) - 1)]
     begun = (
@@ -211,7 +240,8 @@ async def _guards_again(doors: Doors, sending: Sending, facts: Facts) -> Verdict
         approved_digest=plan.digest
         if remediation.approved_digest == begun
         else remediation.approved_digest,
-        in_scope=in_scope,
+        touched=touching,
+        outside=looking.outside_scope(doors, current, touching),
         activity=sending.seen.activity,
         inhibitor=sending.seen.inhibitor,
         unmet=sending.seen.unmet,
@@ -236,11 +266,11 @@ def _assumption_changed(call: Call, obj: Mapping[str, Any] | Unknown | None) -> 
         )
     if obj is None or str(meta(obj).get("uid")) != target.uid:
         return hold("facts", Reason.TARGET_GONE, f"{target} is gone, or another has its name")
-    for name, value in view(obj, call.assumes).items():
-        if call.assumes[name] != value:
+    for pointer, value in view(obj, call.assumes).items():
+        if call.assumes[pointer] != value:
             return hold(
                 "facts",
                 Reason.ASSUMPTION_CHANGED,
-                f"the {name} of {target} changed since it was planned",
+                f"{said(pointer)} of {target} changed since it was planned",
             )
     return None

@@ -13,12 +13,13 @@ from typing import Any
 from ..actions import ACTIONS
 from ..actions.spec import Sent
 from ..guards import limits, pipeline
-from ..guards.situation import Before
+from ..guards.situation import Before, touched
 from ..journal_port import AttemptChange, Claim, Intent, Move
-from ..model.call import Effect, Evidence, effect, view
+from ..model.call import Effect, Evidence, bound, effect
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Verification, from_json
+from ..model.plan import Plan, Refusal, Verified, from_json
+from ..model.pointer import view
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
 from ..model.target import Unresolved
 from ..model.usage import Reading, Usage
@@ -98,6 +99,7 @@ def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
     if isinstance(facts.object, Unknown | Unresolved):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     ident = call_id(undone, number)
+    call = bound(call, ident)
     if (
         call.target.key != facts.target.key
         or effect(call, ident, facts.object) is not Effect.PROVED
@@ -200,7 +202,8 @@ async def _would(
     )
     answer = _plan(claim, facts)
     ground = await looking.before(doors, claim.remediation, claim.episodes, source, now)
-    undoing = ground.undoing(facts=facts, in_scope=doors.rules.in_scope(source, facts.target))
+    outside = looking.outside_scope(doors, source, touched(None, facts, {}))
+    undoing = ground.undoing(facts=facts, outside=outside)
     return answer, pipeline.ask(pipeline.UNDO, undoing), facts, ground
 
 
@@ -261,12 +264,12 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     facts = await slices.see(doors, remediation.target, False, action.watches, now)
     seen = action.restored(from_json(attempt.plan), attempt.evidence, facts)
     within = timedelta(seconds=attempt.plan["converged_within"])
-    if seen is Verification.CONVERGED:
+    if seen.how is Verified.CONVERGED:
         change = AttemptChange(converged_at=now, outcome=Outcome.SUCCEEDED)
         return Move(
             Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change
         )
-    if seen is Verification.OVERTAKEN:
+    if seen.how is Verified.OVERTAKEN:
         reason, why = slices.taken_over(from_json(attempt.plan), facts)
         return next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)
     if now - attempt.done_at > within:

@@ -8,7 +8,7 @@ from ..journal_port import AttemptChange, Claim, Move
 from ..model.alert import Activity
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
-from ..model.plan import Verification, from_json
+from ..model.plan import Seen, Verified, from_json
 from ..model.remediation import Attempt, Event, Outcome
 from ..model.target import Unresolved, target_of
 from ..model.verdict import Reason
@@ -38,11 +38,11 @@ async def check(
         )
     seen = action.verify(plan, attempt.evidence, facts)
     goes_on = source is not None and not claim.remediation.cancel_by and not _too_late(attempt, now)
-    if action.next is not None and seen is Verification.WAITING and source is not None and goes_on:
+    if action.next is not None and seen.how is Verified.WAITING and source is not None and goes_on:
         calls = action.next(plan, attempt.evidence, facts)
         if calls:
             return await executor.extend(doors, claim, source, calls, now)
-    if seen in (Verification.WAITING, Verification.CONVERGED):
+    if seen.how in (Verified.WAITING, Verified.CONVERGED):
         harm = await harmed.by(doors, claim, facts)
         if harm:
             return claim, _with_after(_worse(claim, source, harm, now), facts)
@@ -73,7 +73,7 @@ async def _judge(
     claim: Claim,
     source: Source | None,
     facts: Facts,
-    seen: Verification,
+    seen: Seen,
     now: datetime,
 ) -> Move:
     """What follows from what was seen."""
@@ -93,21 +93,23 @@ async def _judge(
         claim.rule_text
     )  # as it was when the attempt began: a reload does not change the proof
     step = rule.steps[attempt.step]
-    match seen:
-        case Verification.OVERTAKEN:
+    match seen.how:
+        case Verified.OVERTAKEN:
             reason, why = slices.taken_over(from_json(attempt.plan), facts)
             move = next_rung(
                 claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone"
             )
             return replace(move, template=looking.template_now(facts))
-        case Verification.WORSE:
-            return _worse(
-                claim, source, "fewer ready pods than before, or new restarts of older pods", now
+        case Verified.WORSE:
+            return _worse(claim, source, seen.why, now)
+        case Verified.FAILED:
+            return next_rung(
+                claim, source, attempt, now, Outcome.FAILED, Reason.UNSUCCESSFUL, seen.why
             )
-        case Verification.UNKNOWN:
+        case Verified.UNKNOWN:
             return _lost_sight(claim, attempt, rule, now)
-        case Verification.WAITING:
-            return _not_converged(claim, source, attempt, facts, now)
+        case Verified.WAITING:
+            return _not_converged(claim, source, attempt, facts, seen, now)
     return await _converged(doors, claim, source, rule, step, attempt, now)
 
 
@@ -122,7 +124,12 @@ def _too_late(attempt: Attempt, now: datetime) -> bool:
 
 
 def _not_converged(
-    claim: Claim, source: Source | None, attempt: Attempt, facts: Facts, now: datetime
+    claim: Claim,
+    source: Source | None,
+    attempt: Attempt,
+    facts: Facts,
+    seen: Seen,
+    now: datetime,
 ) -> Move:
     within = timedelta(seconds=attempt.plan["converged_within"])
     if _too_late(attempt, now):
@@ -139,7 +146,7 @@ def _not_converged(
         None,
         now,
         due=now + pause,
-        why="waiting until it is complete",
+        why=seen.why or "waiting until it is complete",
         attempt=attempt.id,
         change=change,
     )

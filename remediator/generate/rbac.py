@@ -156,6 +156,9 @@ def _call(verb: str, kind: Kind, below: str) -> list[Need]:
     if verb == "collect":
         logs = (kind.group, f"{kind.plural}/log", ("get",))
         return [(kind.group, kind.plural, ("get",)), logs, (EVENT.group, EVENT.plural, ("list",))]
+    if verb == "evict":
+        evictions = (kind.group, f"{kind.plural}/eviction", ("create",))
+        return [(kind.group, kind.plural, ("get",)), evictions]
     resource = f"{kind.plural}/{below}" if below else kind.plural
     return [(kind.group, resource, ("get", verb)), (kind.group, kind.plural, ("get",))]
 

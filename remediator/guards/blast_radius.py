@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
+from ..kinds import DAEMON_SET, POD
 from ..model.facts import Facts, Unknown
+from ..model.limit import Radius
+from ..model.plan import Touch
 from ..model.raw import ready
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from ..sights.pods import PEERS
-from .situation import Situation
+from .situation import Situation, Touched
 
 SEES = frozenset({PEERS})
 
@@ -14,28 +17,47 @@ SEES = frozenset({PEERS})
 def check(situation: Situation) -> Verdict:
     """Denies a plan that takes more; unready pods do not count.
 
-    A single pod is not taken while others of its workload that went before it are not replaced: that is waited for.
+    A single pod is not taken while others of its workload that went before it are not replaced: that is
+    waited for. The last ready pod of a workload goes only where the plan permits an outage.
     """
-    plan, facts = situation.plan, situation.facts
-    if plan is None or plan.takes == 0:
-        return allow("blast_radius")
-    pods = facts[PEERS]
-    if isinstance(pods, Unknown):
-        return hold("blast_radius", Reason.UNKNOWN_FACT, f"cannot count the ready pods: {pods.why}")
-    count, radius = sum(map(ready, pods)), situation.limits.blast_radius
-    if plan.takes > radius.of(count):
-        why = f"it would take {plan.takes} of {count} ready pods at once; blast_radius {radius} permits {radius.of(count)}"
-        return deny("blast_radius", Reason.BLAST_RADIUS, why)
-    missing = _missing(facts, count)
-    if missing and plan.takes + missing > radius.of(count + missing):
-        why = f"{missing} of {count + missing} pods of {facts.root} are not ready already; blast_radius {radius} permits no more"
-        return hold("blast_radius", Reason.BLAST_RADIUS, why)
+    for item in situation.touched if situation.plan is not None else ():
+        verdict = _check(item, situation.limits.blast_radius) if item.touch.takes else None
+        if verdict is not None:
+            return verdict
     return allow("blast_radius")
 
 
-def _missing(facts: Facts, count: int) -> int:
-    """How many pods the workload beside a pod still waits for."""
-    if facts.target.kind != "Pod" or not isinstance(facts.beside, Mapping):
+def _check(item: Touched, radius: Radius) -> Verdict | None:
+    touch, facts = item.touch, item.facts
+    pods = facts[PEERS]
+    if isinstance(pods, Unknown):
+        why = f"cannot count the ready pods of {facts.root}: {pods.why}"
+        return hold("blast_radius", Reason.UNKNOWN_FACT, why)
+    count, permitted = sum(map(ready, pods)), radius.of(sum(map(ready, pods)))
+    if touch.takes > permitted:
+        why = f"it would take {touch.takes} of {count} ready pods of {facts.root} at once"
+        why = f"{why}; blast_radius {radius} permits {permitted}"
+        return deny("blast_radius", Reason.BLAST_RADIUS, why)
+    missing = _missing(touch, facts, count)
+    if missing and touch.takes + missing > radius.of(count + missing):
+        why = f"{missing} of {count + missing} pods of {facts.root} are not ready already"
+        why = f"{why}; blast_radius {radius} permits no more"
+        return hold("blast_radius", Reason.BLAST_RADIUS, why)
+    alike = DAEMON_SET.name not in (
+        facts.target.kind,
+        facts.root.kind,
+    )  # they stand in for each other
+    if touch.takes >= count and alike and not touch.outage:
+        why = f"it would take the last ready pod of {facts.root}"
+        return deny("blast_radius", Reason.WOULD_INTERRUPT, why)
+    return None
+
+
+def _missing(touch: Touch, facts: Facts, count: int) -> int:
+    """How many pods a workload still waits for, where single pods of it are taken one after the other."""
+    pod = facts.target.kind == POD.name
+    workload = facts.beside if pod else facts.object
+    if not (pod or touch.waits) or not isinstance(workload, Mapping):
         return 0
-    spec, status = facts.beside.get("spec") or {}, facts.beside.get("status") or {}
+    spec, status = workload.get("spec") or {}, workload.get("status") or {}
     return max(0, int(spec.get("replicas", status.get("desiredNumberScheduled", 0))) - count)

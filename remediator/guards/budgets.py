@@ -8,23 +8,28 @@ from ..model.raw import labels, meta, selected
 from ..model.verdict import Reason, Verdict, allow, hold
 from ..sights.budgets import BUDGETS
 from ..sights.pods import PEERS
-from .situation import Situation
+from .situation import Situation, Touched
 
 SEES = frozenset({BUDGETS, PEERS})
 
 
 def check(situation: Situation) -> Verdict:
-    """Holds where a budget of the pods permits fewer disruptions now than the plan makes."""
-    plan, facts = situation.plan, situation.facts
-    if plan is None or plan.takes == 0:
-        return allow("budgets")
-    found, peers = facts[BUDGETS], facts[PEERS]
+    """Holds where a budget of the pods permits fewer disruptions now than the plan makes.
+
+    Calls that wait for budgets themselves are not held: the API server answers each of them.
+    """
+    for item in situation.touched if situation.plan is not None else ():
+        verdict = _check(item) if item.touch.takes and not item.touch.waits else None
+        if verdict is not None:
+            return verdict
+    return allow("budgets")
+
+
+def _check(item: Touched) -> Verdict | None:
+    found, peers = item.facts[BUDGETS], item.facts[PEERS]
     if isinstance(found, Unknown):
-        return hold(
-            "budgets",
-            Reason.UNKNOWN_FACT,
-            f"cannot see the disruption budgets: {found.why}",
-        )
+        why = f"cannot see the disruption budgets: {found.why}"
+        return hold("budgets", Reason.UNKNOWN_FACT, why)
     pods = peers if isinstance(peers, tuple) else ()
     for budget in found:
         spec, status = budget.get("spec") or {}, budget.get("status") or {}
@@ -32,16 +37,14 @@ def check(situation: Situation) -> Verdict:
             continue
         name = meta(budget).get("name")
         if status.get("observedGeneration", 0) < meta(budget).get("generation", 0):
-            return hold(
-                "budgets",
-                Reason.UNKNOWN_FACT,
-                f"disruption budget {name} was not yet observed by its controller",
-            )
+            why = f"disruption budget {name} was not yet observed by its controller"
+            return hold("budgets", Reason.UNKNOWN_FACT, why)
         left = int(status.get("disruptionsAllowed") or 0)
-        if plan.takes > left:
-            why = f"disruption budget {name} permits {left} pods to go now, and the plan takes {plan.takes}"
+        if item.touch.takes > left:
+            why = f"disruption budget {name} permits {left} pods to go now"
+            why = f"{why}, and the plan takes {item.touch.takes}"
             return hold("budgets", Reason.BUDGET_EXHAUSTED, why)
-    return allow("budgets")
+    return None
 
 
 def _covers(selector: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> bool:

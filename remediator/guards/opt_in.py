@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ..model.call import PREFIX
-from ..model.facts import Unknown
+from ..model.facts import Facts, Unknown
 from ..model.raw import annotations
+from ..model.template import PREFIX
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .situation import Situation
 
@@ -15,18 +15,22 @@ ANNOTATION = {
 
 
 def check(situation: Situation) -> Verdict:
-    """Denies a target that carries the annotation neither itself nor on its namespace."""
-    facts = situation.facts
-    if not situation.opt_in:
-        return allow("opt_in")
+    """Denies what carries the annotation neither itself nor on its namespace."""
+    for item in situation.touched if situation.opt_in else ():
+        verdict = _check(item.facts)
+        if verdict is not None:
+            return verdict
+    return allow("opt_in")
+
+
+def _check(facts: Facts) -> Verdict | None:
     for obj in (facts.object, facts.namespace):
         if isinstance(obj, Mapping) and annotations(obj).get(ENABLED, "").lower() == "true":
-            return allow("opt_in")
+            return None
     if isinstance(facts.namespace, Unknown):
-        return hold(
-            "opt_in",
-            Reason.UNKNOWN_FACT,
-            f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}",
-        )
-    why = f"neither {situation.target} nor its namespace is annotated {ENABLED}, which the group asks for"
+        why = f"cannot read namespace {facts.target.namespace}: {facts.namespace.why}"
+        return hold("opt_in", Reason.UNKNOWN_FACT, why)
+    why = (
+        f"neither {facts.target} nor its namespace is annotated {ENABLED}, which the group asks for"
+    )
     return deny("opt_in", Reason.OPTED_OUT, why)

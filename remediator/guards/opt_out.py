@@ -6,9 +6,10 @@ They only tighten; `ANNOTATIONS` is their documentation.
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.call import MAX_REPLICAS, PREFIX
+from ..model.call import MAX_REPLICAS
 from ..model.facts import Unknown
 from ..model.raw import annotations, timestamp
+from ..model.template import PREFIX
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .situation import Situation
 
@@ -23,22 +24,19 @@ ANNOTATIONS = {
 
 def check(situation: Situation) -> Verdict:
     """Denies or holds as the annotations say; an unreadable time holds."""
-    facts = situation.facts
-    if isinstance(facts.namespace, Unknown):
-        return hold(
-            "opt_out",
-            Reason.UNKNOWN_FACT,
-            f"cannot read namespace {situation.target.namespace}: {facts.namespace.why}",
+    for item in situation.touched:
+        facts = item.facts
+        if isinstance(facts.namespace, Unknown):
+            why = f"cannot read namespace {facts.target.namespace}: {facts.namespace.why}"
+            return hold("opt_out", Reason.UNKNOWN_FACT, why)
+        looked_at = (
+            (facts.object, str(facts.target)),
+            (facts.beside, str(facts.root)),  # a pod's workload, where the pod is the target
+            (facts.namespace, f"namespace {facts.target.namespace}"),
         )
-    looked_at = (
-        (facts.object, str(situation.target)),
-        (facts.beside, str(facts.root)),  # a pod's workload, where the pod itself is the target
-        (facts.namespace, f"namespace {situation.target.namespace}"),
-    )
-    for obj, what in looked_at:
-        if isinstance(obj, Mapping):
-            verdict = _check(obj, what, situation)
-            if verdict:
+        for obj, what in looked_at:
+            verdict = _check(obj, what, situation) if isinstance(obj, Mapping) else None
+            if verdict is not None:
                 return verdict
     return allow("opt_out")
 

@@ -6,14 +6,10 @@ from .situation import Before
 
 def check(situation: Before) -> Verdict:
     """Denies unless the group lifts the protection for exactly this object."""
-    for target in {situation.target, situation.root}:
-        if str(target) in situation.lifted:
-            continue
-        if (
-            target.namespace in situation.process.protected
-            or target.namespace == situation.own_namespace != ""
-        ):
-            return deny(
-                "protection", Reason.PROTECTED_TARGET, f"namespace {target.namespace} is protected"
-            )
+    protected = {*situation.process.protected, situation.own_namespace} - {""}
+    for target in situation.objects:
+        if target.namespace in protected and str(target) not in situation.lifted:
+            what = "" if target in (situation.target, situation.root) else f", with {target}"
+            why = f"namespace {target.namespace} is protected{what}"
+            return deny("protection", Reason.PROTECTED_TARGET, why)
     return allow("protection")

@@ -7,9 +7,9 @@ Nothing is tried: what the namespace, the nodes and the pods' siblings show deci
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..model.call import bare_template
+from ..kinds import DAEMON_SET, POD
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan
+from ..model.plan import Touch
 from ..model.quantity import asked, parse_quantity
 from ..model.raw import (
     container_statuses,
@@ -20,6 +20,7 @@ from ..model.raw import (
     selected,
     waiting_reason,
 )
+from ..model.template import bare_template, template_of
 from ..model.verdict import Reason, Verdict, allow, hold
 from ..sights.pods import PEERS, Pods
 from ..sights.revisions import REVISIONS
@@ -29,6 +30,7 @@ from .situation import Situation
 CANNOT_START = {
     "CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "RunContainerError",
 }  # fmt: skip
+Template = Mapping[str, Any]
 KEEPS_AWAY = {"NoSchedule", "NoExecute"}
 
 SEES = frozenset({ROOM, PEERS, REVISIONS})
@@ -36,9 +38,17 @@ SEES = frozenset({ROOM, PEERS, REVISIONS})
 
 def check(situation: Situation) -> Verdict:
     """Holds where something speaks against the replacement, or cannot be seen."""
-    plan, facts = situation.plan, situation.facts
-    if plan is None or plan.takes == 0 or plan.successor is None:
-        return allow("replaceability")
+    for item in situation.touched if situation.plan is not None else ():
+        verdict = _check(item.touch, item.facts) if item.touch.takes else None
+        if verdict is not None:
+            return verdict
+    return allow("replaceability")
+
+
+def _check(touch: Touch, facts: Facts) -> Verdict | None:
+    successor = touch.successor
+    if successor is None:
+        return None
     room, peers = facts[ROOM], facts[PEERS]
     if isinstance(room, Unknown):
         why = f"cannot see whether a replacement can come: {room.why}"
@@ -47,83 +57,85 @@ def check(situation: Situation) -> Verdict:
         why = f"cannot see the pods beside it: {peers.why}"
         return hold("replaceability", Reason.UNKNOWN_FACT, why)
     against = [
-        *_refused(room, facts, plan),
-        *_full(room, peers, facts, plan),
-        *_unable(peers, facts, plan),
-        *_nodes(room, facts, plan),
+        *_refused(room, facts, successor),
+        *_full(room, peers, facts, successor),
+        *_unable(peers, facts, successor),
+        *_nodes(room, facts, touch, successor),
     ]
-    if against:
-        return hold(
-            "replaceability", Reason.NOT_REPLACEABLE, f"the replacement may not come: {against[0]}"
-        )
-    return allow("replaceability")
+    if not against:
+        return None
+    why = f"the replacement may not come: {against[0]}"
+    return hold("replaceability", Reason.NOT_REPLACEABLE, why)
 
 
-def _refused(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
+def _refused(room: Room, facts: Facts, successor: Template) -> Iterable[str]:
     """Pods of the workload that could not be created of late."""
-    workload = facts.beside if facts.target.kind == "Pod" else facts.object
-    owners = {facts.target.uid, facts.root.uid, *_revisions(facts, plan)}
+    owners = {facts.target.uid, facts.root.uid, *_revisions(facts, successor)}
     for event in room.failed:
         if str((event.get("involvedObject") or {}).get("uid")) in owners:
             yield str(event.get("message") or "a pod could not be created")
-    if (
-        isinstance(workload, Mapping) and plan.action != "rollback_workload"
-    ):  # there it is the release that is taken back
-        for condition in (workload.get("status") or {}).get("conditions") or []:
-            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-                yield str(condition.get("message") or "its ReplicaSet fails to create pods")
+    pod = facts.target.kind == POD.name
+    workload = facts.beside if pod else facts.object
+    if not isinstance(workload, Mapping) or not (pod or _runs(workload, successor)):
+        return  # another template is put in place of the one that cannot be created
+    for condition in (workload.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            yield str(condition.get("message") or "its ReplicaSet fails to create pods")
 
 
-def _revisions(facts: Facts, plan: Plan) -> set[str]:
+def _runs(workload: Mapping[str, Any], successor: Template) -> bool:
+    """Whether the successor is what the workload runs now."""
+    return template_of(workload) == bare_template(successor)
+
+
+def _revisions(facts: Facts, successor: Template) -> set[str]:
     """The uids of the revisions whose template the replacement will have."""
-    wanted = bare_template(plan.successor or {})
     seen = facts[REVISIONS]
     revisions = seen if isinstance(seen, tuple) else ()
+    wanted = bare_template(successor)
     return {revision.uid for revision in revisions if bare_template(revision.template) == wanted}
 
 
-def _full(room: Room, peers: Pods, facts: Facts, plan: Plan) -> Iterable[str]:
+def _full(room: Room, peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
     """Quotas that have no room for the replacement once the pod is gone."""
-    gone, came = _leaving(peers, facts), asked(plan.successor or {})
+    gone, came = _leaving(peers, facts), asked(successor)
     for quota in room.quotas:
-        if (quota.get("spec") or {}).get("scopes") or (quota.get("spec") or {}).get(
-            "scopeSelector"
-        ):
+        spec, status = quota.get("spec") or {}, quota.get("status") or {}
+        if spec.get("scopes") or spec.get("scopeSelector"):
             continue  # it may not count these pods; the API server judges
-        status = quota.get("status") or {}
         for key, most in (status.get("hard") or {}).items():
             if key not in came:
                 continue
             used = parse_quantity(str((status.get("used") or {}).get(key, "0")))
             after = used - gone.get(key, came[key]) + came[key]
             if after > parse_quantity(str(most)):
-                yield f"quota {meta(quota).get('name')} allows {most} {key}, and {used.normalize():f} are used"
+                name = meta(quota).get("name")
+                yield f"quota {name} allows {most} {key}, and {used.normalize():f} are used"
 
 
 def _leaving(peers: Pods, facts: Facts) -> dict[str, Any]:
     """What the pod that goes counts for: the least of those that could go."""
-    pods = (facts.object,) if facts.target.kind == "Pod" else peers
+    pods = (facts.object,) if facts.target.kind == POD.name else peers
     counts = [asked(pod) for pod in pods if isinstance(pod, Mapping) and ready(pod)]
-    keys = {key for count in counts for key in count}
+    keys = set().union(*counts)
     return {key: min(count.get(key, 0) for count in counts) for key in keys}
 
 
-def _unable(peers: Pods, facts: Facts, plan: Plan) -> Iterable[str]:
+def _unable(peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
     """Pods of the very template that cannot start, or find no node: they speak for what is missing."""
-    owners = _revisions(facts, plan)
+    owners = _revisions(facts, successor)
     for pod in peers:
-        status = pod.get("status") or {}
-        if str((controller(pod) or {}).get("uid")) not in owners and not _alike(
-            pod, plan.successor or {}
-        ):
+        owner = str((controller(pod) or {}).get("uid"))
+        if owner not in owners and not _alike(pod, successor):
             continue
+        name = f"{meta(pod).get('name')} of the same template"
         for container in container_statuses(pod):
             reason = waiting_reason(container)
             if reason in CANNOT_START:
-                yield f"{meta(pod).get('name')} of the same template is in {reason}"
-        for condition in status.get("conditions") or []:
+                yield f"{name} is in {reason}"
+        for condition in (pod.get("status") or {}).get("conditions") or []:
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-                yield f"{meta(pod).get('name')} of the same template finds no node: {condition.get('message') or 'unschedulable'}"
+                yield f"{name} finds no node: {condition.get('message') or 'unschedulable'}"
 
 
 def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
@@ -140,12 +152,14 @@ def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     return all(there.get(name) == what for name, what in wanted.items())
 
 
-def _nodes(room: Room, facts: Facts, plan: Plan) -> Iterable[str]:
+def _nodes(room: Room, facts: Facts, touch: Touch, successor: Template) -> Iterable[str]:
     """Whether any node takes pods of the template; a DaemonSet's pods stay on their own."""
-    if "DaemonSet" not in (facts.target.kind, facts.root.kind) and not any(
-        _takes(node, plan.successor or {}) for node in room.nodes
-    ):
-        yield "no node is ready and takes pods of this template"
+    if DAEMON_SET.name in (facts.target.kind, facts.root.kind):
+        return
+    others = [node for node in room.nodes if meta(node).get("name") != touch.away_from]
+    if not any(_takes(node, successor) for node in others):
+        other = "other " if touch.away_from else ""
+        yield f"no {other}node is ready and takes pods of this template"
 
 
 def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:

@@ -1,15 +1,12 @@
-"""scope: the climbed target is still inside what the rule's group may act on."""
+"""scope: what is acted upon, after the climb, is still inside what the rule's group may act on."""
 
 from ..model.verdict import Reason, Verdict, allow, deny
 from .situation import Undoing
 
 
 def check(situation: Undoing) -> Verdict:
-    """Denies a target outside."""
-    if situation.in_scope:
+    """Denies what is outside."""
+    if not situation.outside:
         return allow("scope")
-    return deny(
-        "scope",
-        Reason.OUT_OF_SCOPE,
-        f"{situation.target} is outside the scope of the group of {situation.rule}",
-    )
+    why = f"{situation.outside[0]} is outside the scope of the group of {situation.rule}"
+    return deny("scope", Reason.OUT_OF_SCOPE, why)

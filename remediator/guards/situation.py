@@ -12,7 +12,7 @@ from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
 from ..model.interval import Named
 from ..model.limit import Breaker, Radius, Storm
-from ..model.plan import Plan
+from ..model.plan import Plan, Touch
 from ..model.target import Target
 from ..model.usage import Rate
 
@@ -62,6 +62,23 @@ class Pause:
     until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Something that a plan touches, as it is now."""
+
+    touch: Touch
+    facts: Facts
+
+
+def touched(plan: Plan | None, facts: Facts, others: Mapping[str, Facts]) -> tuple[Touched, ...]:
+    """Everything that a plan touches, the target first; `others` are the facts of the rest, by key."""
+    touches = plan.touches if plan is not None else ()
+    if not any(touch.target.key == facts.target.key for touch in touches):
+        touches = (Touch(facts.target, facts.root), *touches)
+    known = {**others, facts.target.key: facts}
+    return tuple(Touched(touch, known[touch.target.key]) for touch in touches)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """One remediation at one moment, before it is looked at. No field has a default: what is forgotten is a type error.
@@ -94,10 +111,15 @@ class Before:
     scope: str
     namespaces: tuple[str, ...]
 
-    def undoing(self, *, facts: Facts, in_scope: bool) -> "Undoing":
+    @property
+    def objects(self) -> tuple[Target, ...]:
+        """Everything that is acted upon."""
+        return (self.target, self.root)
+
+    def undoing(self, *, facts: Facts, outside: tuple[Target, ...]) -> "Undoing":
         """The same, once what is to be taken back was looked at."""
         own = _fields(self) | {"target": facts.target, "root": facts.root}
-        return Undoing(**own, facts=facts, in_scope=in_scope)
+        return Undoing(**own, facts=facts, outside=outside)
 
     def planned(
         self,
@@ -107,7 +129,8 @@ class Before:
         action: str,
         mode: str,
         approved_digest: str,
-        in_scope: bool,
+        touched: tuple[Touched, ...],
+        outside: tuple[Target, ...],
         activity: Activity,
         inhibitor: str | Unknown | None,
         unmet: tuple[tuple[str, Unknown | None], ...],
@@ -119,7 +142,7 @@ class Before:
         own = _fields(self) | {"target": facts.target, "root": facts.root}
         own |= {"action": action, "mode": mode, "approved_digest": approved_digest}
         return Situation(
-            **own, facts=facts, plan=plan, in_scope=in_scope, activity=activity, inhibitor=inhibitor, unmet=unmet,
+            **own, facts=facts, plan=plan, touched=touched, outside=outside, activity=activity, inhibitor=inhibitor, unmet=unmet,
             step_attempts=step_attempts, workloads=workloads, storm_exempt=storm_exempt,
         )  # fmt: skip
 
@@ -130,23 +153,30 @@ def _fields(before: Before) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing(Before):
-    """What guards look at before an act is taken back."""
+    """What guards look at before an act is taken back; `outside` is what the rule's group may not act on."""
 
     facts: Facts
-    in_scope: bool
+    outside: tuple[Target, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation(Undoing):
     """What guards look at before an act. `plan` is None where no step of the ladder plans.
 
-    `workloads` counts those in the namespaces of the scope, None where that is unknown.
+    `touched` is everything that the plan touches, the target always. `workloads` counts those in the namespaces of the scope, None where that is unknown.
     """
 
     plan: Plan | None
+    touched: tuple[Touched, ...]
     activity: Activity
     inhibitor: str | Unknown | None
     unmet: tuple[tuple[str, Unknown | None], ...]
     step_attempts: tuple[Rate, ...]
     workloads: int | None
     storm_exempt: bool
+
+    @property
+    def objects(self) -> tuple[Target, ...]:
+        """Everything that is acted upon."""
+        found = [target for item in self.touched for target in (item.facts.target, item.facts.root)]
+        return tuple(dict.fromkeys((self.target, self.root, *found)))

@@ -1,20 +1,19 @@
 """One call to the cluster, as a value: what it assumes, what it leaves, and what proves that it took effect."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from .raw import annotations, labels, meta, ready
+from .managed import managed
+from .pointer import renamed, view
+from .raw import annotations, meta
 from .target import Target
+from .template import PREFIX
 
-PREFIX = "remediator.io"
 STAMP = f"{PREFIX}/stamp"
 MAX_REPLICAS = f"{PREFIX}/max-replicas"
-RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 CALL_ID = "{call}"  # stands in a body for the call's id until it is sent
 FIELD_MANAGER = "remediator"
 
@@ -31,10 +30,12 @@ class Effect(StrEnum):
 class Call:
     """One call. The executor adds the resourceVersion of its last reading.
 
-    `body` is a JSON Patch (patch), the object (create), or what to read (collect). `assumes` is what `view` must show
-    just before, `leaves` what it shows once the call took effect; `seen` is the object's version at planning.
-    Effect proved by: the stamp, or managedFields where a subresource drops it. Not proved: sent again only where the
-    object's version is still `seen`. `whole` is false of a call that was stored without its secret values: it is not sent.
+    `body` is a JSON Patch (patch), the object (create), or what to read (collect). `assumes` is what
+    pointers must show just before, `leaves` what they show once the call took effect; `seen` is the
+    object's version at planning. `proof` names what tells that it took effect; where nothing does, it is
+    sent again only while the object's version is still `seen`. `whole` is false of a call that was stored
+    without its secret values: it is not sent. `touch` is the key of what the plan touches by it, where
+    that is not its target.
     """
 
     verb: str
@@ -44,6 +45,8 @@ class Call:
     assumes: Mapping[str, Any] = field(default_factory=dict)
     leaves: Mapping[str, Any] = field(default_factory=dict)
     seen: int = 0
+    proof: str = "stamp"
+    touch: str = ""
     timeout: timedelta = timedelta(seconds=10)
     whole: bool = True
 
@@ -98,57 +101,15 @@ def evidence_to_json(evidence: tuple[Evidence, ...]) -> list[dict[str, Any]]:
 
 def evidence_from_json(data: list[dict[str, Any]] | None) -> tuple[Evidence, ...]:
     """What `evidence_to_json` wrote."""
-    return tuple(Evidence(**item) for item in data or [])
+    return tuple(Evidence(**{**item, "left": renamed(item["left"])}) for item in data or [])
 
 
-def template_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A workload's pod template without what a restart and we ourselves write into it."""
-    return bare_template((obj.get("spec") or {}).get("template") or {})
-
-
-def bare_template(template: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A pod template as compared: no restartedAt, none of our annotations, no pod-template-hash."""
-    metadata = dict(template.get("metadata") or {})
-    kept = {
-        k: v
-        for k, v in (metadata.get("annotations") or {}).items()
-        if k != RESTARTED_AT and not k.startswith(PREFIX)
-    }
-    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"}
-    bare = {"labels": labels} | ({"annotations": kept} if kept else {})
-    return {"metadata": bare, "spec": template.get("spec") or {}}
-
-
-def template_hash(template: Mapping[str, Any]) -> str:
-    """A short hash of a template as compared."""
-    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def template_state(template: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A pod template in short: its hash as compared, and its restartedAt."""
-    return {
-        "template": template_hash(bare_template(template)),
-        "restartedAt": annotations(template).get(RESTARTED_AT),
-    }
-
-
-def _spec(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    return obj.get("spec") or {}
-
-
-VIEWS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "template": lambda obj: template_hash(template_of(obj)),
-    "restartedAt": lambda obj: annotations(_spec(obj).get("template") or {}).get(RESTARTED_AT),
-    "replicas": lambda obj: _spec(obj).get("replicas"),
-    "minReplicas": lambda obj: _spec(obj).get("minReplicas", 1),
-    "labels": labels,
-    "ready": ready,
-}
-
-
-def view(obj: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an object that calls assume and leave, by name."""
-    return {name: VIEWS[name](obj) for name in names}
+def bound(call: Call, call_id: str) -> Call:
+    """The call with its id in the name of what it creates, where that stands for it."""
+    if CALL_ID not in call.target.name:
+        return call
+    name = call.target.name.replace(CALL_ID, call_id.replace(".", "-"))
+    return replace(call, target=replace(call.target, name=name))
 
 
 def version_of(obj: Mapping[str, Any]) -> int:
@@ -159,25 +120,54 @@ def version_of(obj: Mapping[str, Any]) -> int:
 
 def effect(call: Call, call_id: str, obj: Mapping[str, Any] | None) -> Effect:
     """Whether the call took effect, by what its object shows now."""
-    if call.verb == "delete":
-        gone = (
-            obj is None
-            or str(meta(obj).get("uid")) != call.target.uid
-            or bool(meta(obj).get("deletionTimestamp"))
-        )
-        return Effect.PROVED if gone else Effect.ABSENT
-    if obj is None or call.verb == "collect":
-        return Effect.ABSENT
-    if call.subresource:
-        stands = view(obj, call.leaves) == dict(call.leaves) and wrote(obj, call)
-        return Effect.PROVED if stands else Effect.ABSENT
-    if annotations(obj).get(STAMP) != call_id:
+    return PROOFS[call.proof](call, call_id, obj)
+
+
+def ours(name: str) -> bool:
+    """Whether a field manager is this daemon."""
+    return name == FIELD_MANAGER
+
+
+def _stamped(call: Call, call_id: str, obj: Mapping[str, Any] | None) -> Effect:
+    """It carries the call's id, and what the call left."""
+    if obj is None or annotations(obj).get(STAMP) != call_id:
         return Effect.ABSENT
     return Effect.PROVED if view(obj, call.leaves) == dict(call.leaves) else Effect.OVERTAKEN
 
 
-def wrote(obj: Mapping[str, Any], call: Call) -> bool:
-    """Whether managedFields say that we were the last to set the fields of the spec that a call leaves."""
-    ours = [e for e in meta(obj).get("managedFields") or [] if e.get("manager") == FIELD_MANAGER]
-    fields = [(entry.get("fieldsV1") or {}).get("f:spec") or {} for entry in ours]
-    return all(any(f"f:{name}" in spec for spec in fields) for name in call.leaves)
+def _managed(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
+    """managedFields say that we set what it left: where a subresource drops the stamp."""
+    if obj is None or view(obj, call.leaves) != dict(call.leaves):
+        return Effect.ABSENT
+    set_by_us = all(managed(obj, pointer, ours) for pointer in call.leaves)
+    return Effect.PROVED if set_by_us else Effect.ABSENT
+
+
+def _gone(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
+    """The object is not there any more, or is on its way out."""
+    if obj is None or str(meta(obj).get("uid")) != call.target.uid:
+        return Effect.PROVED
+    return Effect.PROVED if meta(obj).get("deletionTimestamp") else Effect.ABSENT
+
+
+def _moved(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
+    """What the call assumed has gone on since, by us or by others: it is not asked for again."""
+    if obj is None:
+        return Effect.ABSENT
+    same = view(obj, call.assumes) == dict(call.assumes)
+    return Effect.ABSENT if same else Effect.PROVED
+
+
+def _read(_call: Call, _call_id: str, _obj: Mapping[str, Any] | None) -> Effect:
+    """It changes nothing: what was not answered is read again."""
+    return Effect.ABSENT
+
+
+Proof = Callable[[Call, str, Mapping[str, Any] | None], Effect]
+PROOFS: Mapping[str, Proof] = {
+    "stamp": _stamped,
+    "managed": _managed,
+    "gone": _gone,
+    "moved": _moved,
+    "read": _read,
+}

@@ -10,7 +10,8 @@ from .sight import Climb
 class Kind:
     """What the API server calls a kind, and how an alert leads to an object of it.
 
-    `labels` are the alert labels that name one. `above` is one step up from an object towards the
+    `labels` are the alert labels that name one; alerts whose names begin with `alerts` name one in the
+    label `name`. `above` is one step up from an object towards the
     workload that it belongs to; None: its controller.
     """
 
@@ -20,6 +21,7 @@ class Kind:
     plural: str
     namespaced: bool = True
     labels: tuple[str, ...] = ()
+    alerts: str = ""
     above: Climb | None = field(default=None, compare=False)
 
     def __str__(self) -> str:

@@ -1,34 +1,65 @@
-"""What one attempt will do, concretely: calls as values, and what they assume."""
+"""What one attempt will do, concretely: calls as values, what they assume, and what they touch."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from .call import CALL_ID, PREFIX, Call
+from .call import CALL_ID, STAMP, Call
 from .facts import Facts
+from .pointer import DRIFTING, escaped, renamed
 from .raw import annotations, meta
 from .target import Target
 from .verdict import Reason
 
-DRIFTING = {
-    "replicas",
-    "minReplicas",
-    "ready",
-}  # an autoscaler moves these; a plan that sets one says so in its calls
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An object that a plan changes, or a workload that loses pods by it: what guards judge.
+
+    `paths` are the fields that are written, as JSON pointers. `takes` is how many ready pods are taken
+    away at once, `successor` the pod template of what replaces them, `away_from` a node that does not
+    take them. `waits` says that the calls themselves wait for disruption budgets, `outage` that the last
+    ready pod may go.
+    """
+
+    target: Target
+    root: Target
+    paths: tuple[str, ...] = ()
+    takes: int = 0
+    successor: Mapping[str, Any] | None = None
+    away_from: str = ""
+    waits: bool = False
+    outage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Calls that may follow, which depend on what the first ones bring: so many at most."""
+
+    verb: str
+    kind: str
+    most: int
+
+    def covers(self, call: Call) -> bool:
+        """Whether it is a call of this sort."""
+        return (call.verb, call.target.kind) == (self.verb, self.kind)
+
+    def __str__(self) -> str:
+        return f"{self.verb.upper()} {self.kind}, where needed, {self.most} times at most"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Calls, one after the other, and what they assume of the target.
 
-    `bounds` says which calls may follow that depend on what the first ones bring ("delete Pod": how many at most).
-    `previous` is what an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside` is an
-    object that verification must see too. `takes` is how many ready pods it takes away at once, `successor` the pod
-    template of what replaces them. `brief` are those of its locks that are needed only until its calls were answered.
+    `touches` are what guards judge; what `bounds` do not name is never called later. `previous` is what
+    an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside` is an object
+    that verification must see too. `brief` are those of its locks that are needed only until its calls
+    were answered.
     """
 
     action: str
@@ -40,42 +71,36 @@ class Plan:
     summary: str
     previous: Mapping[str, Any]
     before: Mapping[str, Any]
-    writes: tuple[str, ...]
+    touches: tuple[Touch, ...]
     converged_within: timedelta
-    bounds: Mapping[str, int] = field(default_factory=dict)
+    bounds: tuple[Bound, ...] = ()
     beside: Target | None = None
-    takes: int = 0
-    successor: Mapping[str, Any] | None = None
     brief: tuple[str, ...] = ()
+
+    @property
+    def takes(self) -> bool:
+        """Whether it takes ready pods away."""
+        return any(touch.takes for touch in self.touches)
 
     def later(self) -> list[str]:
         """The calls that may follow, one line each for a person."""
-        kinds = {tuple(kind.split(" ", 1)): most for kind, most in self.bounds.items()}
-        return [
-            f"{verb.upper()} {kind}, where needed, {most} times at most"
-            for (verb, kind), most in kinds.items()
-        ]
+        return [str(bound) for bound in self.bounds]
 
     @property
     def digest(self) -> str:
         """What an approval is for: what the plan would do, not what merely happens to be (versions, times, counts)."""
+        assumed = {key: value for key, value in self.assumptions.items() if key not in DRIFTING}
         covered = {
             "uid": self.target.uid,
             "target": self.target.key,
             "action": self.action,
             "parameters": self.parameters,
             "calls": [call.identity for call in self.calls],
-            "assumptions": {
-                name: value for name, value in self.assumptions.items() if name not in DRIFTING
-            },
-            "bounds": self.bounds,
+            "assumptions": assumed,
+            "bounds": [str(bound) for bound in self.bounds],
         }
-        return (
-            "sha256:"
-            + hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()[
-                :24
-            ]
-        )
+        text = json.dumps(covered, sort_keys=True, default=str)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +111,23 @@ class Refusal:
     why: str
 
 
-class Verification(StrEnum):
-    """What an action sees of its effect, asked again and again."""
+class Verified(StrEnum):
+    """What an action sees of its effect. FAILED ended without success and is not taken back; WORSE is."""
 
     CONVERGED = "converged"
     WAITING = "waiting"
+    FAILED = "failed"
     WORSE = "worse"
     OVERTAKEN = "overtaken"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at an action's effect came to, in words where they say more than the word does."""
+
+    how: Verified
+    why: str = ""
 
 
 def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -101,9 +135,8 @@ def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     operations: list[Mapping[str, Any]] = []
     if not annotations(obj):
         operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
-    operations.append(
-        {"op": "add", "path": f"/metadata/annotations/{PREFIX}~1stamp", "value": CALL_ID}
-    )
+    path = f"/metadata/annotations/{escaped(STAMP)}"
+    operations.append({"op": "add", "path": path, "value": CALL_ID})
     return operations
 
 
@@ -120,7 +153,8 @@ def redacted(value: Any) -> Any:
     if isinstance(value, Mapping):
         hidden = "value" in value and "name" in value and len(value) == 2
         return {
-            k: "(redacted)" if hidden and k == "value" else redacted(v) for k, v in value.items()
+            key: "(redacted)" if hidden and key == "value" else redacted(inner)
+            for key, inner in value.items()
         }
     return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
 
@@ -129,23 +163,29 @@ def call_to_json(call: Call) -> dict[str, Any]:
     """A call as the journal stores it, without secrets."""
     data = asdict(call)
     shown = dict(redacted(data))
-    whole = call.whole and shown["body"] == (
-        list(data["body"]) if isinstance(data["body"], tuple) else data["body"]
-    )
+    body = list(data["body"]) if isinstance(data["body"], tuple) else data["body"]
+    whole = call.whole and shown["body"] == body
     return shown | {"timeout": call.timeout.total_seconds(), "whole": whole}
 
 
 def call_from_json(data: Mapping[str, Any]) -> Call:
-    """The call that `call_to_json` wrote."""
+    """The call that `call_to_json`, or that of an older version, wrote."""
     body = tuple(data["body"]) if isinstance(data["body"], list) else data["body"]
-    return Call(
-        **{
-            **data,
-            "target": Target(**data["target"]),
-            "body": body,
-            "timeout": timedelta(seconds=data["timeout"]),
-        }
-    )
+    own: dict[str, Any] = {
+        "target": Target(**data["target"]),
+        "body": body,
+        "timeout": timedelta(seconds=data["timeout"]),
+        "assumes": renamed(data["assumes"]),
+        "leaves": renamed(data["leaves"]),
+        "proof": data.get("proof") or _proof_of_0_2(data),
+    }
+    return Call(**{**data, **own})
+
+
+def _proof_of_0_2(data: Mapping[str, Any]) -> str:
+    """What older versions, which did not say so, took as proof."""
+    by_verb = {"delete": "gone", "collect": "read"}
+    return by_verb.get(data["verb"], "managed" if data["subresource"] else "stamp")
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -153,22 +193,50 @@ def to_json(plan: Plan) -> dict[str, Any]:
     data: dict[str, Any] = redacted(asdict(plan))
     data["converged_within"] = plan.converged_within.total_seconds()
     data["calls"] = [call_to_json(call) for call in plan.calls]
-    del data["successor"]  # it is in the call
+    for touch in data["touches"]:
+        del touch["successor"]  # it is in the call
     data["digest"] = plan.digest
     return data
 
 
 def from_json(data: Mapping[str, Any]) -> Plan:
-    """The plan that `to_json` wrote."""
-    plain = ("action", "parameters", "assumptions", "summary", "previous", "before", "bounds")
+    """The plan that `to_json`, or that of an older version, wrote."""
     return Plan(
-        calls=tuple(map(call_from_json, data["calls"])),
+        action=data["action"],
         target=Target(**data["target"]),
+        parameters=data["parameters"],
+        calls=tuple(map(call_from_json, data["calls"])),
+        assumptions=renamed(data["assumptions"]),
         locks=tuple(data["locks"]),
-        writes=tuple(data["writes"]),
+        summary=data["summary"],
+        previous=renamed(data["previous"]),
+        before=data["before"],
+        touches=_touches(data),
         converged_within=timedelta(seconds=data["converged_within"]),
+        bounds=_bounds(data["bounds"]),
         beside=Target(**data["beside"]) if data["beside"] else None,
-        takes=data.get("takes", 0),
         brief=tuple(data.get("brief", ())),
-        **{key: data[key] for key in plain},
     )
+
+
+def _touches(data: Mapping[str, Any]) -> tuple[Touch, ...]:
+    if "touches" not in data:  # as versions up to 0.2 wrote it
+        target = Target(**data["target"])
+        return (Touch(target, target, takes=data.get("takes", 0)),)
+    made = []
+    for touch in data["touches"]:
+        target, root = Target(**touch["target"]), Target(**touch["root"])
+        own = {"target": target, "root": root, "paths": tuple(touch["paths"])}
+        made.append(Touch(**{**touch, **own}))
+    return tuple(made)
+
+
+def _split(kind: str) -> tuple[str, str]:
+    verb, _, kind = kind.partition(" ")
+    return verb, kind
+
+
+def _bounds(data: Any) -> tuple[Bound, ...]:
+    if isinstance(data, Mapping):  # as versions up to 0.2 wrote it
+        return tuple(Bound(*_split(kind), most) for kind, most in data.items())
+    return tuple(Bound(**bound) for bound in data)

@@ -41,3 +41,9 @@ def asked(template: Mapping[str, Any]) -> dict[str, Decimal]:
         name: out[f"requests.{name}"] for name in ("cpu", "memory") if f"requests.{name}" in out
     }
     return out
+
+
+def format_bytes(amount: Decimal) -> str:
+    """An amount of bytes as Kubernetes writes it, rounded up to whole Mi, or Ki where it is less than one."""
+    suffix = "Mi" if amount >= SUFFIXES["Mi"] else "Ki"
+    return f"{-(-int(amount) // int(SUFFIXES[suffix]))}{suffix}"

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
     WORSE = "worse"
+    UNSUCCESSFUL = "unsuccessful"
     DEADLINE = "deadline"
     OPERATOR = "operator"
     RULE_CHANGED = "rule_changed"
@@ -138,6 +139,7 @@ REASONS: dict[Reason, str] = {
     Reason.FORBIDDEN: "RBAC does not allow the call; the message names the verb and the resource",
     Reason.REJECTED: "the API server or an admission policy refused the call",
     Reason.UNREACHABLE: "the API server did not answer, or cannot now",
+    Reason.UNSUCCESSFUL: "what was begun came to an end without success, such as a Job that failed",
     Reason.WORSE: "the act made things worse: fewer ready pods or new restarts",
     Reason.DEADLINE: "the time for it ran out",
     Reason.OPERATOR: "a person decided",

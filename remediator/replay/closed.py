@@ -12,7 +12,7 @@ import orjson
 from ..catalogue import kind_of
 from ..cluster.controllers import patched
 from ..cluster.objects import Objects, with_id
-from ..cluster.observing import observe
+from ..cluster.observing import observe, observe_all
 from ..errors import ClusterError, ConfigurationError, Conflict, TargetGone
 from ..kinds import HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, NODE, WORKLOAD_NAMES, WORKLOADS
 from ..located import load_text
@@ -202,6 +202,12 @@ class ClosedCluster:
         target = replace(target, uid="") if self._assumed else target
         return await observe(self, target, climb, sights, now)
 
+    async def observe_all(
+        self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+    ) -> tuple[Facts, ...]:
+        targets = [replace(target, uid="") for target in targets] if self._assumed else targets
+        return await observe_all(self, targets, sights, now)
+
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """As noted, else as it was."""
         key = (kind.name, namespace if kind.namespaced else "", name)
@@ -267,7 +273,7 @@ class ClosedCluster:
         if obj is None or str(meta(obj).get("uid")) != target.uid:
             raise TargetGone(f"cannot {call.verb} {target}: it is gone, or another has its name")
         self.calls.append((call_id, call.describe()))
-        if call.verb == "delete":
+        if call.verb in ("delete", "evict"):
             self._over[key] = None
             return Evidence(200, call_id)
         made = patched(obj, call, call_id)

@@ -70,7 +70,7 @@ def plan(
     for index in range(rung, len(rule.steps)):
         if index in skipped:
             continue
-        answer = _step(rule.steps[index], facts, looked, tried)
+        answer = _step(rule.steps[index], facts, looked, found, tried)
         if isinstance(answer, Plan):
             return Planned(found, index, answer, None)
         if answer is not None and answer.reason is Reason.UNKNOWN_FACT:
@@ -88,10 +88,11 @@ def _step(
     step: Step,
     facts: Facts,
     looked: Mapping[str, Cause | Unknown],
+    found: tuple[Cause, ...],
     tried: frozenset[tuple[str, str]],
 ) -> Plan | Refusal | None:
     """What one step comes to; None where it is for none of the causes found."""
-    fitting = fits(step, {name for name, cause in looked.items() if isinstance(cause, Cause)})
+    fitting = fits(step, {cause.name for cause in found})
     if fitting is None:
         blind = [looked[name] for name in sorted(looked) if fits(step, {name}) is not None]
         unknown = next((cause for cause in blind if isinstance(cause, Unknown)), None)
@@ -103,7 +104,7 @@ def _step(
         why = f"{step.label} was tried for {', '.join(sorted(fitting))} and did not help"
         return Refusal(Reason.INEFFECTIVE_BEFORE, why)
     action = ACTIONS[step.action]
-    return action.plan(facts, action.params.model_validate(dict(step.with_)))
+    return action.plan(facts, action.params.model_validate(dict(step.with_)), found)
 
 
 def fits(step: Step, names: Set[str]) -> frozenset[str] | None:

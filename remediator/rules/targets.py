@@ -13,7 +13,6 @@ from ..catalogue import KINDS
 from ..model.target import Target, Unresolved, invalid_name
 from ..model.verdict import Reason
 
-CERTIFICATE = "Certificate"  # cert-manager's, which nothing reads yet
 WORKLOAD_TYPES = {
     "deployment": "Deployment",
     "statefulset": "StatefulSet",
@@ -64,7 +63,6 @@ def _by_label() -> Iterator[tuple[str, str]]:
     for kind in KINDS.values():
         for label in kind.labels:
             yield label, kind.name
-    yield "certificate", CERTIFICATE
 
 
 def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
@@ -74,8 +72,10 @@ def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
                 return kind, labels[prefix + label]
         if prefix and labels.get("exported_pod"):
             return "Pod", labels["exported_pod"]
-    if labels.get("alertname", "").startswith("CertManager") and labels.get("name"):
-        return CERTIFICATE, labels["name"]
+    for item in KINDS.values():
+        library = item.alerts and labels.get("alertname", "").startswith(item.alerts)
+        if library and labels.get("name"):
+            return item.name, labels["name"]
     type_ = WORKLOAD_TYPES.get(labels.get("workload_type", "").lower())
     if type_ and labels.get("workload"):
         return type_, labels["workload"]

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from ..kinds import ENDPOINT_SLICE, NETWORK_POLICY, POD
-from ..model.call import PREFIX
 from ..model.facts import Facts
 from ..model.raw import labels, meta
 from ..model.sight import Looking, Object, Read, Sight
 from ..model.target import Target
+from ..model.template import PREFIX
 
 QUARANTINE = f"{PREFIX}/quarantine"  # the label of a pod in quarantine
 

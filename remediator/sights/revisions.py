@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from ..kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, REPLICA_SET, WORKLOADS
-from ..model.call import bare_template
 from ..model.facts import Facts
 from ..model.raw import annotations, labels, meta, ready, timestamp
 from ..model.sight import Looking, Object, Sight
+from ..model.template import bare_template
 from .pods import owned, selected
 
 NUMBER = "deployment.kubernetes.io/revision"

@@ -36,7 +36,8 @@ from remediator.kinds import BUILT_IN, NODE
 from remediator.model.call import STAMP, Call, Effect, Evidence, effect
 from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
-from remediator.model.plan import Plan, Refusal, Verification
+from remediator.model.plan import Plan, Refusal, Seen, Verified
+from remediator.model.pointer import TEMPLATE
 from remediator.model.raw import annotations, meta
 from remediator.model.target import Target, Unresolved
 from remediator.model.verdict import Reason
@@ -147,12 +148,12 @@ class World:
     ) -> Facts:
         verify = ACTIONS[plan.action].verify
         return await self.settle(
-            lambda facts: verify(plan, (evidence,), facts) is Verification.CONVERGED, target
+            lambda facts: verify(plan, (evidence,), facts) == Seen(Verified.CONVERGED), target
         )
 
 
 def planned(facts: Facts, action: str = "restart_workload") -> Plan:
-    plan = ACTIONS[action].plan(facts, ACTIONS[action].params())
+    plan = ACTIONS[action].plan(facts, ACTIONS[action].params(), ())
     assert isinstance(plan, Plan), plan
     return plan
 
@@ -328,7 +329,7 @@ async def test_what_does_not_exist_or_has_another_uid_is_none(world: World) -> N
 
 async def test_a_kind_that_cannot_be_read_is_unknown(world: World) -> None:
     assert isinstance(
-        (await world.look(Target("c", "Certificate", world.namespace, "web"))).object, Unknown
+        (await world.look(Target("c", "Rollout", world.namespace, "web"))).object, Unknown
     )
 
 
@@ -348,10 +349,10 @@ async def test_a_crashing_release_is_seen_rolled_back_and_verified(world: World)
         (),
         None,
         facts.at,
-        str(plan.assumptions["template"]),
-        evidence.left["template"],
+        str(plan.assumptions[TEMPLATE]),
+        evidence.left[TEMPLATE],
     )
-    assert isinstance(action.plan(replace(done, past=Past((act,))), action.params()), Refusal)
+    assert isinstance(action.plan(replace(done, past=Past((act,))), action.params(), ()), Refusal)
 
 
 async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world: World) -> None:
@@ -370,7 +371,7 @@ async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world:
             undone = await world.apply(now, back, "u-1.1")
     assert isinstance(back, Plan)
     undoing, restored = back, action.restored
-    done = await world.settle(lambda f: restored(undoing, (undone,), f) is Verification.CONVERGED)
+    done = await world.settle(lambda f: restored(undoing, (undone,), f) == Seen(Verified.CONVERGED))
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
     assert isinstance(
@@ -403,7 +404,7 @@ async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, k
     deleted: set[str] = set()
     for _ in range(150):
         seen = await world.look(target)
-        if action.verify(plan, sent, seen) is Verification.CONVERGED:
+        if action.verify(plan, sent, seen) == Seen(Verified.CONVERGED):
             break
         following = action.next(plan, sent, seen)
         await world.carry_out(following, "r-7.1")
@@ -416,7 +417,7 @@ async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, k
     assert bool(deleted) == (
         kind == "StatefulSet"
     )  # nothing else replaces a StatefulSet's stuck pods
-    assert len(deleted) <= plan.bounds.get("delete Pod", 0)
+    assert len(deleted) <= sum(bound.most for bound in plan.bounds)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
@@ -426,7 +427,7 @@ async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> Non
     action, plan = ACTIONS["scale_workload"], planned(facts, "scale_workload")
     sent = await world.carry_out(plan.calls, "r-8.1")
     done = await world.settle(
-        lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target
+        lambda f: action.verify(plan, sent, f) == Seen(Verified.CONVERGED), target
     )
     assert len(pods(done)) == 5
     assert action.undo is not None
@@ -436,7 +437,8 @@ async def test_a_workload_is_scaled_and_put_back(world: World, kind: str) -> Non
     undone = await world.carry_out(back.calls, "u-8.1")
     restored = action.restored
     await world.settle(
-        lambda f: restored(back, undone, f) is Verification.CONVERGED and len(pods(f)) == 3, target
+        lambda f: restored(back, undone, f) == Seen(Verified.CONVERGED) and len(pods(f)) == 3,
+        target,
     )
 
 
@@ -448,7 +450,7 @@ async def test_an_hpa_s_least_count_is_raised_and_put_back(world: World) -> None
     assert plan.calls[0].target.kind == "HorizontalPodAutoscaler"
     sent = await world.carry_out(plan.calls, "r-9.1")
     done = await world.settle(
-        lambda f: action.verify(plan, sent, f) is Verification.CONVERGED, target
+        lambda f: action.verify(plan, sent, f) == Seen(Verified.CONVERGED), target
     )
     assert len(pods(done)) == 5
     by_hpa = Target("c", "HorizontalPodAutoscaler", world.namespace, "auto")
@@ -491,7 +493,7 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
 
     for _ in range(150):
         seen = await isolated()
-        if action.verify(plan, sent, seen) is Verification.CONVERGED:
+        if action.verify(plan, sent, seen) == Seen(Verified.CONVERGED):
             break
         await asyncio.sleep(0.2)
     else:
@@ -503,7 +505,7 @@ async def test_a_pod_is_isolated_replaced_and_released(world: World) -> None:
     )
     assert not meta(seen.object).get("ownerReferences")
     assert len(pods(await world.look())) == 3
-    again = action.plan(seen, action.params())
+    again = action.plan(seen, action.params(), ())
     assert isinstance(again, Refusal)
     assert action.undo is not None
     back = action.undo(plan, sent, seen)
@@ -592,7 +594,7 @@ def test_every_readable_kind_has_its_path() -> None:
 async def test_the_sandbox_says_what_it_cannot() -> None:
     sandbox = SandboxCluster(lambda: datetime.now(UTC))
     with pytest.raises(Unsupported):
-        await sandbox.apply(Call("evict", Target("c", "Pod", "n", "p"), ()), "x", "1")
+        await sandbox.apply(Call("connect", Target("c", "Pod", "n", "p"), ()), "x", "1")
     with pytest.raises(Unsupported):
         sandbox.create_workload("CronJob", "n", "x", "x:1")
 

@@ -277,7 +277,9 @@ async def test_more_ready_pods_than_the_rule_permits_are_not_taken_at_once() -> 
     await world.run(MINUTE)
     row = await world.only()
     assert (row["state"], row["reason"], world.cluster.calls) == ("blocked", "blast_radius", [])
-    assert "2 of 3 ready pods at once; blast_radius 30% permits 1" in row["why"]
+    assert (
+        "2 of 3 ready pods of Deployment/shop/web at once; blast_radius 30% permits 1" in row["why"]
+    )
     await world.journal.close()
 
 

@@ -475,7 +475,7 @@ def with_a_secret(declared: bool) -> ActionSpec:
     more = {("create", NETWORK_POLICY, "")} if declared else set()
     return replace(
         made,
-        plan=lambda facts, params: secretive(made.plan(facts, params)),
+        plan=lambda *given: secretive(made.plan(*given)),
         calls=made.calls | more,
     )
 
@@ -541,7 +541,7 @@ def test_a_further_call_that_no_bound_names_is_refused() -> None:
     assert executor._beyond(world_plan, (pod,)) == ""
     assert "more than 1 times delete Pod" in executor._beyond(world_plan, (pod, pod))
     assert "delete NetworkPolicy" in executor._beyond(world_plan, (policy,))
-    assert "delete Pod" in executor._beyond(replace(world_plan, bounds={}), (pod,))
+    assert "delete Pod" in executor._beyond(replace(world_plan, bounds=()), (pod,))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import charge, target_lock
 from remediator.journal.tables import remediation as table
 from remediator.model.call import Effect
-from remediator.model.plan import Verification
+from remediator.model.plan import Seen, Verified
 from remediator.model.raw import meta
 from remediator.model.remediation import LIVE, State
 from remediator.model.verdict import Decision, allow
@@ -196,7 +196,7 @@ def resolved_alone_is_success() -> Iterator[None]:
     judge = verification._judge
 
     async def trusting(doors: Any, claim: Any, source: Any, facts: Any, seen: Any, now: Any) -> Any:
-        seen = Verification.CONVERGED if seen is Verification.WAITING else seen
+        seen = Seen(Verified.CONVERGED) if seen == Seen(Verified.WAITING) else seen
         return await judge(doors, claim, source, facts, seen, now)
 
     with patched(verification, _judge=trusting):

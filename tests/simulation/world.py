@@ -215,6 +215,11 @@ class Door:
             return unseen(now, target, Unknown("the API server is not to be reached"))
         return await self._sim.cluster.observe(target, climb, sights, now)
 
+    async def observe_all(
+        self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+    ) -> tuple[Facts, ...]:
+        return tuple([await self.observe(target, False, sights, now) for target in targets])
+
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence:

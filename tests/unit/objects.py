@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from remediator.model.call import template_hash, template_of
 from remediator.model.facts import Facts
 from remediator.model.target import Target
+from remediator.model.template import template_hash, template_of
 from remediator.sights import SIGHTS
 from remediator.sights.revisions import Revision
 from remediator.sights.room import Room

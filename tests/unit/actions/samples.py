@@ -86,7 +86,7 @@ def all_calls(name: str) -> list[Call]:
     """Every call that the action makes on the samples: planned, following, undoing and ending."""
     action, out = ACTIONS[name], list[Call]()
     for seen in sampled(name):
-        plan = action.plan(seen, action.params())
+        plan = action.plan(seen, action.params(), ())
         assert isinstance(plan, Plan), plan
         out += plan.calls
         after = isolated(plan) if name == "quarantine_pod" else seen
@@ -95,12 +95,15 @@ def all_calls(name: str) -> list[Call]:
             behind["metadata"]["labels"] = {"controller-revision-hash": "bad"}
             out += action.next(plan, (), seen.saw(PODS, (behind,)))
         if name == "scale_workload" and isinstance(after.object, dict):
-            count = plan.calls[0].leaves
+            (count,) = plan.calls[0].leaves.values()
             obj = {
                 **after.object,
-                "spec": {**after.object["spec"], **({} if seen[AUTOSCALER] else count)},
+                "spec": {
+                    **after.object["spec"],
+                    **({} if seen[AUTOSCALER] else {"replicas": count}),
+                },
             }
-            hpa = autoscaler(count["minReplicas"]) if seen[AUTOSCALER] else None
+            hpa = autoscaler(count) if seen[AUTOSCALER] else None
             after = replace(after, object=obj).saw(AUTOSCALER, hpa)
         for planned in (action.undo, action.ending):
             taken_back = planned(plan, (Evidence(200, "x"),), after) if planned else None

@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from remediator.actions import ACTIONS, workload
-from remediator.model.call import CALL_ID, STAMP, Evidence, template_state
+from remediator.actions.workload import template_state
+from remediator.model.call import CALL_ID, STAMP, Evidence
 from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
-from remediator.model.plan import Plan, Refusal, Verification, from_json, to_json
+from remediator.model.plan import Plan, Refusal, Seen, Verified, from_json, to_json
+from remediator.model.pointer import REPLICAS, TEMPLATE
 from remediator.model.remediation import Outcome
 from remediator.model.target import Unresolved
 from remediator.model.verdict import Reason
@@ -28,13 +30,13 @@ HERE = Path(__file__)
 
 
 def planned(seen: Facts, action: str = "restart_workload", **parameters: Any) -> Plan:
-    answer = ACTIONS[action].plan(seen, ACTIONS[action].params(**parameters))
+    answer = ACTIONS[action].plan(seen, ACTIONS[action].params(**parameters), ())
     assert isinstance(answer, Plan), answer
     return answer
 
 
 def refused(seen: Facts, action: str = "restart_workload", **parameters: Any) -> Reason:
-    answer = ACTIONS[action].plan(seen, ACTIONS[action].params(**parameters))
+    answer = ACTIONS[action].plan(seen, ACTIONS[action].params(**parameters), ())
     assert isinstance(answer, Refusal), answer
     assert answer.why
     return answer.reason
@@ -90,7 +92,7 @@ def test_an_action_asks_for_what_it_looks_at_and_nothing_else(action: Any) -> No
             return super().__contains__(name)
 
     for seen in samples.sampled(action.name):
-        action.plan(replace(seen, seen=Noting(seen.seen)), action.params())
+        action.plan(replace(seen, seen=Noting(seen.seen)), action.params(), ())
     assert asked == {sight.name for sight in action.sees}
 
 
@@ -199,7 +201,7 @@ def test_a_restart_that_may_stop_every_ready_pod_needs_to_be_allowed(
 ) -> None:
     total = obj["spec"].get("replicas", 1)
     seen = facts(obj, pods=tuple(objects.pod(f"web-{n}", ready=n < up) for n in range(total)))
-    answer = ACTIONS["restart_workload"].plan(seen, ACTIONS["restart_workload"].params())
+    answer = ACTIONS["restart_workload"].plan(seen, ACTIONS["restart_workload"].params(), ())
     assert isinstance(answer, Refusal) == stopped
     assert not stopped or refused(seen) is Reason.WOULD_INTERRUPT
 
@@ -215,7 +217,7 @@ def test_rollback_workload_puts_the_older_template_back_without_its_hash() -> No
     assert after["spec"]["template"] == template("web:1")
     assert template_state(after["spec"]["template"]) == plan.calls[0].leaves
     assert plan.summary == "roll Deployment/shop/web back to revision 1, last seen healthy"
-    assert plan.assumptions == {"template": hash_of("web:2"), "revision": "uid-rs-1", "replicas": 3}
+    assert plan.assumptions == {TEMPLATE: hash_of("web:2"), "revision": "uid-rs-1", REPLICAS: 3}
 
 
 def test_the_newest_that_was_seen_healthy_is_preferred() -> None:
@@ -294,24 +296,24 @@ def test_a_rollback_is_undone_only_where_it_still_stands() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "expected"),
     [
-        ("the controller has not seen it", {}, Verification.WAITING),
-        ("rolled out", {"observedGeneration": 3}, Verification.CONVERGED),
-        ("not all updated", {"observedGeneration": 3, "updatedReplicas": 2}, Verification.WAITING),
-        ("old pods left", {"observedGeneration": 3, "replicas": 4}, Verification.WAITING),
+        ("the controller has not seen it", {}, Verified.WAITING),
+        ("rolled out", {"observedGeneration": 3}, Verified.CONVERGED),
+        ("not all updated", {"observedGeneration": 3, "updatedReplicas": 2}, Verified.WAITING),
+        ("old pods left", {"observedGeneration": 3, "replicas": 4}, Verified.WAITING),
         (
             "not all available",
             {"observedGeneration": 3, "availableReplicas": 2},
-            Verification.WAITING,
+            Verified.WAITING,
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_rollout_is_watched(name: str, change: dict[str, Any], expected: Verification) -> None:
+def test_a_rollout_is_watched(name: str, change: dict[str, Any], expected: Verified) -> None:
     obj = objects.workload()
     plan = planned(facts(obj))
     after = applied(plan, obj)
     after["status"] = {**after["status"], **change}
-    assert workload.verify(plan, evidence(after), facts(after)) is expected
+    assert workload.verify(plan, evidence(after), facts(after)).how is expected
 
 
 def test_others_overtake_by_template_by_stamp_or_by_uid() -> None:
@@ -323,11 +325,12 @@ def test_others_overtake_by_template_by_stamp_or_by_uid() -> None:
     unstamped = {**after, "metadata": {**after["metadata"], "annotations": {}}}
     another = {**after, "metadata": {**after["metadata"], "uid": "uid-other"}}
     for changed in (template_changed, unstamped, another):
-        assert workload.verify(plan, left, facts(changed)) is Verification.OVERTAKEN
-    assert workload.verify(plan, left, replace(facts(after), object=None)) is Verification.OVERTAKEN
-    assert (
-        workload.verify(plan, left, replace(facts(after), object=Unknown("down")))
-        is Verification.UNKNOWN
+        assert workload.verify(plan, left, facts(changed)) == Seen(Verified.OVERTAKEN)
+    assert workload.verify(plan, left, replace(facts(after), object=None)) == Seen(
+        Verified.OVERTAKEN
+    )
+    assert workload.verify(plan, left, replace(facts(after), object=Unknown("down"))) == Seen(
+        Verified.UNKNOWN
     )
 
 
@@ -346,18 +349,18 @@ def given_up(obj: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("pods", "expected"),
     [
-        (tuple(pod(f"n-{n}", ready=n > 0) for n in range(3)), Verification.WORSE),
-        (tuple(pod(f"n-{n}") for n in range(3)), Verification.WAITING),
-        ((pod("web-0", restarts=3), pod("n-1"), pod("n-2")), Verification.WORSE),
+        (tuple(pod(f"n-{n}", ready=n > 0) for n in range(3)), Verified.WORSE),
+        (tuple(pod(f"n-{n}") for n in range(3)), Verified.WAITING),
+        ((pod("web-0", restarts=3), pod("n-1"), pod("n-2")), Verified.WORSE),
     ],
 )
 def test_worse_is_fewer_ready_or_new_restarts_once_the_rollout_gave_up(
-    pods: Any, expected: Verification
+    pods: Any, expected: Verified
 ) -> None:
     obj = objects.workload()
     plan = planned(facts(obj))
     after = given_up(applied(plan, obj))
-    assert workload.verify(plan, evidence(after), facts(after, pods=pods)) is expected
+    assert workload.verify(plan, evidence(after), facts(after, pods=pods)).how is expected
 
 
 def test_an_undo_is_done_where_as_many_are_ready_as_before() -> None:
@@ -366,14 +369,16 @@ def test_an_undo_is_done_where_as_many_are_ready_as_before() -> None:
     after = given_up(applied(plan, obj))
     assert ROLLBACK.restored is not None
     two = tuple(pod(f"n-{n}", ready=n > 0) for n in range(3))
-    assert (
-        ROLLBACK.restored(plan, evidence(after), facts(after, pods=two)) is Verification.CONVERGED
+    assert ROLLBACK.restored(plan, evidence(after), facts(after, pods=two)) == Seen(
+        Verified.CONVERGED
     )
-    assert (
-        ROLLBACK.restored(plan, evidence(after), facts(after, pods=two[:2])) is Verification.WAITING
+    assert ROLLBACK.restored(plan, evidence(after), facts(after, pods=two[:2])) == Seen(
+        Verified.WAITING
     )
     unseen = {**after, "status": {**after["status"], "observedGeneration": 2}}
-    assert ROLLBACK.restored(plan, evidence(after), facts(unseen, pods=two)) is Verification.WAITING
+    assert ROLLBACK.restored(plan, evidence(after), facts(unseen, pods=two)) == Seen(
+        Verified.WAITING
+    )
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
@@ -381,12 +386,12 @@ def test_other_workloads_roll_out_too(kind: str) -> None:
     obj = objects.workload(kind)
     plan = planned(facts(obj))
     after = whole(applied(plan, obj))
-    assert workload.verify(plan, evidence(after), facts(after)) is Verification.CONVERGED
+    assert workload.verify(plan, evidence(after), facts(after)) == Seen(Verified.CONVERGED)
     behind = {"StatefulSet": {"updateRevision": "b"}, "DaemonSet": {"updatedNumberScheduled": 1}}[
         kind
     ]
     after["status"] |= behind
-    assert workload.verify(plan, evidence(after), facts(after)) is Verification.WAITING
+    assert workload.verify(plan, evidence(after), facts(after)) == Seen(Verified.WAITING)
     assert refused(facts(after)) is Reason.ROLLOUT_RUNNING
 
 

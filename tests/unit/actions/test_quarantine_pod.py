@@ -10,7 +10,7 @@ from remediator.actions import ACTIONS
 from remediator.actions.quarantine_pod import KEPT
 from remediator.model.call import Effect, effect
 from remediator.model.facts import Facts, Unknown
-from remediator.model.plan import Plan, Refusal, Verification
+from remediator.model.plan import Plan, Refusal, Seen, Verified
 from remediator.model.raw import annotations, labels
 from remediator.model.verdict import Reason
 from remediator.sights.isolation import ISOLATION, Isolation
@@ -22,7 +22,7 @@ QUARANTINE = ACTIONS["quarantine_pod"]
 
 
 def planned(seen: Facts, **parameters: Any) -> Plan:
-    answer = QUARANTINE.plan(seen, QUARANTINE.params(**parameters))
+    answer = QUARANTINE.plan(seen, QUARANTINE.params(**parameters), ())
     assert isinstance(answer, Plan), answer
     return answer
 
@@ -64,7 +64,7 @@ def test_a_policy_that_is_there_already_is_not_made_again() -> None:
 
 def test_somebody_else_s_policy_of_that_name_isolates_nothing_and_is_left_alone() -> None:
     theirs = Isolation((), (), {"metadata": {"name": "x", "uid": "u"}})
-    refused = QUARANTINE.plan(pod_facts(isolation=theirs), QUARANTINE.params())
+    refused = QUARANTINE.plan(pod_facts(isolation=theirs), QUARANTINE.params(), ())
     assert isinstance(refused, Refusal)
     assert refused.reason is Reason.CONFLICT
 
@@ -118,7 +118,7 @@ CROWD = Isolation((), tuple(f"p-{n}" for n in range(5)))
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_not_quarantined(name: str, seen: Facts, reason: Reason) -> None:
-    answer = QUARANTINE.plan(seen, QUARANTINE.params())
+    answer = QUARANTINE.plan(seen, QUARANTINE.params(), ())
     assert isinstance(answer, Refusal)
     assert answer.reason is reason
     assert answer.why
@@ -131,7 +131,7 @@ def test_the_only_replica_may_be_allowed() -> None:
 def test_it_counts_once_no_service_lists_it_and_its_replacement_is_ready() -> None:
     plan = planned(pod_facts())
     after = isolated(plan)
-    assert QUARANTINE.verify(plan, (), after) is Verification.CONVERGED
+    assert QUARANTINE.verify(plan, (), after) == Seen(Verified.CONVERGED)
     listed = after.saw(ISOLATION, Isolation(("front",), (), {"metadata": {}}))
     short = objects.workload()
     short["status"]["availableReplicas"] = 2
@@ -140,11 +140,11 @@ def test_it_counts_once_no_service_lists_it_and_its_replacement_is_ready() -> No
         replace(after, beside=short),
         after.saw(ISOLATION, Isolation((), ())),
     ):
-        assert QUARANTINE.verify(plan, (), waiting) is Verification.WAITING
-    assert QUARANTINE.verify(plan, (), replace(after, object=running())) is Verification.OVERTAKEN
-    assert QUARANTINE.verify(plan, (), replace(after, object=None)) is Verification.OVERTAKEN
-    assert (
-        QUARANTINE.verify(plan, (), replace(after, beside=Unknown("down"))) is Verification.UNKNOWN
+        assert QUARANTINE.verify(plan, (), waiting) == Seen(Verified.WAITING)
+    assert QUARANTINE.verify(plan, (), replace(after, object=running())) == Seen(Verified.OVERTAKEN)
+    assert QUARANTINE.verify(plan, (), replace(after, object=None)) == Seen(Verified.OVERTAKEN)
+    assert QUARANTINE.verify(plan, (), replace(after, beside=Unknown("down"))) == Seen(
+        Verified.UNKNOWN
     )
 
 
@@ -161,8 +161,8 @@ def test_a_release_deletes_the_policy_and_gives_the_labels_back() -> None:
     free = patched(back, after.object)
     assert labels(free) == {"app": "web", "tier": "front"}
     assert KEPT not in annotations(free)
-    assert QUARANTINE.restored(back, (), pod_facts(free)) is Verification.CONVERGED
-    assert QUARANTINE.restored(back, (), after) is Verification.WAITING
+    assert QUARANTINE.restored(back, (), pod_facts(free)) == Seen(Verified.CONVERGED)
+    assert QUARANTINE.restored(back, (), after) == Seen(Verified.WAITING)
     refused = QUARANTINE.undo(plan, (), pod_facts())
     assert isinstance(refused, Refusal)
     assert refused.reason is Reason.ASSUMPTION_CHANGED
@@ -177,8 +177,8 @@ def test_at_the_end_the_pod_goes_and_its_policy() -> None:
     assert [(call.verb, call.target.kind, call.target.uid) for call in end.calls] == [
         ("delete", "Pod", POD.uid), ("delete", "NetworkPolicy", "uid-policy"),
     ]  # fmt: skip
-    assert (
-        QUARANTINE.restored(end, (), replace(isolated(plan), object=None)) is Verification.CONVERGED
+    assert QUARANTINE.restored(end, (), replace(isolated(plan), object=None)) == Seen(
+        Verified.CONVERGED
     )
     gone = QUARANTINE.ending(plan, (), replace(isolated(plan), object=None))
     assert isinstance(gone, Refusal)

@@ -10,7 +10,8 @@ from remediator.actions import ACTIONS
 from remediator.model.call import MAX_REPLICAS, STAMP, Effect, effect
 from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
-from remediator.model.plan import Plan, Refusal, Verification
+from remediator.model.plan import Plan, Refusal, Seen, Verified
+from remediator.model.pointer import MIN_REPLICAS, REPLICAS
 from remediator.model.remediation import Outcome
 from remediator.model.verdict import Reason
 from remediator.sights.autoscaler import AUTOSCALER
@@ -27,13 +28,13 @@ def alone(obj: dict[str, Any] | None = None, **more: Any) -> Facts:
 
 
 def planned(seen: Facts, **parameters: Any) -> Plan:
-    answer = SCALE.plan(seen, SCALE.params(**parameters))
+    answer = SCALE.plan(seen, SCALE.params(**parameters), ())
     assert isinstance(answer, Plan), answer
     return answer
 
 
 def refused(seen: Facts, **parameters: Any) -> Refusal:
-    answer = SCALE.plan(seen, SCALE.params(**parameters))
+    answer = SCALE.plan(seen, SCALE.params(**parameters), ())
     assert isinstance(answer, Refusal), answer
     return answer
 
@@ -50,9 +51,9 @@ def test_scale_workload_takes_a_step_within_its_cap(
 ) -> None:
     plan = planned(alone(objects.workload(replicas=present)), **parameters)
     (call,) = plan.calls
-    assert (call.subresource, dict(call.leaves)) == ("scale", {"replicas": wanted})
+    assert (call.subresource, dict(call.leaves)) == ("scale", {REPLICAS: wanted})
     assert call.body == ({"op": "replace", "path": "/spec/replicas", "value": wanted},)
-    assert plan.previous == {"replicas": present}
+    assert plan.previous == {REPLICAS: present}
     assert plan.summary == f"scale Deployment/shop/web from {present} to {wanted} replicas"
 
 
@@ -60,9 +61,10 @@ def test_an_hpa_is_given_a_higher_least_count_instead() -> None:
     plan = planned(facts(autoscaler=autoscaler(least=2, most=8)), by=2)
     (call,) = plan.calls
     assert (call.target.kind, call.subresource, dict(call.assumes), dict(call.leaves)) == (
-        "HorizontalPodAutoscaler", "", {"minReplicas": 2}, {"minReplicas": 5},
+        "HorizontalPodAutoscaler", "", {MIN_REPLICAS: 2}, {MIN_REPLICAS: 5},
     )  # fmt: skip
-    assert (plan.writes, plan.previous, call.seen) == (("minReplicas",), {"minReplicas": 2}, 50)
+    assert (plan.previous, call.seen) == ({MIN_REPLICAS: 2}, 50)
+    assert [touch.paths for touch in plan.touches] == [(), (MIN_REPLICAS,)]
     assert call.target.key in plan.locks
     assert plan.target.key in plan.locks
 
@@ -99,7 +101,7 @@ def test_what_is_not_scaled(
 def test_an_annotation_caps_it_and_an_unreadable_one_refuses() -> None:
     obj = objects.workload()
     obj["metadata"]["annotations"] = {MAX_REPLICAS: "4"}
-    assert planned(alone(obj), by=5).calls[0].leaves == {"replicas": 4}
+    assert planned(alone(obj), by=5).calls[0].leaves == {REPLICAS: 4}
     obj["metadata"]["annotations"] = {MAX_REPLICAS: "many"}
     assert refused(alone(obj)).reason is Reason.OPTED_OUT
     namespace = {"metadata": {"name": "shop", "annotations": {MAX_REPLICAS: "3"}}}
@@ -142,15 +144,15 @@ def scaled(seen: Facts, count: int, available: int | None = None) -> Facts:
 def test_it_converges_when_so_many_are_available_and_is_overtaken_by_another_count() -> None:
     seen = alone()
     plan = planned(seen, by=2)
-    assert SCALE.verify(plan, (), scaled(seen, 5)) is Verification.CONVERGED
-    assert SCALE.verify(plan, (), scaled(seen, 5, 4)) is Verification.WAITING
-    assert SCALE.verify(plan, (), scaled(seen, 4)) is Verification.OVERTAKEN
-    assert SCALE.verify(plan, (), replace(seen, object=None)) is Verification.OVERTAKEN
-    assert SCALE.verify(plan, (), replace(seen, object=Unknown("down"))) is Verification.UNKNOWN
+    assert SCALE.verify(plan, (), scaled(seen, 5)) == Seen(Verified.CONVERGED)
+    assert SCALE.verify(plan, (), scaled(seen, 5, 4)) == Seen(Verified.WAITING)
+    assert SCALE.verify(plan, (), scaled(seen, 4)) == Seen(Verified.OVERTAKEN)
+    assert SCALE.verify(plan, (), replace(seen, object=None)) == Seen(Verified.OVERTAKEN)
+    assert SCALE.verify(plan, (), replace(seen, object=Unknown("down"))) == Seen(Verified.UNKNOWN)
     through = planned(facts(autoscaler=autoscaler()), by=2)
     raised = scaled(seen, 5).saw(AUTOSCALER, autoscaler(least=5))
-    assert SCALE.verify(through, (), raised) is Verification.CONVERGED
-    assert SCALE.verify(through, (), raised.saw(AUTOSCALER, None)) is Verification.OVERTAKEN
+    assert SCALE.verify(through, (), raised) == Seen(Verified.CONVERGED)
+    assert SCALE.verify(through, (), raised.saw(AUTOSCALER, None)) == Seen(Verified.OVERTAKEN)
 
 
 def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
@@ -159,7 +161,7 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
     plan = planned(seen, by=2)
     back = SCALE.undo(plan, (), scaled(seen, 5))
     assert isinstance(back, Plan)
-    assert (back.calls[0].assumes["replicas"], dict(back.calls[0].leaves)) == (5, {"replicas": 3})
+    assert (back.calls[0].assumes[REPLICAS], dict(back.calls[0].leaves)) == (5, {REPLICAS: 3})
     for changed, reason in (
         (scaled(seen, 6), Reason.ASSUMPTION_CHANGED),
         (
@@ -174,8 +176,8 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
         assert isinstance(answer, Refusal)
         assert answer.reason is reason
     assert SCALE.restored is not None
-    assert SCALE.restored(back, (), scaled(seen, 3)) is Verification.CONVERGED
-    assert SCALE.restored(back, (), scaled(seen, 5)) is Verification.OVERTAKEN
+    assert SCALE.restored(back, (), scaled(seen, 3)) == Seen(Verified.CONVERGED)
+    assert SCALE.restored(back, (), scaled(seen, 5)) == Seen(Verified.OVERTAKEN)
 
 
 @pytest.mark.parametrize(
@@ -194,12 +196,12 @@ def test_a_second_step_goes_back_to_where_the_first_began(
         T,
         "",
         "",
-        {"replicas": left},
-        {"replicas": 3},
+        {REPLICAS: left},
+        {REPLICAS: 3},
         owed,
     )
     plan = planned(alone(objects.workload(replicas=5), past=Past((act,))), by=2)
-    assert plan.previous == {"replicas": baseline}
+    assert plan.previous == {REPLICAS: baseline}
 
 
 def test_a_scale_is_proved_by_its_count_and_by_managed_fields_an_hpa_s_by_its_stamp() -> None:

@@ -28,7 +28,7 @@ from remediator.guards import (
     window,
 )
 from remediator.guards.ownership import APPLIED
-from remediator.guards.situation import Pause, ProcessLimits, RuleLimits, Situation
+from remediator.guards.situation import Pause, ProcessLimits, RuleLimits, Situation, touched
 from remediator.model.alert import Activity, Alert, AlertStatus, Episode, Fate
 from remediator.model.facts import Unknown
 from remediator.model.interval import Interval, Named
@@ -42,6 +42,7 @@ from tests.unit.actions.test_actions import planned
 from tests.unit.objects import MINUTE, WEB, T, facts
 
 HOUR = timedelta(hours=1)
+HPA = Target("c", "HorizontalPodAutoscaler", "shop", "web", "uid-hpa")
 
 
 def episode(
@@ -57,10 +58,14 @@ def situation(**more: Any) -> Situation:
         "episodes": (episode(),), "limits": RuleLimits(), "process": ProcessLimits(), "started_at": T - HOUR,
         "activity": Activity.ACTIVE, "scope": "c/g", "namespaces": ("shop",), "facts": facts(), "plan": planned(facts()),
         "pauses": (), "max_age": HOUR, "pending": timedelta(), "lifted": frozenset(), "owners": {}, "own_namespace": "",
-        "approved_digest": "", "priority": 0, "active": (), "mute": (), "opt_in": False, "in_scope": True, "inhibitor": None,
+        "approved_digest": "", "priority": 0, "active": (), "mute": (), "opt_in": False, "outside": (), "inhibitor": None,
         "unmet": (), "step_attempts": (), "workloads": None, "storm_exempt": False,
     }  # fmt: skip
-    return Situation(**(given | more))
+    given |= more
+    hpa = given["facts"][AUTOSCALER]
+    scaler = replace(given["facts"], target=HPA, object=hpa, seen={})
+    given.setdefault("touched", touched(given["plan"], given["facts"], {HPA.key: scaler}))
+    return Situation(**given)
 
 
 def paused(scope_: str, until: timedelta | None = None) -> tuple[Pause, ...]:
@@ -156,7 +161,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("just started, new alert", grace.check, {"started_at": T - MINUTE, "episodes": (episode(timedelta()),)}, *ALLOW),
     ("grace is over", grace.check, {"started_at": T - 2 * MINUTE}, *ALLOW),
     ("in scope", scope.check, {}, *ALLOW),
-    ("out of scope", scope.check, {"in_scope": False}, Decision.DENY, Reason.OUT_OF_SCOPE),
+    ("out of scope", scope.check, {"outside": (WEB,)}, Decision.DENY, Reason.OUT_OF_SCOPE),
     ("an ordinary namespace", protection.check, {}, *ALLOW),
     ("kube-system", protection.check, {"target": replace(WEB, namespace="kube-system")}, Decision.DENY, Reason.PROTECTED_TARGET),
     ("a root in monitoring", protection.check, {"root": replace(WEB, namespace="monitoring")}, Decision.DENY, Reason.PROTECTED_TARGET),

@@ -23,8 +23,13 @@ from tests.unit.objects import facts, node, pod, template, workload
 
 def taking(count: int, seen: Facts | None = None, **more: Any) -> dict[str, Any]:
     """A restart that takes so many ready pods away at once."""
-    plan = replace(planned(facts()), takes=count)
-    return {"facts": seen or facts(**more), "plan": plan}
+    return {"facts": seen or facts(**more), "plan": touching(planned(facts()), takes=count)}
+
+
+def touching(plan: Plan, **more: Any) -> Plan:
+    """The plan, whose only touch is another one in some way."""
+    (touch,) = plan.touches
+    return replace(plan, touches=(replace(touch, **more),))
 
 
 def budget(left: int, selector: Any = None, **metadata: Any) -> dict[str, Any]:
@@ -169,10 +174,9 @@ def test_what_may_be_taken_away(
 
 
 def with_spec(plan: Plan, **spec: Any) -> Plan:
-    assert plan.successor is not None
-    return replace(
-        plan, takes=1, successor={**plan.successor, "spec": {**plan.successor["spec"], **spec}}
-    )
+    successor = plan.touches[0].successor
+    assert successor is not None
+    return touching(plan, takes=1, successor={**successor, "spec": {**successor["spec"], **spec}})
 
 
 @pytest.mark.parametrize(
@@ -208,9 +212,9 @@ def test_a_node_takes_the_pods_that_it_would(
     spec: dict[str, Any], made: dict[str, Any], expected: Decision
 ) -> None:
     plan = with_spec(planned(facts()), **spec)
-    pods = (
-        tuple({**item, "spec": plan.successor["spec"]} for item in THREE) if plan.successor else ()
-    )
+    successor = plan.touches[0].successor
+    assert successor is not None
+    pods = tuple({**item, "spec": successor["spec"]} for item in THREE)
     assert (
         replaceability.check(situation(facts=facts(pods=pods, **room(made)), plan=plan)).decision
         is expected
@@ -220,12 +224,12 @@ def test_a_node_takes_the_pods_that_it_would(
 def test_a_release_that_asks_for_more_than_the_quota_has_is_seen() -> None:
     small, big = {"requests": {"memory": "1Gi"}}, {"requests": {"memory": "2Gi"}}
     pods = tuple({**item, "spec": template("web:2", resources=small)["spec"]} for item in THREE)
-    plan = replace(planned(facts()), takes=1, successor=template("web:2", resources=big))
+    plan = touching(planned(facts()), takes=1, successor=template("web:2", resources=big))
     full = room(quotas=(quota(requests_memory=("3Gi", "3584Mi")),))
     verdict = replaceability.check(situation(facts=facts(pods=pods, **full), plan=plan))
     assert (verdict.decision, verdict.reason) == HELD
     assert "3584Mi requests.memory" in verdict.why
-    same = replace(plan, successor=template("web:2", resources=small))
+    same = touching(plan, successor=template("web:2", resources=small))
     assert (
         replaceability.check(situation(facts=facts(pods=pods, **full), plan=same)).decision
         is Decision.ALLOW
@@ -234,7 +238,7 @@ def test_a_release_that_asks_for_more_than_the_quota_has_is_seen() -> None:
 
 def test_the_release_that_is_taken_back_does_not_speak_against_the_one_before() -> None:
     seen = facts(FAILING, **room(failed=(event("uid-rs-2"),)))
-    plan = replace(planned(seen, "rollback_workload"), takes=1)
+    plan = touching(planned(seen, "rollback_workload"), takes=1)
     assert replaceability.check(situation(facts=seen, plan=plan)).decision is Decision.ALLOW
     back = facts(FAILING, **room(failed=(event("uid-rs-1"),)))
     assert replaceability.check(situation(facts=back, plan=plan)).decision is Decision.HOLD
