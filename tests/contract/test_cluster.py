@@ -783,6 +783,7 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     (pid,) = (tmp_path / "asked").read_text().split()
     await cluster.close()
     os.kill(int(pid), signal.SIGKILL)
+    await asyncio.sleep(0.5)  # until asyncio has seen its end, and let go of it
 
 
 async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_alone(

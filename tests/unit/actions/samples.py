@@ -1,15 +1,18 @@
 """Facts on which each action plans, for every kind that it takes, and all calls that come of them."""
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from remediator.actions import ACTIONS
 from remediator.actions.quarantine_pod import KEPT
+from remediator.actions.spec import ActionSpec
+from remediator.causes.cause import Cause
 from remediator.model.call import Call, Evidence
 from remediator.model.facts import Facts
 from remediator.model.plan import Plan
 from remediator.model.target import Target
-from remediator.sights.autoscaler import AUTOSCALER
 from remediator.sights.isolation import QUARANTINE, Isolation
 from remediator.sights.pods import PODS
 from remediator.sights.room import Room
@@ -68,43 +71,54 @@ def autoscaler(least: int = 2, most: int = 8, **metadata: Any) -> dict[str, Any]
     return {"kind": "HorizontalPodAutoscaler", "metadata": base | metadata, "spec": spec}
 
 
-def sampled(name: str) -> list[Facts]:
-    """Facts on which the action plans, one for each kind of target, and more where its calls differ."""
-    match name:
-        case "quarantine_pod":
-            return [pod_facts()]
-        case "scale_workload":
-            kinds = [
-                facts(objects.workload(kind), autoscaler=None)
-                for kind in ("Deployment", "StatefulSet")
-            ]
-            return [*kinds, facts(autoscaler=autoscaler())]
-    return [facts(objects.workload(kind)) for kind in ("Deployment", "StatefulSet", "DaemonSet")]
+@dataclass(frozen=True)
+class Sample:
+    """Facts on which an action plans; those on which it goes on, and those after its calls took effect.
+
+    An action's own stand in its test, as SAMPLES.
+    """
+
+    seen: Facts
+    going_on: Facts | None = None
+    after: Callable[[Plan], Facts] | None = None
+    causes: tuple[Cause, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def planned(self, action: ActionSpec) -> Plan:
+        """The plan on them."""
+        plan = action.plan(self.seen, action.params(**self.params), self.causes)
+        assert isinstance(plan, Plan), plan
+        return plan
+
+
+def rolling(kind: str) -> Sample:
+    """A workload whose rollout may have to delete pods that are stuck."""
+    behind = pod("web-2", ready=False)
+    behind["metadata"]["labels"] = {"controller-revision-hash": "bad"}
+    seen = facts(objects.workload(kind))
+    return Sample(seen, going_on=seen.saw(PODS, (behind,)))
+
+
+ROLLING = [rolling(kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")]
+
+
+def samples(name: str) -> list[Sample]:
+    """An action's samples, one for each kind of target, and more where its calls differ."""
+    if name in ("restart_workload", "rollback_workload"):
+        return ROLLING
+    made: list[Sample] = import_module(f"tests.unit.actions.test_{name}").SAMPLES
+    return made
 
 
 def all_calls(name: str) -> list[Call]:
-    """Every call that the action makes on the samples: planned, following, undoing and ending."""
+    """Every call that the action makes on its samples: planned, following, undoing and ending."""
     action, out = ACTIONS[name], list[Call]()
-    for seen in sampled(name):
-        plan = action.plan(seen, action.params(), ())
-        assert isinstance(plan, Plan), plan
+    for sample in samples(name):
+        plan = sample.planned(action)
         out += plan.calls
-        after = isolated(plan) if name == "quarantine_pod" else seen
-        if action.next:
-            behind = pod("web-2", ready=False)
-            behind["metadata"]["labels"] = {"controller-revision-hash": "bad"}
-            out += action.next(plan, (), seen.saw(PODS, (behind,)))
-        if name == "scale_workload" and isinstance(after.object, dict):
-            (count,) = plan.calls[0].leaves.values()
-            obj = {
-                **after.object,
-                "spec": {
-                    **after.object["spec"],
-                    **({} if seen[AUTOSCALER] else {"replicas": count}),
-                },
-            }
-            hpa = autoscaler(count) if seen[AUTOSCALER] else None
-            after = replace(after, object=obj).saw(AUTOSCALER, hpa)
+        if action.next and sample.going_on is not None:
+            out += action.next(plan, (), sample.going_on)
+        after = sample.after(plan) if sample.after else sample.seen
         for planned in (action.undo, action.ending):
             taken_back = planned(plan, (Evidence(200, "x"),), after) if planned else None
             out += taken_back.calls if isinstance(taken_back, Plan) else ()

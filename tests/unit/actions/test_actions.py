@@ -91,8 +91,9 @@ def test_an_action_asks_for_what_it_looks_at_and_nothing_else(action: Any) -> No
             asked.add(str(name))
             return super().__contains__(name)
 
-    for seen in samples.sampled(action.name):
-        action.plan(replace(seen, seen=Noting(seen.seen)), action.params(), ())
+    for sample in samples.samples(action.name):
+        noting = replace(sample.seen, seen=Noting(sample.seen.seen))
+        replace(sample, seen=noting).planned(action)
     assert asked == {sight.name for sight in action.sees}
 
 

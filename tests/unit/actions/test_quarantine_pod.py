@@ -16,9 +16,11 @@ from remediator.model.verdict import Reason
 from remediator.sights.isolation import ISOLATION, Isolation
 from remediator.sights.isolation import QUARANTINE as LABEL
 from tests.unit import objects
-from tests.unit.actions.samples import POD, isolated, pod_facts, running
+from tests.unit.actions.samples import POD, Sample, isolated, pod_facts, running
 
 QUARANTINE = ACTIONS["quarantine_pod"]
+
+SAMPLES = [Sample(pod_facts(), after=isolated)]
 
 
 def planned(seen: Facts, **parameters: Any) -> Plan:

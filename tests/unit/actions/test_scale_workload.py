@@ -1,5 +1,6 @@
 """scale_workload: steps and caps, the HPA, what others own, and the way back."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from remediator.model.remediation import Outcome
 from remediator.model.verdict import Reason
 from remediator.sights.autoscaler import AUTOSCALER
 from tests.unit import objects
-from tests.unit.actions.samples import autoscaler
+from tests.unit.actions.samples import Sample, autoscaler
 from tests.unit.objects import T, facts, pod
 
 SCALE = ACTIONS["scale_workload"]
@@ -25,6 +26,28 @@ SCALE = ACTIONS["scale_workload"]
 def alone(obj: dict[str, Any] | None = None, **more: Any) -> Facts:
     """Deployment web without an HPA."""
     return facts(obj, **{"autoscaler": None, **more})
+
+
+def counted(seen: Facts) -> Callable[[Plan], Facts]:
+    """The facts once the plan's count is set: the workload's own, or its HPA's least one."""
+
+    def after(plan: Plan) -> Facts:
+        (count,) = plan.calls[0].leaves.values()
+        if seen[AUTOSCALER]:
+            return seen.saw(AUTOSCALER, autoscaler(count))
+        assert isinstance(seen.object, dict)
+        obj = {**seen.object, "spec": {**seen.object["spec"], "replicas": count}}
+        return replace(seen, object=obj)
+
+    return after
+
+
+SEEN = [
+    alone(objects.workload("Deployment")),
+    alone(objects.workload("StatefulSet")),
+    facts(autoscaler=autoscaler()),
+]
+SAMPLES = [Sample(seen, after=counted(seen)) for seen in SEEN]
 
 
 def planned(seen: Facts, **parameters: Any) -> Plan:
