@@ -50,7 +50,7 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
     for source in loaded.sources:
         actions_ = {step.action for step in source.rule.steps}
         for namespaces in _acts_in(source, loaded):
-            if all(NAME.fullmatch(name) for name in namespaces):
+            if namespaces and all(NAME.fullmatch(name) for name in namespaces):
                 for name in namespaces:
                     local.setdefault(name, set()).update(actions_)
             else:

@@ -162,6 +162,26 @@ def test_roles_stand_where_it_may_act_and_nowhere_else() -> None:
     }
 
 
+def test_what_acts_on_nodes_is_granted_everywhere(tmp_path: Path) -> None:
+    step = {"action": "restart_workload", "if": "always"}
+    rule = {
+        "name": "r",
+        "match": ['alertname="A"'],
+        "mode": "act",
+        "escalate": {"to": ["log"]},
+        "steps": [step],
+    }
+    group = {"name": "g", "scope": {"nodes": [".+"]}, "rules": [rule]}
+    extra: dict[str, Any] = {"version": 1, "groups": [group]}
+    values = {"rules": {"shipped": False, "extra": {"r.yaml": extra}}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    (whole,) = of(rendered("--values", str(tmp_path / "values.yaml")), "ClusterRole")
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(extra))
+    (generated,) = yaml.safe_load_all(PAGES["rbac"]([tmp_path / "r.yaml"]))
+    assert sorted(whole["rules"], key=str) == sorted(generated["rules"], key=str)
+    assert any("patch" in rule["verbs"] for rule in whole["rules"])
+
+
 @pytest.mark.parametrize("word", [*CAUSES, "any"])
 @pytest.mark.parametrize("where", ["rule", "override"])
 def test_what_a_step_s_causes_read_is_granted(word: str, where: str, tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ class Told:
         return ""
 
 
-def rules(*rule: str, scope: str = "shop") -> RuleSet:
-    head = f"version: 1\ngroups:\n  - name: g\n    scope: {{namespaces: [{scope}]}}\n    defaults: {{mode: act, escalate: {{to: [log]}}}}\n    rules:\n"
+def rules(*rule: str, scope: str = "shop", nodes: str = "") -> RuleSet:
+    where = f"nodes: ['{nodes}']" if nodes else f"namespaces: [{scope}]"
+    head = f"version: 1\ngroups:\n  - name: g\n    scope: {{{where}}}\n    defaults: {{mode: act, escalate: {{to: [log]}}}}\n    rules:\n"
     return build(
         [load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), "rules.yaml")]
     )

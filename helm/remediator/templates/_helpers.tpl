@@ -96,7 +96,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $sees $step.action true }}
 {{- range (kindIs "slice" $step.if | ternary $step.if (list $step.if)) }}{{ $_ := set $causes (toString .) true }}{{ end }}
 {{- range $namespaces := $places }}
-{{- $plain := true }}
+{{- $plain := gt (len $namespaces) 0 }}
 {{- range $namespaces }}{{ if not (regexMatch $name .) }}{{ $plain = false }}{{ end }}{{ end }}
 {{- if not $plain }}{{ $_ := set $acts $step.action true }}{{ end }}
 {{- range (ternary $namespaces list $plain) }}{{ $_ := set $local . (set (default dict (get $local .)) $step.action true) }}{{ end }}
