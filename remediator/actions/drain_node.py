@@ -1,0 +1,350 @@
+"""Cordon a node and evict its pods, one of each workload at a time, as their disruption budgets allow.
+
+Use when: a node is unwell and its pods serve badly there.
+Do not use when: the other nodes cannot take its pods, or something else replaces the node (Cluster API, medik8s, Karpenter).
+How it verifies: no pod that had to go is left, and the node is still cordoned.
+What it leaves behind: a cordoned node, with the pods of DaemonSets and static pods on it. `remediator undo` uncordons it
+where the cordon is ours.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic import Field
+
+from ..kinds import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    NODE,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    REPLICA_SET,
+    STATEFUL_SET,
+)
+from ..model.call import STAMP, Call, version_of
+from ..model.facts import Facts, Unknown
+from ..model.kind import Kind, among
+from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
+from ..model.pointer import at
+from ..model.raw import annotations, controller, labels, meta, selected
+from ..model.sight import Looking, Object, Read, Sight
+from ..model.target import Target, Unresolved
+from ..model.verdict import Reason
+from .spec import ActionSpec, Causes, Parameters, Sent
+from .workload import unseen
+
+NAME = "drain_node"
+UNSCHEDULABLE = "/spec/unschedulable"
+MIRROR = "kubernetes.io/config.mirror"
+CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+
+
+class Params(Parameters):
+    """Parameters of drain_node."""
+
+    at_most: int = Field(default=50, ge=1, description="Refuse a node with more pods to evict.")
+    cordoned: int = Field(
+        default=1, ge=1, description="Nodes that may be cordoned at once, this one included."
+    )
+    within_minutes: int = Field(
+        default=20, ge=1, description="How long it may take, waiting for budgets included."
+    )
+    delete_local_data: bool = Field(
+        default=False, description="Evict pods with an emptyDir too: what is in it is lost."
+    )
+    allow_outage: bool = Field(default=False, description="Evict the only ready pod of a workload.")
+
+
+@dataclass(frozen=True, slots=True)
+class Residents:
+    """The pods on a node, the other nodes, every disruption budget, and the workloads of the pods by uid."""
+
+    pods: tuple[Object, ...]
+    nodes: tuple[Object, ...]
+    budgets: tuple[Object, ...]
+    workloads: Mapping[str, tuple[Target, Object]]
+
+    def workload_of(self, pod: Object) -> tuple[Target, Object] | None:
+        """The Deployment, StatefulSet or ReplicaSet that a pod belongs to, and its object."""
+        return self.workloads.get(str((controller(pod) or {}).get("uid")))
+
+
+def _residents(facts: Facts, _obj: Object) -> Looking[Residents]:
+    """Up to two steps from the pods: a ReplicaSet's Deployment is what loses them."""
+    cluster = facts.target.cluster
+    pods, nodes, budgets = yield (
+        Read(POD, fields=f"spec.nodeName={facts.target.name}"),
+        Read(NODE),
+        Read(POD_DISRUPTION_BUDGET),
+    )
+    owners = _controllers(cluster, pods, (STATEFUL_SET, REPLICA_SET))
+    found = yield tuple(_read(owner) for owner in owners.values())
+    own = {
+        uid: (owner, obj) for (uid, owner), obj in zip(owners.items(), found, strict=True) if obj
+    }
+    above = _controllers(cluster, [obj for _, obj in own.values()], (DEPLOYMENT,))
+    found = yield tuple(_read(owner) for owner in above.values())
+    deployments = {
+        uid: (owner, obj) for (uid, owner), obj in zip(above.items(), found, strict=True) if obj
+    }
+    workloads = {
+        uid: deployments.get(str((controller(obj) or {}).get("uid")), (owner, obj))
+        for uid, (owner, obj) in own.items()
+    }
+    return Residents(tuple(pods), tuple(nodes), tuple(budgets), workloads)
+
+
+def _controllers(cluster: str, objects: list[Object], kinds: tuple[Kind, ...]) -> dict[str, Target]:
+    """The controllers of these kinds, by uid."""
+    found = {}
+    for obj in objects:
+        owner = controller(obj)
+        if owner is not None and among(str(owner["kind"]), kinds):
+            uid, place = str(owner["uid"]), str(meta(obj)["namespace"])
+            found[uid] = Target(cluster, owner["kind"], place, owner["name"], uid)
+    return found
+
+
+def _read(owner: Target) -> Read:
+    kind = next(kind for kind in (DEPLOYMENT, STATEFUL_SET, REPLICA_SET) if kind.name == owner.kind)
+    return Read(kind, owner.namespace, owner.name)
+
+
+RESIDENTS = Sight(
+    "residents",
+    _residents,
+    lists=frozenset({POD, NODE, POD_DISRUPTION_BUDGET}),
+    gets=frozenset({DEPLOYMENT, STATEFUL_SET, REPLICA_SET}),
+    of=frozenset({NODE}),
+)
+
+
+def leaving(residents: Residents) -> list[Object]:
+    """The pods that have to go: not static ones, a DaemonSet's, or those that ended."""
+    return [
+        pod
+        for pod in sorted(residents.pods, key=_name)
+        if MIRROR not in annotations(pod)
+        and (controller(pod) or {}).get("kind") != DAEMON_SET.name
+        and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+    ]
+
+
+def _name(pod: Object) -> str:
+    return f"{meta(pod).get('namespace')}/{meta(pod).get('name')}"
+
+
+def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
+    """The cordon; the evictions follow, each by what is seen then."""
+    refused = unseen(facts)
+    if refused or not isinstance(facts.object, Mapping):
+        return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    residents, node = facts[RESIDENTS], facts.object
+    if facts.target.kind != NODE.name:
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no Node")
+    if isinstance(residents, Unknown):
+        why = f"cannot see the pods of {facts.target}: {residents.why}"
+        return Refusal(Reason.UNKNOWN_FACT, why)
+    pods = leaving(residents)
+    refused = _unfit(facts.target, node, residents, params) or _stuck(pods, residents, params)
+    if refused:
+        return refused
+    if len(pods) > params.at_most:
+        why = f"{facts.target} has {len(pods)} pods to evict; `at_most` is {params.at_most}"
+        return Refusal(Reason.AT_CEILING, why)
+    touches = [Touch(facts.target, facts.root, (UNSCHEDULABLE,))]
+    touches += _touches(facts.target, pods, residents, params)
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        parameters=params.model_dump(mode="json"),
+        calls=(_cordon(facts.target, node, True),),
+        assumptions={},
+        locks=tuple(sorted({touch.target.key for touch in touches})),
+        summary=f"drain {facts.target}: cordon it and evict {len(pods)} pods",
+        previous={UNSCHEDULABLE: bool(at(node, UNSCHEDULABLE))},
+        before={},
+        touches=tuple(touches),
+        converged_within=timedelta(minutes=params.within_minutes),
+        bounds=(Bound("evict", POD.name, 2 * len(pods)),),
+    )
+
+
+def _unfit(target: Target, node: Object, residents: Residents, params: Params) -> Refusal | None:
+    """Why the node itself is not drained."""
+    if any(key in labels(node) for key in CONTROL_PLANE):
+        return Refusal(Reason.PROTECTED_TARGET, f"{target} runs the control plane")
+    cordoned = [
+        n for n in residents.nodes if at(n, UNSCHEDULABLE) and meta(n)["name"] != target.name
+    ]
+    if len(cordoned) >= params.cordoned:
+        names = ", ".join(str(meta(n)["name"]) for n in cordoned[:3])
+        return Refusal(Reason.AT_CEILING, f"{len(cordoned)} other nodes are cordoned: {names}")
+    return None
+
+
+def _stuck(pods: list[Object], residents: Residents, params: Params) -> Refusal | None:
+    """The first pod that would not come back, or would lose something."""
+    for pod in pods:
+        owner = controller(pod)
+        if owner is None:
+            why = f"pod {_name(pod)} has no controller that would bring it back"
+            return Refusal(Reason.UNMANAGED_TARGET, why)
+        if residents.workload_of(pod) is None:
+            why = f"pod {_name(pod)} is a {owner['kind']}'s, which may not bring it back elsewhere"
+            return Refusal(Reason.NOT_REPLACEABLE, why)
+        volumes = (pod.get("spec") or {}).get("volumes") or []
+        if any("emptyDir" in volume for volume in volumes) and not params.delete_local_data:
+            why = (
+                f"pod {_name(pod)} keeps data in an emptyDir; `delete_local_data` permits losing it"
+            )
+            return Refusal(Reason.NOT_REPLACEABLE, why)
+    return None
+
+
+def _touches(
+    node: Target, pods: list[Object], residents: Residents, params: Params
+) -> Iterator[Touch]:
+    """Every workload that loses pods, of which one goes at a time."""
+    seen = set()
+    for pod in pods:
+        found = residents.workload_of(pod)
+        if found is None or found[0].key in seen:
+            continue
+        seen.add(found[0].key)
+        yield Touch(
+            found[0],
+            found[0],
+            takes=1,
+            successor={"metadata": {"labels": labels(pod)}, "spec": pod.get("spec") or {}},
+            away_from=node.name,
+            waits=True,
+            outage=params.allow_outage,
+        )
+
+
+def _cordon(target: Target, node: Object, wanted: bool) -> Call:
+    """The patch that keeps new pods from the node, or lets them come again."""
+    operations = (*stamp_operations(node), {"op": "add", "path": UNSCHEDULABLE, "value": wanted})
+    leaves = {UNSCHEDULABLE: wanted}
+    return Call("patch", target, operations, leaves=leaves, seen=version_of(node))
+
+
+def evict(plan: Plan, _sent: Sent, facts: Facts) -> tuple[Call, ...]:
+    """One pod of each workload that is whole, where its budgets allow that now."""
+    residents = facts[RESIDENTS]
+    if isinstance(residents, Unknown):
+        return ()
+    planned = {touch.target.key for touch in plan.touches}
+    going = {
+        str((controller(pod) or {}).get("uid"))
+        for pod in residents.pods
+        if meta(pod).get("deletionTimestamp")
+    }
+    calls: dict[str, Call] = {}
+    for pod in leaving(residents):
+        found, owner = residents.workload_of(pod), str((controller(pod) or {}).get("uid"))
+        if found is None or found[0].key not in planned or found[0].key in calls or owner in going:
+            continue
+        if _whole(found[1]) and _allowed(pod, residents.budgets):
+            place, name, uid = meta(pod)["namespace"], meta(pod)["name"], meta(pod)["uid"]
+            target = Target(facts.target.cluster, POD.name, place, name, uid)
+            calls[found[0].key] = Call("evict", target, proof="gone", touch=found[0].key)
+    return tuple(calls.values())
+
+
+def _whole(workload: Object) -> bool:
+    """Whether every replica is ready: what went before has been replaced."""
+    wanted = (workload.get("spec") or {}).get("replicas", 1)
+    return bool((workload.get("status") or {}).get("readyReplicas", 0) >= wanted)
+
+
+def _allowed(pod: Object, budgets: tuple[Object, ...]) -> bool:
+    """Whether every budget of the pod allows an eviction now, as far as they say."""
+    for budget in budgets:
+        spec, status = budget.get("spec") or {}, budget.get("status") or {}
+        same = meta(budget).get("namespace") == meta(pod).get("namespace")
+        covers = same and spec.get("selector") is not None
+        if (
+            covers
+            and selected(spec["selector"], labels(pod))
+            and not status.get("disruptionsAllowed")
+        ):
+            return False
+    return True
+
+
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
+    """Whether every pod that had to go is gone."""
+    residents, node = facts[RESIDENTS], facts.object
+    if gone(plan, facts):
+        return Seen(Verified.OVERTAKEN)
+    if not isinstance(node, Mapping) or isinstance(residents, Unknown):
+        return Seen(Verified.UNKNOWN)
+    if not at(node, UNSCHEDULABLE):
+        return Seen(Verified.OVERTAKEN)
+    pods = leaving(residents)
+    if not pods:
+        return Seen(Verified.CONVERGED)
+    return Seen(
+        Verified.WAITING, f"{len(pods)} pods are still there: {', '.join(map(_name, pods[:3]))}"
+    )
+
+
+def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
+    """Lets pods come again, where the cordon was ours and is as we left it."""
+    node = facts.object
+    if gone(done, facts):
+        return Refusal(Reason.TARGET_GONE, f"{facts.target} is gone, or another has its name")
+    if not isinstance(node, Mapping):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    if done.previous[UNSCHEDULABLE]:
+        return Refusal(Reason.ALREADY_DONE, f"{facts.target} was cordoned before; it stays so")
+    if not sent or annotations(node).get(STAMP) != sent[0].stamp or not at(node, UNSCHEDULABLE):
+        why = f"{facts.target} was modified after our change; leaving it alone"
+        return Refusal(Reason.ASSUMPTION_CHANGED, why)
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        parameters={"undo": done.digest},
+        calls=(_cordon(facts.target, node, False),),
+        assumptions={},
+        locks=(facts.target.key,),
+        summary=f"uncordon {facts.target}",
+        previous={},
+        before={},
+        touches=(Touch(facts.target, facts.root, (UNSCHEDULABLE,)),),
+        converged_within=timedelta(minutes=1),
+    )
+
+
+def restored(_plan: Plan, _sent: Sent, facts: Facts) -> Seen:
+    """Whether pods may come again."""
+    if isinstance(facts.object, Unknown | Unresolved):
+        return Seen(Verified.UNKNOWN)
+    if facts.object is None or not at(facts.object, UNSCHEDULABLE):
+        return Seen(Verified.CONVERGED)
+    return Seen(Verified.OVERTAKEN)
+
+
+ACTION = ActionSpec(
+    name=NAME,
+    summary="Cordon a node and evict its pods, one of each workload at a time.",
+    manual=__doc__,
+    params=Params,
+    targets=frozenset({NODE}),
+    calls=frozenset({("patch", NODE, ""), ("evict", POD, "")}),
+    disruption="every pod of the node once, one of each workload at a time, within disruption budgets",
+    causes=frozenset(),
+    sees=frozenset({RESIDENTS}),
+    watches=frozenset({RESIDENTS}),
+    waives=frozenset(),
+    plan=plan,
+    next=evict,
+    verify=verify,
+    undo=undo,
+    restored=restored,
+    proof="converged",
+    example="{action: drain_node, if: always, with: {at_most: 30}}",
+)
