@@ -1,0 +1,167 @@
+"""Run a CronJob now: one Job from its template, as `kubectl create job --from=cronjob/NAME` makes it.
+
+Use when: a backup or another periodic task was missed or failed, and running it once more does no harm.
+Do not use when: its runs must not overlap with what it would do now, or are no good outside their time.
+How it verifies: the Job is Complete. A Job that fails is kept, with its pods and logs, for those who look at it.
+What it leaves behind: the Job, named by the attempt and owned by the CronJob: it goes when that goes, or by its own
+`ttlSecondsAfterFinished`.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pydantic import Field
+
+from ..kinds import CRON_JOB, JOB
+from ..model.call import CALL_ID, STAMP, Call
+from ..model.facts import Facts, Unknown
+from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone
+from ..model.raw import annotations, meta, timestamp
+from ..model.sight import Looking, Object, Read, Sight
+from ..model.target import Target
+from ..model.verdict import Reason
+from .spec import ActionSpec, Causes, Parameters, Sent
+from .workload import unseen
+
+NAME = "run_cronjob"
+LONGEST_NAME = 63  # of a Job: its pods carry it as a label
+
+
+class Params(Parameters):
+    """Parameters of run_cronjob."""
+
+    within_minutes: int = Field(default=60, ge=1, description="How long the Job may take.")
+
+
+def _jobs(facts: Facts, _obj: Object) -> Looking[tuple[Object, ...]]:
+    """The CronJob's Jobs: those that it made, and those that were made from it."""
+    (found,) = yield (Read(JOB, facts.target.namespace),)
+    return tuple(job for job in found if facts.target.uid in _owners(job))
+
+
+def _owners(job: Object) -> set[str]:
+    return {str(owner.get("uid")) for owner in meta(job).get("ownerReferences") or []}
+
+
+JOBS = Sight("jobs", _jobs, lists=frozenset({JOB}), of=frozenset({CRON_JOB}))
+
+
+def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
+    """One Job; its name is bound to the call's id, so that it is never made twice."""
+    refused = unseen(facts) or _refusal(facts)
+    if refused:
+        return refused
+    assert isinstance(facts.object, Mapping)
+    there = facts.target
+    room = LONGEST_NAME - len("-r-0123456789-10")
+    job = Target(there.cluster, JOB.name, there.namespace, f"{there.name[:room]}-{CALL_ID}")
+    return Plan(
+        action=NAME,
+        target=there,
+        parameters=params.model_dump(mode="json"),
+        calls=(Call("create", job, _job(there, facts.object)),),
+        assumptions={},
+        locks=tuple(sorted({there.key, facts.root.key})),
+        summary=f"run {there} now",
+        previous={},
+        before={},
+        touches=(Touch(there, facts.root),),
+        converged_within=timedelta(minutes=params.within_minutes),
+    )
+
+
+def _refusal(facts: Facts) -> Refusal | None:
+    """Why it is not run now."""
+    obj, target, jobs = facts.object, facts.target, facts[JOBS]
+    assert isinstance(obj, Mapping)
+    if target.kind != CRON_JOB.name:
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is no CronJob")
+    if isinstance(jobs, Unknown):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot list the Jobs of {target}: {jobs.why}")
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    if meta(obj).get("deletionTimestamp"):
+        return Refusal(Reason.TERMINATING, f"{target} is being deleted")
+    if spec.get("suspend"):
+        return Refusal(Reason.OPTED_OUT, f"{target} is suspended")
+    running = [str(meta(job)["name"]) for job in jobs if not _ended(job)]
+    if running and spec.get("concurrencyPolicy", "Allow") != "Allow":
+        why = f"Job {running[0]} of {target} runs, and its concurrencyPolicy allows one"
+        return Refusal(Reason.ROLLOUT_RUNNING, why)
+    succeeded = timestamp(status.get("lastSuccessfulTime"))
+    if succeeded is not None and succeeded > facts.since:
+        why = f"{target} has succeeded since the trouble began, at {succeeded:%H:%M:%S} UTC"
+        return Refusal(Reason.ALREADY_DONE, why)
+    return None
+
+
+def _job(cronjob: Target, obj: Object) -> Object:
+    """Source: kubectl create_job.go: an owner that does not control it, so that no history limit clears it."""
+    template = obj["spec"]["jobTemplate"]
+    metadata = template.get("metadata") or {}
+    owner = {
+        "apiVersion": "batch/v1",
+        "kind": CRON_JOB.name,
+        "name": cronjob.name,
+        "uid": cronjob.uid,
+    }
+    notes = {
+        **(metadata.get("annotations") or {}),
+        "cronjob.kubernetes.io/instantiate": "manual",
+        STAMP: CALL_ID,
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": JOB.name,
+        "metadata": {
+            "labels": dict(metadata.get("labels") or {}),
+            "annotations": notes,
+            "ownerReferences": [owner],
+        },
+        "spec": template["spec"],
+    }
+
+
+def _ended(job: Object) -> str:
+    """Complete or Failed, empty while it runs."""
+    for condition in (job.get("status") or {}).get("conditions") or []:
+        if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
+            return str(condition["type"])
+    return ""
+
+
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
+    """Whether the Job is Complete; one that failed is not taken back."""
+    jobs = facts[JOBS]
+    if gone(plan, facts):
+        return Seen(Verified.OVERTAKEN)
+    if isinstance(jobs, Unknown):
+        return Seen(Verified.UNKNOWN)
+    mine = [job for job in jobs if sent and annotations(job).get(STAMP) == sent[0].stamp]
+    if not mine:
+        return Seen(Verified.OVERTAKEN)
+    name, ended = meta(mine[0]).get("name"), _ended(mine[0])
+    if ended == "Failed":
+        return Seen(Verified.FAILED, f"Job {name} failed; it is kept: `kubectl logs job/{name}`")
+    if ended:
+        return Seen(Verified.CONVERGED)
+    return Seen(Verified.WAITING, f"Job {name} runs")
+
+
+ACTION = ActionSpec(
+    name=NAME,
+    summary="Run a CronJob now.",
+    manual=__doc__,
+    params=Params,
+    targets=frozenset({CRON_JOB}),
+    calls=frozenset({("create", JOB, "")}),
+    disruption="none",
+    causes=frozenset(),
+    sees=frozenset({JOBS}),
+    watches=frozenset({JOBS}),
+    waives=frozenset(),
+    plan=plan,
+    verify=verify,
+    proof="converged",
+    disruptive=False,
+    example="{action: run_cronjob, if: always, with: {within_minutes: 30}}",
+)
