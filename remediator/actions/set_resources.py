@@ -1,0 +1,352 @@
+"""Give the containers that ran out of memory more of it: in the workload's template, or in place.
+
+Use when: containers are killed for memory, and the workload is known to need more than it was given.
+Do not use when: it leaks: more memory only makes it last longer.
+How it verifies: the rollout completes, and the alert resolves; in place: every pod's status shows the new limit.
+What it leaves behind: the higher limit, and the higher request where both were equal; `remediator undo` puts the old
+ones back. In place only the pods that run now get it: those that come later are made from the template.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ..kinds import POD, WORKLOADS
+from ..model.call import Call, version_of
+from ..model.facts import Facts, Unknown
+from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
+from ..model.pointer import at, put, view
+from ..model.quantity import format_bytes, parse_quantity
+from ..model.raw import container_statuses, meta
+from ..model.sight import Object
+from ..model.target import Target
+from ..model.verdict import Reason
+from ..sights.pods import PODS, pods_before, pods_of
+from .spec import ActionSpec, Causes, Parameters, Sent
+from .workload import (
+    ROLLING,
+    interrupts,
+    overtaken,
+    patience,
+    refusal,
+    rolled,
+    stuck_at_most,
+    template_call,
+    template_state,
+    unblock,
+)
+from .workload import restored as rollout_restored
+from .workload import verify as rollout_verify
+
+NAME = "set_resources"
+WAIVES: frozenset[Reason] = frozenset()
+RESIZED_WITHIN = timedelta(minutes=5)
+
+
+class Params(Parameters):
+    """Parameters of set_resources."""
+
+    by: str = Field(
+        default="25%", description="How much more memory, as a share of the present limit."
+    )
+    at_most: str = Field(default="2Gi", description="Never a higher limit than this.")
+    in_place: bool = Field(
+        default=False, description="Resize the running pods instead of rolling out a new template."
+    )
+    allow_outage: bool = Field(
+        default=False, description="Permit a rollout that takes every ready pod away at once."
+    )
+
+    @field_validator("by")
+    @classmethod
+    def _share(cls, value: str) -> str:
+        if not (value.endswith("%") and value[:-1].isdigit() and int(value[:-1]) > 0):
+            raise ValueError(f"{value!r} is no share; write one such as 25%")
+        return value
+
+    @model_validator(mode="after")
+    def _bytes(self) -> Self:
+        parse_quantity(self.at_most)
+        return self
+
+    def wanted(self, present: Decimal) -> Decimal:
+        """The new limit in bytes."""
+        more = present * (100 + int(self.by[:-1])) / 100
+        return min(more, parse_quantity(self.at_most))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One amount of memory of one container; `path` is below the pod's spec."""
+
+    container: str
+    path: str
+    old: str
+    new: str
+
+
+def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
+    """More memory for the containers that were killed for it."""
+    refused = refusal(facts, NAME, WORKLOADS, WAIVES)
+    if refused:
+        return refused
+    assert isinstance(facts.object, Mapping)
+    killed = {name.rpartition("/")[2] for cause in causes for name in _killed(cause.evidence)}
+    if not killed:
+        return Refusal(Reason.NO_CAUSE, f"no container of {facts.target} was killed for memory")
+    changes = list(_changes(at(facts.object, "/spec/template/spec"), killed, params))
+    refused = next((change for change in changes if isinstance(change, Refusal)), None)
+    if refused:
+        return refused
+    made = [change for change in changes if isinstance(change, Change)]
+    if not made:
+        return Refusal(Reason.NO_CAUSE, f"{facts.target} has none of {', '.join(sorted(killed))}")
+    return _in_place(facts, params, killed) if params.in_place else _rollout(facts, params, made)
+
+
+def _killed(evidence: Mapping[str, Any]) -> list[str]:
+    """The containers (pod/container) of an oom_killed cause; any other cause names none in a list."""
+    found = evidence.get("containers")
+    return found if isinstance(found, list) else []
+
+
+def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[Change | Refusal]:
+    """The new limit of each; its request too where it was the same, so that the QoS class stays."""
+    for index, container in enumerate(spec.get("containers") or []):
+        if container["name"] not in killed:
+            continue
+        name, resources = container["name"], container.get("resources") or {}
+        limit = (resources.get("limits") or {}).get("memory")
+        if limit is None:
+            why = f"container {name} has no memory limit to raise: its node ran out of memory"
+            yield Refusal(Reason.UNSUPPORTED_TARGET, why)
+            continue
+        new = format_bytes(params.wanted(parse_quantity(limit)))
+        if parse_quantity(new) <= parse_quantity(limit):
+            why = f"container {name} has {limit} of memory, and `at_most` is {params.at_most}"
+            yield Refusal(Reason.AT_CEILING, why)
+            continue
+        yield Change(name, f"/containers/{index}/resources/limits/memory", limit, new)
+        request = (resources.get("requests") or {}).get("memory")
+        if request is not None and parse_quantity(request) == parse_quantity(limit):
+            yield Change(name, f"/containers/{index}/resources/requests/memory", request, new)
+
+
+def _said(changes: list[Change]) -> str:
+    limits = [change for change in changes if "/limits/" in change.path]
+    return ", ".join(f"{one.container} from {one.old} to {one.new} of memory" for one in limits)
+
+
+def _rollout(facts: Facts, params: Params, changes: list[Change]) -> Plan | Refusal:
+    """One patch of the template."""
+    assert isinstance(facts.object, Mapping)
+    interruption = interrupts(facts.object, facts)
+    if interruption and not params.allow_outage:
+        why = f"changing the template of {facts.target} {interruption}"
+        return Refusal(Reason.WOULD_INTERRUPT, why)
+    values = {f"/spec/template/spec{change.path}": change.new for change in changes}
+    old = {f"/spec/template/spec{change.path}": change.old for change in changes}
+    return _template_plan(
+        facts,
+        values,
+        parameters=params.model_dump(mode="json"),
+        summary=f"give {facts.target} more: {_said(changes)}",
+        previous=old,
+        before=pods_before(facts),
+        outage=params.allow_outage,
+    )
+
+
+def _template_plan(facts: Facts, values: Mapping[str, str], outage: bool, **more: Any) -> Plan:
+    """One patch that sets amounts in the template."""
+    assert isinstance(facts.object, Mapping)
+    obj = facts.object
+    operations = [*stamp_operations(obj), *_operations(values)]
+    template = at(put(obj, values), "/spec/template")
+    call = template_call(facts, operations, template_state(template))
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        calls=(call,),
+        assumptions=call.assumes,
+        locks=tuple(sorted({facts.target.key, facts.root.key})),
+        touches=(rolled(facts, tuple(values), template, outage),),
+        converged_within=patience(obj),
+        bounds=stuck_at_most(facts),
+        **more,
+    )
+
+
+def _operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    return [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
+
+
+def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
+    """One patch of each pod, through its subresource `resize`."""
+    calls, shown = [], ""
+    for pod in pods_of(facts):
+        found = list(_changes(pod["spec"], killed, params))
+        changes = [change for change in found if isinstance(change, Change)]
+        if changes and not meta(pod).get("deletionTimestamp"):
+            shown = shown or _said(changes)
+            old = {f"/spec{change.path}": change.old for change in changes}
+            new = {f"/spec{change.path}": change.new for change in changes}
+            calls.append(_resize(facts.target, pod, old, new))
+    if not calls:
+        return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be given more")
+    return _pods_plan(
+        facts,
+        calls,
+        parameters=params.model_dump(mode="json"),
+        summary=f"give {len(calls)} pods of {facts.target} more, in place: {shown}",
+    )
+
+
+def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:
+    """Patches of pods that take none of them away."""
+    paths = tuple(sorted({path for call in calls for path in call.leaves}))
+    return Plan(
+        action=NAME,
+        target=facts.target,
+        calls=tuple(calls),
+        assumptions={},
+        locks=tuple(sorted({facts.target.key, facts.root.key})),
+        previous={},
+        before=pods_before(facts),
+        touches=(Touch(facts.target, facts.root, paths),),
+        converged_within=RESIZED_WITHIN,
+        **more,
+    )
+
+
+def _resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[str, str]) -> Call:
+    name, uid = str(meta(pod)["name"]), str(meta(pod)["uid"])
+    return Call(
+        "patch",
+        Target(workload.cluster, POD.name, workload.namespace, name, uid),
+        tuple(_operations(new)),
+        "resize",
+        assumes=old,
+        leaves=new,
+        seen=version_of(pod),
+        proof="managed",
+        touch=workload.key,
+    )
+
+
+def in_place(plan: Plan) -> bool:
+    """Whether it resizes pods."""
+    return plan.calls[0].subresource == "resize"
+
+
+def further(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
+    """What a rollout needs where pods are stuck; resizing needs nothing more."""
+    return () if in_place(plan) else unblock(plan, sent, facts)
+
+
+def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
+    """Whether the rollout converged, or every resized pod that is left runs with its new limit."""
+    if not in_place(plan):
+        return rollout_verify(plan, sent, facts)
+    if gone(plan, facts):
+        return Seen(Verified.OVERTAKEN)
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        return Seen(Verified.UNKNOWN)
+    by_uid = {str(meta(pod).get("uid")): pod for pod in pods}
+    resized = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
+    if not resized or any(view(pod, call.leaves) != dict(call.leaves) for call, pod in resized):
+        return Seen(Verified.OVERTAKEN)
+    for _, pod in resized:
+        why = _infeasible(pod)
+        if why:
+            return Seen(Verified.FAILED, f"pod {meta(pod).get('name')} cannot be resized: {why}")
+    waiting = [str(meta(pod).get("name")) for _, pod in resized if not _runs_with_its_limits(pod)]
+    if waiting:
+        return Seen(Verified.WAITING, f"waiting for {', '.join(waiting[:3])} to be resized")
+    return Seen(Verified.CONVERGED)
+
+
+def _infeasible(pod: Object) -> str:
+    """Why the kubelet says that a resize can never be done; empty where it does not."""
+    for condition in (pod.get("status") or {}).get("conditions") or []:
+        if (condition.get("type"), condition.get("reason")) == ("PodResizePending", "Infeasible"):
+            return str(condition.get("message") or "infeasible")
+    return ""
+
+
+def _runs_with_its_limits(pod: Object) -> bool:
+    """Whether the kubelet has given every container the memory limit of its spec."""
+    running = {status.get("name"): status for status in container_statuses(pod)}
+    for container in pod["spec"]["containers"]:
+        wanted = at(container, "/resources/limits/memory")
+        actual = at(running.get(container["name"]) or {}, "/resources/limits/memory")
+        if wanted is not None and (
+            actual is None or parse_quantity(actual) != parse_quantity(wanted)
+        ):
+            return False
+    return True
+
+
+def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
+    """Puts the amounts of before back, where ours still stand."""
+    refused = refusal(facts, NAME, WORKLOADS, frozenset({Reason.ROLLOUT_RUNNING}))
+    if refused:
+        return refused
+    assert isinstance(facts.object, Mapping)
+    if in_place(done):
+        by_uid = {str(meta(pod).get("uid")): pod for pod in pods_of(facts)}
+        calls = [
+            _resize(facts.target, by_uid[call.target.uid], call.leaves, call.assumes)
+            for call in done.calls
+            if call.target.uid in by_uid
+            and view(by_uid[call.target.uid], call.leaves) == dict(call.leaves)
+        ]
+        if not calls:
+            return Refusal(
+                Reason.ALREADY_DONE, f"no pod of {facts.target} has our amounts any more"
+            )
+        summary = f"give {len(calls)} pods of {facts.target} the memory of before"
+        return _pods_plan(facts, calls, parameters={"undo": done.digest}, summary=summary)
+    if overtaken(sent, facts.object):
+        why = f"{facts.target} was modified after our change; leaving it alone"
+        return Refusal(Reason.ASSUMPTION_CHANGED, why)
+    return _template_plan(
+        facts,
+        done.previous,
+        parameters={"undo": done.digest},
+        summary=f"give {facts.target} the memory of before",
+        previous={},
+        before=done.before,
+        outage=True,
+    )
+
+
+def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
+    """Whether the amounts of before stand again."""
+    return verify(plan, sent, facts) if in_place(plan) else rollout_restored(plan, sent, facts)
+
+
+ACTION = ActionSpec(
+    name=NAME,
+    summary="Give the containers of a workload that ran out of memory more of it.",
+    manual=__doc__,
+    params=Params,
+    targets=WORKLOADS,
+    calls=ROLLING | {("patch", POD, "resize")},
+    disruption="each pod once, within the workload's own maxUnavailable; in place: a container may restart",
+    causes=frozenset({"oom_killed"}),
+    sees=frozenset({PODS}),
+    watches=frozenset({PODS}),
+    waives=WAIVES,
+    plan=plan,
+    next=further,
+    verify=verify,
+    undo=undo,
+    restored=restored,
+    example="{action: set_resources, with: {by: 25%, at_most: 2Gi}}",
+)

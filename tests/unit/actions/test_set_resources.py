@@ -1,0 +1,258 @@
+"""set_resources: more memory for what was killed for it, in the template or in place, within a cap; and back."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from remediator import causes
+from remediator.actions import ACTIONS
+from remediator.actions.set_resources import verify
+from remediator.causes.cause import Cause
+from remediator.model.call import STAMP, Evidence
+from remediator.model.facts import Facts, Unknown
+from remediator.model.plan import Plan, Refusal, Seen, Verified
+from remediator.model.pointer import TEMPLATE, at, put
+from remediator.model.verdict import Reason
+from remediator.sights.pods import PODS
+from tests.integration.world import World, rules
+from tests.unit import objects
+from tests.unit.actions.samples import Sample
+from tests.unit.objects import HOUR, MINUTE, facts, pod
+
+GIVE = ACTIONS["set_resources"]
+LIMIT = "/spec/template/spec/containers/0/resources/limits/memory"
+REQUEST = "/spec/template/spec/containers/0/resources/requests/memory"
+POD_LIMIT = "/spec/containers/0/resources/limits/memory"
+KILLED = (Cause("oom_killed", "out of memory", {"containers": ["web-0/app"]}),)
+IN_PLACE = {"in_place": True}
+
+
+def limited(
+    limit: str | None = "256Mi", request: str | None = None, kind: str = "Deployment"
+) -> Any:
+    made = objects.workload(kind)
+    resources = {
+        **({"limits": {"memory": limit}} if limit else {}),
+        **({"requests": {"memory": request}} if request else {}),
+    }
+    made["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+    return made
+
+
+def running(name: str, limit: str = "256Mi", actual: str = "", **status: Any) -> dict[str, Any]:
+    made = pod(name)
+    made["metadata"] |= {"namespace": "shop", "generation": 1}
+    resources = {"limits": {"memory": limit}}
+    made["spec"] = {"containers": [{"name": "app", "resources": resources}]}
+    shown = {"limits": {"memory": actual or limit}}
+    made["status"]["containerStatuses"][0]["resources"] = shown
+    made["status"] |= status
+    return made
+
+
+def seen(obj: Any = None, pods: tuple[Any, ...] | None = None) -> Facts:
+    there = (running("web-0"), running("web-1")) if pods is None else pods
+    return facts(obj or limited(), pods=there)
+
+
+def planned(there: Facts, found: tuple[Cause, ...] = KILLED, **parameters: Any) -> Plan | Refusal:
+    return GIVE.plan(there, GIVE.params(**parameters), found)
+
+
+def plan_of(there: Facts, **parameters: Any) -> Plan:
+    plan = planned(there, **parameters)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def refused(there: Facts, found: tuple[Cause, ...] = KILLED, **parameters: Any) -> Reason:
+    answer = planned(there, found, **parameters)
+    assert isinstance(answer, Refusal)
+    return answer.reason
+
+
+def rolled_out(plan: Plan) -> Facts:
+    """The workload once its template was patched by the call `x`."""
+    obj = put(limited(), {LIMIT: "320Mi"})
+    obj["metadata"]["annotations"] = {STAMP: "x"}
+    return seen(obj)
+
+
+def resized(plan: Plan) -> Facts:
+    return seen(pods=(running("web-0", "320Mi"), running("web-1", "320Mi")))
+
+
+def stuck() -> dict[str, Any]:
+    made = running("web-2")
+    made["metadata"]["labels"] = {"controller-revision-hash": "bad"}
+    made["status"]["conditions"] = []
+    return made
+
+
+SAMPLES = [
+    *(
+        Sample(seen(limited(kind=kind)), seen(limited(kind=kind), (stuck(),)), causes=KILLED)
+        for kind in ("Deployment", "StatefulSet", "DaemonSet")
+    ),
+    Sample(seen(), after=resized, causes=KILLED, params=IN_PLACE),
+]
+
+
+def test_set_resources_raises_the_limit_of_what_was_killed() -> None:
+    plan = plan_of(seen())
+    (call,) = plan.calls
+    assert {"op": "replace", "path": LIMIT, "value": "320Mi"} in call.body
+    assert call.leaves[TEMPLATE] == at(put(limited(), {LIMIT: "320Mi"}), TEMPLATE)
+    assert plan.previous == {LIMIT: "256Mi"}
+    assert plan.summary == "give Deployment/shop/web more: app from 256Mi to 320Mi of memory"
+    (touch,) = plan.touches
+    assert touch.paths == (LIMIT,)
+    assert touch.successor == at(put(limited(), {LIMIT: "320Mi"}), "/spec/template")
+
+
+def test_a_request_that_was_equal_stays_equal_and_any_other_as_it_is() -> None:
+    equal = plan_of(seen(limited(request="256Mi")))
+    assert equal.previous == {LIMIT: "256Mi", REQUEST: "256Mi"}
+    assert plan_of(seen(limited(request="128Mi"))).previous == {LIMIT: "256Mi"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "parameters", "expected"),
+    [
+        ("256Mi", {"by": "100%"}, "512Mi"),
+        ("1Gi", {}, "1280Mi"),
+        ("1900Mi", {}, "2048Mi"),
+        ("100M", {}, "120Mi"),
+        ("512Ki", {}, "640Ki"),
+    ],
+)
+def test_how_much_it_gives(limit: str, parameters: dict[str, Any], expected: str) -> None:
+    (call,) = plan_of(seen(limited(limit)), **parameters).calls
+    assert {"op": "replace", "path": LIMIT, "value": expected} in call.body
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"by": "25"}, {"by": "0%"}, {"by": "+5%"}, {"at_most": "much"}]
+)
+def test_bad_parameters_are_refused(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        GIVE.params(**parameters)
+
+
+def test_it_gives_nothing_where() -> None:
+    assert refused(seen(limited("2Gi"))) is Reason.AT_CEILING
+    assert refused(seen(limited(None))) is Reason.UNSUPPORTED_TARGET
+    assert refused(seen(), ()) is Reason.NO_CAUSE
+    other = (Cause("oom_killed", "", {"containers": ["web-0/sidecar"]}),)
+    assert refused(seen(), other) is Reason.NO_CAUSE
+    loops = (Cause("crash_loop", "", {"containers": {"web-0/app": 4}}),)
+    assert refused(seen(), loops) is Reason.NO_CAUSE
+    single = limited()
+    single["spec"] |= {"replicas": 1, "strategy": {"type": "Recreate"}}
+    assert refused(seen(single)) is Reason.WOULD_INTERRUPT
+    assert plan_of(seen(single), allow_outage=True)
+    assert refused(replace(seen(), object=None)) is Reason.TARGET_GONE
+
+
+def test_in_place_every_running_pod_is_resized_and_none_taken_away() -> None:
+    leaving = running("web-9")
+    leaving["metadata"]["deletionTimestamp"] = "2026-05-01T12:00:00Z"
+    plan = plan_of(seen(pods=(running("web-0"), running("web-1"), leaving)), in_place=True)
+    assert [(call.target.name, call.subresource) for call in plan.calls] == [
+        ("web-0", "resize"),
+        ("web-1", "resize"),
+    ]
+    assert dict(plan.calls[0].leaves) == {POD_LIMIT: "320Mi"}
+    assert not plan.takes
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [
+        ((running("web-0", "320Mi"), running("web-1", "320Mi")), Verified.CONVERGED),
+        ((running("web-0", "320Mi", "256Mi"), running("web-1", "320Mi")), Verified.WAITING),
+        ((running("web-0", "320Mi"),), Verified.CONVERGED),  # the other was replaced since
+        ((running("web-0", "512Mi"), running("web-1", "320Mi")), Verified.OVERTAKEN),
+        ((), Verified.OVERTAKEN),
+        (
+            (
+                running(
+                    "web-0",
+                    "320Mi",
+                    "256Mi",
+                    conditions=[{"type": "PodResizePending", "reason": "Infeasible"}],
+                ),
+            ),
+            Verified.FAILED,
+        ),
+    ],
+)
+def test_the_kubelet_decides_whether_a_resize_is_done(pods: Any, expected: Verified) -> None:
+    plan = plan_of(seen(), in_place=True)
+    assert verify(plan, (), seen(pods=pods)).how is expected
+    assert verify(plan, (), seen().saw(PODS, Unknown("timeout"))) == Seen(Verified.UNKNOWN)
+
+
+def test_the_amounts_of_before_are_put_back_where_ours_still_stand() -> None:
+    assert GIVE.undo is not None
+    plan = plan_of(seen())
+    sent = (Evidence(200, "x", dict(plan.calls[0].leaves)),)
+    back = GIVE.undo(plan, sent, rolled_out(plan))
+    assert isinstance(back, Plan)
+    assert {"op": "replace", "path": LIMIT, "value": "256Mi"} in back.calls[0].body
+    theirs = GIVE.undo(plan, sent, seen())
+    assert isinstance(theirs, Refusal)
+    assert theirs.reason is Reason.ASSUMPTION_CHANGED
+    placed = plan_of(seen(), in_place=True)
+    smaller = GIVE.undo(placed, (), resized(placed))
+    assert isinstance(smaller, Plan)
+    assert [dict(call.leaves) for call in smaller.calls] == [{POD_LIMIT: "256Mi"}] * 2
+    assert isinstance(GIVE.undo(placed, (), seen(pods=(running("new"),))), Refusal)
+
+
+RULE = "name: give, match: ['alertname=\"Leak\"'], steps: [{action: set_resources, with: {WITH}}]"
+
+
+async def world_of(given: str) -> World:
+    world = World(rules(RULE.replace("WITH", given)))
+
+    def limit(obj: Any) -> None:
+        resources = {"limits": {"memory": "256Mi"}}
+        obj["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+
+    world.cluster.edit("Deployment", "shop", "web", limit)
+    await world.start()
+    await world.run(3 * HOUR, MINUTE)
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(2 * MINUTE)
+    await world.deliver("Leak", firing=False)
+    await world.run(20 * MINUTE)
+    return world
+
+
+async def test_a_workload_is_given_more_and_its_pods_are_replaced() -> None:
+    world = await world_of("by: 50%")
+    assert at(world.cluster.objects["Deployment", "shop", "web"], LIMIT) == "384Mi"
+    limits = {at(made, POD_LIMIT) for made in world.cluster.pods("shop", "web")}
+    assert limits == {"384Mi"}
+    assert (await world.only())["state"] == "succeeded"
+    await world.journal.close()
+
+
+async def test_in_place_its_pods_are_given_more_and_stay() -> None:
+    world = await world_of("by: 50%, in_place: true")
+    assert at(world.cluster.objects["Deployment", "shop", "web"], LIMIT) == "256Mi"
+    limits = [at(made, POD_LIMIT) for made in world.cluster.pods("shop", "web")]
+    assert limits == ["384Mi"] * 3
+    assert len(world.cluster.calls) == 3
+    assert (await world.only())["state"] == "succeeded"
+    await world.journal.close()
+
+
+def test_the_cause_names_its_containers_as_the_action_reads_them() -> None:
+    killed = pod("web-0", lastState={"terminated": {"reason": "OOMKilled"}})
+    (found,) = causes.find(facts(limited(), pods=(killed,), revisions=()))
+    assert isinstance(planned(seen(), (found,)), Plan)
