@@ -275,9 +275,16 @@ class ControlPlane:
             if error.code != 409:
                 raise
 
-    def deploy(self, namespace: str, name: str, image: str, replicas: int = 3) -> None:
-        """A Deployment whose pods become ready."""
-        self.create("Deployment", namespace, name, image, replicas)
+    def deploy(
+        self,
+        namespace: str,
+        name: str,
+        image: str,
+        replicas: int = 3,
+        change: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """A Deployment whose pods become ready; `change` makes something of its pod template."""
+        self.create("Deployment", namespace, name, image, replicas, change=change)
 
     def create(
         self,
@@ -287,6 +294,7 @@ class ControlPlane:
         image: str,
         replicas: int = 3,
         labels: Mapping[str, str] | None = None,
+        change: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         """A workload whose pods become ready."""
         mine = {"app": name}
@@ -297,6 +305,8 @@ class ControlPlane:
                 "automountServiceAccountToken": False,
             },
         }
+        if change is not None:
+            change(template)
         spec: dict[str, Any] = {"selector": {"matchLabels": mine}, "template": template}
         if kind != "DaemonSet":
             spec["replicas"] = replicas
