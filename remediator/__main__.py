@@ -2,13 +2,14 @@
 
 import sys
 
-from .cli import main as command
 from .errors import RemediatorError
 
 
 def main() -> None:
     """Runs the command; an error on purpose is one message and its exit code."""
     try:
+        from .cli import main as command  # what other distributions bring is loaded with it
+
         command(standalone_mode=True)
     except RemediatorError as error:
         print(f"remediator: {error}", file=sys.stderr)

@@ -1,16 +1,15 @@
 """Facts to causes: one file per cause, each a pure function, exporting CAUSE; the registry is the folder."""
 
-import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from ..model.facts import Facts, Unknown
 from ..model.sight import Sight
-from ..plugins import values
+from ..plugins import Registry
 from .cause import Cause, CauseSpec
 
-CAUSES: dict[str, CauseSpec] = {c.name: c for c in values(sys.modules[__name__], CauseSpec)}
+CAUSES: Registry[CauseSpec] = Registry(__name__, CauseSpec)
 
 
 def sights(names: Iterable[str]) -> frozenset[Sight[Any]]:

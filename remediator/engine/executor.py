@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..actions import ACTIONS
-from ..guards import limits as limit_guards
+from ..guards import pipeline
 from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.call import Call, Effect, Evidence, bound, effect, version_of
 from ..model.duration import format_duration
@@ -64,7 +64,7 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
         source,
         plan,
         intent,
-        lambda usage: limit_guards.decide(seen.situation, usage),
+        lambda usage: pipeline.begin(seen.situation, usage),
         seen.outside,
     )
 

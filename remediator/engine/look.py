@@ -180,7 +180,7 @@ async def look(
     storming = False
     if planned.plan is not None:
         used = await doors.journal.usage(remediation, reading(situation, planned.plan), now)
-        verdicts += limit_guards.decide(situation, used)
+        verdicts += pipeline.begin(situation, used)
         storming = storm.on(situation, used)
     return Look(facts, planned, situation, verdicts, seen, storming)
 

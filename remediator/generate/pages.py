@@ -94,8 +94,8 @@ def guards(_paths: Sequence[Path]) -> str:
         "| guard | set by | is for | asked |\n|---|---|---|---|\n"
     )
     rows = (
-        f"| `{name}` | {keys} | {text} | {asked} |\n"
-        for name, keys, text, asked in pipeline.described()
+        f"| `{guard.name}` | {guard.set_by} | {guard.summary} | {guard.asked} |\n"
+        for guard in pipeline.GUARDS
     )
     return head + "".join(rows)
 

@@ -2,6 +2,7 @@
 
 from ..model.alert import Activity
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Situation
 
 HELD = {
@@ -21,3 +22,12 @@ def check(situation: Situation) -> Verdict:
         reason, why = HELD[situation.activity]
         return hold("activity", reason, why)
     return allow("activity")
+
+
+GUARD = Guard(
+    name="activity",
+    manual=__doc__,
+    set_by="`sources[].alertmanager`",
+    order=40,
+    planned=check,
+)

@@ -1,6 +1,7 @@
 """approval: in approve mode a person must have approved exactly this plan's digest."""
 
 from ..model.verdict import Decision, Reason, Verdict, allow
+from .guard import Guard
 from .situation import Situation
 
 
@@ -18,3 +19,12 @@ def check(situation: Situation) -> Verdict:
         Reason.APPROVAL_REQUIRED,
         f"needs an approval of {digest}{changed}",
     )
+
+
+GUARD = Guard(
+    name="approval",
+    manual=__doc__,
+    set_by="`mode`, `approval`",
+    order=160,
+    planned=check,
+)

@@ -9,9 +9,8 @@ from ..model.plan import Touch
 from ..model.raw import ready
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from ..sights.pods import PEERS
+from .guard import Guard
 from .situation import Situation, Touched
-
-SEES = frozenset({PEERS})
 
 
 def check(situation: Situation) -> Verdict:
@@ -61,3 +60,13 @@ def _missing(touch: Touch, facts: Facts, count: int) -> int:
         return 0
     spec, status = workload.get("spec") or {}, workload.get("status") or {}
     return max(0, int(spec.get("replicas", status.get("desiredNumberScheduled", 0))) - count)
+
+
+GUARD = Guard(
+    name="blast_radius",
+    manual=__doc__,
+    set_by="`limits.blast_radius`",
+    order=110,
+    planned=check,
+    sees_pods=frozenset({PEERS}),
+)

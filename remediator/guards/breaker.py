@@ -11,6 +11,7 @@ from ..model.duration import format_duration
 from ..model.limit import Breaker
 from ..model.usage import End, Usage
 from ..model.verdict import Decision, Reason, Verdict, allow
+from .guard import Guard
 from .situation import Situation
 
 
@@ -41,3 +42,12 @@ def check(situation: Situation, usage: Usage) -> Verdict:
     left = format_duration(since + limit.quiet - situation.now)
     text = f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}` ends that, or {left} of quiet)"
     return Verdict("breaker", Decision.APPROVE, Reason.BREAKER_OPEN, text)
+
+
+GUARD = Guard(
+    name="breaker",
+    manual=__doc__,
+    set_by="settings `breaker`",
+    order=270,
+    begin=lambda situation, usage: [check(situation, usage)],
+)

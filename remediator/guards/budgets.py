@@ -8,9 +8,8 @@ from ..model.raw import labels, meta, selected
 from ..model.verdict import Reason, Verdict, allow, hold
 from ..sights.budgets import BUDGETS
 from ..sights.pods import PEERS
+from .guard import Guard
 from .situation import Situation, Touched
-
-SEES = frozenset({BUDGETS, PEERS})
 
 
 def check(situation: Situation) -> Verdict:
@@ -50,3 +49,13 @@ def _check(item: Touched) -> Verdict | None:
 def _covers(selector: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> bool:
     """An empty selector covers every pod of the namespace, a missing one none (policy/v1)."""
     return selector is not None and selected(selector, labels(pod))
+
+
+GUARD = Guard(
+    name="budgets",
+    manual=__doc__,
+    set_by="PodDisruptionBudgets",
+    order=120,
+    planned=check,
+    sees_pods=frozenset({BUDGETS, PEERS}),
+)

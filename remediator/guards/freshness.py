@@ -5,6 +5,7 @@ from datetime import timedelta
 from ..model.alert import Activity
 from ..model.duration import format_duration
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Situation
 
 
@@ -29,3 +30,12 @@ def check(situation: Situation) -> Verdict:
         why = f"firing for {format_duration(firing)}; the rule waits for {format_duration(situation.pending)}"
         return hold("freshness", Reason.TOO_RECENT, why, max(left, timedelta(seconds=1)))
     return allow("freshness")
+
+
+GUARD = Guard(
+    name="freshness",
+    manual=__doc__,
+    set_by="`max_age`, `pending`",
+    order=30,
+    planned=check,
+)

@@ -1,6 +1,7 @@
 """grace: for a while after a start, what was pending before is let settle: bulk delivery is no new trouble."""
 
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Before
 
 
@@ -16,3 +17,13 @@ def check(situation: Before) -> Verdict:
             over - situation.now,
         )
     return allow("grace")
+
+
+GUARD = Guard(
+    name="grace",
+    manual=__doc__,
+    set_by="`startup_grace`",
+    order=50,
+    first=check,
+    planned=check,
+)

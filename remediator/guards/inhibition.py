@@ -2,6 +2,7 @@
 
 from ..model.facts import Unknown
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Situation
 
 
@@ -16,3 +17,12 @@ def check(situation: Situation) -> Verdict:
     if situation.inhibitor:
         return hold("inhibition", Reason.INHIBITED, f"{situation.inhibitor} is firing too")
     return allow("inhibition")
+
+
+GUARD = Guard(
+    name="inhibition",
+    manual=__doc__,
+    set_by="`unless`",
+    order=140,
+    planned=check,
+)

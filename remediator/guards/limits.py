@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from ..model.duration import format_duration
 from ..model.usage import Charge, Counted, Holder, Rate, Usage
 from ..model.verdict import Reason, Verdict, allow, deny, hold
-from . import breaker, storm
+from .guard import Guard
 from .situation import Before, ProcessLimits, Situation
 
 MOST_DOUBLINGS = 6
@@ -32,19 +32,6 @@ def counted(situation: Situation) -> tuple[Counted, ...]:
         ("global", process.everything, ()),
     ]
     return tuple(Counted(limit, rate, where) for limit, limited, where in rates for rate in limited)
-
-
-def decide(situation: Situation, usage: Usage) -> list[Verdict]:
-    """Every limit's verdict, in order."""
-    return [
-        target_lock(situation, usage),
-        cooldown(situation, usage),
-        attempts(situation, usage),
-        *rates(situation, usage),
-        in_flight(situation, usage),
-        storm.check(situation, usage),
-        breaker.check(situation, usage),
-    ]
 
 
 def target_lock(situation: Before, usage: Usage) -> Verdict:
@@ -142,3 +129,40 @@ def fullest(
                 )
                 out[scope] = max(out[scope], used / rate.count)
     return out
+
+
+TARGET_LOCK = Guard(
+    name="target_lock",
+    manual=target_lock.__doc__ or "",
+    set_by="`priority`",
+    order=210,
+    begin=lambda situation, usage: [target_lock(situation, usage)],
+)
+COOLDOWN = Guard(
+    name="cooldown",
+    manual=cooldown.__doc__ or "",
+    set_by="`limits.cooldown`",
+    order=220,
+    begin=lambda situation, usage: [cooldown(situation, usage)],
+)
+ATTEMPTS = Guard(
+    name="attempts",
+    manual=attempts.__doc__ or "",
+    set_by="`limits.attempts`",
+    order=230,
+    begin=lambda situation, usage: [attempts(situation, usage)],
+)
+RATES = Guard(
+    name="rates",
+    manual=rates.__doc__ or "",
+    set_by="`limits.per_rule`; settings `limits`",
+    order=240,
+    begin=rates,
+)
+IN_FLIGHT = Guard(
+    name="in_flight",
+    manual=in_flight.__doc__ or "",
+    set_by="`limits.in_flight`",
+    order=250,
+    begin=lambda situation, usage: [in_flight(situation, usage)],
+)

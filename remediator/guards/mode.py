@@ -1,6 +1,7 @@
 """mode: a rule that observes never acts; its plan is made and shown."""
 
 from ..model.verdict import Reason, Verdict, allow, deny
+from .guard import Guard
 from .situation import Situation
 
 
@@ -10,3 +11,12 @@ def check(situation: Situation) -> Verdict:
         would = f"; it would {situation.plan.summary}" if situation.plan else ""
         return deny("mode", Reason.OBSERVE_MODE, f"rule {situation.rule} only observes{would}")
     return allow("mode")
+
+
+GUARD = Guard(
+    name="mode",
+    manual=__doc__,
+    set_by="`mode`",
+    order=170,
+    planned=check,
+)

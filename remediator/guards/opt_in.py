@@ -6,6 +6,7 @@ from ..model.facts import Facts, Unknown
 from ..model.raw import annotations
 from ..model.template import PREFIX
 from ..model.verdict import Reason, Verdict, allow, deny, hold
+from .guard import Guard
 from .situation import Situation
 
 ENABLED = f"{PREFIX}/enabled"
@@ -34,3 +35,12 @@ def _check(facts: Facts) -> Verdict | None:
         f"neither {facts.target} nor its namespace is annotated {ENABLED}, which the group asks for"
     )
     return deny("opt_in", Reason.OPTED_OUT, why)
+
+
+GUARD = Guard(
+    name="opt_in",
+    manual=__doc__,
+    set_by="`scope.opt_in`",
+    order=80,
+    planned=check,
+)

@@ -11,6 +11,7 @@ from ..model.facts import Unknown
 from ..model.raw import annotations, timestamp
 from ..model.template import PREFIX
 from ..model.verdict import Reason, Verdict, allow, deny, hold
+from .guard import Guard
 from .situation import Situation
 
 ANNOTATIONS = {
@@ -68,3 +69,12 @@ def _check(obj: Mapping[str, Any], what: str, situation: Situation) -> Verdict |
             f"{what} is annotated {PREFIX}/paused-until with an unreadable time",
         )
     return hold("opt_out", Reason.OPTED_OUT, f"{what} is paused until {until}") if paused else None
+
+
+GUARD = Guard(
+    name="opt_out",
+    manual=__doc__,
+    set_by="annotations",
+    order=90,
+    planned=check,
+)

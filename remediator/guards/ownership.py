@@ -18,6 +18,7 @@ from ..model.pointer import REPLICAS, at
 from ..model.raw import annotations, controller, labels, meta
 from ..model.verdict import Reason, Verdict, allow, deny
 from ..sights.autoscaler import AUTOSCALER
+from .guard import Guard
 from .situation import Situation
 
 GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id",)
@@ -36,8 +37,6 @@ DEFAULTS = {
     "hpa": "refuse",
     "keda": "refuse",
 }
-
-SEES = frozenset({AUTOSCALER})
 
 
 def check(situation: Situation) -> Verdict:
@@ -103,3 +102,13 @@ def _applied(obj: Mapping[str, Any], path: str, managers: tuple[str, ...], marke
         return at(json.loads(annotations(obj).get(APPLIED, "{}")), path) is not None
     except (ValueError, AttributeError):
         return True
+
+
+GUARD = Guard(
+    name="ownership",
+    manual=__doc__,
+    set_by="`owners`",
+    order=100,
+    planned=check,
+    sees=frozenset({AUTOSCALER}),
+)

@@ -1,6 +1,7 @@
 """pause: holds while somebody has paused everything, or the cluster, a namespace or the rule of what is touched."""
 
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Before
 
 
@@ -15,3 +16,14 @@ def check(situation: Before) -> Verdict:
             why = f"{pause.author} paused {pause.scope}{until}: {pause.reason}"
             return hold("pause", Reason.PAUSED, why)
     return allow("pause")
+
+
+GUARD = Guard(
+    name="pause",
+    manual=__doc__,
+    set_by="`remediator pause`",
+    order=10,
+    first=check,
+    planned=check,
+    undo=check,
+)

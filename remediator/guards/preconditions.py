@@ -2,6 +2,7 @@
 
 from ..model.facts import Unknown
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Situation
 
 
@@ -14,3 +15,12 @@ def check(situation: Situation) -> Verdict:
             )
         return hold("preconditions", Reason.PRECONDITION, f"`{query}` returns nothing")
     return allow("preconditions")
+
+
+GUARD = Guard(
+    name="preconditions",
+    manual=__doc__,
+    set_by="`when`",
+    order=150,
+    planned=check,
+)

@@ -1,6 +1,7 @@
 """protection: system and monitoring namespaces, and our own, are not touched."""
 
 from ..model.verdict import Reason, Verdict, allow, deny
+from .guard import Guard
 from .situation import Before
 
 
@@ -13,3 +14,14 @@ def check(situation: Before) -> Verdict:
             why = f"namespace {target.namespace} is protected{what}"
             return deny("protection", Reason.PROTECTED_TARGET, why)
     return allow("protection")
+
+
+GUARD = Guard(
+    name="protection",
+    manual=__doc__,
+    set_by="`protected_namespaces`, `scope.protected`",
+    order=70,
+    first=check,
+    planned=check,
+    undo=check,
+)

@@ -25,6 +25,7 @@ from ..model.verdict import Reason, Verdict, allow, hold
 from ..sights.pods import PEERS, Pods
 from ..sights.revisions import REVISIONS
 from ..sights.room import ROOM, Room
+from .guard import Guard
 from .situation import Situation
 
 CANNOT_START = {
@@ -32,8 +33,6 @@ CANNOT_START = {
 }  # fmt: skip
 Template = Mapping[str, Any]
 KEEPS_AWAY = {"NoSchedule", "NoExecute"}
-
-SEES = frozenset({ROOM, PEERS, REVISIONS})
 
 
 def check(situation: Situation) -> Verdict:
@@ -187,3 +186,13 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     ):
         return False
     return exists or toleration.get("value", "") == taint.get("value", "")
+
+
+GUARD = Guard(
+    name="replaceability",
+    manual=__doc__,
+    set_by="-",
+    order=130,
+    planned=check,
+    sees_pods=frozenset({ROOM, PEERS, REVISIONS}),
+)

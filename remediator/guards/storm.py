@@ -13,6 +13,7 @@ from ..model.limit import Storm
 from ..model.matcher import admits
 from ..model.usage import Troubled, Usage
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Situation
 
 LONGEST_PAUSE = timedelta(minutes=1)
@@ -58,3 +59,12 @@ def counted(storm: Storm, scope: str, roots: Sequence[str], workloads: int | Non
         return f"{what} (of how many cannot be known)"
     share = len(roots) / max(1, workloads)
     return f"{what}: {share:.0%} of {workloads}" if share >= storm.share else ""
+
+
+GUARD = Guard(
+    name="storm",
+    manual=__doc__,
+    set_by="settings `storm`",
+    order=260,
+    begin=lambda situation, usage: [check(situation, usage)],
+)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from ..model.verdict import Reason, Verdict, allow, hold
+from .guard import Guard
 from .situation import Before
 
 LOOK_AGAIN = timedelta(minutes=1)  # what intervals are made of
@@ -34,3 +35,13 @@ def _until_next_minute(situation: Before) -> timedelta:
     return LOOK_AGAIN - timedelta(
         seconds=situation.now.second, microseconds=situation.now.microsecond
     )
+
+
+GUARD = Guard(
+    name="window",
+    manual=__doc__,
+    set_by="`windows`",
+    order=20,
+    first=check,
+    planned=check,
+)

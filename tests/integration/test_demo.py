@@ -15,7 +15,7 @@ from remediator.guards import approval, limits, pipeline
 from remediator.journal.sql import SqlJournal
 from remediator.model.alert import Activity
 from remediator.model.plan import Refusal
-from remediator.model.verdict import Reason, allow
+from remediator.model.verdict import Reason
 from remediator.web.server import Server
 
 
@@ -53,7 +53,12 @@ BROKEN: list[tuple[str, Any, str, Any]] = [
     ("Alertmanager", SandboxAlertmanager, "activity", unknown),
     ("scaling", ACTIONS, "scale_workload", replace(ACTIONS["scale_workload"], plan=refuses)),
     ("isolating", ACTIONS, "quarantine_pod", replace(ACTIONS["quarantine_pod"], plan=refuses)),
-    ("the attempts limit", limits, "attempts", lambda *_: allow("attempts")),
+    (
+        "the attempts limit",
+        pipeline,
+        "BEGIN",
+        [c for c in pipeline.BEGIN if c is not limits.ATTEMPTS.begin],
+    ),
     (
         "the approval guard",
         pipeline,

@@ -58,7 +58,7 @@ def usage(*charges: Charge, **more: Any) -> Used:
 
 
 def decided(seen: Situation, used: Used) -> list[Verdict]:
-    return limits.decide(seen, used(seen))
+    return pipeline.begin(seen, used(seen))
 
 
 def roots(count: int, namespace: str = "shop") -> tuple[Troubled, ...]:
@@ -217,7 +217,7 @@ def test_a_storm_is_on_only_while_it_is_counted() -> None:
 
 
 def test_the_page_of_guards_has_every_one_in_the_order_in_which_it_is_asked() -> None:
-    shown = [name for name, *_ in pipeline.described()]
+    shown = [guard.name for guard in pipeline.GUARDS]
     asked = [verdict.guard for verdict in decided(situation(), usage())]
     rates = [name for name in asked if name.startswith("rate_")]
     assert shown[len(pipeline.SECOND) :] == [
@@ -228,4 +228,7 @@ def test_the_page_of_guards_has_every_one_in_the_order_in_which_it_is_asked() ->
     assert shown[: len(pipeline.SECOND)] == [
         verdict.guard for verdict in pipeline.ask(pipeline.SECOND, situation())
     ]
-    assert all(keys and text and when for _, keys, text, when in pipeline.described())
+    for guard in pipeline.GUARDS:
+        assert guard.set_by
+        assert guard.summary
+        assert guard.asked

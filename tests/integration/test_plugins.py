@@ -1,0 +1,102 @@
+"""Actions, causes and sights of other distributions: found by entry points, used like ours, refused in words."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = '''
+"""Wake a workload that somebody put to sleep: a custom resource of its own, a sight, a cause and an action."""
+
+from remediator.actions.spec import ActionSpec, Parameters
+from remediator.causes.cause import CauseSpec, Found
+from remediator.model.kind import Kind
+from remediator.model.plan import Refusal, Seen, Verified
+from remediator.model.sight import Read, Sight
+from remediator.model.verdict import Reason
+
+NAP = Kind("Nap", "naps.example.com", "v1", "naps", labels=("nap",))
+
+
+def look(facts, obj):
+    (found,) = yield (Read(NAP, facts.target.namespace),)
+    return tuple(found)
+
+
+NAPS = Sight("naps", look, lists=frozenset({NAP}))
+CAUSE = CauseSpec("asleep", "Somebody put it to sleep.", frozenset({NAPS}), lambda facts, within: None)
+MANUAL = """Wake a workload."""
+ACTION = ActionSpec(
+    name="wake_workload", summary="Wake it.", manual=MANUAL, params=Parameters, targets=frozenset({NAP}),
+    calls=frozenset({("delete", NAP, "")}), disruption="none", causes=frozenset({"asleep"}),
+    sees=frozenset({NAPS}), watches=frozenset(), waives=frozenset(),
+    plan=lambda facts, params, causes: Refusal(Reason.NO_CAUSE, "it is awake"),
+    verify=lambda plan, sent, facts: Seen(Verified.CONVERGED),
+    example="{action: wake_workload}",
+)
+'''
+RULE = """version: 1
+groups:
+  - name: g
+    scope: {namespaces: [shop]}
+    rules:
+      - name: wake
+        match: ['alertname="Asleep"']
+        escalate: {to: [log]}
+        steps: [{action: wake_workload}]
+"""
+POINTS = """[remediator.actions]
+wake_workload = naps:ACTION
+[remediator.causes]
+asleep = naps:CAUSE
+[remediator.sights]
+naps = naps:NAPS
+"""
+
+
+def run(folder: Path, points: str, *arguments: str) -> tuple[int, str]:
+    """`remediator …` where another distribution is installed beside ours."""
+    info = folder / "naps-1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: naps\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+    (folder / "naps.py").write_text(MODULE)
+    done = subprocess.run(
+        [sys.executable, "-m", "remediator", *arguments],
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_another_distribution_brings_is_used_like_ours(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULE)
+    code, shown = run(tmp_path, POINTS, "check", str(tmp_path / "rules.yaml"))
+    assert code == 0, shown
+    code, shown = run(tmp_path, POINTS, "generate", "rbac", "--rules", str(tmp_path / "rules.yaml"))
+    assert code == 0, shown
+    assert "naps.example.com" in shown
+    assert "## wake_workload" in run(tmp_path, POINTS, "generate", "actions")[1]
+    assert "## asleep" in run(tmp_path, POINTS, "generate", "causes")[1]
+    assert '"wake_workload"' in run(tmp_path, POINTS, "generate", "schema")[1]
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("[remediator.actions]\nx = naps:MISSING\n", "cannot load remediator.actions `x` of naps: AttributeError"),
+        ("[remediator.actions]\nx = absent:ACTION\n", "cannot load remediator.actions `x` of naps: ModuleNotFoundError"),
+        ("[remediator.actions]\nx = naps:CAUSE\n", "cannot use remediator.actions `x` of naps: it is a CauseSpec, not a ActionSpec"),
+        ("[remediator.sights]\na = naps:NAPS\nb = naps:NAPS\n", "two of type Sight are called `naps`"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_named_and_nothing_starts(
+    points: str, message: str, tmp_path: Path
+) -> None:
+    code, shown = run(tmp_path, points, "check", str(tmp_path))
+    assert code == 2
+    assert shown.startswith(f"remediator: {message}"), shown
+    assert "Traceback" not in shown
