@@ -225,9 +225,12 @@ def _touches(
 
 
 def _cordon(target: Target, node: Object, wanted: bool) -> Call:
-    """The patch that keeps new pods from the node, or lets them come again."""
-    operations = (*stamp_operations(node), {"op": "add", "path": UNSCHEDULABLE, "value": wanted})
-    leaves = {UNSCHEDULABLE: wanted}
+    """The patch that keeps new pods from the node, or lets them come again: false is left out, not written."""
+    change: Mapping[str, object] = {"op": "remove", "path": UNSCHEDULABLE}
+    if wanted:
+        change = {"op": "add", "path": UNSCHEDULABLE, "value": True}
+    operations = (*stamp_operations(node), change)
+    leaves = {UNSCHEDULABLE: True if wanted else None}
     return Call("patch", target, operations, leaves=leaves, seen=version_of(node))
 
 
@@ -236,22 +239,25 @@ def evict(plan: Plan, _sent: Sent, facts: Facts) -> tuple[Call, ...]:
     residents = facts[RESIDENTS]
     if isinstance(residents, Unknown):
         return ()
-    planned = {touch.target.key for touch in plan.touches}
-    going = {
-        str((controller(pod) or {}).get("uid"))
-        for pod in residents.pods
-        if meta(pod).get("deletionTimestamp")
-    }
-    calls: dict[str, Call] = {}
+    due = {touch.target.key for touch in plan.touches}
+    for pod in residents.pods:  # its workload has given one up already
+        found = residents.workload_of(pod) if meta(pod).get("deletionTimestamp") else None
+        due -= {found[0].key} if found else set()
+    calls: list[Call] = []
     for pod in leaving(residents):
-        found, owner = residents.workload_of(pod), str((controller(pod) or {}).get("uid"))
-        if found is None or found[0].key not in planned or found[0].key in calls or owner in going:
+        found = residents.workload_of(pod)
+        if found is None or found[0].key not in due:
             continue
         if _whole(found[1]) and _allowed(pod, residents.budgets):
-            place, name, uid = meta(pod)["namespace"], meta(pod)["name"], meta(pod)["uid"]
-            target = Target(facts.target.cluster, POD.name, place, name, uid)
-            calls[found[0].key] = Call("evict", target, proof="gone", touch=found[0].key)
-    return tuple(calls.values())
+            calls.append(_eviction(facts.target.cluster, pod, found[0]))
+            due -= {found[0].key}
+    return tuple(calls)
+
+
+def _eviction(cluster: str, pod: Object, workload: Target) -> Call:
+    place, name, uid = meta(pod)["namespace"], meta(pod)["name"], meta(pod)["uid"]
+    target = Target(cluster, POD.name, place, name, uid)
+    return Call("evict", target, proof="gone", touch=workload.key)
 
 
 def _whole(workload: Object) -> bool:

@@ -188,7 +188,7 @@ def test_it_is_uncordoned_only_where_the_cordon_is_ours() -> None:
     assert DRAIN.undo is not None
     back = DRAIN.undo(plan, (Evidence(200, "x"),), cordoned(plan))
     assert isinstance(back, Plan)
-    assert dict(back.calls[0].leaves) == {UNSCHEDULABLE: False}
+    assert dict(back.calls[0].leaves) == {UNSCHEDULABLE: None}
     theirs = DRAIN.undo(plan, (Evidence(200, "y"),), cordoned(plan))
     assert isinstance(theirs, Refusal)
     assert theirs.reason is Reason.ASSUMPTION_CHANGED
