@@ -15,7 +15,6 @@ from typing import Any
 from aiohttp import web
 from watchfiles import awatch
 
-from . import notify
 from .alertmanager import AlertmanagerApi, SandboxAlertmanager
 from .cluster.sandbox import SandboxCluster
 from .engine import gauges
@@ -170,7 +169,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             followers=tuple(item.name for item in settings.receivers if item.tells == "everything"),
             link=links.make if links else None,
         )
-        receivers = {item.name: notify.make(item) for item in settings.receivers}
+        receivers = {item.name: item.make() for item in settings.receivers}
         engine = Engine(doors, receivers, settings.journal_keep)
         await journal.reloaded(rules.digest, clock.now())  # they may have changed while nobody ran
         gauges.announce(engine.doors)

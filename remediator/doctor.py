@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 from pydantic import ValidationError
 
-from . import notify
 from .alertmanager import UP, addresses
 from .app import load_rules
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
@@ -104,7 +103,7 @@ async def _journal(settings: Settings) -> Finding:
 
 def _receiver(item: Any) -> Finding:
     try:
-        notify.make(item)
+        item.make()
     except RemediatorError as error:
         return Finding("fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`")
     return Finding(

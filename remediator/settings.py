@@ -12,14 +12,18 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
-from .located import load_file
+from .located import load_file, suggest
 from .model.limit import Breaker, Storm
 from .model.usage import Rate
+from .notify import RECEIVERS
+from .notify.receiver import Given
+from .ports import Notifier
 from .rules.schema import Duration, Rates, as_rate
 from .rules.wording import worded
 
@@ -185,7 +189,7 @@ class ReceiverSettings(Section):
     """Where people are told."""
 
     name: str = Field(min_length=1, description="How rules name it.")
-    kind: Literal["log", "webhook", "slack", "pagerduty", "apprise"] = Field(
+    kind: str = Field(
         default="log",
         description="The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows.",
     )
@@ -210,22 +214,40 @@ class ReceiverSettings(Section):
     )
     channel: str = Field(default="", description="Slack's channel, by its id.")
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in RECEIVERS:
+            kinds = ", ".join(RECEIVERS)
+            raise ValueError(
+                f"no kind `{value}`{suggest(value, list(RECEIVERS))}; there are {kinds}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needs = {
-            "webhook": ("url or url_file", self.url or self.url_file),
-            "slack": ("token_file and channel", self.token_file and self.channel),
-            "pagerduty": ("token_file", self.token_file),
-            "apprise": ("url or url_file", self.url or self.url_file),
-        }
-        if self.kind == "pagerduty" and self.tells == "everything":
-            raise ValueError(
-                f"receiver `{self.name}`: PagerDuty is for trouble; not every step is an incident"
-            )
-        what, there = needs.get(self.kind, ("", True))
-        if not there:
-            raise ValueError(f"receiver `{self.name}` of kind {self.kind} needs {what}")
+        kind = RECEIVERS.get(self.kind)
+        if kind is None:
+            return self
+        if self.tells == "everything" and not kind.steps:
+            why = f"{self.kind} is for trouble; not every step is an incident"
+            raise ValueError(f"receiver `{self.name}`: {why}")
+        if not kind.complete(self._given()):
+            raise ValueError(f"receiver `{self.name}` of kind {self.kind} needs {kind.needs}")
         return self
+
+    def _given(self) -> Given:
+        secret = {name: value.get_secret_value() for name, value in self.secrets().items()}
+        return Given(
+            secret.get("url_file") or self.url,
+            secret.get("token_file", ""),
+            secret.get("secret_file", ""),
+            self.channel,
+        )
+
+    def make(self) -> Notifier:
+        """The receiver that is described. Raises: ConfigurationError."""
+        return RECEIVERS[self.kind].make(self._given())
 
     def secrets(self) -> dict[str, SecretStr]:
         """The secrets that are set, by the setting's name."""

@@ -50,14 +50,13 @@ async def _one(item: "ReceiverSettings") -> bool:
     import aiohttp
 
     from ..engine.people import failure
-    from ..notify import make
 
     message = {
         "id": "test/1", "remediation": "r-test", "rule": "a-test", "target": "Deployment/shop/web", "state": "failed",
         "reason": "", "why": "a test message: somebody ran `remediator notify test`", "show": "",
     }  # fmt: skip
     try:
-        receiver = make(item)
+        receiver = item.make()
         ref = await receiver.notify(message)
         await receiver.notify(
             {**message, "id": "test/2", "closed": True, "why": "the test is over"}, ref

@@ -4,17 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import apprise
-
 from ..errors import ConfigurationError
+from .receiver import ReceiverKind
 from .words import details, severity, title
 
 TIMEOUT = 20.0
-KINDS = {
-    "critical": apprise.NotifyType.FAILURE,
-    "warning": apprise.NotifyType.WARNING,
-    "info": apprise.NotifyType.SUCCESS,
-}
+KINDS = {"critical": "failure", "warning": "warning", "info": "success"}
 
 
 class AppriseReceiver:
@@ -23,6 +18,8 @@ class AppriseReceiver:
     kind = "apprise"
 
     def __init__(self, url: str) -> None:
+        import apprise
+
         self._apprise = apprise.Apprise()
         if not self._apprise.add(url):
             raise ConfigurationError(
@@ -31,13 +28,23 @@ class AppriseReceiver:
 
     async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
         """Raises: OSError where it was not taken, TimeoutError."""
+        import apprise
+
         async with asyncio.timeout(TIMEOUT):
             taken = await self._apprise.async_notify(
                 title=title(message),
                 body="\n".join(details(message)),
-                notify_type=KINDS[severity(message)],
+                notify_type=apprise.NotifyType(KINDS[severity(message)]),
                 body_format=apprise.NotifyFormat.TEXT,  # labels are untrusted: where a service shows HTML they are escaped
             )
         if not taken:
             raise OSError("the service behind the Apprise URL did not take it")
         return ""
+
+
+RECEIVER = ReceiverKind(
+    "apprise",
+    "url or url_file",
+    lambda given: bool(given.url),
+    lambda given: AppriseReceiver(given.url),
+)

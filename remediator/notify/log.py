@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..telemetry import log
+from .receiver import ReceiverKind
 
 
 class LogReceiver:
@@ -15,3 +16,6 @@ class LogReceiver:
         """One line."""
         log().warning("people_told", **message)
         return ""
+
+
+RECEIVER = ReceiverKind("log", "nothing", lambda given: True, lambda given: LogReceiver())

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from .receiver import ReceiverKind
 from .webhook import post
 from .words import details, severity, title
 
@@ -38,3 +39,12 @@ class PagerDutyReceiver:
             }
         await post(self._url, orjson.dumps(event, default=str), {})
         return ""
+
+
+RECEIVER = ReceiverKind(
+    "pagerduty",
+    "token_file",
+    lambda given: bool(given.token),
+    lambda given: PagerDutyReceiver(given.token, given.url),
+    steps=False,  # not every step is an incident
+)

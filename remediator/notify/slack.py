@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from slack_sdk.errors import SlackClientError
-from slack_sdk.web.async_client import AsyncWebClient
-
+from .receiver import ReceiverKind
 from .words import details, severity, title
 
 TIMEOUT = 10
@@ -24,11 +22,15 @@ class SlackReceiver:
     kind = "slack"
 
     def __init__(self, token: str, channel: str, url: str = "") -> None:
+        from slack_sdk.web.async_client import AsyncWebClient
+
         self._client = AsyncWebClient(token, base_url=url or API, timeout=TIMEOUT)
         self._channel = channel
 
     async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
         """Opens the remediation's thread, or writes into it and brings its first message up to date. Raises: OSError."""
+        from slack_sdk.errors import SlackClientError
+
         head = f"{MARKS[severity(message)]} *{_plain(title(message))}*"
         body = "\n".join(_plain(line) for line in details(message))
         said: dict[str, Any] = {"text": f"{head}\n{body}", "blocks": _blocks(head, message)}
@@ -61,7 +63,7 @@ def _blocks(head: str, message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "section", "text": text} for text in texts]
 
 
-def _why(error: SlackClientError) -> str:
+def _why(error: Exception) -> str:
     answer = getattr(error, "response", None)
     return (
         str(answer["error"]) if answer is not None and answer.get("error") else type(error).__name__
@@ -71,3 +73,11 @@ def _why(error: SlackClientError) -> str:
 def _plain(text: str) -> str:
     """Text in which nothing is a link or a mention with other words than its own: labels are untrusted."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+RECEIVER = ReceiverKind(
+    "slack",
+    "token_file and channel",
+    lambda given: bool(given.token and given.channel),
+    lambda given: SlackReceiver(given.token, given.channel, given.url),
+)

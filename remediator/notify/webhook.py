@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from .receiver import ReceiverKind
+
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -56,3 +58,11 @@ class WebhookReceiver:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": signature,
         }
+
+
+RECEIVER = ReceiverKind(
+    "webhook",
+    "url or url_file",
+    lambda given: bool(given.url),
+    lambda given: WebhookReceiver(given.url, given.token, given.secret),
+)
