@@ -38,8 +38,9 @@ ALERT = (
 RULE = '{"name":"r","escalate":{"to":["log"]},"steps":[{"action":"restart_workload"}]}'
 LOOK = '{"at":"2026-05-01T12:00:00+00:00","target":"Deployment/shop/app","digest":"sha256:aaaa","verdicts":[]}'
 PLAN = (
-    '{"summary":"restart","action":"restart_workload","calls":[],"resolved_within":1800,"converged_within":600,"quiet_for":300,'
-    '"restore_after":0,"assumptions":{"template":"abc"},"previous":{}}'
+    '{"action":"restart_workload","target":{"cluster":"default","kind":"Deployment","namespace":"shop","name":"app","uid":"u"},'
+    '"parameters":{},"calls":[],"assumptions":{"hash:/spec/template":"abc"},"locks":[],"summary":"restart","previous":{},"before":{},'
+    '"touches":[],"bounds":[],"beside":null,"brief":[],"converged_within":600,"resolved_within":1800,"quiet_for":300,"restore_after":0}'
 )
 RULES, WORKLOADS = 50, 5000
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from .model.alert import Alert, Episode, Fate
 from .model.call import Evidence
 from .model.past import Past
+from .model.plan import Plan, Times
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
 from .model.target import Target
 from .model.usage import Charge, End, Reading, Troubled, Usage
@@ -109,7 +110,7 @@ class AttemptChange:
     converged_at: datetime | None = None
     proved_since: datetime | None = None
     clear_proof: bool = False
-    plan: Mapping[str, Any] | None = None
+    plan: tuple[Plan, Times] | None = None
     outcome: Outcome | None = None
     after: Mapping[str, Any] | None = None
 

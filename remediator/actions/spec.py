@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..causes.cause import Cause
 from ..model.call import Call, Evidence
+from ..model.cause import Cause
 from ..model.facts import Facts
 from ..model.kind import Kind
 from ..model.plan import Plan, Refusal, Seen

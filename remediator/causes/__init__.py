@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from ..model.cause import Cause
 from ..model.facts import Facts, Unknown
 from ..model.sight import Sight
 from ..plugins import Registry
-from .cause import Cause, CauseSpec
+from .cause import CauseSpec
 
 CAUSES: Registry[CauseSpec] = Registry(__name__, CauseSpec)
 

@@ -1,4 +1,4 @@
-"""What the facts say is wrong, with its evidence; and a kind of cause, as a value."""
+"""A kind of cause, as a value: what it sees, and how it is found."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,15 +13,6 @@ from ..model.sight import Sight
 class Found:
     """What a cause found: in words, and as data."""
 
-    why: str
-    evidence: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A cause that is there."""
-
-    name: str
     why: str
     evidence: Mapping[str, Any]
 

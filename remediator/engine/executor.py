@@ -11,7 +11,7 @@ from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.call import Call, Effect, Evidence, bound, effect, version_of
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, call_to_json, from_json, redacted, to_json
+from ..model.plan import Plan, Times, redacted
 from ..model.pointer import view
 from ..model.remediation import Attempt, Event, Outcome, State
 from ..model.target import target_of
@@ -47,8 +47,7 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
             MARGIN,
         )
     causes = tuple(
-        redacted({"name": c.name, "why": c.why, "evidence": dict(c.evidence)})
-        for c in seen.planned.causes
+        replace(cause, evidence=redacted(dict(cause.evidence))) for cause in seen.planned.causes
     )
     intent = Intent(
         replace(attempt, causes=causes),
@@ -69,10 +68,8 @@ async def begin(doors: Doors, claim: Claim, source: Source, seen: Look) -> Verdi
     )
 
 
-def new_attempt(
-    claim: Claim, plan: Plan, step: int, times: Mapping[str, float], now: datetime
-) -> Attempt:
-    """The attempt that a plan is for, with how long its verification may take (seconds)."""
+def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, now: datetime) -> Attempt:
+    """The attempt that a plan is for, with how long its verification may take."""
     number = len(claim.attempts) + 1
     return Attempt(
         id=f"{claim.remediation.id}.{number}",
@@ -80,7 +77,8 @@ def new_attempt(
         number=number,
         step=step,
         action=plan.action,
-        plan=to_json(plan) | dict(times),
+        plan=plan,
+        times=times,
         digest=plan.digest,
         causes=(),
         begun_at=now,
@@ -120,7 +118,7 @@ async def start(
     return None
 
 
-async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> dict[str, float]:
+async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> Times:
     """How long verification may take, fixed when the attempt begins."""
     plan = seen.planned.plan
     assert plan is not None
@@ -134,12 +132,12 @@ async def _times(doors: Doors, claim: Claim, source: Source, seen: Look) -> dict
     restore = (
         step.restore.after if step.restore.after is not None else ACTIONS[plan.action].restore_after
     )
-    return {
-        "resolved_within": within.total_seconds(),
-        "converged_within": converged.total_seconds(),
-        "quiet_for": quiet.total_seconds(),
-        "restore_after": restore.total_seconds() if restore else 0.0,
-    }
+    return Times(
+        converged_within=converged,
+        resolved_within=within,
+        quiet_for=quiet,
+        restore_after=restore or None,
+    )
 
 
 async def proof_within(doors: Doors, claim: Claim) -> timedelta:
@@ -213,7 +211,7 @@ async def extend(
 ) -> tuple[Claim, Move]:
     """Applies calls that depend on what the first ones brought: durable before they are sent, and within the plan's bounds."""
     attempt = claim.attempts[-1]
-    plan = from_json(attempt.plan)
+    plan = attempt.plan
     longer = replace(plan, calls=(*plan.calls, *calls))
     beyond = _beyond(plan, calls)
     if beyond:
@@ -221,8 +219,7 @@ async def extend(
             claim, source, attempt, now, Outcome.FAILED, Reason.AT_CEILING, beyond
         )
     seen = await _outside(doors, claim, source)
-    stored = {**attempt.plan, "calls": [call_to_json(call) for call in longer.calls]}
-    attempt = replace(attempt, plan=stored, sent_by=doors.clock.now() + SEND_WITHIN)
+    attempt = replace(attempt, plan=longer, sent_by=doors.clock.now() + SEND_WITHIN)
     await doors.journal.extend(claim.remediation, attempt, now)
     acting = replace(claim.remediation, state=State.EXECUTING)
     begun = replace(claim, remediation=acting, attempts=(*claim.attempts[:-1], attempt))
@@ -253,7 +250,7 @@ async def recover(
     `again` makes the plan anew; the call is sent only where that is the very plan that was begun.
     """
     attempt = claim.attempts[-1]
-    stored = from_json(attempt.plan)
+    stored = attempt.plan
     number = len(attempt.evidence)
     sent = call_id(attempt, number)
     call = bound(stored.calls[number], sent)
@@ -263,7 +260,7 @@ async def recover(
         return Move(None, now, due=settled, reason=claim.remediation.reason, why=why)
     obj = await object_of(doors, call)
     expire = source.rule.expire if source else timedelta()
-    too_late = now - attempt.begun_at > timedelta(seconds=attempt.plan["converged_within"]) + expire
+    too_late = now - attempt.begun_at > attempt.times.converged_within + expire
     if isinstance(obj, Unknown):
         if claim.remediation.cancel_by or too_late:
             why = f"cannot confirm whether the call took effect: {obj.why}"
@@ -332,7 +329,7 @@ async def _send_again(
     again: Callable[[Facts], Plan | None],
 ) -> Move:
     """Goes on with the calls that are left. The first one is planned anew: what the journal keeps of it may lack secrets."""
-    stored = from_json(attempt.plan)
+    stored = attempt.plan
     plan: Plan | None = stored
     if not attempt.evidence:
         plan = again(await slices.observe(doors, claim.remediation, source, doors.clock.now()))

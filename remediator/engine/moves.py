@@ -1,5 +1,6 @@
 """How an attempt goes on or ends, as moves: given back, applied, failed, overtaken, or on to the next rung. Pure."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..journal_port import AttemptChange, Claim, Move
@@ -19,8 +20,9 @@ def give_back(attempt: Attempt, now: datetime, verdict: Verdict, unsent: bool = 
     An approval stays: the next plan needs no other where it has the same digest. Where no call was sent, the charge goes.
     """
     if attempt.applied_at is not None:
-        shorter = {**attempt.plan, "calls": attempt.plan["calls"][: len(attempt.evidence)]}
-        change = AttemptChange(plan=shorter, evidence=attempt.evidence)
+        answered = attempt.plan.calls[: len(attempt.evidence)]
+        shorter = replace(attempt.plan, calls=answered)
+        change = AttemptChange(plan=(shorter, attempt.times), evidence=attempt.evidence)
         due = now + (verdict.retry_after or LOOK_AGAIN)
         return Move(
             Event.APPLIED,

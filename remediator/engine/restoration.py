@@ -42,7 +42,7 @@ async def _quiet_at(doors: Doors, owed: Owed, now: datetime) -> datetime | None:
         for act in past.acts
     ):
         return None
-    after = timedelta(seconds=attempt.plan["restore_after"])
+    after = attempt.times.restore_after or timedelta()
     ends = [ended for _, ended in past.firing]
     if None in ends:
         return now + min(after, LATEST)

@@ -18,7 +18,7 @@ from ..journal_port import AttemptChange, Claim, Intent, Move
 from ..model.call import Effect, Evidence, bound, effect
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Verified, from_json
+from ..model.plan import Plan, Refusal, Times, Verified, to_json
 from ..model.pointer import view
 from ..model.remediation import LIVE, Attempt, Event, Outcome, State
 from ..model.target import Unresolved
@@ -87,14 +87,14 @@ def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
     planned = (action.ending if claim.remediation.undo_why == "timed" else None) or action.undo
     assert planned is not None
     sent = _sent(undone, facts)
-    return sent if isinstance(sent, Refusal) else planned(from_json(undone.plan), sent, facts)
+    return sent if isinstance(sent, Refusal) else planned(undone.plan, sent, facts)
 
 
 def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
     """What its calls were answered; where the last answer was lost, what the object shows of that call."""
     if undone.applied_at is not None:
         return undone.evidence
-    calls = from_json(undone.plan).calls
+    calls = undone.plan.calls
     call, number = calls[-1], len(calls) - 1
     if isinstance(facts.object, Unknown | Unresolved):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
@@ -134,9 +134,7 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
         )
         return
     if source is None:  # nobody says any more where we may act: people are told that it stays
-        why = (
-            f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan['summary']}"
-        )
+        why = f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan.summary}"
         await slices.finish(
             doors, claim, Move(Event.BLOCK, now, reason=Reason.RULE_CHANGED, why=why)
         )
@@ -160,14 +158,10 @@ async def _begin(doors: Doors, claim: Claim, source: Source | None, now: datetim
             else Verdict("plan", Decision.DENY, answer.reason, answer.why)
         )
     elif verdict.decision is Decision.ALLOW:
-        times = {
-            "converged_within": answer.converged_within.total_seconds(),
-            "resolved_within": 0.0,
-            "quiet_for": 0.0,
-        }
+        times = Times(answer.converged_within, timedelta(), timedelta(), None)
         attempt = executor.new_attempt(claim, answer, undone.step, times, doors.clock.now())
         look = {
-            "plan": attempt.plan,
+            "plan": to_json(answer),
             "digest": answer.digest,
             "verdicts": as_json(verdicts),
             "calls": [],
@@ -262,15 +256,13 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Move:
     action = ACTIONS[attempt.action]
     assert action.restored is not None
     facts = await slices.see(doors, remediation.target, False, action.watches, now)
-    seen = action.restored(from_json(attempt.plan), attempt.evidence, facts)
-    within = timedelta(seconds=attempt.plan["converged_within"])
+    seen = action.restored(attempt.plan, attempt.evidence, facts)
+    within = attempt.times.converged_within
     if seen.how is Verified.CONVERGED:
         change = AttemptChange(converged_at=now, outcome=Outcome.SUCCEEDED)
-        return Move(
-            Event.PROVED, now, why=str(attempt.plan["summary"]), attempt=attempt.id, change=change
-        )
+        return Move(Event.PROVED, now, why=attempt.plan.summary, attempt=attempt.id, change=change)
     if seen.how is Verified.OVERTAKEN:
-        reason, why = slices.taken_over(from_json(attempt.plan), facts)
+        reason, why = slices.taken_over(attempt.plan, facts)
         return next_rung(claim, None, attempt, now, Outcome.OVERTAKEN, reason, why)
     if now - attempt.done_at > within:
         why = f"not as before within {format_duration(within)}"

@@ -8,7 +8,7 @@ from ..journal_port import AttemptChange, Claim, Move
 from ..model.alert import Activity
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
-from ..model.plan import Seen, Verified, from_json
+from ..model.plan import Seen, Verified
 from ..model.remediation import Attempt, Event, Outcome
 from ..model.target import Unresolved, target_of
 from ..model.verdict import Reason
@@ -29,7 +29,7 @@ async def check(
 ) -> tuple[Claim, Move]:
     """One look at what became of the last attempt; its further calls, where it needs some, are applied."""
     attempt, action = claim.attempts[-1], ACTIONS[claim.attempts[-1].action]
-    plan = from_json(attempt.plan)
+    plan = attempt.plan
     facts = await slices.see(doors, claim.remediation.target, False, action.watches, now)
     if plan.beside is not None:
         beside = (await slices.see(doors, plan.beside, False, frozenset(), now)).object
@@ -95,7 +95,7 @@ async def _judge(
     step = rule.steps[attempt.step]
     match seen.how:
         case Verified.OVERTAKEN:
-            reason, why = slices.taken_over(from_json(attempt.plan), facts)
+            reason, why = slices.taken_over(attempt.plan, facts)
             move = next_rung(
                 claim, None, attempt, now, Outcome.OVERTAKEN, reason, f"{why}; nothing is undone"
             )
@@ -120,7 +120,7 @@ def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
 
 def _too_late(attempt: Attempt, now: datetime) -> bool:
     """Whether it should have converged by now."""
-    return now - attempt.done_at > timedelta(seconds=attempt.plan["converged_within"])
+    return now - attempt.done_at > attempt.times.converged_within
 
 
 def _not_converged(
@@ -131,12 +131,12 @@ def _not_converged(
     seen: Seen,
     now: datetime,
 ) -> Move:
-    within = timedelta(seconds=attempt.plan["converged_within"])
+    within = attempt.times.converged_within
     if _too_late(attempt, now):
         why = f"not converged within {format_duration(within)}"
-        if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan[
-            "before"
-        ].get("ready", 0):
+        if ACTIONS[attempt.action].undo and pods_before(facts)["ready"] < attempt.plan.before.get(
+            "ready", 0
+        ):
             why = f"{why}, with fewer ready pods than before; taking it back"
             return Move(Event.UNDO, now, due=now + LATER, reason=Reason.WORSE, why=why)
         return next_rung(claim, source, attempt, now, Outcome.FAILED, Reason.DEADLINE, why)
@@ -154,7 +154,7 @@ def _not_converged(
 
 def _lost_sight(claim: Claim, attempt: Attempt, rule: Rule, now: datetime) -> Move:
     since = attempt.converged_at or attempt.done_at
-    if now - since > timedelta(seconds=attempt.plan["resolved_within"]) + rule.expire:
+    if now - since > attempt.times.resolved_within + rule.expire:
         change = AttemptChange(outcome=Outcome.UNKNOWN)
         return Move(
             Event.LOSE_SIGHT,
@@ -212,7 +212,7 @@ async def _converged(
                 change=change,
             )
         )
-    within = timedelta(seconds=attempt.plan["resolved_within"])
+    within = attempt.times.resolved_within
     if (
         now - since > within and step.verify.resolved_within is None
     ):  # another alert, that goes on for longer, may have joined
@@ -237,13 +237,13 @@ async def _converged(
     if proved != attempt.proved_since and now - since > within:
         why = f"converged, but the alert comes and goes: it was never quiet for long within {format_duration(within)}"
         return next_rung(claim, source, attempt, now, Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-    quiet = timedelta(seconds=attempt.plan["quiet_for"])
+    quiet = attempt.times.quiet_for
     if now - proved >= quiet:
         change = AttemptChange(converged_at=since, proved_since=proved, outcome=Outcome.SUCCEEDED)
         return Move(
             Event.PROVED,
             now,
-            why=f"{attempt.plan['summary']}: converged, and proved for {format_duration(quiet)}",
+            why=f"{attempt.plan.summary}: converged, and proved for {format_duration(quiet)}",
             attempt=attempt.id,
             change=change,
             quiet=(step.verify.until or ACTIONS[step.action].proof) == "resolved",

@@ -13,6 +13,8 @@ from sqlalchemy import Connection
 from ..errors import LeaseLost
 from ..journal_port import Claim
 from ..model.call import evidence_from_json
+from ..model.cause import Cause
+from ..model.plan import from_json, times_from_json
 from ..model.remediation import Attempt, Outcome, Remediation, RemediationId, State
 from ..model.target import Target
 from ..model.verdict import Reason
@@ -57,15 +59,17 @@ def from_row(row: Any) -> Remediation:
 
 def attempt_from_row(row: Any) -> Attempt:
     """A stored attempt."""
+    plan = orjson.loads(row.plan)
     return Attempt(
         id=row.id,
         remediation=RemediationId(row.remediation),
         number=row.number,
         step=row.step,
         action=row.action,
-        plan=orjson.loads(row.plan),
+        plan=from_json(plan),
+        times=times_from_json(plan),
         digest=row.digest,
-        causes=tuple(orjson.loads(row.causes)),
+        causes=tuple(Cause(**cause) for cause in orjson.loads(row.causes)),
         begun_at=row.begun_at,
         sent_by=row.sent_by,
         applied_at=row.applied_at,

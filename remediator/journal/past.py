@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ..journal_port import Claim, Owed
 from ..model.past import Past, PastAct
-from ..model.pointer import TEMPLATE, renamed
+from ..model.pointer import TEMPLATE
 from ..model.remediation import LIVE, State
 from . import claims, remediations, timers
 from .tables import attachment, attempt, timer
@@ -70,11 +70,11 @@ def past(c: Connection, rule: str, target_key: str) -> Past:
 
 def _past_act(row: Any) -> PastAct:
     made = claims.attempt_from_row(row)
-    causes = tuple(str(cause["name"]) for cause in made.causes)
-    before = str(renamed(made.plan.get("assumptions") or {}).get(TEMPLATE, ""))
+    causes = tuple(cause.name for cause in made.causes)
+    before = str(made.plan.assumptions.get(TEMPLATE, ""))
     view = {name: value for item in made.evidence for name, value in item.left.items()}
     left = str(view.get(TEMPLATE, before))
-    previous = renamed(made.plan.get("previous") or {})
+    previous = made.plan.previous
     owed = bool(row.owed) or (row.live and remediations.owes(made))
     return PastAct(
         row.rule,

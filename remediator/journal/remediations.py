@@ -1,7 +1,7 @@
 """Remediations: begun in one transaction with locks and charges, moved only by the state table."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from ..journal_port import AttemptChange, Intent, Move, Moved
 from ..model.call import evidence_to_json
+from ..model.plan import Plan, Times, times_to_json, to_json
 from ..model.remediation import (
     ACTING,
     LIVE,
@@ -156,7 +157,7 @@ def begin(
     c.execute(
         sa.insert(attempt).values(
             id=made.id, remediation=remediation.id, number=made.number, step=made.step, action=made.action,
-            plan=dumps(made.plan), digest=made.digest, causes=dumps(list(made.causes)), begun_at=now, sent_by=made.sent_by,
+            plan=dumps(stored(made.plan, made.times)), digest=made.digest, causes=dumps([asdict(cause) for cause in made.causes]), begun_at=now, sent_by=made.sent_by,
         )
     )  # fmt: skip
     state = next_state(State(row.state), Event.BEGIN)
@@ -170,7 +171,7 @@ def begin(
         "look": dumps(intent.look),
     }
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
-    entries.write(c, now, remediation.id, "begin", None, str(made.plan.get("summary", made.action)))
+    entries.write(c, now, remediation.id, "begin", None, made.plan.summary)
     return verdicts
 
 
@@ -194,7 +195,7 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     c.execute(
         sa.update(attempt)
         .where(attempt.c.id == made.id)
-        .values(plan=dumps(made.plan), sent_by=made.sent_by)
+        .values(plan=dumps(stored(made.plan, made.times)), sent_by=made.sent_by)
     )
     c.execute(
         sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now)
@@ -367,7 +368,7 @@ def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
     """Sets the timers of the undos that are to come once all is quiet: what failed halfway is put back too."""
     for made in attempts_of(c, remediation_id):
         if owes(made):
-            timers.put(c, "restore", made.id, now + timedelta(seconds=made.plan["restore_after"]))
+            timers.put(c, "restore", made.id, now + (made.times.restore_after or timedelta()))
 
 
 def owes(made: Attempt) -> bool:
@@ -376,7 +377,12 @@ def owes(made: Attempt) -> bool:
         made.applied_at is not None or made.outcome is Outcome.UNKNOWN
     )  # the undo looks whether it was done
     stands = done and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
-    return stands and bool(made.plan.get("restore_after"))
+    return stands and made.times.restore_after is not None
+
+
+def stored(plan: Plan, times: Times) -> dict[str, Any]:
+    """A plan and its times as the journal keeps them, without secrets."""
+    return to_json(plan) | times_to_json(times)
 
 
 def _change_attempt(c: Connection, change: Move) -> None:
@@ -389,7 +395,7 @@ def _change_attempt(c: Connection, change: Move) -> None:
         if (value := getattr(wanted, key)) is not None
     }
     if wanted.plan is not None:
-        values["plan"] = dumps(wanted.plan)
+        values["plan"] = dumps(stored(*wanted.plan))
     if wanted.after is not None:
         values["after"] = dumps(wanted.after)
     if wanted.evidence:

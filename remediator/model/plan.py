@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .call import CALL_ID, STAMP, Call
-from .facts import Facts
 from .pointer import DRIFTING, escaped, renamed
 from .raw import annotations, meta
 from .target import Target
 from .verdict import Reason
+
+if TYPE_CHECKING:
+    from .facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """How long what follows an attempt may take, fixed when it begins; `restore_after` is None where it stays."""
+
+    converged_within: timedelta
+    resolved_within: timedelta
+    quiet_for: timedelta
+    restore_after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """An action's own no, with the words for a person."""
 
@@ -140,7 +152,7 @@ def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return operations
 
 
-def gone(plan: Plan, facts: Facts) -> bool:
+def gone(plan: Plan, facts: "Facts") -> bool:
     """Whether the plan's object is certainly not there any more: deleted, or another has its name."""
     obj = facts.object
     return obj is None or (
@@ -195,8 +207,28 @@ def to_json(plan: Plan) -> dict[str, Any]:
     data["calls"] = [call_to_json(call) for call in plan.calls]
     for touch in data["touches"]:
         del touch["successor"]  # it is in the call
-    data["digest"] = plan.digest
     return data
+
+
+def times_to_json(times: Times) -> dict[str, float]:
+    """Times in seconds, as the journal keeps them beside the plan."""
+    return {
+        "converged_within": times.converged_within.total_seconds(),
+        "resolved_within": times.resolved_within.total_seconds(),
+        "quiet_for": times.quiet_for.total_seconds(),
+        "restore_after": times.restore_after.total_seconds() if times.restore_after else 0.0,
+    }
+
+
+def times_from_json(data: Mapping[str, Any]) -> Times:
+    """The times that `times_to_json` wrote; an undo of an older version has no `restore_after`."""
+    restore = timedelta(seconds=data.get("restore_after", 0.0))
+    return Times(
+        converged_within=timedelta(seconds=data["converged_within"]),
+        resolved_within=timedelta(seconds=data["resolved_within"]),
+        quiet_for=timedelta(seconds=data["quiet_for"]),
+        restore_after=restore or None,
+    )
 
 
 def from_json(data: Mapping[str, Any]) -> Plan:

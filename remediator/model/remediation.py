@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import NewType
 
 from .call import Evidence
+from .cause import Cause
+from .plan import Plan, Times
 from .target import Target
 from .verdict import Reason
 
@@ -154,7 +156,7 @@ class Remediation:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One rung tried. `plan` and `causes` as JSON; `evidence` of every call that was answered.
+    """One rung tried; `evidence` of every call that was answered.
 
     `sent_by` is promised: no call of the attempt is sent later, so that recovery knows when none can land any more.
     """
@@ -164,9 +166,10 @@ class Attempt:
     number: int
     step: int
     action: str
-    plan: Mapping[str, Any]
+    plan: Plan
+    times: Times
     digest: str
-    causes: tuple[Mapping[str, Any], ...]
+    causes: tuple[Cause, ...]
     begun_at: datetime
     sent_by: datetime
     applied_at: datetime | None = None

@@ -7,8 +7,8 @@ from typing import Any
 
 from .. import causes
 from ..actions import ACTIONS
-from ..causes.cause import Cause
 from ..guards import pipeline
+from ..model.cause import Cause
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal
 from ..model.sight import Sight

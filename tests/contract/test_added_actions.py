@@ -15,12 +15,12 @@ import yaml
 from remediator.actions import ACTIONS
 from remediator.actions.drain_node import RESIDENTS, Residents
 from remediator.actions.run_cronjob import JOBS
-from remediator.causes.cause import Cause
 from remediator.cluster.kubernetes import KubernetesCluster, connect
 from remediator.errors import BudgetExhausted, Conflict
 from remediator.generate.rbac import rbac
 from remediator.guards import pipeline
 from remediator.model.call import Call, Effect, Evidence, bound, effect
+from remediator.model.cause import Cause
 from remediator.model.facts import Facts
 from remediator.model.plan import Plan, Verified
 from remediator.model.pointer import at

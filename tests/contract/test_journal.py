@@ -15,7 +15,8 @@ from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import metadata
 from remediator.journal_port import AttemptChange, Body, Delivery, Intent, Move, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
-from remediator.model.call import Evidence
+from remediator.model.call import Call, Evidence
+from remediator.model.plan import Plan, Times
 from remediator.model.remediation import Attempt, Event, State
 from remediator.model.target import Target
 from remediator.model.usage import Holder, Reading, Usage
@@ -23,6 +24,7 @@ from remediator.model.verdict import Reason, Verdict, allow, hold
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 LEASE = timedelta(seconds=60)
 
 
@@ -64,7 +66,20 @@ async def born(journal: SqlJournal, *names: str) -> None:
 def intent(
     claim: Any, locks: tuple[str, ...] = ("c/Deployment/shop/web",), number: int = 1
 ) -> Intent:
-    plan = {"summary": "restart", "calls": [{"timeout": 10}]}
+    target = claim.remediation.target
+    plan = Plan(
+        action="restart_workload",
+        target=target,
+        parameters={},
+        calls=(Call("patch", target),),
+        assumptions={},
+        locks=locks,
+        summary="restart",
+        previous={},
+        before={},
+        touches=(),
+        converged_within=MINUTE,
+    )
     attempt = Attempt(
         f"{claim.remediation.id}.{number}",
         claim.remediation.id,
@@ -72,6 +87,7 @@ def intent(
         0,
         "restart_workload",
         plan,
+        Times(MINUTE, MINUTE, MINUTE, None),
         "sha256:x",
         (),
         NOW,

@@ -8,8 +8,8 @@ from typing import Any
 from remediator.actions import ACTIONS
 from remediator.actions.quarantine_pod import KEPT
 from remediator.actions.spec import ActionSpec
-from remediator.causes.cause import Cause
 from remediator.model.call import Call, Evidence
+from remediator.model.cause import Cause
 from remediator.model.facts import Facts
 from remediator.model.plan import Plan
 from remediator.model.target import Target

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from remediator import causes
 from remediator.actions import ACTIONS
 from remediator.actions.set_resources import verify
-from remediator.causes.cause import Cause
 from remediator.model.call import STAMP, Evidence
+from remediator.model.cause import Cause
 from remediator.model.facts import Facts, Unknown
 from remediator.model.plan import Plan, Refusal, Seen, Verified
 from remediator.model.pointer import TEMPLATE, at, put
