@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from .model.alert import Alert, Episode, Fate
 from .model.call import Evidence
+from .model.notice import Notice
 from .model.past import Past
 from .model.plan import Plan, Times
 from .model.remediation import Attempt, Event, Outcome, Remediation, RemediationId, State
@@ -97,7 +98,7 @@ class Message:
     """Something to tell one receiver, delivered at least once; `trouble` is closed once all is quiet."""
 
     receiver: str
-    body: Mapping[str, Any]
+    notice: Notice
     trouble: bool = True
 
 
@@ -378,7 +379,7 @@ class Journal(Protocol):
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
         """The roots of which alerts fire now."""
 
-    async def calm(self, scope: str, body: Mapping[str, Any], now: datetime) -> None:
+    async def calm(self, scope: str, said: Notice, now: datetime) -> None:
         """A storm is over: its row goes, and whoever was told of it is told this."""
 
     async def breaker(
@@ -387,7 +388,7 @@ class Journal(Protocol):
         opened_at: datetime | None,
         why: str,
         to: Sequence[str],
-        body: Mapping[str, Any],
+        said: Notice,
         now: datetime,
     ) -> None:
         """A breaker opened (or closed, without a time); writes and tells only where that is news."""

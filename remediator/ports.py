@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from .model.alert import Activity, Alert
 from .model.call import Call, Evidence
 from .model.facts import Facts, Unknown
+from .model.notice import Notice
 from .model.sight import Sight
 from .model.target import Target
 
@@ -74,4 +75,4 @@ class Notifier(Protocol):
 
     kind: str
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str: ...
+    async def notify(self, message: Notice, ref: str = "") -> str: ...

@@ -1,6 +1,7 @@
 """notify."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,17 +51,23 @@ async def _one(item: "ReceiverSettings") -> bool:
     import aiohttp
 
     from ..engine.people import failure
+    from ..model.notice import Notice
 
-    message = {
-        "id": "test/1", "remediation": "r-test", "rule": "a-test", "target": "Deployment/shop/web", "state": "failed",
-        "reason": "", "why": "a test message: somebody ran `remediator notify test`", "show": "",
-    }  # fmt: skip
+    message = Notice(
+        id="test/1",
+        remediation="r-test",
+        rule="a-test",
+        target="Deployment/shop/web",
+        state="failed",
+        reason="",
+        why="a test message: somebody ran `remediator notify test`",
+        show="",
+    )
+    ending = replace(message, id="test/2", closed=True, why="the test is over")
     try:
         receiver = item.make()
         ref = await receiver.notify(message)
-        await receiver.notify(
-            {**message, "id": "test/2", "closed": True, "why": "the test is over"}, ref
-        )
+        await receiver.notify(ending, ref)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         click.echo(
             f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and channel"

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 
 from ..journal_port import Message, Row
+from ..model.notice import Notice
 from ..model.remediation import Remediation, State
 from ..model.verdict import Reason
 from ..ports import Notifier
@@ -31,48 +33,43 @@ SLOWEST = 30.0
 ASK_AGAIN = timedelta(minutes=1)
 
 
-def message(
-    remediation: Remediation,
-    state: str,
-    reason: str,
-    why: str,
-    more: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The body that every receiver gets."""
-    return {
-        "remediation": remediation.undo_of or remediation.id,
-        **({"undo": remediation.id} if remediation.undo_of else {}),
-        "rule": remediation.rule,
-        "target": str(remediation.target),
-        "cluster": remediation.target.cluster,
-        "state": state,
-        "reason": reason,
-        "why": why,
-        "show": f"remediator show {remediation.id}",
-        **(more or {}),
-    }
+def message(remediation: Remediation, state: str, reason: str, why: str, **more: Any) -> Notice:
+    """What every receiver gets."""
+    return Notice(
+        remediation=remediation.undo_of or remediation.id,
+        undo=remediation.id if remediation.undo_of else "",
+        rule=remediation.rule,
+        target=str(remediation.target),
+        cluster=remediation.target.cluster,
+        state=state,
+        reason=reason,
+        why=why,
+        show=f"remediator show {remediation.id}",
+        **more,
+    )
 
 
-def story(shown: Row | None) -> list[str]:
+def story(shown: Row | None) -> tuple[str, ...]:
     """What happened so far, a line each: what somebody who is paged wants to know first. `shown` as the journal shows it."""
     lines = []
     for line in (shown["history"] if shown else [])[-LONGEST_STORY:]:
         reason = f" {line['reason']}" if line["reason"] else ""
         lines.append(f"{line['at'][11:19]} {line['kind']}{reason}: {line['text']}"[:300])
-    return lines
+    return tuple(lines)
 
 
-def notice(ident: str, rule: str, state: str, reason: str, why: str) -> dict[str, Any]:
-    """The body of a message about a rule or a scope rather than a remediation."""
-    return {
-        "remediation": ident,
-        "rule": rule,
-        "target": "all",
-        "state": state,
-        "reason": reason,
-        "why": why,
-        "show": "remediator rules",
-    }
+def notice(ident: str, rule: str, state: str, reason: str, why: str, **more: Any) -> Notice:
+    """A message about a rule or a scope rather than a remediation."""
+    return Notice(
+        remediation=ident,
+        rule=rule,
+        target="all",
+        state=state,
+        reason=reason,
+        why=why,
+        show="remediator rules",
+        **more,
+    )
 
 
 async def told_of_storm(doors: Doors, remediation: Remediation, source: Source | None) -> set[str]:
@@ -86,11 +83,9 @@ async def told_of_storm(doors: Doors, remediation: Remediation, source: Source |
     }
 
 
-def to_all(
-    receivers: list[str], body: Mapping[str, Any], trouble: bool = True
-) -> tuple[Message, ...]:
+def to_all(receivers: list[str], said: Notice, trouble: bool = True) -> tuple[Message, ...]:
     """One message for each receiver."""
-    return tuple(Message(name, body, trouble) for name in receivers)
+    return tuple(Message(name, said, trouble) for name in receivers)
 
 
 async def escalate(doors: Doors, now: datetime) -> None:
@@ -109,8 +104,8 @@ async def escalate(doors: Doors, now: datetime) -> None:
         why = f"not healed yet: {remediation.state}" + (
             f" ({remediation.why})" if remediation.why else ""
         )
-        told = {"story": story(shown)}
-        body = message(remediation, remediation.state, remediation.reason or "", why, told)
+        reason = remediation.reason or ""
+        body = message(remediation, remediation.state, reason, why, story=story(shown))
         await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
         if later is None:
             doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")
@@ -142,7 +137,7 @@ async def close(doors: Doors, now: datetime) -> None:
             remediation.state,
             remediation.reason or "",
             "the alerts have resolved",
-            {"closed": True},
+            closed=True,
         )
         await doors.journal.told_quiet(remediation.id, to_all(list(receivers), body), now)
 
@@ -184,9 +179,8 @@ async def _deliver(doors: Doors, receiver: Notifier, row: Row, now: datetime) ->
     ref = ""
     try:
         async with asyncio.timeout(SLOWEST):
-            ref = await receiver.notify(
-                {**row["body"], "id": f"{row['remediation']}/{row['id']}"}, row["ref"] or ""
-            )
+            said = replace(row["notice"], id=f"{row['remediation']}/{row['id']}")
+            ref = await receiver.notify(said, row["ref"] or "")
     except (aiohttp.ClientError, OSError, TimeoutError) as failed:
         error = failure(failed)
         last = row["tries"] + 1 >= GIVE_UP_AFTER

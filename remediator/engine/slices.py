@@ -110,15 +110,12 @@ async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
         following = [*(name for name in theirs_to_know if name not in spoken_for), *following]
     if not following:
         return move
-    told_of = (
-        {"story": people.story(await doors.journal.show(remediation.id))}
-        if after in people.TOLD_AT_END
-        else {}
-    )
-    plain = people.message(remediation, after, move.reason or "", move.why, told_of)
-    body = (
-        move.messages[0].body if move.messages else plain
-    )  # a plan that waits is shown to all alike
+    told_of: tuple[str, ...] = ()
+    if after in people.TOLD_AT_END:
+        told_of = people.story(await doors.journal.show(remediation.id))
+    plain = people.message(remediation, after, move.reason or "", move.why, story=told_of)
+    # a plan that waits is shown to all alike
+    body = move.messages[0].notice if move.messages else plain
     receivers = [name for name in dict.fromkeys(following) if name not in told]
     return replace(
         move,

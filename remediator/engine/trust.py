@@ -1,5 +1,6 @@
 """Trust in rules: storms that stop them all, breakers that stop one; people are told once of either."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..guards import breaker
@@ -25,11 +26,15 @@ async def storm(
     scope = situation.scope
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "nothing is repaired one by one; find the common cause"
-    body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, f"{why}; {advice}")
-    body |= {
-        "members": troubled[:MOST_NAMED],
-        "story": [f"in trouble: {name}" for name in troubled[:MOST_NAMED]],
-    }
+    body = people.notice(
+        f"storm-{scope}",
+        scope,
+        "storm",
+        Reason.STORM,
+        f"{why}; {advice}",
+        members=tuple(troubled[:MOST_NAMED]),
+        story=tuple(f"in trouble: {name}" for name in troubled[:MOST_NAMED]),
+    )
     until = now + doors.limits.storm.calm
     if await doors.journal.storm(
         scope, why, until, people.to_all(list(source.rule.escalate.to), body), now
@@ -70,7 +75,7 @@ async def _storm(doors: Doors, row: Row, now: datetime) -> None:
         said = f"storm over; the remaining alerts will be re-evaluated; {left}"
         said += f"; {held} remediations expired without an act" if held else ""
         body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, said)
-        await doors.journal.calm(scope, {**body, "closed": True}, now)
+        await doors.journal.calm(scope, replace(body, closed=True), now)
 
 
 async def _breakers(doors: Doors, now: datetime) -> None:
@@ -98,5 +103,5 @@ async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime)
     body = people.notice(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
     await doors.journal.breaker(
-        rule, since, text, to, body if since else {**body, "closed": True}, now
+        rule, since, text, to, body if since else replace(body, closed=True), now
     )

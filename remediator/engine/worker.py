@@ -256,13 +256,16 @@ async def _follow(
             remediation.approved_digest
         )  # another plan than people were shown
         approve = f"remediator approve {remediation.id} --digest {plan.digest}"
-        more = {"plan": plan.summary, "digest": plan.digest, "approve": approve}
-        if doors.link is not None:
-            more["link"] = doors.link(
-                remediation.id, plan.digest, now + source.rule.approval.expires
-            )
+        until = now + source.rule.approval.expires
         body = people.message(
-            remediation, State.AWAITING_APPROVAL, verdict.reason or "", verdict.why, more
+            remediation,
+            State.AWAITING_APPROVAL,
+            verdict.reason or "",
+            verdict.why,
+            plan=plan.summary,
+            digest=plan.digest,
+            approve=approve,
+            link=doors.link(remediation.id, plan.digest, until) if doors.link else "",
         )
         told = people.to_all(list(source.rule.escalate.to), body) if new else ()
         due = min(

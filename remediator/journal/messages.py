@@ -8,6 +8,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.notice import Notice, from_payload
 from .tables import EPOCH, outbox
 
 
@@ -16,13 +17,11 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def put(c: Connection, remediation_id: str, receiver: str, body: Any, now: datetime) -> None:
+def put(c: Connection, remediation_id: str, receiver: str, said: Notice, now: datetime) -> None:
     """Puts a message in the outbox."""
-    c.execute(
-        sa.insert(outbox).values(
-            remediation=remediation_id, receiver=receiver, body=dumps(body), due_at=now, at=now
-        )
-    )
+    body = dumps(said.payload())
+    values = {"remediation": remediation_id, "receiver": receiver, "body": body}
+    c.execute(sa.insert(outbox).values(**values, due_at=now, at=now))
 
 
 # A replica of before may still write without `at`; and for the bare column SQLite would go through all that was ever delivered
@@ -57,7 +56,7 @@ def due(
     if found:
         taken = outbox.c.id.in_([row.id for row in found])
         c.execute(sa.update(outbox).where(taken).values(due_at=now + LEASE))
-    return [row._asdict() | {"body": orjson.loads(row.body)} for row in found]
+    return [row._asdict() | {"notice": from_payload(orjson.loads(row.body))} for row in found]
 
 
 ANY_DUE = (

@@ -200,7 +200,7 @@ def escalated(
     if told:
         c.execute(sa.update(table).where(table.c.id == remediation_id).values(told=True))
     for message in told:
-        messages.put(c, remediation_id, message.receiver, message.body, now)
+        messages.put(c, remediation_id, message.receiver, message.notice, now)
     entries.write(
         c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}"
     )
@@ -226,7 +226,7 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False)
     )
     for message in told if done.rowcount else ():
-        messages.put(c, remediation_id, message.receiver, message.body, now)
+        messages.put(c, remediation_id, message.receiver, message.notice, now)
 
 
 SLICE = 100  # what is forgotten in one transaction: others wait for it

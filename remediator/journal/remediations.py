@@ -269,7 +269,7 @@ def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
     if any(message.trouble for message in change.messages) and not row.undo_of:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
     for message in change.messages:
-        messages.put(c, row.undo_of or remediation.id, message.receiver, message.body, change.now)
+        messages.put(c, row.undo_of or remediation.id, message.receiver, message.notice, change.now)
     return Moved(after, change)
 
 

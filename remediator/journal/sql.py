@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..journal_port import Body, Claim, Delivery, Intent, Message, Move, Moved, Owed, Row, Triaged
 from ..model.alert import Episode
+from ..model.notice import Notice
 from ..model.past import Past
 from ..model.remediation import Attempt, Remediation, RemediationId
 from ..model.target import Target
@@ -266,8 +266,8 @@ class SqlJournal(Database):
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
         return await self._look(usage.troubled, cluster)
 
-    async def calm(self, scope: str, body: Mapping[str, Any], now: datetime) -> None:
-        await self._run(trust.calm, scope, body, now)
+    async def calm(self, scope: str, said: Notice, now: datetime) -> None:
+        await self._run(trust.calm, scope, said, now)
 
     async def breaker(
         self,
@@ -275,10 +275,10 @@ class SqlJournal(Database):
         opened_at: datetime | None,
         why: str,
         to: Sequence[str],
-        body: Mapping[str, Any],
+        said: Notice,
         now: datetime,
     ) -> None:
-        await self._run(trust.switch, rule, opened_at, why, to, body, now)
+        await self._run(trust.switch, rule, opened_at, why, to, said, now)
 
     async def reset(self, rule: str, operator: str, now: datetime) -> None:
         await self._run(trust.reset, rule, operator, now)

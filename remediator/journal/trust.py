@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..journal_port import Message
+from ..model.notice import Notice
 from ..model.remediation import State
 from ..model.verdict import Reason
 from . import entries, messages
@@ -54,7 +55,7 @@ def _tell(
     known = messages.told(c, ident("storm", scope), since) if told else ()
     for message in told:
         if message.receiver not in known:
-            messages.put(c, ident("storm", scope), message.receiver, message.body, now)
+            messages.put(c, ident("storm", scope), message.receiver, message.notice, now)
 
 
 def lasting(c: Connection) -> list[str]:
@@ -81,7 +82,7 @@ def storms(c: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> None:
+def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
     """A storm is over: whoever was told of it is told so."""
     since = c.execute(sa.select(storm_table.c.since).where(storm_table.c.scope == scope)).scalar()
     gone = c.execute(
@@ -91,7 +92,7 @@ def calm(c: Connection, scope: str, body: Mapping[str, Any], now: datetime) -> N
         return
     entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
     for receiver in messages.told(c, ident("storm", scope), since or now):
-        messages.put(c, ident("storm", scope), receiver, body, now)
+        messages.put(c, ident("storm", scope), receiver, said, now)
 
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
@@ -121,7 +122,7 @@ def switch(
     opened_at: datetime | None,
     why: str,
     to: Sequence[str],
-    body: Mapping[str, Any],
+    said: Notice,
     now: datetime,
 ) -> None:
     """Journals that a breaker opened or closed, once; told are `to`, and of its closing whoever was told before."""
@@ -142,7 +143,7 @@ def switch(
     entries.write(c, now, None, kind, reason, f"rule {rule}: {why}")
     key = ident("breaker", rule)
     for receiver in messages.told(c, key) if opened_at is None else to:
-        messages.put(c, key, receiver, body, now)
+        messages.put(c, key, receiver, said, now)
 
 
 def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:

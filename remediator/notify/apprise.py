@@ -1,10 +1,9 @@
 """Everything else, by Apprise: mail, Teams, Discord, Telegram, ntfy, Matrix and a hundred more, by a URL each."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from ..errors import ConfigurationError
+from ..model.notice import Notice
 from .receiver import ReceiverKind
 from .words import details, severity, title
 
@@ -26,7 +25,7 @@ class AppriseReceiver:
                 "cannot use a receiver of kind apprise: its URL is none that Apprise knows (apprise --details)"
             )
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         """Raises: OSError where it was not taken, TimeoutError."""
         import apprise
 

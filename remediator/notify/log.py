@@ -1,8 +1,6 @@
 """The log."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from ..model.notice import Notice
 from ..telemetry import log
 from .receiver import ReceiverKind
 
@@ -12,9 +10,9 @@ class LogReceiver:
 
     kind = "log"
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         """One line."""
-        log().warning("people_told", **message)
+        log().warning("people_told", **message.payload())
         return ""
 
 

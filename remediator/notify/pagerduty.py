@@ -1,10 +1,10 @@
 """PagerDuty's Events API v2: one incident per remediation, which resolves itself."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from ..model.notice import Notice
 from .receiver import ReceiverKind
 from .webhook import post
 from .words import details, severity, title
@@ -20,22 +20,22 @@ class PagerDutyReceiver:
     def __init__(self, routing_key: str, url: str = "") -> None:
         self._routing_key, self._url = routing_key, url or API
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         """Raises: aiohttp.ClientError, TimeoutError."""
         event: dict[str, Any] = {
             "routing_key": self._routing_key,
-            "event_action": "resolve" if message.get("closed") else "trigger",
-            "dedup_key": f"remediator/{message['remediation']}",
+            "event_action": "resolve" if message.closed else "trigger",
+            "dedup_key": f"remediator/{message.remediation}",
         }
-        if not message.get("closed"):
+        if not message.closed:
             event["payload"] = {
                 "summary": f"{title(message)}: {details(message)[0]}"[:1024],
                 "source": "remediator",
                 "severity": severity(message),
-                "component": str(message["target"]),
-                "group": str(message["rule"]),
-                "class": str(message.get("reason") or message["state"]),
-                "custom_details": dict(message),
+                "component": message.target,
+                "group": message.rule,
+                "class": message.reason or message.state,
+                "custom_details": message.payload(),
             }
         await post(self._url, orjson.dumps(event, default=str), {})
         return ""

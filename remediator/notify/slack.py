@@ -1,8 +1,8 @@
 """Slack: one thread per remediation. Its first message always shows the present state; what happened stands below it."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from ..model.notice import Notice
 from .receiver import ReceiverKind
 from .words import details, severity, title
 
@@ -27,7 +27,7 @@ class SlackReceiver:
         self._client = AsyncWebClient(token, base_url=url or API, timeout=TIMEOUT)
         self._channel = channel
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         """Opens the remediation's thread, or writes into it and brings its first message up to date. Raises: OSError."""
         from slack_sdk.errors import SlackClientError
 
@@ -47,9 +47,9 @@ class SlackReceiver:
         return ref
 
 
-def _blocks(head: str, message: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
     """What is shown; `text` is for notifications only. But for the title and our own link nothing is markup, mention or link."""
-    body, link = "\n".join(details(message)), message.get("link")
+    body, link = "\n".join(details(message)), message.link
     parts = [body[at : at + LONGEST] for at in range(0, len(body), LONGEST)][:MOST]
     texts = [
         {"type": "mrkdwn", "text": head},

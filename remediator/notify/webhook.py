@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import aiohttp
 import orjson
 
+from ..model.notice import Notice
 from .receiver import ReceiverKind
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -38,12 +38,10 @@ class WebhookReceiver:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._secret = secret
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         """Raises: aiohttp.ClientError, TimeoutError."""
-        body = orjson.dumps(message, default=str)
-        await post(
-            self._url, body, {**self._headers, **self._signed(str(message.get("id", "")), body)}
-        )
+        body = orjson.dumps(message.payload())
+        await post(self._url, body, {**self._headers, **self._signed(message.id, body)})
         return ""
 
     def _signed(self, ident: str, body: bytes) -> dict[str, str]:

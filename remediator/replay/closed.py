@@ -19,6 +19,7 @@ from ..located import load_text
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown, unseen
 from ..model.kind import Kind
+from ..model.notice import Notice
 from ..model.raw import labels, meta
 from ..model.selectors import selector_text, selects
 from ..model.sight import Object, Sight
@@ -339,8 +340,8 @@ class Noted:
     def __init__(self, told: list[Mapping[str, Any]]) -> None:
         self._told = told
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
-        self._told.append(message)
+    async def notify(self, message: Notice, ref: str = "") -> str:
+        self._told.append(message.payload())
         return ""
 
 

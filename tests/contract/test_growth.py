@@ -31,6 +31,7 @@ from remediator.journal.tables import (
 )
 from remediator.journal_port import Claim, Delivery, Message, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
+from remediator.model.notice import from_payload
 from remediator.model.remediation import State
 from remediator.model.target import Target
 
@@ -167,7 +168,7 @@ async def everything(journal: SqlJournal, asked: list[Hot]) -> None:
     await journal.renew(claim.remediation, NOW, LEASE)
     assert await journal.retarget(claim.remediation, target.seen("u"), target.key, NOW)
     await journal.close_episode(born, NOW)
-    await journal.escalated(claim.remediation.id, (Message("log", {}),), None, NOW)
+    await journal.escalated(claim.remediation.id, (Message("log", from_payload({})),), None, NOW)
     for row in await journal.outbox(NOW, 20, "log"):
         await journal.delivered(row["id"], NOW, None, None)
     await journal.told_quiet(claim.remediation.id, (), NOW)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from remediator import settings
 from remediator.engine.engine import Engine
 from remediator.engine.people import failure
 from remediator.errors import ConfigurationError
+from remediator.model.notice import Notice
 from remediator.notify import webhook as notify
 from remediator.notify.apprise import AppriseReceiver
 from remediator.notify.log import LogReceiver
@@ -25,10 +27,16 @@ from remediator.notify.slack import SlackReceiver
 from remediator.notify.webhook import WebhookReceiver
 from tests.integration.world import RESTART, World, rules
 
-MESSAGE = {
-    "id": "r-1/7", "remediation": "r-1", "rule": "restart", "target": "Deployment/shop/web", "state": "failed", "reason": "worse",
-    "why": "because <!channel> & so on", "show": "remediator show r-1",
-}  # fmt: skip
+MESSAGE = Notice(
+    id="r-1/7",
+    remediation="r-1",
+    rule="restart",
+    target="Deployment/shop/web",
+    state="failed",
+    reason="worse",
+    why="because <!channel> & so on",
+    show="remediator show r-1",
+)
 
 
 class Server:
@@ -76,7 +84,7 @@ async def server() -> AsyncIterator[Server]:
 
 async def test_a_webhook_is_posted_as_json_with_its_token(server: Server) -> None:
     await WebhookReceiver(server.url, "secret").notify(MESSAGE)
-    assert server.seen == [("Bearer secret", MESSAGE)]
+    assert server.seen == [("Bearer secret", MESSAGE.payload())]
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 500, 503])
@@ -171,7 +179,7 @@ async def test_a_signed_webhook_can_be_checked_and_keeps_its_id(server: Server) 
     receiver = WebhookReceiver(server.url, secret="a secret of ours")
     for _ in range(2):
         await receiver.notify(MESSAGE)
-        assert Webhook(b"a secret of ours").verify(server.body, server.headers) == MESSAGE
+        assert Webhook(b"a secret of ours").verify(server.body, server.headers) == MESSAGE.payload()
         assert server.headers["webhook-id"] == "r-1/7"
     with pytest.raises(WebhookVerificationError):
         Webhook(b"a secret of ours").verify(
@@ -186,7 +194,7 @@ async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(
 ) -> None:
     receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
     ref = await receiver.notify(MESSAGE)
-    assert await receiver.notify({**MESSAGE, "state": "succeeded", "reason": ""}, ref) == ref
+    assert await receiver.notify(replace(MESSAGE, state="succeeded", reason=""), ref) == ref
     assert server.paths == ["/api/chat.postMessage", "/api/chat.postMessage", "/api/chat.update"]
     (auth, first), (_, reply), (_, update) = server.seen
     assert auth == "Bearer xoxb-token"
@@ -206,11 +214,11 @@ async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(
 async def test_slack_links_to_the_plan_and_to_nothing_else(server: Server) -> None:
     receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
     await receiver.notify(
-        {
-            **MESSAGE,
-            "why": "*look* at https://evil.example\n:boom:",
-            "link": "https://r.example/approvals/r-1?digest=d&until=1",
-        }
+        replace(
+            MESSAGE,
+            why="*look* at https://evil.example\n:boom:",
+            link="https://r.example/approvals/r-1?digest=d&until=1",
+        )
     )
     blocks = [block["text"] for block in server.seen[0][1]["blocks"]]
     assert [block["text"] for block in blocks if block["type"] == "mrkdwn"][1:] == [
@@ -246,7 +254,7 @@ async def test_slack_s_refusal_is_told_and_its_token_is_not(server: Server) -> N
 async def test_pagerduty_has_one_incident_that_resolves(server: Server) -> None:
     receiver = PagerDutyReceiver("routing-key", server.url)
     await receiver.notify(MESSAGE)
-    await receiver.notify({**MESSAGE, "closed": True})
+    await receiver.notify(replace(MESSAGE, closed=True))
     (_, opened), (_, closed) = server.seen
     assert opened["dedup_key"] == closed["dedup_key"] == "remediator/r-1"
     assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")

@@ -61,7 +61,7 @@ def test_the_page_of_messages_names_what_people_are_told_of() -> None:
     undo = Remediation(
         RemediationId("u-1"), "r", "d", target, "", State.FAILED, None, "", "act", 0, never, never, None, None, "", "", "", 0, "r-1",
     )  # fmt: skip
-    for key in message(undo, "failed", "", ""):
+    for key in message(undo, "failed", "", "").payload():
         assert f'"{key}"' in text or f"`{key}`" in text, key
 
 

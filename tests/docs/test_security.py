@@ -11,6 +11,7 @@ import yaml
 
 from remediator.generate import PAGES
 from remediator.located import load_text
+from remediator.model.notice import from_payload
 from remediator.notify.slack import SlackReceiver
 from remediator.rules.loader import RuleErrors, build
 from remediator.web import access
@@ -91,7 +92,7 @@ async def test_markup_in_labels_is_text_in_slack(monkeypatch: pytest.MonkeyPatch
         "reason": "",
         "why": "a & b",
     }
-    await receiver.notify(body)
+    await receiver.notify(from_payload(body))
     assert "<" not in sent[0]
     assert "&lt;!channel&gt;" in sent[0]
     assert "a &amp; b" in sent[0]

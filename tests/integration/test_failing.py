@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +17,7 @@ from remediator.engine import people
 from remediator.guards.situation import ProcessLimits
 from remediator.model.facts import Unknown
 from remediator.model.limit import Storm
+from remediator.model.notice import Notice
 from remediator.model.target import Target
 from remediator.prometheus import PrometheusApi
 from tests.integration.world import World, rules
@@ -154,9 +155,9 @@ class Slow:
     def __init__(self, seconds: float) -> None:
         self.seconds, self.taken = seconds, list[str]()
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         await asyncio.sleep(self.seconds)
-        self.taken.append(str(message["target"]))
+        self.taken.append(message.target)
         return ""
 
 

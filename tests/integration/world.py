@@ -13,6 +13,7 @@ from remediator.journal.sql import SqlJournal
 from remediator.journal_port import Delivery
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
+from remediator.model.notice import Notice
 from remediator.prometheus import SandboxPrometheus
 from remediator.replay import VirtualClock
 from remediator.rules.loader import build
@@ -32,14 +33,12 @@ class Told:
         self.closed: list[Mapping[str, Any]] = []
         self.failing = 0
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         if self.failing:
             self.failing -= 1
             raise OSError("refused")
-        if not message.get("closed"):
-            self.messages.append(message)
-        else:
-            self.closed.append(message)
+        told = self.closed if message.closed else self.messages
+        told.append(message.payload())
         return ""
 
 

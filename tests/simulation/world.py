@@ -27,6 +27,7 @@ from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.call import Call, Evidence
 from remediator.model.facts import Facts, Unknown, unseen
 from remediator.model.limit import Breaker, Storm
+from remediator.model.notice import Notice
 from remediator.model.remediation import Remediation
 from remediator.model.sight import Sight
 from remediator.model.target import Target
@@ -379,7 +380,7 @@ class Simulation:
         first = arguments[0] if arguments else None
         self._claimed = (name, first) if isinstance(first, Remediation) and name in WRITES else None
 
-    async def notify(self, message: Mapping[str, Any], ref: str = "") -> str:
+    async def notify(self, message: Notice, ref: str = "") -> str:
         """People are told."""
         return ""
 

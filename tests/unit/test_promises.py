@@ -25,6 +25,7 @@ from remediator.generate import PAGES, rbac
 from remediator.guards.situation import Before, Situation, Undoing
 from remediator.located import load_text
 from remediator.model.facts import Facts
+from remediator.model.notice import from_payload
 from remediator.model.target import Target, target_of
 from remediator.notify import words
 from remediator.rules.loader import RuleErrors, build
@@ -264,7 +265,8 @@ def test_a_target_comes_back_from_its_key() -> None:
     ],
 )
 def test_what_was_not_even_tried_pages_nobody_as_critical(state: str, severity: str) -> None:
-    message = {"rule": "r", "target": "Pod/a/b", "state": state, "cluster": "eu"}
+    given = {"rule": "r", "target": "Pod/a/b", "state": state, "cluster": "eu"}
+    message = from_payload(given)
     assert words.severity(message) == severity
     assert words.title(message).endswith("r on Pod/a/b in eu")
 
