@@ -1,8 +1,10 @@
 """Notices: one value for every receiver; the payload is versioned, and read again whatever wrote it."""
 
+from typing import Any
+
 from remediator.model.notice import ALWAYS, VERSION, Notice, from_payload
 
-SAID = {name: name for name in ALWAYS}
+SAID: dict[str, Any] = {name: name for name in ALWAYS}
 
 
 def test_a_payload_is_read_again_as_it_was() -> None:
