@@ -20,14 +20,13 @@ from ..model.pointer import TEMPLATE, at
 from ..model.remediation import Remediation
 from ..model.target import Target, Unresolved
 from ..model.usage import Reading
-from ..model.verdict import Reason, Verdict, deny, hold
+from ..model.verdict import REASONS, Reason, Verdict, deny, hold
 from ..rules import planner, templates
 from ..rules.ruleset import Source
 from ..rules.schema import Rule
 from .doors import Doors, as_json
 
 STRICTNESS = ["act", "approve", "observe"]
-HOLDING = {Reason.NO_CAUSE, Reason.UNKNOWN_FACT, Reason.ROLLOUT_RUNNING, Reason.PAUSED_ROLLOUT}
 LOOK_AGAIN = timedelta(seconds=30)
 
 
@@ -253,7 +252,8 @@ def template_now(facts: Facts) -> str:
 
 
 def _refused(reason: Reason, why: str) -> Verdict:
-    return hold("plan", reason, why, LOOK_AGAIN) if reason in HOLDING else deny("plan", reason, why)
+    holds = REASONS[reason].holds
+    return hold("plan", reason, why, LOOK_AGAIN) if holds else deny("plan", reason, why)
 
 
 def ineffective_window(rule: Rule) -> timedelta:

@@ -17,14 +17,6 @@ from ..rules.ruleset import Source
 from ..telemetry import log
 from .doors import Doors
 
-TOLD_AT_END = {State.INEFFECTIVE, State.FAILED, State.BLOCKED, State.EXPIRED, State.UNKNOWN}
-FOLLOWED = TOLD_AT_END | {
-    State.AWAITING_APPROVAL,
-    State.VERIFYING,
-    State.UNDOING,
-    State.SUCCEEDED,
-    State.OBSERVED,
-}
 GIVE_UP_AFTER = 12
 LONGEST_PAUSE = timedelta(minutes=10)
 AT_ONCE = 20

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from ..journal_port import Claim
 from ..model.facts import Facts
 from ..model.remediation import Remediation, State
-from ..model.verdict import Decision, Reason
+from ..model.verdict import REASONS, Decision
 from ..rules.ruleset import Source
 from ..telemetry import log
 from . import absent, slices
@@ -20,7 +20,6 @@ from .doors import Doors
 
 SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=5)
 AT_ONCE = 20
-NEVER_CLEARS = {Reason.APPROVAL_EXPIRED, Reason.DEADLINE, Reason.OPERATOR}
 
 
 async def run(doors: Doors, now: datetime) -> None:
@@ -54,7 +53,8 @@ async def _changed(
 ) -> tuple[str, str]:
     """Why its alerts are to be triaged again, or nothing; and the target's template as it is now."""
     remediation = ended.remediation
-    expired = remediation.state is State.EXPIRED and remediation.reason not in NEVER_CLEARS
+    clears = remediation.reason is None or REASONS[remediation.reason].clears
+    expired = remediation.state is State.EXPIRED and clears
     if source is None or (expired and source.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
     facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset())

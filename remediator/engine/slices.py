@@ -8,7 +8,7 @@ from ..errors import ClusterError
 from ..journal_port import Claim, Move
 from ..model.facts import Facts, Unknown, unseen
 from ..model.plan import Plan, gone
-from ..model.remediation import LIVE, Remediation, State, next_state
+from ..model.remediation import LIVE, STATES, Remediation, State, next_state
 from ..model.sight import Sight
 from ..model.target import Target
 from ..model.verdict import Reason
@@ -19,11 +19,6 @@ from . import people
 from .doors import Doors
 
 SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
-EVENTS = {
-    State.SUCCEEDED: "Remediated",
-    State.INEFFECTIVE: "RemediationIneffective",
-    State.FAILED: "RemediationFailed",
-}
 
 
 async def observe(
@@ -78,7 +73,7 @@ async def finish(doors: Doors, claim: Claim, move: Move) -> State:
     )
     if state not in LIVE:
         doors.wake.set()
-        await announce(doors, remediation, EVENTS.get(state), move.why)
+        await announce(doors, remediation, STATES[state].event, move.why)
     return state
 
 
@@ -99,8 +94,8 @@ async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
     news = after is not remediation.state or bool(
         move.messages
     )  # the same state, with another plan to decide on
-    following = [name for name in doors.followers if news and after in people.FOLLOWED]
-    if after in people.TOLD_AT_END and not theirs and remediation.mode != "observe":
+    following = [name for name in doors.followers if news and STATES[after].followed]
+    if STATES[after].told and not theirs and remediation.mode != "observe":
         loaded = doors.rules.find(
             remediation.rule, claim.episodes[0].alert if claim.episodes else None
         )
@@ -111,7 +106,7 @@ async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
     if not following:
         return move
     told_of: tuple[str, ...] = ()
-    if after in people.TOLD_AT_END:
+    if STATES[after].told:
         told_of = people.story(await doors.journal.show(remediation.id))
     plain = people.message(remediation, after, move.reason or "", move.why, story=told_of)
     # a plan that waits is shown to all alike
@@ -119,7 +114,7 @@ async def _with_messages(doors: Doors, claim: Claim, move: Move) -> Move:
     receivers = [name for name in dict.fromkeys(following) if name not in told]
     return replace(
         move,
-        messages=(*move.messages, *people.to_all(receivers, body, after in people.TOLD_AT_END)),
+        messages=(*move.messages, *people.to_all(receivers, body, STATES[after].told)),
     )
 
 
@@ -151,10 +146,10 @@ def _count(doors: Doors, claim: Claim, move: Move, state: State) -> None:
         )
 
 
-async def announce(doors: Doors, remediation: Remediation, event: str | None, text: str) -> None:
+async def announce(doors: Doors, remediation: Remediation, event: str, text: str) -> None:
     """A Kubernetes Event on the target; failing to write one is logged, and changes nothing."""
     cluster = doors.clusters.get(remediation.target.cluster)
-    if event is None or cluster is None:
+    if not event or cluster is None:
         return
     try:
         await cluster.announce(

@@ -15,7 +15,7 @@ from ..guards import pipeline
 from ..guards.opt_in import ANNOTATION
 from ..guards.opt_out import ANNOTATIONS
 from ..model.duration import format_duration
-from ..model.remediation import LIVE, TRANSITIONS
+from ..model.remediation import LIVE, STATES, TRANSITIONS
 from ..model.usage import Rate
 from ..model.verdict import REASONS
 from ..rules.schema import RuleFile
@@ -80,7 +80,7 @@ def causes(_paths: Sequence[Path]) -> str:
 def reasons(_paths: Sequence[Path]) -> str:
     """The closed list of reasons."""
     return "# Reasons\n\n| reason | means |\n|---|---|\n" + "".join(
-        f"| `{reason}` | {text} |\n" for reason, text in REASONS.items()
+        f"| `{reason}` | {spec.means} |\n" for reason, spec in REASONS.items()
     )
 
 
@@ -188,4 +188,10 @@ def states(_paths: Sequence[Path]) -> str:
         f"    {after} --> [*]\n"
         for after in sorted({a for a in TRANSITIONS.values() if a not in LIVE})
     )
-    return f"# States of a remediation\n\n```mermaid\nstateDiagram-v2\n    [*] --> queued\n{arrows}{ends}```\n"
+    rows = "".join(
+        f"| `{state}` | {spec.stage} | {spec.does} | {spec.severity if spec.told else '-'} |\n"
+        for state, spec in STATES.items()
+    )
+    head = "# States of a remediation\n\n| state | | what it does | people are told at once |\n|---|---|---|---|\n"
+    diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> queued\n{arrows}{ends}```\n"
+    return f"{head}{rows}\n{diagram}"

@@ -15,7 +15,7 @@ from ..errors import AlreadyUnpacked
 from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.identity import Change, Known, decide
-from ..model.remediation import WAITING, State
+from ..model.remediation import STATES, WAITING, State
 from ..model.verdict import Reason
 from . import entries, inbox, timers
 from .births import alone
@@ -24,9 +24,7 @@ from .tables import episode as table
 
 CHUNK = 400
 FIRST = datetime.min.replace(tzinfo=UTC)
-BY_RELOAD = frozenset(
-    {State.OBSERVED, State.BLOCKED}
-)  # what these come to changes only with the rules
+BY_RELOAD = frozenset(state for state, spec in STATES.items() if spec.by_reload)
 
 
 def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:

@@ -14,7 +14,7 @@ from ..model.alert import Fate
 from ..model.remediation import Remediation, State
 from ..model.target import workload_name
 from ..model.usage import Charge, Counted, End, Holder, Reading, Troubled, Usage
-from ..model.verdict import Reason
+from ..model.verdict import REASONS, Reason
 from .tables import (
     EPOCH,
     IS_ACTING,
@@ -28,11 +28,6 @@ from .tables import (
 )
 from .tables import remediation as table
 
-STEPPED_IN = {
-    Reason.ASSUMPTION_CHANGED,
-    Reason.TARGET_GONE,
-    Reason.OPERATOR,
-}  # failures that are not the rule's
 IN_ROW = 10
 
 IN_FLIGHT = sa.select(sa.func.count()).where(
@@ -156,7 +151,7 @@ def ends(c: Connection, rule: str, limit: int) -> tuple[End, ...]:
     reset_at = c.execute(sa.select(breaker.c.reset_at).where(breaker.c.rule == rule)).scalar()
     out = []
     for row in c.execute(ENDS, {"rule": rule, "since": reset_at or EPOCH, "most": 3 * limit}):
-        theirs = row.state == State.FAILED and row.reason in STEPPED_IN
+        theirs = row.state == State.FAILED and row.reason and REASONS[Reason(row.reason)].stepped_in
         out.append(End(None if theirs else row.state == State.SUCCEEDED, row.ended_at))
     return tuple(out)
 

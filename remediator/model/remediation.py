@@ -35,8 +35,115 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-WAITING = frozenset({State.QUEUED, State.HELD, State.AWAITING_APPROVAL})
-ACTING = frozenset({State.EXECUTING, State.VERIFYING, State.UNDOING})
+class Stage(StrEnum):
+    """Whether a remediation has begun to act, and whether it has ended."""
+
+    WAITING = "waiting"
+    ACTING = "acting"
+    ENDED = "ended"
+
+
+class Severity(StrEnum):
+    """How bad it is that people read a message."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """What a state means: what the remediation does in it, who is told, and what follows.
+
+    `told`: the receivers of the rule's `escalate` hear of it at once; `followed`: those that follow every
+    step do. `event` is the Kubernetes Event on the target. `by_reload`: the alerts of such an end are
+    triaged again when the rules change, as nothing else would make it come to something else.
+    """
+
+    stage: Stage
+    does: str
+    severity: Severity = Severity.WARNING
+    told: bool = False
+    followed: bool = False
+    event: str = ""
+    by_reload: bool = False
+
+
+STATES: Mapping[State, StateSpec] = {
+    State.QUEUED: StateSpec(Stage.WAITING, "is looked at as soon as a worker is free"),
+    State.HELD: StateSpec(
+        Stage.WAITING, "is looked at again and again until it may act, or expires"
+    ),
+    State.AWAITING_APPROVAL: StateSpec(
+        Stage.WAITING, "waits for a person; its plan is kept up to date", followed=True
+    ),
+    State.EXECUTING: StateSpec(Stage.ACTING, "sends its calls, one after the other"),
+    State.VERIFYING: StateSpec(
+        Stage.ACTING, "looks whether it helped; may send further calls of its plan", followed=True
+    ),
+    State.UNDOING: StateSpec(
+        Stage.ACTING, "waits for its undo, which takes back what made things worse", followed=True
+    ),
+    State.OBSERVED: StateSpec(
+        Stage.ENDED,
+        "nothing: its rule only observes",
+        Severity.INFO,
+        followed=True,
+        by_reload=True,
+    ),
+    State.SUCCEEDED: StateSpec(
+        Stage.ENDED,
+        "nothing, but that its act is taken back in time where `restore` says so",
+        Severity.INFO,
+        followed=True,
+        event="Remediated",
+    ),
+    State.INEFFECTIVE: StateSpec(
+        Stage.ENDED,
+        "nothing: it acted, and the alert goes on",
+        Severity.CRITICAL,
+        told=True,
+        followed=True,
+        event="RemediationIneffective",
+    ),
+    State.FAILED: StateSpec(
+        Stage.ENDED,
+        "nothing: it acted, or began to, and that went wrong",
+        Severity.CRITICAL,
+        told=True,
+        followed=True,
+        event="RemediationFailed",
+    ),
+    State.BLOCKED: StateSpec(
+        Stage.ENDED,
+        "nothing: something forbids the act",
+        told=True,
+        followed=True,
+        by_reload=True,
+    ),
+    State.SUPERSEDED: StateSpec(Stage.ENDED, "nothing: its alerts are triaged again"),
+    State.CANCELLED: StateSpec(Stage.ENDED, "nothing: a person stopped it, or the alert resolved"),
+    State.EXPIRED: StateSpec(
+        Stage.ENDED,
+        "nothing now: its alerts are looked at again once what held it has cleared",
+        told=True,
+        followed=True,
+    ),
+    State.UNKNOWN: StateSpec(
+        Stage.ENDED,
+        "nothing: nobody can see whether it acted, or whether it helped",
+        Severity.CRITICAL,
+        told=True,
+        followed=True,
+    ),
+}
+
+
+def _in(*stages: Stage) -> frozenset[State]:
+    return frozenset(state for state, spec in STATES.items() if spec.stage in stages)
+
+
+WAITING, ACTING = _in(Stage.WAITING), _in(Stage.ACTING)
 LIVE = WAITING | ACTING
 
 

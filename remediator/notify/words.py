@@ -1,15 +1,11 @@
 """A message in words: its title, and what a person wants to know next."""
 
 from ..model.notice import Notice
+from ..model.remediation import STATES, Severity, State
 from ..model.text import one_line
 
+KNOWN = frozenset(map(str, State))
 SHOWN = 8  # lines of what happened; the message itself has more
-GOOD = {"succeeded", "observed"}
-BAD = {
-    "failed",
-    "ineffective",
-    "unknown",
-}  # it was tried; what was not (blocked, expired) is a warning
 
 
 def title(message: Notice) -> str:
@@ -29,8 +25,8 @@ def details(message: Notice) -> list[str]:
     return [one_line(line) for line in lines if line]
 
 
-def severity(message: Notice) -> str:
-    """critical, warning or info: how bad it is that people read this."""
-    if message.closed or message.state in GOOD:
-        return "info"
-    return "critical" if message.state in BAD else "warning"
+def severity(message: Notice) -> Severity:
+    """How bad it is; a message about a rule or a storm is a warning."""
+    if message.closed:
+        return Severity.INFO
+    return STATES[State(message.state)].severity if message.state in KNOWN else Severity.WARNING
