@@ -25,9 +25,20 @@ from ..kinds import (
 from ..model.call import STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind, among
-from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
-from ..model.pointer import at
-from ..model.raw import annotations, controller, labels, meta, selected
+from ..model.opt_out import against
+from ..model.plan import (
+    Bound,
+    Plan,
+    Refusal,
+    Seen,
+    Touch,
+    Verified,
+    gone,
+    stamp_operations,
+    unannotated,
+)
+from ..model.pointer import at, view
+from ..model.raw import annotations, controller, labels, meta, ready, selected
 from ..model.sight import Looking, Object, Read, Sight
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -52,6 +63,10 @@ class Params(Parameters):
     )
     delete_local_data: bool = Field(
         default=False, description="Evict pods with an emptyDir too: what is in it is lost."
+    )
+    delete_claimed: bool = Field(
+        default=False,
+        description="Evict pods with a volume claim too, where every node can reach the volumes.",
     )
     allow_outage: bool = Field(default=False, description="Evict the only ready pod of a workload.")
 
@@ -161,7 +176,7 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         parameters=params.model_dump(mode="json"),
         calls=(_cordon(facts.target, node, True),),
         assumptions={},
-        locks=tuple(sorted({touch.target.key for touch in touches})),
+        locks=tuple(sorted({drains(facts.target), *(touch.target.key for touch in touches)})),
         summary=f"drain {facts.target}: cordon it and evict {len(pods)} pods",
         previous={UNSCHEDULABLE: bool(at(node, UNSCHEDULABLE))},
         before={},
@@ -169,6 +184,11 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         converged_within=timedelta(minutes=params.within_minutes),
         bounds=(Bound("evict", POD.name, 2 * len(pods)),),
     )
+
+
+def drains(node: Target) -> str:
+    """The lock of all drains of a cluster: one at a time, so that each sees what the others have cordoned."""
+    return f"{node.cluster}/drain"
 
 
 def _unfit(target: Target, node: Object, residents: Residents, params: Params) -> Refusal | None:
@@ -185,21 +205,36 @@ def _unfit(target: Target, node: Object, residents: Residents, params: Params) -
 
 
 def _stuck(pods: list[Object], residents: Residents, params: Params) -> Refusal | None:
-    """The first pod that would not come back, or would lose something."""
+    """The first pod that would not come back, would lose something, or says no itself."""
     for pod in pods:
-        owner = controller(pod)
-        if owner is None:
-            why = f"pod {_name(pod)} has no controller that would bring it back"
-            return Refusal(Reason.UNMANAGED_TARGET, why)
-        if residents.workload_of(pod) is None:
-            why = f"pod {_name(pod)} is a {owner['kind']}'s, which may not bring it back elsewhere"
-            return Refusal(Reason.NOT_REPLACEABLE, why)
-        volumes = (pod.get("spec") or {}).get("volumes") or []
-        if any("emptyDir" in volume for volume in volumes) and not params.delete_local_data:
-            why = (
-                f"pod {_name(pod)} keeps data in an emptyDir; `delete_local_data` permits losing it"
-            )
-            return Refusal(Reason.NOT_REPLACEABLE, why)
+        reason = _kept(pod, residents, params)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _kept(pod: Object, residents: Residents, params: Params) -> Refusal | None:
+    """Why a pod is not evicted."""
+    owner, name = controller(pod), _name(pod)
+    if owner is None:
+        why = f"pod {name} has no controller that would bring it back"
+        return Refusal(Reason.UNMANAGED_TARGET, why)
+    if residents.workload_of(pod) is None:
+        why = f"pod {name} is a {owner['kind']}'s, which may not bring it back elsewhere"
+        return Refusal(Reason.NOT_REPLACEABLE, why)
+    says = against(pod, NAME)
+    if says:
+        return Refusal(Reason.OPTED_OUT, f"pod {name} {says}")
+    volumes = (pod.get("spec") or {}).get("volumes") or []
+    if any("emptyDir" in volume for volume in volumes) and not params.delete_local_data:
+        why = f"pod {name} keeps data in an emptyDir; `delete_local_data` permits losing it"
+        return Refusal(Reason.NOT_REPLACEABLE, why)
+    if any("persistentVolumeClaim" in volume for volume in volumes) and not params.delete_claimed:
+        why = f"pod {name} has a volume claim that another node may not reach; see `delete_claimed`"
+        return Refusal(Reason.NOT_REPLACEABLE, why)
+    if len(_budgets_of(pod, residents.budgets)) > 1:
+        why = f"pod {name} is under several disruption budgets; the API server evicts no such pod"
+        return Refusal(Reason.BUDGET_EXHAUSTED, why)
     return None
 
 
@@ -207,17 +242,15 @@ def _touches(
     node: Target, pods: list[Object], residents: Residents, params: Params
 ) -> Iterator[Touch]:
     """Every workload that loses pods, of which one goes at a time."""
-    seen = set()
-    for pod in pods:
-        found = residents.workload_of(pod)
-        if found is None or found[0].key in seen:
-            continue
-        seen.add(found[0].key)
+    found = [(residents.workload_of(pod), pod) for pod in pods]
+    workloads = {item[0].key: item for item, _ in found if item is not None}
+    serving = {item[0].key for item, pod in found if item is not None and ready(pod)}
+    for key, (target, obj) in workloads.items():
         yield Touch(
-            found[0],
-            found[0],
-            takes=1,
-            successor={"metadata": {"labels": labels(pod)}, "spec": pod.get("spec") or {}},
+            target,
+            target,
+            takes=int(key in serving),
+            successor=at(obj, "/spec/template"),
             away_from=node.name,
             waits=True,
             outage=params.allow_outage,
@@ -231,27 +264,35 @@ def _cordon(target: Target, node: Object, wanted: bool) -> Call:
         change = {"op": "add", "path": UNSCHEDULABLE, "value": True}
     operations = (*stamp_operations(node), change)
     leaves = {UNSCHEDULABLE: True if wanted else None}
-    return Call("patch", target, operations, leaves=leaves, seen=version_of(node))
+    assumes = view(node, dict.fromkeys((UNSCHEDULABLE,))) | unannotated(node)
+    return Call("patch", target, operations, "", assumes, leaves, version_of(node))
 
 
 def evict(plan: Plan, _sent: Sent, facts: Facts) -> tuple[Call, ...]:
-    """One pod of each workload that is whole, where its budgets allow that now."""
+    """One pod: of a workload that is whole, while none is whole no more that has given one up.
+
+    Where the cordon was taken back meanwhile, somebody has called the drain off.
+    """
     residents = facts[RESIDENTS]
-    if isinstance(residents, Unknown):
+    if isinstance(residents, Unknown) or not isinstance(facts.object, Mapping):
         return ()
-    due = {touch.target.key for touch in plan.touches}
-    for pod in residents.pods:  # its workload has given one up already
-        found = residents.workload_of(pod) if meta(pod).get("deletionTimestamp") else None
-        due -= {found[0].key} if found else set()
-    calls: list[Call] = []
-    for pod in leaving(residents):
+    if not at(facts.object, UNSCHEDULABLE):
+        return ()
+    planned = {touch.target.key for touch in plan.touches}
+    given_up = {call.touch for call in plan.calls if call.verb == "evict"}
+    pods, params = leaving(residents), Params(**plan.parameters)
+    for target, workload in residents.workloads.values():
+        if target.key in given_up and not _whole(workload, pods, residents):
+            return ()
+    for pod in sorted(pods, key=lambda pod: (ready(pod), _name(pod))):  # what serves goes last
         found = residents.workload_of(pod)
-        if found is None or found[0].key not in due:
+        going = bool(meta(pod).get("deletionTimestamp"))
+        if found is None or going or found[0].key not in planned:
             continue
-        if _whole(found[1]) and _allowed(pod, residents.budgets):
-            calls.append(_eviction(facts.target.cluster, pod, found[0]))
-            due -= {found[0].key}
-    return tuple(calls)
+        whole = _whole(found[1], pods, residents) and _allowed(pod, residents.budgets)
+        if whole and _kept(pod, residents, params) is None:
+            return (_eviction(facts.target.cluster, pod, found[0]),)
+    return ()
 
 
 def _eviction(cluster: str, pod: Object, workload: Target) -> Call:
@@ -260,25 +301,31 @@ def _eviction(cluster: str, pod: Object, workload: Target) -> Call:
     return Call("evict", target, proof="gone", touch=workload.key)
 
 
-def _whole(workload: Object) -> bool:
-    """Whether every replica is ready: what went before has been replaced."""
+def _whole(workload: Object, pods: list[Object], residents: Residents) -> bool:
+    """Whether every replica is ready, but for those that are unready on this very node."""
+    mine = [pod for pod in pods if (residents.workload_of(pod) or (None, None))[1] is workload]
+    if any(meta(pod).get("deletionTimestamp") for pod in mine):
+        return False
     wanted = (workload.get("spec") or {}).get("replicas", 1)
-    return bool((workload.get("status") or {}).get("readyReplicas", 0) >= wanted)
+    serving = (workload.get("status") or {}).get("readyReplicas", 0)
+    return bool(serving + sum(not ready(pod) for pod in mine) >= wanted)
+
+
+def _budgets_of(pod: Object, budgets: tuple[Object, ...]) -> list[Object]:
+    """The disruption budgets that a pod is under."""
+    return [
+        budget
+        for budget in budgets
+        if meta(budget).get("namespace") == meta(pod).get("namespace")
+        and at(budget, "/spec/selector") is not None
+        and selected(at(budget, "/spec/selector"), labels(pod))
+    ]
 
 
 def _allowed(pod: Object, budgets: tuple[Object, ...]) -> bool:
     """Whether every budget of the pod allows an eviction now, as far as they say."""
-    for budget in budgets:
-        spec, status = budget.get("spec") or {}, budget.get("status") or {}
-        same = meta(budget).get("namespace") == meta(pod).get("namespace")
-        covers = same and spec.get("selector") is not None
-        if (
-            covers
-            and selected(spec["selector"], labels(pod))
-            and not status.get("disruptionsAllowed")
-        ):
-            return False
-    return True
+    mine = _budgets_of(pod, budgets)
+    return all(at(budget, "/status/disruptionsAllowed") for budget in mine)
 
 
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:

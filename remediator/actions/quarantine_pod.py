@@ -18,7 +18,7 @@ from pydantic import Field
 from ..kinds import NETWORK_POLICY, POD
 from ..model.call import CALL_ID, STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
+from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations, unannotated
 from ..model.pointer import LABELS, escaped
 from ..model.raw import annotations, controller, labels, meta, ready
 from ..model.target import Target, Unresolved
@@ -87,7 +87,7 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         facts.target,
         tuple(operations),
         "",
-        {LABELS: labels(pod)},
+        {LABELS: labels(pod)} | unannotated(pod),
         {LABELS: mine},
         version_of(pod),
     )
@@ -251,7 +251,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         facts.target,
         tuple(operations),
         "",
-        {LABELS: labels(pod)},
+        {LABELS: labels(pod)} | unannotated(pod),
         {LABELS: before},
         version_of(pod),
     )

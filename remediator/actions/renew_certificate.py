@@ -27,9 +27,8 @@ NAME = "renew_certificate"
 REVISION = "/status/revision"
 FAILED_AT = "/status/lastFailureTime"
 ISSUING, READY = "condition:Issuing", "condition:Ready"
-BACKS_OFF = timedelta(
-    hours=1
-)  # cert-manager itself waits so long after a failure, and longer after more
+ATTEMPTS = "/status/failedIssuanceAttempts"
+BACKS_OFF, MOST_DOUBLINGS = timedelta(hours=1), 5  # as cert-manager itself waits after a failure
 
 
 class Params(Parameters):
@@ -79,7 +78,9 @@ def _refusal(facts: Facts) -> Refusal | None:
     if at(obj, ISSUING) == "True":
         return Refusal(Reason.ALREADY_DONE, f"{target} is being issued")
     failed_at = timestamp(at(obj, FAILED_AT))
-    if failed_at is not None and facts.at - failed_at < BACKS_OFF:
+    failures = int(at(obj, ATTEMPTS) or 1)
+    backs_off = BACKS_OFF * 2 ** min(failures - 1, MOST_DOUBLINGS)
+    if failed_at is not None and facts.at - failed_at < backs_off:
         why = f"the last issuance of {target} failed at {failed_at:%H:%M:%S} UTC"
         return Refusal(Reason.ALREADY_DONE, f"{why}; cert-manager tries again by itself")
     return None

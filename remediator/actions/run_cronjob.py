@@ -3,8 +3,8 @@
 Use when: a backup or another periodic task was missed or failed, and running it once more does no harm.
 Do not use when: its runs must not overlap with what it would do now, or are no good outside their time.
 How it verifies: the Job is Complete. A Job that fails is kept, with its pods and logs, for those who look at it.
-What it leaves behind: the Job, named by the attempt and owned by the CronJob: it goes when that goes, or by its own
-`ttlSecondsAfterFinished`.
+What it leaves behind: the Job, named by the attempt and the CronJob's as any that it made: its success counts as the
+CronJob's, and it goes by the CronJob's history limits.
 """
 
 from collections.abc import Mapping
@@ -83,19 +83,27 @@ def _refusal(facts: Facts) -> Refusal | None:
         return Refusal(Reason.TERMINATING, f"{target} is being deleted")
     if spec.get("suspend"):
         return Refusal(Reason.OPTED_OUT, f"{target} is suspended")
-    running = [str(meta(job)["name"]) for job in jobs if not _ended(job)]
-    if running and spec.get("concurrencyPolicy", "Allow") != "Allow":
-        why = f"Job {running[0]} of {target} runs, and its concurrencyPolicy allows one"
+    running = [job for job in jobs if not _ended(job)]
+    alone = spec.get("concurrencyPolicy", "Allow") != "Allow"
+    for job in running if alone else [job for job in running if STAMP in annotations(job)]:
+        why = f"Job {meta(job)['name']} of {target} runs; no second one is started beside it"
         return Refusal(Reason.ROLLOUT_RUNNING, why)
-    succeeded = timestamp(status.get("lastSuccessfulTime"))
-    if succeeded is not None and succeeded > facts.since:
+    times = [status.get("lastSuccessfulTime"), *(_succeeded_at(job) for job in jobs)]
+    succeeded = max(filter(None, map(timestamp, times)), default=facts.since)
+    if succeeded > facts.since:
         why = f"{target} has succeeded since the trouble began, at {succeeded:%H:%M:%S} UTC"
         return Refusal(Reason.ALREADY_DONE, why)
     return None
 
 
+def _succeeded_at(job: Object) -> str | None:
+    """When the Job was complete."""
+    status = job.get("status") or {}
+    return status.get("completionTime") if _ended(job) == "Complete" else None
+
+
 def _job(cronjob: Target, obj: Object) -> Object:
-    """Source: kubectl create_job.go: an owner that does not control it, so that no history limit clears it."""
+    """Source: kubectl create_job.go. It is the CronJob's own, so that its success is the CronJob's last one."""
     template = obj["spec"]["jobTemplate"]
     metadata = template.get("metadata") or {}
     owner = {
@@ -103,6 +111,7 @@ def _job(cronjob: Target, obj: Object) -> Object:
         "kind": CRON_JOB.name,
         "name": cronjob.name,
         "uid": cronjob.uid,
+        "controller": True,
     }
     notes = {
         **(metadata.get("annotations") or {}),

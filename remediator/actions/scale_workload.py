@@ -18,7 +18,7 @@ from ..kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, STATEFUL_SET
 from ..model.call import MAX_REPLICAS, Call, ours, version_of
 from ..model.facts import Facts, Unknown
 from ..model.managed import managed
-from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
+from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations, unannotated
 from ..model.pointer import MIN_REPLICAS, REPLICAS, TEMPLATE, view
 from ..model.raw import annotations, meta
 from ..model.target import Target, Unresolved
@@ -192,7 +192,7 @@ def _call(facts: Facts, count: int) -> Call:
         "patch",
         target,
         (*stamp_operations(hpa), {"op": "add", "path": MIN_REPLICAS, "value": count}),
-        assumes=view(hpa, {MIN_REPLICAS: None}),
+        assumes=view(hpa, {MIN_REPLICAS: None}) | unannotated(hpa),
         leaves={MIN_REPLICAS: count},
         seen=version_of(hpa),
     )

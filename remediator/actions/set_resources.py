@@ -189,6 +189,12 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
     """One patch of each pod, through its subresource `resize`."""
     calls, shown = [], ""
     for pod in pods_of(facts):
+        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            continue
+        restarting = _restarting(pod, killed)
+        if restarting and not params.allow_outage:
+            why = f"resizing would restart {restarting} of every pod of {facts.target} at once"
+            return Refusal(Reason.WOULD_INTERRUPT, why)
         found = list(_changes(pod["spec"], killed, params))
         changes = [change for change in found if isinstance(change, Change)]
         if changes and not meta(pod).get("deletionTimestamp"):
@@ -204,6 +210,16 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
         parameters=params.model_dump(mode="json"),
         summary=f"give {len(calls)} pods of {facts.target} more, in place: {shown}",
     )
+
+
+def _restarting(pod: Object, killed: set[str]) -> str:
+    """A container that a change of its memory restarts, by its own resizePolicy; empty where none does."""
+    for container in pod["spec"]["containers"]:
+        for policy in container.get("resizePolicy") or []:
+            told = (policy.get("resourceName"), policy.get("restartPolicy"))
+            if container["name"] in killed and told == ("memory", "RestartContainer"):
+                return str(container["name"])
+    return ""
 
 
 def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:

@@ -13,7 +13,7 @@ from ..model.call import STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind, among
 from ..model.owner import by_hand
-from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone
+from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone, unannotated
 from ..model.pointer import READY, REPLICAS, RESTARTED, TEMPLATE, at, view
 from ..model.raw import annotations, labels, meta, ready, restarts
 from ..model.target import Target, Unresolved
@@ -81,7 +81,7 @@ def template_call(
     """The JSON Patch of a workload's template, on the template and the replicas that were seen."""
     assert isinstance(facts.object, Mapping)
     obj = facts.object
-    assumes = view(obj, dict.fromkeys((TEMPLATE, REPLICAS)))
+    assumes = view(obj, dict.fromkeys((TEMPLATE, REPLICAS))) | unannotated(obj)
     return Call(
         "patch",
         facts.target,

@@ -128,6 +128,8 @@ class Controllers:
         image = job["spec"]["template"]["spec"]["containers"][0]["image"]
         ended = "Failed" if image in self.crashing else "Complete"
         job["status"] = {"conditions": [{"type": ended, "status": "True"}]}
+        if ended == "Complete":
+            job["status"]["completionTime"] = now.isoformat()
 
     def _scale(self, namespace: str, autoscaler: dict[str, Any]) -> None:
         """An HPA keeps its least count, metrics or none."""

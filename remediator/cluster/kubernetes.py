@@ -42,6 +42,7 @@ from .observing import observe, observe_all
 READ_TIMEOUT = 10.0
 RENEWED_EVERY = 60.0
 PAGE = 500
+MANY_BUDGETS = "more than one PodDisruptionBudget"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 JSON_PATCH = "application/json-patch+json"
@@ -204,6 +205,10 @@ class KubernetesCluster:
             await self._ask("POST", f"{path}/eviction", what, body=body, timeout=seconds)
         except TargetGone:
             return 404
+        except Unreachable as error:
+            if MANY_BUDGETS in str(error):  # answered with 500, and for good
+                raise Rejected(str(error)) from None
+            raise
         except Conflict:  # the uid is another's
             there = await self.get(POD, pod.namespace, pod.name)
             if there is None or str(meta(there).get("uid")) != pod.uid:

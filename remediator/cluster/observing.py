@@ -49,7 +49,7 @@ async def observe(
             target = stands_for[0]
             obj = stands_for[1] or await _read(objects, target)
         if not isinstance(obj, Mapping):
-            return replace(unseen(now, target, obj), origin=named)
+            return replace(unseen(now, target, obj), origin=named, namespace=namespace)
         chain = await _controllers(objects, target, obj)
     except ClusterError as error:
         return unseen(now, named, Unknown(str(error)))

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from ..journal_port import Claim
+from ..kinds import POD
 from ..model.alert import Episode
 from ..model.facts import Facts
 from ..model.raw import meta
-from ..model.target import Target
+from ..model.target import Target, workload_name
 from ..rules.targets import resolve
 from ..sights.pods import pods_of
 from .doors import Doors
@@ -17,31 +18,47 @@ LOOKED_AT = 200
 
 async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
     """The alert in words, or nothing. One whose trouble had begun before the act (its `for` is older) does not count."""
-    attempt, remediation = claim.attempts[-1], claim.remediation
-    since = attempt.done_at
+    attempt = claim.attempts[-1]
+    since, touched = attempt.done_at, _touched(claim)
     known = {episode.alert.name for episode in claim.episodes}
-    for episode in await doors.journal.began(since, remediation.target.namespace, LOOKED_AT):
-        alert = episode.alert
-        if (
-            alert.labels.get("severity") != "critical"
-            or alert.name in known
-            or not _same_root(doors, episode, claim, facts)
-        ):
-            continue
-        rule = await doors.prometheus.alerting_rule(alert.name)
-        waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
-        if alert.starts_at - timedelta(seconds=waited) > since:
-            return f"the critical alert {alert.name} began to fire on {remediation.target} after the act"
+    for namespace in sorted({target.namespace for target in touched}):
+        for episode in await doors.journal.began(since, namespace, LOOKED_AT):
+            alert = episode.alert
+            if alert.labels.get("severity") != "critical" or alert.name in known:
+                continue
+            hurt = _hurt(doors, episode, claim, facts, touched)
+            if hurt is None:
+                continue
+            rule = await doors.prometheus.alerting_rule(alert.name)
+            waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
+            if alert.starts_at - timedelta(seconds=waited) > since:
+                return f"the critical alert {alert.name} began to fire on {hurt} after the act"
     return ""
 
 
-def _same_root(doors: Doors, episode: Episode, claim: Claim, facts: Facts) -> bool:
-    """Whether the alert is about what was acted upon, what owns it, or one of its pods."""
+def _touched(claim: Claim) -> list[Target]:
+    """What was acted upon, and every workload that loses pods by it."""
+    losing = [touch.target for touch in claim.attempts[-1].plan.touches if touch.takes]
+    return [claim.remediation.target, *losing]
+
+
+def _hurt(
+    doors: Doors, episode: Episode, claim: Claim, facts: Facts, touched: list[Target]
+) -> Target | None:
+    """What was touched that the alert is about: itself, what owns it, or one of its pods."""
     remediation = claim.remediation
-    target = resolve(episode.alert.labels, doors.cluster_of(episode.source))
-    if not isinstance(target, Target) or target.namespace != remediation.target.namespace:
-        return False
+    named = resolve(episode.alert.labels, doors.cluster_of(episode.source))
+    if not isinstance(named, Target):
+        return None
     pods = {str(meta(pod).get("name")) for pod in pods_of(facts)}
-    return target.key in (remediation.target.key, remediation.root_key) or (
-        target.kind == "Pod" and target.name in pods
-    )
+    same_place = named.namespace == remediation.target.namespace
+    if named.key == remediation.root_key or (
+        same_place and named.kind == POD.name and named.name in pods
+    ):
+        return remediation.target
+    workload = workload_name(named.kind, named.name)
+    for target in touched:
+        is_pod_of_it = named.kind == POD.name and workload == target.name
+        if named.namespace == target.namespace and (named.key == target.key or is_pod_of_it):
+            return target
+    return None

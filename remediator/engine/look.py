@@ -149,11 +149,11 @@ async def look(
     skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts)
     planned = planner.plan(rule, facts, remediation.rung, tried, skipped)
     step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
+    touching = await touched(doors, planned.plan, facts, now)
     seen = await outside(doors, rule, episodes, facts)
     ground = await before(
         doors, remediation, episodes, source, now
     )  # after what may be slow: a pause counts at once
-    touching = await touched(doors, planned.plan, facts, now)
     situation = ground.planned(
         facts=facts,
         touched=touching,

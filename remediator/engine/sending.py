@@ -15,7 +15,7 @@ from ..errors import (
     TargetGone,
     Unreachable,
 )
-from ..guards import pipeline
+from ..guards import opt_out, pipeline
 from ..guards.situation import Touched, touched
 from ..journal_port import AttemptChange, Claim, Move
 from ..model.call import Call, Effect, Evidence, bound, effect
@@ -115,7 +115,7 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
         )
         touching = tuple(_with_object(item, call, obj) for item in others)
         held = _assumption_changed(call, obj) or await _guards_again(
-            doors, sending, facts, touching
+            doors, sending, facts, touching, obj
         )
         started = doors.clock.now()
         if held is None and started > attempt.sent_by:
@@ -214,7 +214,11 @@ def _count_call(doors: Doors, plan: Plan, call: Call, started: datetime, answer:
 
 
 async def _guards_again(
-    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...]
+    doors: Doors,
+    sending: Sending,
+    facts: Facts,
+    touching: tuple[Touched, ...],
+    obj: Mapping[str, Any] | Unknown | None,
 ) -> Verdict | None:
     """Just before the write, by the rule as it is loaded now: what came meanwhile still holds. Nothing outside is waited for."""
     now, claim, plan = doors.clock.now(), sending.claim, sending.plan
@@ -249,7 +253,11 @@ async def _guards_again(
         workloads=None,
         storm_exempt=ACTIONS[plan.action].storm_exempt,
     )
-    verdict = strongest(pipeline.ask(pipeline.SECOND, situation))
+    verdicts = pipeline.ask(pipeline.SECOND, situation)
+    if isinstance(obj, Mapping):  # a pod may say no itself, where its workload does not
+        own = opt_out.of(obj, str(sending.call.target), situation)
+        verdicts += [own] if own is not None else []
+    verdict = strongest(verdicts)
     return None if verdict.decision is Decision.ALLOW else verdict
 
 

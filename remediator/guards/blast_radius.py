@@ -6,9 +6,10 @@ from ..kinds import DAEMON_SET, POD
 from ..model.facts import Facts, Unknown
 from ..model.limit import Radius
 from ..model.plan import Touch
+from ..model.pointer import at
 from ..model.raw import ready
 from ..model.verdict import Reason, Verdict, allow, deny, hold
-from ..sights.pods import PEERS
+from ..sights.pods import PEERS, Pods
 from .guard import Guard
 from .situation import Situation, Touched
 
@@ -37,7 +38,7 @@ def _check(item: Touched, radius: Radius) -> Verdict | None:
         why = f"it would take {touch.takes} of {count} ready pods of {facts.root} at once"
         why = f"{why}; blast_radius {radius} permits {permitted}"
         return deny("blast_radius", Reason.BLAST_RADIUS, why)
-    missing = _missing(touch, facts, count)
+    missing = _missing(touch, facts, pods, count)
     if missing and touch.takes + missing > radius.of(count + missing):
         why = f"{missing} of {count + missing} pods of {facts.root} are not ready already"
         why = f"{why}; blast_radius {radius} permits no more"
@@ -52,14 +53,19 @@ def _check(item: Touched, radius: Radius) -> Verdict | None:
     return None
 
 
-def _missing(touch: Touch, facts: Facts, count: int) -> int:
-    """How many pods a workload still waits for, where single pods of it are taken one after the other."""
+def _missing(touch: Touch, facts: Facts, pods: Pods, count: int) -> int:
+    """How many pods a workload still waits for, where single pods of it are taken one after the other.
+
+    Those that are unready on the very node that they leave are waited for elsewhere.
+    """
     pod = facts.target.kind == POD.name
     workload = facts.beside if pod else facts.object
     if not (pod or touch.waits) or not isinstance(workload, Mapping):
         return 0
     spec, status = workload.get("spec") or {}, workload.get("status") or {}
-    return max(0, int(spec.get("replicas", status.get("desiredNumberScheduled", 0))) - count)
+    wanted = int(spec.get("replicas", status.get("desiredNumberScheduled", 0)))
+    left = [p for p in pods if touch.away_from and at(p, "/spec/nodeName") == touch.away_from]
+    return max(0, wanted - count - sum(not ready(pod) for pod in left))
 
 
 GUARD = Guard(

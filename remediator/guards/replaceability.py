@@ -45,9 +45,10 @@ def check(situation: Situation) -> Verdict:
 
 
 def _check(touch: Touch, facts: Facts) -> Verdict | None:
-    successor = touch.successor
+    successor = touch.successor or _own_template(facts)
     if successor is None:
-        return None
+        why = f"cannot see what would replace the pods of {facts.root}"
+        return hold("replaceability", Reason.UNKNOWN_FACT, why)
     room, peers = facts[ROOM], facts[PEERS]
     if isinstance(room, Unknown):
         why = f"cannot see whether a replacement can come: {room.why}"
@@ -65,6 +66,17 @@ def _check(touch: Touch, facts: Facts) -> Verdict | None:
         return None
     why = f"the replacement may not come: {against[0]}"
     return hold("replaceability", Reason.NOT_REPLACEABLE, why)
+
+
+def _own_template(facts: Facts) -> Template | None:
+    """What replaces a pod where a plan does not say: what its workload runs now. A stored plan does not keep it."""
+    obj = facts.object
+    if not isinstance(obj, Mapping):
+        return None
+    if facts.target.kind == POD.name:
+        return {"metadata": {"labels": labels(obj)}, "spec": obj.get("spec") or {}}
+    template: Template | None = (obj.get("spec") or {}).get("template")
+    return template
 
 
 def _refused(room: Room, facts: Facts, successor: Template) -> Iterable[str]:
@@ -166,15 +178,26 @@ def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     spec, pod = node.get("spec") or {}, template.get("spec") or {}
     conditions = (node.get("status") or {}).get("conditions") or []
     up = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    if (
-        not up
-        or spec.get("unschedulable")
-        or not selected({"matchLabels": pod.get("nodeSelector") or {}}, labels(node))
-    ):
+    if not up or spec.get("unschedulable") or not _selected(node, pod):
         return False
     tolerations = pod.get("tolerations") or []
     taints = [taint for taint in spec.get("taints") or [] if taint.get("effect") in KEEPS_AWAY]
     return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in taints)
+
+
+def _selected(node: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+    """Whether the pod's node selector and its required node affinity admit the node."""
+    if not selected({"matchLabels": pod.get("nodeSelector") or {}}, labels(node)):
+        return False
+    affinity = (pod.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    terms = (required or {}).get("nodeSelectorTerms") or []
+    fields = {"metadata.name": str(meta(node).get("name"))}
+    return required is None or any(
+        selected({"matchExpressions": term.get("matchExpressions") or []}, labels(node))
+        and selected({"matchExpressions": term.get("matchFields") or []}, fields)
+        for term in terms
+    )
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:

@@ -77,7 +77,10 @@ def _timeless(op: Mapping[str, Any]) -> Mapping[str, Any]:
     path = str(op["path"])
     if path.endswith("restartedAt") or path.endswith("stamp"):
         return {**op, "value": "*"}
-    return {key: value for key, value in op.items() if key != "time"}
+    value = op.get("value")
+    if isinstance(value, Mapping) and "lastTransitionTime" in value:
+        return {**op, "value": {**value, "lastTransitionTime": "*"}}
+    return op
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from .call import CALL_ID, STAMP, Call
-from .pointer import DRIFTING, escaped, renamed
+from .pointer import ANNOTATIONS, DRIFTING, at, escaped, renamed
 from .raw import annotations, meta
 from .target import Target
 from .verdict import Reason
@@ -100,6 +100,7 @@ class Plan:
             "calls": [call.identity for call in self.calls],
             "assumptions": assumed,
             "bounds": [str(bound) for bound in self.bounds],
+            "touches": sorted((t.target.key, bool(t.takes), t.outage) for t in self.touches),
         }
         text = json.dumps(covered, sort_keys=True, default=str)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:24]
@@ -150,6 +151,11 @@ def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     path = f"/metadata/annotations/{escaped(STAMP)}"
     operations.append({"op": "add", "path": path, "value": CALL_ID})
     return operations
+
+
+def unannotated(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stamp assumes: that nobody annotates an object meanwhile that had no annotation."""
+    return {} if annotations(obj) else {ANNOTATIONS: at(obj, ANNOTATIONS)}
 
 
 def gone(plan: Plan, facts: "Facts") -> bool:

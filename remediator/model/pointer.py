@@ -20,8 +20,11 @@ RESTARTED = f"/spec/template/metadata/annotations/{escaped(RESTARTED_AT)}"
 REPLICAS = "/spec/replicas"
 MIN_REPLICAS = "/spec/minReplicas"
 LABELS = "/metadata/labels"
+ANNOTATIONS = "/metadata/annotations"
 READY = "ready:"  # whether a pod's Ready condition is true
-DRIFTING = frozenset({REPLICAS, MIN_REPLICAS, READY})  # autoscalers and kubelets move these
+DRIFTING = frozenset(
+    {REPLICAS, MIN_REPLICAS, READY, ANNOTATIONS}
+)  # autoscalers and kubelets move these
 
 SCHEMES: Mapping[str, Callable[[Any], Any]] = {
     "hash": lambda template: template_hash(bare_template(template or {})),

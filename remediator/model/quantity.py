@@ -44,6 +44,10 @@ def asked(template: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def format_bytes(amount: Decimal) -> str:
-    """An amount of bytes as Kubernetes writes it, rounded up to whole Mi, or Ki where it is less than one."""
-    suffix = "Mi" if amount >= SUFFIXES["Mi"] else "Ki"
-    return f"{-(-int(amount) // int(SUFFIXES[suffix]))}{suffix}"
+    """An amount of bytes, rounded up to whole Ki, or Mi from one on, as an API server writes it: 2Gi, never 2048Mi."""
+    units = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
+    least = 1 if amount >= SUFFIXES["Mi"] else 0
+    count, place = -(-int(amount) // int(SUFFIXES[units[least]])), least
+    while count % 1024 == 0 and place + 1 < len(units):
+        count, place = count // 1024, place + 1
+    return f"{count}{units[place]}"

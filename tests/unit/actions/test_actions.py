@@ -16,7 +16,7 @@ from remediator.model.call import CALL_ID, STAMP, Evidence
 from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
 from remediator.model.plan import Plan, Refusal, Seen, Verified, from_json, to_json
-from remediator.model.pointer import REPLICAS, TEMPLATE
+from remediator.model.pointer import ANNOTATIONS, REPLICAS, TEMPLATE
 from remediator.model.remediation import Outcome
 from remediator.model.target import Unresolved
 from remediator.model.verdict import Reason
@@ -218,7 +218,12 @@ def test_rollback_workload_puts_the_older_template_back_without_its_hash() -> No
     assert after["spec"]["template"] == template("web:1")
     assert template_state(after["spec"]["template"]) == plan.calls[0].leaves
     assert plan.summary == "roll Deployment/shop/web back to revision 1, last seen healthy"
-    assert plan.assumptions == {TEMPLATE: hash_of("web:2"), "revision": "uid-rs-1", REPLICAS: 3}
+    assert plan.assumptions == {
+        TEMPLATE: hash_of("web:2"),
+        "revision": "uid-rs-1",
+        REPLICAS: 3,
+        ANNOTATIONS: None,
+    }
 
 
 def test_the_newest_that_was_seen_healthy_is_preferred() -> None:

@@ -58,8 +58,13 @@ def cordoned(plan: Plan) -> Facts:
     return seen(obj=mine)
 
 
+def down(*pods: Any, **more: Any) -> Facts:
+    """What is seen once the node is cordoned."""
+    return seen(*pods, obj=node("n1", unschedulable=True), **more)
+
+
 TWO = seen(resident("web-1"), resident("web-2"))
-SAMPLES = [Sample(TWO, going_on=TWO, after=cordoned)]
+SAMPLES = [Sample(TWO, going_on=down(resident("web-1"), resident("web-2")), after=cordoned)]
 
 
 def planned(facts: Facts, **parameters: Any) -> Plan | Refusal:
@@ -76,7 +81,8 @@ def test_drain_node_cordons_and_may_evict_what_has_to_go() -> None:
         {UNSCHEDULABLE: True},
     )
     assert plan.later() == ["EVICT Pod, where needed, 4 times at most"]
-    assert plan.locks == ("c/Deployment/shop/web", "c/Node//n1")
+    assert plan.locks == ("c/Deployment/shop/web", "c/Node//n1", "c/drain")
+    assert plan.touches[1].successor == whole()["spec"]["template"]
     mine, web = plan.touches
     assert (mine.target, mine.takes, mine.paths) == (N1, 0, (UNSCHEDULABLE,))
     assert (web.target, web.takes, web.away_from, web.waits) == (WEB, 1, "n1", True)
@@ -101,6 +107,20 @@ def with_data() -> dict[str, Any]:
     return {**made, "spec": {**made["spec"], "volumes": [{"name": "tmp", "emptyDir": {}}]}}
 
 
+def claimed() -> dict[str, Any]:
+    made = resident("web-1")
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    return {**made, "spec": {**made["spec"], "volumes": [claim]}}
+
+
+def budget(allowed: int) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": allowed},
+    }
+
+
 def control_plane() -> dict[str, Any]:
     made = node("n1")
     made["metadata"]["labels"] = {"node-role.kubernetes.io/control-plane": ""}
@@ -116,6 +136,9 @@ def control_plane() -> dict[str, Any]:
         ("a pod that nothing brings back", seen(alone()), {}, Reason.UNMANAGED_TARGET),
         ("a Job's pod would start over", seen(resident("job-1", owner="Job")), {}, Reason.NOT_REPLACEABLE),
         ("local data would be lost", seen(with_data()), {}, Reason.NOT_REPLACEABLE),
+        ("a volume may be out of reach", seen(claimed()), {}, Reason.NOT_REPLACEABLE),
+        ("a pod is under two budgets", seen(resident("web-1"), budgets=(budget(1), budget(1))), {}, Reason.BUDGET_EXHAUSTED),
+        ("a pod itself says no", seen(resident("web-1", annotations={"remediator.io/disabled": "true"})), {}, Reason.OPTED_OUT),
         ("its pods are not known", TWO.saw(RESIDENTS, Unknown("RBAC")), {}, Reason.UNKNOWN_FACT),
         ("it is no node", replace(TWO, target=WEB), {}, Reason.UNSUPPORTED_TARGET),
         ("it is gone", replace(TWO, object=None), {}, Reason.TARGET_GONE),
@@ -130,8 +153,9 @@ def test_it_is_not_drained_where(
     assert answer.reason is reason
 
 
-def test_local_data_may_be_given_up() -> None:
+def test_what_a_pod_would_lose_may_be_given_up() -> None:
     assert isinstance(planned(seen(with_data()), delete_local_data=True), Plan)
+    assert isinstance(planned(seen(claimed()), delete_claimed=True), Plan)
 
 
 def evicted(facts: Facts) -> list[str]:
@@ -141,12 +165,10 @@ def evicted(facts: Facts) -> list[str]:
     return [call.target.name for call in DRAIN.next(plan, (), facts)]
 
 
-def budget(allowed: int) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "web", "namespace": "shop"},
-        "spec": {"selector": {"matchLabels": {"app": "web"}}},
-        "status": {"disruptionsAllowed": allowed},
-    }
+def unready(name: str) -> dict[str, Any]:
+    made = resident(name)
+    made["status"]["conditions"] = []
+    return made
 
 
 def going() -> dict[str, Any]:
@@ -156,16 +178,19 @@ def going() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "facts", "expected"),
     [
-        ("one of a workload at a time", TWO, ["web-1"]),
-        ("none while the last is going", seen(going(), resident("web-2")), []),
-        ("none while it is not replaced", seen(resident("web-2"), app=short()), []),
-        ("none that a budget forbids", seen(resident("web-1"), budgets=(budget(0),)), []),
-        ("one that a budget allows", seen(resident("web-1"), budgets=(budget(1),)), ["web-1"]),
-        ("none that was not planned", seen(resident("other", owner="StatefulSet")), []),
+        ("one at a time", down(resident("web-1"), resident("web-2")), ["web-1"]),
+        ("none where the cordon was taken back", TWO, []),
+        ("what does not serve goes first", down(resident("web-1"), unready("web-2"), app=short()), ["web-2"]),
+        ("none while the last is going", down(going(), resident("web-2")), []),
+        ("none while it is not replaced", down(resident("web-2"), app=short()), []),
+        ("none that a budget forbids", down(resident("web-1"), budgets=(budget(0),)), []),
+        ("one that a budget allows", down(resident("web-1"), budgets=(budget(1),)), ["web-1"]),
+        ("none that was not planned", down(resident("other", owner="StatefulSet")), []),
+        ("none that would lose data since", down(with_data()), []),
         ("none unseen", TWO.saw(RESIDENTS, Unknown("timeout")), []),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)
+)  # fmt: skip
 def test_it_evicts(name: str, facts: Facts, expected: list[str]) -> None:
     assert evicted(facts) == expected
 
@@ -173,12 +198,11 @@ def test_it_evicts(name: str, facts: Facts, expected: list[str]) -> None:
 def test_it_is_done_once_no_pod_is_left_that_has_to_go() -> None:
     plan = planned(TWO)
     assert isinstance(plan, Plan)
-    down = node("n1", unschedulable=True)
-    assert DRAIN.verify(plan, (), seen(obj=down)) == Seen(Verified.CONVERGED)
-    waiting = DRAIN.verify(plan, (), seen(resident("web-1"), obj=down))
+    assert DRAIN.verify(plan, (), down()) == Seen(Verified.CONVERGED)
+    waiting = DRAIN.verify(plan, (), down(resident("web-1")))
     assert waiting == Seen(Verified.WAITING, "1 pods are still there: shop/web-1")
     assert DRAIN.verify(plan, (), seen(obj=node("n1"))) == Seen(Verified.OVERTAKEN)
-    blind = seen(obj=down).saw(RESIDENTS, Unknown("timeout"))
+    blind = down().saw(RESIDENTS, Unknown("timeout"))
     assert DRAIN.verify(plan, (), blind) == Seen(Verified.UNKNOWN)
 
 
@@ -227,6 +251,15 @@ def on(world: World, name: str) -> list[str]:
 
 def ready_of(world: World, namespace: str, name: str) -> int:
     return sum(bool(made["lively"]) for made in world.cluster.pods(namespace, name))
+
+
+async def begun(world: World) -> None:
+    """Runs until the first pod was evicted; others are still there."""
+    for _ in range(120):
+        await world.run(SECOND)
+        if any(what.startswith("EVICT") for _, what in world.cluster.calls):
+            break
+    assert on(world, "node-1")
 
 
 async def test_every_pod_goes_and_no_workload_misses_more_than_one_at_a_time() -> None:
@@ -293,10 +326,70 @@ async def test_a_budget_that_allows_none_is_waited_for_without_another_charge() 
 
 async def test_a_pause_that_comes_while_it_drains_stops_the_next_eviction() -> None:
     world = await drained()
-    await world.run(5 * SECOND)
-    assert on(world, "node-1")
+    await begun(world)
     await world.journal.pause("namespace:shop", "ann", "stop", None, world.clock.now())
     before = len(world.cluster.calls)
     await world.run(5 * MINUTE, 5 * SECOND)
     assert len(world.cluster.calls) == before
     await world.journal.close()
+
+
+async def test_what_comes_between_is_judged_before_each_eviction() -> None:
+    world = await drained()
+    await begun(world)
+
+    def cordon(obj: Any) -> None:
+        obj["spec"]["unschedulable"] = True
+
+    for name in ("node-2", "node-3"):
+        world.cluster.edit("Node", "", name, cordon)
+    before = len(world.cluster.calls)
+    await world.run(2 * MINUTE, 5 * SECOND)
+    assert len(world.cluster.calls) == before  # no other node takes what would be evicted
+    await world.journal.close()
+
+
+async def test_a_pod_that_says_no_itself_stays() -> None:
+    world = await drained()
+    await begun(world)
+    stays = on(world, "node-1")[-1]
+    world.cluster.annotate("Pod", "shop", stays, "remediator.io/disabled", "true")
+    await world.run(10 * MINUTE, SECOND)
+    assert on(world, "node-1") == [stays]
+    await world.journal.close()
+
+
+async def test_harm_to_a_workload_that_loses_pods_ends_the_drain_and_uncordons() -> None:
+    world = await drained(workloads={"billing": "pay"})
+    await begun(world)
+    labels: dict[str, Any] = {"severity": "critical", "namespace": "billing", "deployment": "pay"}
+    await world.deliver("PaymentsDown", "", fingerprint="p", **labels)
+    await world.run(10 * MINUTE, SECOND)
+    assert on(world, "node-1")
+    parent = next(row for row in await world.rows() if not row["undo_of"])
+    assert (parent["state"], parent["reason"]) == ("failed", "worse")
+    assert "unschedulable" not in world.cluster.objects["Node", "", "node-1"]["spec"]
+    await world.journal.close()
+
+
+async def test_two_nodes_are_not_drained_at_once() -> None:
+    world = await drained()
+    await world.deliver("NodeDown", "", node="node-2", fingerprint="m")
+    most = 0
+    for _ in range(120):
+        await world.run(SECOND)
+        cordons = [obj for (kind, _, _), obj in world.cluster.objects.items() if kind == "Node"]
+        most = max(most, sum(bool(obj["spec"].get("unschedulable")) for obj in cordons))
+    assert most == 1
+    await world.journal.close()
+
+
+def test_what_is_approved_names_the_workloads_that_lose_pods() -> None:
+    other = Target("c", "Deployment", "pay", "db", "uid-db")
+    residents = TWO[RESIDENTS]
+    assert isinstance(residents, Residents)
+    elsewhere = replace(residents, workloads={"uid-ReplicaSet": (other, whole())})
+    first, second = planned(TWO), planned(TWO.saw(RESIDENTS, elsewhere))
+    assert isinstance(first, Plan)
+    assert isinstance(second, Plan)
+    assert first.digest != second.digest

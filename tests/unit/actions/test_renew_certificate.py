@@ -16,7 +16,7 @@ from remediator.model.target import Target
 from remediator.model.verdict import Reason
 from tests.integration.world import World, rules
 from tests.unit.actions.samples import Sample
-from tests.unit.objects import MINUTE, looked_at
+from tests.unit.objects import MINUTE, T, looked_at
 
 RENEW = ACTIONS["renew_certificate"]
 TLS = Target("c", "Certificate", "shop", "tls", "uid-tls")
@@ -83,6 +83,23 @@ def test_it_is_not_renewed_where(name: str, facts: Facts, reason: Reason) -> Non
     answer = planned(facts)
     assert isinstance(answer, Refusal)
     assert answer.reason is reason
+
+
+def test_after_several_failures_it_is_left_to_cert_manager_for_longer() -> None:
+    there = seen(failed="2026-05-01T09:00:00Z")
+    assert isinstance(planned(there), Plan)
+    assert isinstance(there.object, dict)
+    status = {**there.object["status"], "failedIssuanceAttempts": 4}
+    again = planned(replace(there, object={**there.object, "status": status}))
+    assert isinstance(again, Refusal)
+    assert "cert-manager tries again by itself" in again.why
+
+
+def test_when_it_was_planned_is_no_part_of_what_is_approved() -> None:
+    first, later = planned(seen()), planned(replace(seen(), at=T + MINUTE))
+    assert isinstance(first, Plan)
+    assert isinstance(later, Plan)
+    assert first.digest == later.digest
 
 
 def test_a_failure_of_long_ago_is_no_reason_against_it() -> None:

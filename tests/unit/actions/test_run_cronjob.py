@@ -34,11 +34,14 @@ def cronjob(**spec: Any) -> dict[str, Any]:
     }
 
 
-def job(name: str = "backup-1", ended: str = "", stamp: str = "") -> dict[str, Any]:
+def job(name: str = "backup-1", ended: str = "", stamp: str = "", at: Any = None) -> dict[str, Any]:
     conditions = [{"type": ended, "status": "True"}] if ended else []
     return {
-        "metadata": {"name": name, "annotations": {STAMP: stamp}},
-        "status": {"conditions": conditions},
+        "metadata": {"name": name, "annotations": {STAMP: stamp} if stamp else {}},
+        "status": {
+            "conditions": conditions,
+            **({"completionTime": at.isoformat()} if at else {}),
+        },
     }
 
 
@@ -66,7 +69,7 @@ def test_run_cronjob_makes_one_job_of_the_template_that_is_named_by_its_attempt(
         STAMP: CALL_ID,
     }
     (owner,) = metadata["ownerReferences"]
-    assert (owner["uid"], "controller" in owner) == ("uid-backup", False)
+    assert (owner["uid"], owner["controller"]) == ("uid-backup", True)
 
 
 def test_a_long_name_leaves_room_for_the_attempt() -> None:
@@ -86,6 +89,8 @@ def succeeded(at: Any) -> dict[str, Any]:
         ("it is suspended", seen(obj=cronjob(suspend=True)), Reason.OPTED_OUT),
         ("one runs, and one may", seen(job(), obj=cronjob(concurrencyPolicy="Forbid")), Reason.ROLLOUT_RUNNING),
         ("it has succeeded since", replace(seen(obj=succeeded(T)), began=T - MINUTE), Reason.ALREADY_DONE),
+        ("one of ours runs, whatever its policy", seen(job(stamp="r-0.1")), Reason.ROLLOUT_RUNNING),
+        ("a Job was complete since", replace(seen(job(ended="Complete", at=T)), began=T - MINUTE), Reason.ALREADY_DONE),
         ("its Jobs are not known", seen().saw(JOBS, Unknown("RBAC")), Reason.UNKNOWN_FACT),
         ("it is no CronJob", replace(seen(), target=replace(BACKUP, kind="Job")), Reason.UNSUPPORTED_TARGET),
         ("it is gone", replace(seen(), object=None), Reason.TARGET_GONE),
@@ -153,6 +158,19 @@ async def test_it_runs_once_and_is_done_when_the_job_is_complete() -> None:
     row = await world.only()
     assert row["state"] == "succeeded"
     assert made["metadata"]["name"] == f"backup-{row['id']}-1"
+    await world.journal.close()
+
+
+async def test_an_alert_that_comes_back_after_a_run_that_succeeded_makes_no_second_job() -> None:
+    world = await world_of()
+    since = world.clock.time
+    await world.deliver("BackupMissed", "", cronjob="backup", since=since)
+    await world.run(10 * MINUTE)
+    await world.deliver("BackupMissed", "", cronjob="backup", since=since, firing=False)
+    await world.run(30 * MINUTE, MINUTE)
+    await world.deliver("BackupMissed", "", cronjob="backup", since=since)
+    await world.run(timedelta(hours=2), MINUTE)
+    assert len(jobs_of(world)) == 1
     await world.journal.close()
 
 

@@ -12,7 +12,7 @@ from remediator.model.call import MAX_REPLICAS, STAMP, Effect, effect
 from remediator.model.facts import Facts, Unknown
 from remediator.model.past import Past, PastAct
 from remediator.model.plan import Plan, Refusal, Seen, Verified
-from remediator.model.pointer import MIN_REPLICAS, REPLICAS
+from remediator.model.pointer import ANNOTATIONS, MIN_REPLICAS, REPLICAS
 from remediator.model.remediation import Outcome
 from remediator.model.verdict import Reason
 from remediator.sights.autoscaler import AUTOSCALER
@@ -84,7 +84,7 @@ def test_an_hpa_is_given_a_higher_least_count_instead() -> None:
     plan = planned(facts(autoscaler=autoscaler(least=2, most=8)), by=2)
     (call,) = plan.calls
     assert (call.target.kind, call.subresource, dict(call.assumes), dict(call.leaves)) == (
-        "HorizontalPodAutoscaler", "", {MIN_REPLICAS: 2}, {MIN_REPLICAS: 5},
+        "HorizontalPodAutoscaler", "", {MIN_REPLICAS: 2, ANNOTATIONS: None}, {MIN_REPLICAS: 5},
     )  # fmt: skip
     assert (plan.previous, call.seen) == ({MIN_REPLICAS: 2}, 50)
     assert [touch.paths for touch in plan.touches] == [(), (MIN_REPLICAS,)]

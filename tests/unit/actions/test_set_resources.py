@@ -123,7 +123,7 @@ def test_a_request_that_was_equal_stays_equal_and_any_other_as_it_is() -> None:
     [
         ("256Mi", {"by": "100%"}, "512Mi"),
         ("1Gi", {}, "1280Mi"),
-        ("1900Mi", {}, "2048Mi"),
+        ("1900Mi", {}, "2Gi"),
         ("100M", {}, "120Mi"),
         ("512Ki", {}, "640Ki"),
     ],
@@ -166,6 +166,24 @@ def test_in_place_every_running_pod_is_resized_and_none_taken_away() -> None:
     ]
     assert dict(plan.calls[0].leaves) == {POD_LIMIT: "320Mi"}
     assert not plan.takes
+
+
+def restarting(name: str) -> dict[str, Any]:
+    made = running(name)
+    policy = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
+    made["spec"]["containers"][0]["resizePolicy"] = [policy]
+    return made
+
+
+def test_in_place_no_container_is_restarted_in_every_pod_at_once() -> None:
+    there = seen(pods=(restarting("web-0"), restarting("web-1")))
+    assert refused(there, in_place=True) is Reason.WOULD_INTERRUPT
+    assert plan_of(there, in_place=True, allow_outage=True)
+
+
+def test_pods_that_have_ended_are_not_resized() -> None:
+    there = seen(pods=(running("web-0"), running("web-1", phase="Failed")))
+    assert [call.target.name for call in plan_of(there, in_place=True).calls] == ["web-0"]
 
 
 @pytest.mark.parametrize(
