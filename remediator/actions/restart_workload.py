@@ -70,7 +70,7 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         summary=f"restart {facts.target}",
         previous={RESTARTED: state[RESTARTED]},
         before=pods_before(facts),
-        touches=(rolled(facts, (RESTARTED,), template, params.allow_outage),),
+        touches=(rolled(facts, (), template, params.allow_outage),),
         converged_within=patience(obj),
         bounds=stuck_at_most(facts),
     )

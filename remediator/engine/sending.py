@@ -21,7 +21,7 @@ from ..journal_port import AttemptChange, Claim, Move
 from ..model.call import Call, Effect, Evidence, bound, effect
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan
-from ..model.pointer import said, view
+from ..model.pointer import READY, said, view
 from ..model.raw import meta
 from ..model.remediation import Attempt
 from ..model.verdict import Decision, Reason, Verdict, hold, strongest
@@ -91,9 +91,10 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     facts = await slices.observe(
         doors, sending.claim.remediation, sending.source, doors.clock.now(), sights
     )
-    others = await looking.touched(
-        doors, plan, facts, doors.clock.now(), call.touch or call.target.key
-    )
+    others: tuple[Touched, ...] = ()
+    if sending.seen is not None:  # an undo's guards look at its target alone
+        named = call.touch or call.target.key
+        others = await looking.touched(doors, plan, facts, doors.clock.now(), named)
     for tried in range(CONFLICTS):
         obj = await object_of(doors, call)
         if (
@@ -113,7 +114,7 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
             if call.target.key == facts.target.key and isinstance(obj, Mapping)
             else facts
         )
-        touching = tuple(_with_object(item, call, obj) for item in others)
+        touching = tuple(_unready(_with_object(item, call, obj), call) for item in others)
         held = _assumption_changed(call, obj) or await _guards_again(
             doors, sending, facts, touching, obj
         )
@@ -149,6 +150,13 @@ async def apply(doors: Doors, sending: Sending, fresh: bool) -> Evidence | Move:
     return _done_already(sending, obj, now) or failed(
         sending.claim, sending.source, attempt, now, Reason.CONFLICT, why
     )
+
+
+def _unready(item: Touched, call: Call) -> Touched:
+    """What is touched, where the call removes a pod that does not serve: it takes nothing away."""
+    if call.assumes.get(READY) is not False:
+        return item
+    return replace(item, touch=replace(item.touch, outage=True))
 
 
 def _with_object(item: Touched, call: Call, obj: Mapping[str, Any] | Unknown | None) -> Touched:

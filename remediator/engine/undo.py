@@ -240,6 +240,8 @@ def _last_act(remediation: str, row: Mapping[str, Any] | None) -> Mapping[str, A
     done = [made for made in tried if made["outcome"] != Outcome.WORSE]
     if not done:
         return f"{remediation} has done nothing that could be taken back"
+    if done[-1]["action"] not in ACTIONS:
+        return f"no action `{done[-1]['action']}` is installed any more; what it did stays"
     if ACTIONS[done[-1]["action"]].undo is None:
         return f"{done[-1]['action']} cannot be taken back"
     last: Mapping[str, Any] = done[-1]

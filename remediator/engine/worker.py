@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..actions import ACTIONS
 from ..errors import JournalError, LeaseLost
-from ..journal_port import Claim, Move
+from ..journal_port import AttemptChange, Claim, Move
 from ..model.duration import format_duration
 from ..model.facts import Facts
 from ..model.plan import Plan
@@ -55,6 +56,10 @@ async def work(doors: Doors, claim: Claim) -> None:
     remediation = claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
     source = doors.rules.find(remediation.rule, alert)
+    blind = _without_action(claim, now)
+    if blind is not None:
+        await finish(doors, claim, blind)
+        return
     if remediation.undo_of:
         await undo.work(doors, claim, source, now)
         return
@@ -72,6 +77,25 @@ async def work(doors: Doors, claim: Claim) -> None:
         await _follow(doors, claim, decisive, {"verdicts": as_json(verdicts)}, source, now)
         return
     await _observe_and_act(doors, claim, source, now)
+
+
+def _without_action(claim: Claim, now: datetime) -> Move | None:
+    """The end of what cannot be looked at any more: the distribution that brought its action is gone."""
+    remediation = claim.remediation
+    if remediation.state not in (State.EXECUTING, State.VERIFYING) and not remediation.undo_of:
+        return None
+    made = [*claim.attempts[-1:], *([claim.undone] if claim.undone is not None else [])]
+    name = next((attempt.action for attempt in made if attempt.action not in ACTIONS), None)
+    if name is None:
+        return None
+    return Move(
+        Event.BLOCK if remediation.state in WAITING else Event.LOSE_SIGHT,
+        now,
+        reason=Reason.UNKNOWN_FACT,
+        why=f"no action `{name}` is installed any more; what it did stays",
+        attempt=claim.attempts[-1].id if claim.attempts else None,
+        change=AttemptChange(outcome=Outcome.UNKNOWN) if claim.attempts else None,
+    )
 
 
 async def _acting(

@@ -21,6 +21,9 @@ from ..rules.ruleset import RuleSet, Source
 from ..rules.schema import Rule
 
 Need = tuple[str, str, tuple[str, ...]]
+ON_CLUSTER = {
+    name for name, action in ACTIONS.items() if any(not k.namespaced for k in action.targets)
+}  # no Role can grant what these do
 CLIMBED = {
     POD,
     REPLICA_SET,
@@ -50,6 +53,8 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
     for source in loaded.sources:
         actions_ = {step.action for step in source.rule.steps}
         for namespaces in _acts_in(source, loaded):
+            if source.group.scope.nodes:
+                everywhere |= actions_ & ON_CLUSTER
             if namespaces and all(NAME.fullmatch(name) for name in namespaces):
                 for name in namespaces:
                     local.setdefault(name, set()).update(actions_)
@@ -174,6 +179,7 @@ def permissions(_paths: Sequence[Path]) -> str:
 
     table = {
         "cluster": sorted(kind.plural for kind in KINDS.values() if not kind.namespaced),
+        "onCluster": sorted(ON_CLUSTER),
         "always": shown(_always()),
         "sees": {name: shown(_reads(_sights({name}))) for name in sorted(ACTIONS)},
         "causes": {name: shown(_reads(causes.sights({name}))) for name in sorted(CAUSES)},

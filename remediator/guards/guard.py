@@ -16,8 +16,8 @@ class Guard:
 
     It is asked before anything is looked at (`first`), with facts and a plan and just before each write
     (`planned`), in the transaction that begins an attempt (`begin`), and before an act is taken back
-    (`undo`): by what there is to look at then. `sees` is what it must see before any act, `sees_pods`
-    before one that takes pods away.
+    (`undo`): by what there is to look at then. `sees` is what it looks at where the action
+    sees it too, `sees_pods` what it must see before an act that takes pods away.
     """
 
     name: str

@@ -17,7 +17,7 @@ ANNOTATION = {
 
 def check(situation: Situation) -> Verdict:
     """Denies what carries the annotation neither itself nor on its namespace."""
-    for item in situation.touched if situation.opt_in else ():
+    for item in situation.apart if situation.opt_in else ():
         verdict = _check(item.facts)
         if verdict is not None:
             return verdict

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..kinds import NATIVE
-from ..model.facts import Facts
+from ..model.facts import Facts, Unknown
 from ..model.managed import managed
 from ..model.owner import by_hand
 from ..model.pointer import REPLICAS, at
 from ..model.raw import annotations, controller, labels, meta
-from ..model.verdict import Reason, Verdict, allow, deny
+from ..model.verdict import Reason, Verdict, allow, deny, hold
 from ..sights.autoscaler import AUTOSCALER
 from .guard import Guard
 from .situation import Situation
@@ -30,6 +30,7 @@ GITOPS_LABELS = (
 MANAGERS = {"gitops": ("argocd", "kustomize-controller", "helm-controller"), "helm": ("helm",)}
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 TEMPLATE = "/spec/template/spec"
+UNSEEN = "unseen"
 DEFAULTS = {
     "gitops": "refuse",
     "operator": "refuse",
@@ -46,6 +47,8 @@ def check(situation: Situation) -> Verdict:
         if plan is None or not isinstance(item.facts.object, Mapping):
             continue
         for owner, who in _owners(item.touch.paths, item.facts, plan.action):
+            if owner == UNSEEN:
+                return hold("ownership", Reason.UNKNOWN_FACT, who)
             policy = situation.owners.get(owner, DEFAULTS[owner])
             why = f"{who} owns what the plan would write on {item.touch.target}"
             if policy == "refuse":
@@ -67,7 +70,12 @@ def _owners(paths: tuple[str, ...], facts: Facts, action: str) -> list[tuple[str
     autoscaler = facts[AUTOSCALER]
     if isinstance(autoscaler, Mapping) and REPLICAS in paths:
         found.append(("hpa", f"HorizontalPodAutoscaler {meta(autoscaler).get('name')}"))
-    return [*found, *_appliers(facts.object, paths)]
+    found += _appliers(facts.object, paths)
+    if isinstance(autoscaler, Unknown) and REPLICAS in paths:
+        found.append(
+            (UNSEEN, f"cannot know whether an HPA scales {facts.target}: {autoscaler.why}")
+        )
+    return found
 
 
 def _appliers(obj: Mapping[str, Any], paths: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -176,7 +176,14 @@ class Situation(Undoing):
     storm_exempt: bool
 
     @property
+    def apart(self) -> tuple[Touched, ...]:
+        """The target, and what is touched of other workloads: an HPA of the target's own goes with it."""
+        own = self.facts.root.key
+        first, *others = self.touched
+        return (first, *(item for item in others if item.touch.root.key != own))
+
+    @property
     def objects(self) -> tuple[Target, ...]:
         """Everything that is acted upon."""
-        found = [target for item in self.touched for target in (item.facts.target, item.facts.root)]
+        found = [target for item in self.apart for target in (item.facts.target, item.facts.root)]
         return tuple(dict.fromkeys((self.target, self.root, *found)))

@@ -28,7 +28,7 @@ from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
 from ..telemetry import Metrics
 
 T = TypeVar("T")
-HEAD = "0003"
+HEAD = "0004"
 POOL = 4
 VIEWS = 2  # connections for the views that people ask for
 SILENCE = 10.0  # seconds; a database that does not answer for so long is taken to be gone

@@ -9,7 +9,7 @@ from .raw import meta
 
 
 def managed(obj: Object, pointer: str, mine: Callable[[str], bool]) -> bool:
-    """Whether one of the managers set the field, something in it, or all that it is in."""
+    """Whether one of the managers set the field, or something in it."""
     path = parts(pointer[pointer.find("/") :])
     for entry in meta(obj).get("managedFields") or []:
         set_by_it = mine(str(entry.get("manager", "")))
@@ -22,8 +22,6 @@ def _sets(fields: Mapping[str, Any], here: Any, path: list[str]) -> bool:
     """Whether the set of fields has the path, from an object on."""
     if not path:
         return True
-    if not set(fields) - {"."} and fields:  # a leaf: all that is below is its manager's
-        return True
     if isinstance(here, list):
         item = here[int(path[0])] if path[0].isdigit() and int(path[0]) < len(here) else {}
         found = [fields[key] for key in fields if key.startswith("k:") and _is(item, key[2:])]
@@ -32,7 +30,7 @@ def _sets(fields: Mapping[str, Any], here: Any, path: list[str]) -> bool:
     if below is None:
         return False
     inside = here.get(path[0]) if isinstance(here, Mapping) else None
-    return below == {} or _sets(below, inside, path[1:])
+    return _sets(below, inside, path[1:])
 
 
 def _is(item: Mapping[str, Any], key: str) -> bool:

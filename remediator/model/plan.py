@@ -89,10 +89,16 @@ class Plan:
         return [str(bound) for bound in self.bounds]
 
     @property
+    def _others(self) -> list[str]:
+        """What is touched beside the target and what its calls name: the workloads that a drain takes pods from."""
+        named = {self.target.key, *(call.target.key for call in self.calls)}
+        return sorted({touch.target.key for touch in self.touches} - named)
+
+    @property
     def digest(self) -> str:
         """What an approval is for: what the plan would do, not what merely happens to be (versions, times, counts)."""
         assumed = {key: value for key, value in self.assumptions.items() if key not in DRIFTING}
-        covered = {
+        covered: dict[str, Any] = {
             "uid": self.target.uid,
             "target": self.target.key,
             "action": self.action,
@@ -100,8 +106,9 @@ class Plan:
             "calls": [call.identity for call in self.calls],
             "assumptions": assumed,
             "bounds": [str(bound) for bound in self.bounds],
-            "touches": sorted((t.target.key, bool(t.takes), t.outage) for t in self.touches),
         }
+        if self._others:
+            covered["touches"] = self._others
         text = json.dumps(covered, sort_keys=True, default=str)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -260,7 +267,7 @@ def from_json(data: Mapping[str, Any]) -> Plan:
 def _touches(data: Mapping[str, Any]) -> tuple[Touch, ...]:
     if "touches" not in data:  # as versions up to 0.2 wrote it
         target = Target(**data["target"])
-        return (Touch(target, target, takes=data.get("takes", 0)),)
+        return (Touch(target, target, takes=data.get("takes", 0), outage=True),)
     made = []
     for touch in data["touches"]:
         target, root = Target(**touch["target"]), Target(**touch["root"])

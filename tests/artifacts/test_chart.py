@@ -162,8 +162,17 @@ def test_roles_stand_where_it_may_act_and_nowhere_else() -> None:
     }
 
 
-def test_what_acts_on_nodes_is_granted_everywhere(tmp_path: Path) -> None:
-    step = {"action": "restart_workload", "if": "always"}
+@pytest.mark.parametrize(
+    ("action", "where"),
+    [
+        ("restart_workload", {"nodes": [".+"]}),
+        ("drain_node", {"namespaces": ["shop"], "nodes": [".+"]}),
+    ],
+)
+def test_what_acts_on_nodes_is_granted_everywhere(
+    action: str, where: dict[str, list[str]], tmp_path: Path
+) -> None:
+    step = {"action": action, "if": "always"}
     rule = {
         "name": "r",
         "match": ['alertname="A"'],
@@ -171,13 +180,13 @@ def test_what_acts_on_nodes_is_granted_everywhere(tmp_path: Path) -> None:
         "escalate": {"to": ["log"]},
         "steps": [step],
     }
-    group = {"name": "g", "scope": {"nodes": [".+"]}, "rules": [rule]}
+    group = {"name": "g", "scope": where, "rules": [rule]}
     extra: dict[str, Any] = {"version": 1, "groups": [group]}
     values = {"rules": {"shipped": False, "extra": {"r.yaml": extra}}}
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     (whole,) = of(rendered("--values", str(tmp_path / "values.yaml")), "ClusterRole")
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(extra))
-    (generated,) = yaml.safe_load_all(PAGES["rbac"]([tmp_path / "r.yaml"]))
+    generated, *_ = yaml.safe_load_all(PAGES["rbac"]([tmp_path / "r.yaml"]))
     assert sorted(whole["rules"], key=str) == sorted(generated["rules"], key=str)
     assert any("patch" in rule["verbs"] for rule in whole["rules"])
 

@@ -1,5 +1,6 @@
 """The demo plays to its end; with any part broken it exits non-zero and says what did not come."""
 
+from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -82,7 +83,7 @@ async def test_a_broken_part_fails_the_demo(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(demo, "PATIENCE", 9.0)
-    if isinstance(where, dict):
+    if isinstance(where, MutableMapping):
         monkeypatch.setitem(where, what, instead)
     else:
         monkeypatch.setattr(where, what, instead)

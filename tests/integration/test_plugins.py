@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
+from remediator.actions import ACTIONS
+from remediator.engine import undo
+from tests.integration.world import World
 
 MODULE = '''
 """Wake a workload that somebody put to sleep: a custom resource of its own, a sight, a cause and an action."""
@@ -100,3 +105,21 @@ def test_what_cannot_be_used_is_named_and_nothing_starts(
     assert code == 2
     assert shown.startswith(f"remediator: {message}"), shown
     assert "Traceback" not in shown
+
+
+async def test_an_act_whose_action_is_no_longer_installed_ends_and_people_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await World().start()
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(timedelta(seconds=90))
+    assert [state for state, _ in await world.states()] == ["verifying"]
+    monkeypatch.delitem(ACTIONS, "restart_workload")
+    await world.run(timedelta(minutes=2))
+    assert await world.states() == [("unknown", "unknown_fact")]
+    (message,) = world.told.messages
+    assert "no action `restart_workload` is installed any more" in message["why"]
+    row = await world.only()
+    assert await undo.ask(world.doors, row["id"], "me", world.clock.now()) is not None
+    await world.journal.close()

@@ -14,7 +14,10 @@ from remediator.journal.reading import reading
 from remediator.journal.sql import HEAD
 from remediator.model.alert import Alert, AlertStatus
 from remediator.model.call import STAMP
+from remediator.model.plan import from_json, to_json
 from tests.integration.world import RESTART, ROLL_BACK, World, rules
+from tests.unit.actions.test_actions import planned
+from tests.unit.objects import WEB, facts
 
 OLD = Path(__file__).parent.parent / "fixtures" / "journals" / "0001.sql"
 LEFT_AT = datetime(2026, 5, 1, 12, 1, 16, tzinfo=UTC)
@@ -116,6 +119,13 @@ async def test_an_older_journal_goes_on(tmp_path: Path) -> None:
         assert ages == [
             1777636810000000
         ]  # what was told before is as old as it is, and is forgotten in its time
+
+
+def test_a_rollout_that_an_older_version_began_may_still_delete_its_stuck_pods() -> None:
+    stored = to_json(planned(facts()))
+    del stored["touches"]
+    (touch,) = from_json({**stored, "takes": 1}).touches
+    assert (touch.target, touch.takes, touch.outage) == (WEB, 1, True)
 
 
 def test_an_older_journal_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:

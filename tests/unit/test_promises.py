@@ -281,6 +281,15 @@ def test_rights_are_the_union_of_all_that_may_happen() -> None:
     assert any("patch" in verbs for _, _, verbs in local["prod"])
 
 
+def test_what_acts_on_nodes_is_granted_everywhere_beside_what_acts_in_namespaces() -> None:
+    text = HEAD.replace("namespaces: [shop]", "namespaces: [shop], nodes: ['.+']")
+    text = text.replace("{escalate", "{mode: act, escalate")
+    text += "      - {name: r, match: ['alertname=\"A\"'], steps: [{action: drain_node, if: always}, {action: restart_workload}]}\n"
+    whole, local = rbac.grants(build([load_text(text, "rules.yaml")]))
+    assert [plural for _, plural, verbs in whole if "patch" in verbs] == ["nodes"]
+    assert any("patch" in verbs for _, plural, verbs in local["shop"] if plural == "deployments")
+
+
 def test_the_schema_knows_actions_and_what_they_take() -> None:
     schema = json.loads(PAGES["schema"](()))
     rule: dict[str, Any] = {

@@ -70,6 +70,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "remediator.permissions" -}}
 {{- $name := "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" }}
 {{- $files := include "remediator.ruleFiles" . | fromYaml }}
+{{- $table := .Files.Get "files/permissions.yaml" | fromYaml }}
 {{- $sees := dict }}
 {{- $acts := dict }}
 {{- $causes := dict }}
@@ -98,14 +99,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- range $namespaces := $places }}
 {{- $plain := gt (len $namespaces) 0 }}
 {{- range $namespaces }}{{ if not (regexMatch $name .) }}{{ $plain = false }}{{ end }}{{ end }}
-{{- if not $plain }}{{ $_ := set $acts $step.action true }}{{ end }}
+{{- $onNodes := and $group.scope.nodes (has $step.action $table.onCluster) }}
+{{- if or (not $plain) $onNodes }}{{ $_ := set $acts $step.action true }}{{ end }}
 {{- range (ternary $namespaces list $plain) }}{{ $_ := set $local . (set (default dict (get $local .)) $step.action true) }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $table := .Files.Get "files/permissions.yaml" | fromYaml }}
 {{- $needed := $table.always }}
 {{- range $action, $_ := $sees }}{{ $needed = concat $needed (default list (get $table.sees $action)) }}{{ end }}
 {{- range $cause, $needs := $table.causes }}

@@ -105,6 +105,7 @@ def applied_by(manager: str, *path: str) -> list[dict[str, Any]]:
 
 def scaled(**metadata: Any) -> dict[str, Any]:
     seen = owned(**metadata)
+    seen["facts"] = seen["facts"].saw(AUTOSCALER, None)
     return {**seen, "plan": planned(facts(autoscaler=None), "scale_workload")}
 
 
@@ -112,6 +113,14 @@ def through(hpa: dict[str, Any]) -> dict[str, Any]:
     return {
         "facts": facts(autoscaler=hpa),
         "plan": planned(facts(autoscaler=autoscaler()), "scale_workload"),
+    }
+
+
+def through_own_hpa(**notes: str) -> dict[str, Any]:
+    seen = through(autoscaler())
+    return {
+        **seen,
+        "facts": replace(annotated("target", **notes)["facts"], seen=seen["facts"].seen),
     }
 
 
@@ -145,6 +154,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("its namespace is", opt_in.check, {"opt_in": True, **annotated("namespace", enabled="True")}, *ALLOW),
     ("opted in with another word", opt_in.check, {"opt_in": True, **annotated("target", enabled="yes")}, Decision.DENY, Reason.OPTED_OUT),
     ("opt-in unknown", opt_in.check, {"opt_in": True, "facts": replace(facts(), namespace=Unknown("RBAC"))}, Decision.HOLD, Reason.UNKNOWN_FACT),
+    ("opted in, through an HPA that says nothing", opt_in.check, {"opt_in": True, **through_own_hpa(enabled="true")}, *ALLOW),
     ("fresh", freshness.check, {}, *ALLOW),
     ("nothing open", freshness.check, {"episodes": (episode(open_=False),)}, Decision.HOLD, Reason.NOT_ACTIVE),
     ("stale and unknown", freshness.check, {"episodes": (episode(confirmed=-2 * HOUR),), "activity": Activity.UNKNOWN}, Decision.HOLD, Reason.NOT_ACTIVE),
@@ -167,6 +177,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("a root in monitoring", protection.check, {"root": replace(WEB, namespace="monitoring")}, Decision.DENY, Reason.PROTECTED_TARGET),
     ("our own namespace", protection.check, {"own_namespace": "shop"}, Decision.DENY, Reason.PROTECTED_TARGET),
     ("lifted for exactly it", protection.check, {"own_namespace": "shop", "lifted": frozenset({str(WEB)})}, *ALLOW),
+    ("lifted for it, through an HPA", protection.check, {"own_namespace": "shop", "lifted": frozenset({str(WEB)}), **through(autoscaler())}, *ALLOW),
     ("no annotation", opt_out.check, {}, *ALLOW),
     ("its pod's workload disabled", opt_out.check, {"facts": replace(facts(), beside=objects.workload() | {"metadata": {"annotations": {"remediator.io/disabled": "true"}}})}, Decision.DENY, Reason.OPTED_OUT),
     ("disabled", opt_out.check, annotated("target", disabled="true"), Decision.DENY, Reason.OPTED_OUT),
@@ -192,6 +203,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("Argo CD applied the HPA without it", ownership.check, through(autoscaler(managedFields=applied_by("argocd-controller", "spec", "maxReplicas"))), *ALLOW),
     ("Argo CD may be allowed", ownership.check, {**owned(annotations={"argocd.argoproj.io/tracking-id": "x"}), "owners": {"gitops": "allow"}}, *ALLOW),
     ("a restart under Argo CD", ownership.check, {**owned(annotations={"argocd.argoproj.io/tracking-id": "x"}), "plan": planned(facts())}, *ALLOW),
+    ("a restart, Argo CD sets the annotations", ownership.check, {**owned(managedFields=applied_by("argocd-controller", *TEMPLATE[:-1], "metadata", "annotations")), "plan": planned(facts())}, *ALLOW),
     ("Helm warns", ownership.check, owned(labels={"app.kubernetes.io/managed-by": "Helm"}), *ALLOW),
     ("Helm refused", ownership.check, {**owned(labels={"app.kubernetes.io/managed-by": "Helm"}), "owners": {"helm": "refuse"}}, Decision.DENY, Reason.OWNED_ELSEWHERE),
     ("a custom resource", ownership.check, {**owned(ownerReferences=CR), "plan": planned(facts())}, Decision.DENY, Reason.OWNED_ELSEWHERE),
@@ -202,6 +214,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("a scale, Flux last applied none", ownership.check, scaled(labels=FLUX, annotations={APPLIED: '{"spec": {}}'}), *ALLOW),
     ("a scale, what was applied cannot be read", ownership.check, scaled(labels=FLUX, annotations={APPLIED: "{"}), Decision.DENY, Reason.OWNED_ELSEWHERE),
     ("a scale under an HPA", ownership.check, {**scaled(), "facts": facts(autoscaler=autoscaler())}, Decision.DENY, Reason.OWNED_ELSEWHERE),
+    ("a scale, nobody sees whether there is an HPA", ownership.check, {**scaled(), "facts": facts(autoscaler=Unknown("RBAC"))}, Decision.HOLD, Reason.UNKNOWN_FACT),
     ("a scale through an HPA", ownership.check, through(autoscaler()), *ALLOW),
     ("a scale through KEDA's HPA", ownership.check, through(autoscaler(ownerReferences=KEDA)), Decision.DENY, Reason.OWNED_ELSEWHERE),
     ("KEDA may be allowed", ownership.check, {**through(autoscaler(ownerReferences=KEDA)), "owners": {"keda": "allow"}}, *ALLOW),
