@@ -22,9 +22,9 @@ import sqlalchemy as sa
 from remediator.journal.claims import from_row
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import remediation
-from remediator.journal_port import Delivery
 from remediator.model.alert import Alert, AlertStatus
 from remediator.model.usage import Counted, Rate, Reading
+from remediator.ports.records import Delivery
 from remediator.telemetry import configure_log
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ ALERT = (
     '"pod":"app-5d4f8c7b9-x2x4z","job":"kube-state-metrics","prometheus":"monitoring/k8s"},'
     '"annotations":{"summary":"a pod is crash looping"},"generator_url":"http://prometheus/graph?g0.expr=x"}'
 )
-RULE = '{"name":"r","escalate":{"to":["log"]},"steps":[{"action":"restart_workload"}]}'
+RULE = '{"name":"r","match":["alertname=\\"A\\""],"escalate":{"to":["log"]},"steps":[{"action":"restart_workload"}]}'
 LOOK = '{"at":"2026-05-01T12:00:00+00:00","target":"Deployment/shop/app","digest":"sha256:aaaa","verdicts":[]}'
 PLAN = (
     '{"action":"restart_workload","target":{"cluster":"default","kind":"Deployment","namespace":"shop","name":"app","uid":"u"},'

@@ -17,10 +17,10 @@ from watchfiles import awatch
 
 from .alertmanager import AlertmanagerApi, SandboxAlertmanager
 from .cluster.sandbox import SandboxCluster
-from .engine import gauges
+from .engine.arrive.intake import Intake
 from .engine.doors import Doors
 from .engine.engine import Engine
-from .engine.intake import Intake
+from .engine.tell import gauges
 from .errors import ConfigurationError, JournalError
 from .journal.sql import SqlJournal
 from .model.alert import Alert

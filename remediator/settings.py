@@ -19,7 +19,7 @@ from pydantic import (
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
 from .located import load_file, suggest
-from .model.limit import Breaker, Storm
+from .model.limit import BreakerLimit, StormLimit
 from .model.usage import Rate
 from .notify import RECEIVERS
 from .notify.receiver import Given
@@ -156,15 +156,18 @@ class StormSettings(Section):
     """When so many workloads are in trouble at once that they have a common cause."""
 
     roots: int = Field(
-        default=Storm().roots,
+        default=StormLimit().roots,
         ge=0,
         description="Distinct workloads with alerts that fire now, at least; 0 = off.",
     )
     share: float = Field(
-        default=Storm().share, ge=0, le=1, description="Share of the workloads in scope, at least."
+        default=StormLimit().share,
+        ge=0,
+        le=1,
+        description="Share of the workloads in scope, at least.",
     )
     calm: Duration = Field(
-        default=Storm().calm, description="How long they must be fewer until it is over."
+        default=StormLimit().calm, description="How long they must be fewer until it is over."
     )
     within: Duration | None = Field(
         default=None, description="Not used any more: storms are counted, not timed. Remove it."
@@ -175,13 +178,16 @@ class BreakerSettings(Section):
     """When a rule is no longer trusted to act by itself."""
 
     bad: int = Field(
-        default=Breaker().bad,
+        default=BreakerLimit().bad,
         ge=0,
         description="Remediations that did not help or failed; 0 = off.",
     )
-    of: int = Field(default=Breaker().of, ge=1, description="Among so many of the rule's last.")
+    of: int = Field(
+        default=BreakerLimit().of, ge=1, description="Among so many of the rule's last."
+    )
     quiet: Duration = Field(
-        default=Breaker().quiet, description="Without a bad end for so long it closes by itself."
+        default=BreakerLimit().quiet,
+        description="Without a bad end for so long it closes by itself.",
     )
 
 
@@ -362,8 +368,8 @@ class Settings(Section):
             limits.all,
             self.startup_grace,
             self.protected_namespaces,
-            Storm(self.storm.roots, self.storm.share, self.storm.calm),
-            Breaker(self.breaker.bad, self.breaker.of, self.breaker.quiet),
+            StormLimit(self.storm.roots, self.storm.share, self.storm.calm),
+            BreakerLimit(self.breaker.bad, self.breaker.of, self.breaker.quiet),
         )
 
 

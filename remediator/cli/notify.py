@@ -50,7 +50,7 @@ async def _one(item: "ReceiverSettings") -> bool:
     """Opens something with a first message and closes it with a second, as a remediation does."""
     import aiohttp
 
-    from ..engine.people import failure
+    from ..engine.tell.deliver import failure
     from ..model.notice import Notice
 
     message = Notice(

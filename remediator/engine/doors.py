@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from ..guards.situation import ProcessLimits
-from ..journal_port import Journal
 from ..model.remediation import Remediation
 from ..model.verdict import Verdict, strongest
 from ..ports import Alertmanager, Clock, Cluster, Prometheus
+from ..ports.journal import Journal
 from ..rules.ruleset import RuleSet
 from ..telemetry import Metrics
 from .census import Census
@@ -114,10 +113,12 @@ class Doors:
                     self.metrics.count("verdicts_total", *labels)
         return decisive
 
-
-def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
-    """Verdicts as they are stored and shown."""
-    return [
-        {"guard": v.guard, "verdict": v.decision, "reason": v.reason, "why": v.why}
-        for v in verdicts
-    ]
+    def longest_window(self) -> timedelta:
+        """How far back charges count for anything."""
+        windows = [self.limits.longest]
+        for rule in (source.rule for source in self.rules.sources):
+            rates = [*rule.limits.attempts, *rule.limits.per_rule]
+            for step in rule.steps:
+                rates += step.limits.attempts
+            windows += [rate.window for rate in rates]
+        return max(windows)

@@ -7,14 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 from ..errors import JournalError
-from ..journal_port import head_number
 from ..model.alert import Episode
+from ..model.seal import head_number
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import absent, gauges, people, restoration, revival, triage, trust, worker
+from . import worker
+from .after import absent, restore, revive
+from .arrive import triage
 from .doors import LULL, Doors
-from .look import longest_window
+from .tell import gauges, trust
+from .tell.deliver import deliver, undeliverable
+from .tell.escalate import close, escalate
 
 IDLE = 1.0
 SHORTEST = 0.05
@@ -52,8 +56,8 @@ class Engine:
         await self._revive()
         await self._sweep(now)
         for name in self._receivers:
-            await people.deliver(self.doors, self._receivers, name, self.doors.clock.now())
-        await people.undeliverable(self.doors, self._receivers, self.doors.clock.now())
+            await deliver(self.doors, self._receivers, name, self.doors.clock.now())
+        await undeliverable(self.doors, self._receivers, self.doors.clock.now())
         return await self.doors.journal.next_due()
 
     async def run(self, workers: int) -> None:
@@ -115,17 +119,17 @@ class Engine:
         return min(IDLE, max(SHORTEST, left))
 
     async def _escalate(self) -> float:
-        await people.escalate(self.doors, self.doors.clock.now())
-        await people.close(self.doors, self.doors.clock.now())
+        await escalate(self.doors, self.doors.clock.now())
+        await close(self.doors, self.doors.clock.now())
         return IDLE
 
     async def _notify(self, name: str) -> float:
-        await people.deliver(self.doors, self._receivers, name, self.doors.clock.now())
+        await deliver(self.doors, self._receivers, name, self.doors.clock.now())
         return IDLE
 
     async def _revive(self) -> float:
-        await revival.run(self.doors, self.doors.clock.now())
-        await restoration.run(self.doors, self.doors.clock.now())
+        await revive.run(self.doors, self.doors.clock.now())
+        await restore.run(self.doors, self.doors.clock.now())
         return IDLE
 
     async def _sweep(self, now: datetime) -> None:
@@ -146,15 +150,13 @@ class Engine:
 
     async def _keep_house(self) -> float:
         now = self.doors.clock.now()
-        await people.undeliverable(self.doors, self._receivers, now)
+        await undeliverable(self.doors, self._receivers, now)
         await trust.watch(self.doors, now)
         await gauges.read(self.doors, self._looked_at, now)
         self._looked_at = now
         await self._sweep(now)
         if abs(now - self._pruned_at) > PRUNE_EVERY:
-            longest = longest_window(
-                self.doors, *(source.rule for source in self.doors.rules.sources)
-            )
+            longest = self.doors.longest_window()
             while await self.doors.journal.prune(now - self._keep, now, longest):
                 await asyncio.sleep(BREATH)  # in slices: whoever writes does not wait for all of it
             self._pruned_at = now

@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from ..model.alert import Alert, AlertStatus, Episode, Fate
+from ..model.plan import Refusal
 from ..model.remediation import Remediation, RemediationId, State
 from ..rules.ruleset import Match
-from . import look as looking
-from . import slices
-from .doors import Doors, as_json
+from .after import undo
+from .decide.look import look, unseen
+from .decide.observe import observe
+from .doors import Doors
 
 
 async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +51,19 @@ async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+async def would_undo(doors: Doors, remediation: str, now: datetime) -> dict[str, Any] | str:
+    """What an undo that is asked for now would do; a text where it cannot be asked for."""
+    would = await undo.preview(doors, remediation, now)
+    if isinstance(would, str):
+        return would
+    answer, verdicts = would.answer, [verdict.as_json() for verdict in would.verdicts]
+    if isinstance(answer, Refusal):
+        refused = f"{answer.reason}: {answer.why}"
+        return {"plan": "", "refused": refused, "verdicts": verdicts, "calls": []}
+    calls = [call.describe() for call in answer.calls]
+    return {"plan": answer.summary, "digest": answer.digest, "verdicts": verdicts, "calls": calls}
+
+
 async def _would(
     doors: Doors, match: Match, alert: Alert, source: str, now: datetime
 ) -> dict[str, Any]:
@@ -57,13 +72,12 @@ async def _would(
         RemediationId("explain"), match.rule.name, match.source.digest, match.target, "", State.QUEUED, None, "", match.rule.mode,
         0, now, now, None, None, "", "", "", 0,
     )  # fmt: skip
-    facts = await slices.observe(doors, remediation, match.source, now)
-    verdict = looking.unseen(facts)
+    facts = await observe(doors, remediation, match.source, now)
+    verdict = unseen(facts)
     if verdict is not None:
-        return {"target": str(match.target), "verdicts": as_json([verdict])}
-    return dict(
-        (await looking.look(doors, remediation, (episode,), match.source, facts, now)).as_json()
-    )
+        return {"target": str(match.target), "verdicts": [verdict.as_json()]}
+    judged = await look(doors, remediation, (episode,), match.source, facts, now)
+    return dict(judged.look.as_json())
 
 
 def _from_row(row: Mapping[str, Any]) -> Alert:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..model.duration import format_duration
-from ..model.limit import Breaker
-from ..model.usage import End, Usage
+from ..model.limit import BreakerLimit
+from ..model.usage import Ended, Usage
 from ..model.verdict import Decision, Reason, Verdict, allow
 from .guard import Guard
 from .situation import Situation
 
 
-def open_since(limit: Breaker, ends: Sequence[End], now: datetime) -> datetime | None:
+def open_since(limit: BreakerLimit, ends: Sequence[Ended], now: datetime) -> datetime | None:
     """Since when it is open: the newest bad end, where there are too many among the last; None while it is closed."""
     last = sorted(
         (end for end in ends if end.good is not None), key=lambda end: end.at, reverse=True
@@ -26,7 +26,7 @@ def open_since(limit: Breaker, ends: Sequence[End], now: datetime) -> datetime |
     return bad[0]
 
 
-def why(limit: Breaker, rule: str) -> str:
+def why(limit: BreakerLimit, rule: str) -> str:
     """In words."""
     return (
         f"{limit.bad} or more of the last {limit.of} remediations of {rule} did not help or failed"

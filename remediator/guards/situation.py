@@ -11,7 +11,8 @@ from typing import Any
 from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
 from ..model.interval import Named
-from ..model.limit import Breaker, Radius, Storm
+from ..model.limit import BreakerLimit, Radius, StormLimit
+from ..model.pause import Pause
 from ..model.plan import Plan, Touch
 from ..model.target import Target
 from ..model.usage import Rate
@@ -29,8 +30,8 @@ class ProcessLimits:
     everything: tuple[Rate, ...] = (Rate(10, timedelta(hours=1)),)
     grace: timedelta = timedelta(minutes=2)
     protected: tuple[str, ...] = PROTECTED
-    storm: Storm = field(default_factory=Storm)
-    breaker: Breaker = field(default_factory=Breaker)
+    storm: StormLimit = field(default_factory=StormLimit)
+    breaker: BreakerLimit = field(default_factory=BreakerLimit)
 
     @property
     def longest(self) -> timedelta:
@@ -50,16 +51,6 @@ class RuleLimits:
     per_rule: tuple[Rate, ...] = (Rate(10, timedelta(hours=1)),)
     in_flight: int = 2
     blast_radius: Radius = field(default_factory=Radius)
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A scope that somebody paused: `all`, `cluster:X`, `namespace:X` or `rule:X`."""
-
-    scope: str
-    reason: str
-    author: str
-    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ..model.duration import format_duration
-from ..model.limit import Storm
+from ..model.limit import StormLimit
 from ..model.matcher import admits
 from ..model.usage import Troubled, Usage
 from ..model.verdict import Reason, Verdict, allow, hold
@@ -50,7 +50,7 @@ def members(namespaces: tuple[str, ...], troubled: Sequence[Troubled]) -> list[s
     return sorted({item.key for item in troubled if admits(namespaces, item.namespace)})
 
 
-def counted(storm: Storm, scope: str, roots: Sequence[str], workloads: int | None) -> str:
+def counted(storm: StormLimit, scope: str, roots: Sequence[str], workloads: int | None) -> str:
     """What makes it a storm in words, else nothing."""
     if not storm.roots or len(roots) < storm.roots:
         return ""

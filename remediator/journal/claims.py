@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..errors import LeaseLost
-from ..journal_port import Claim
 from ..model.call import evidence_from_json
 from ..model.cause import Cause
 from ..model.plan import from_json, times_from_json
 from ..model.remediation import Attempt, Outcome, Remediation, RemediationId, State
 from ..model.target import Target
 from ..model.verdict import Reason
+from ..ports.records import Claim
+from ..rules.stored import from_text
 from ..telemetry import log
 from . import entries, episodes, timers
 from .tables import MICROSECOND, attachment, attempt, outbox, timer
@@ -196,7 +197,7 @@ def claim_of(c: Connection, row: Any, token: int) -> Claim:
         or ""
     )
     claimed = replace(from_row(row), token=token, asked_digest=asked)
-    return Claim(claimed, orjson.loads(row.rule_text), found, attempts_of(c, row.id), undone, undo)
+    return Claim(claimed, from_text(row.rule_text), found, attempts_of(c, row.id), undone, undo)
 
 
 def attempts_of(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:

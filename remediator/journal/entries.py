@@ -6,8 +6,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..ports.records import Line
 from .tables import entry
 
+NEWEST = 20  # lines that are sent with a message
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -25,3 +27,10 @@ def write(
             at=now, remediation=remediation, kind=kind, reason=reason, text=text
         )
     )
+
+
+def of(c: Connection, remediation: str) -> tuple[Line, ...]:
+    """The newest lines of a remediation's history, the oldest of them first."""
+    columns = sa.select(entry.c.at, entry.c.kind, entry.c.reason, entry.c.text)
+    newest = columns.where(entry.c.remediation == remediation).order_by(entry.c.id.desc())
+    return tuple(Line(*row) for row in reversed(c.execute(newest.limit(NEWEST)).all()))

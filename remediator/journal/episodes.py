@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..errors import AlreadyUnpacked
-from ..journal_port import Delivery, Triaged, Wanted
 from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.identity import Change, Known, decide
 from ..model.remediation import STATES, WAITING, State
 from ..model.verdict import Reason
+from ..ports.records import Delivery, Triaged, Wanted
+from ..rules.stored import to_text
 from . import entries, inbox, timers
 from .births import alone
 from .tables import Instant, attachment, remediation, timer
@@ -332,12 +333,15 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
             .where(table.c.id.in_(stale), table.c.open)
             .values(open=False, ends_at=now)
         )
-    alone(c, *(f"{wanted.rule} {wanted.target.key}" for item in decided for wanted in item.wanted))
+    alone(
+        c,
+        *(f"{wanted.rule.name} {wanted.target.key}" for item in decided for wanted in item.wanted),
+    )
     ended = _ended(c, [item.episode.id for item in decided if item.wanted])
     for item in (d for d in decided if d.wanted):
         if c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
             for wanted in item.wanted:
-                if (item.episode.id, wanted.rule) not in ended:
+                if (item.episode.id, wanted.rule.name) not in ended:
                     attach(c, item.episode.id, _live(c, wanted, now))
 
 
@@ -370,7 +374,7 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
     query = (
         sa.select(table_.c.id)
         .where(
-            table_.c.rule == wanted.rule,
+            table_.c.rule == wanted.rule.name,
             table_.c.target_key == wanted.target.key,
             table_.c.live,
             table_.c.undo_of == "",
@@ -384,10 +388,10 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
     target = wanted.target
     row = {
         "id": born,
-        "rule": wanted.rule,
+        "rule": wanted.rule.name,
         "rule_digest": wanted.rule_digest,
-        "rule_text": orjson.dumps(wanted.rule_text).decode(),
-        "mode": wanted.mode,
+        "rule_text": to_text(wanted.rule),
+        "mode": wanted.rule.mode,
         "cluster": target.cluster,
         "kind": target.kind,
         "namespace": target.namespace,
@@ -399,12 +403,12 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "reason": Reason.SETTLING,
         "born_at": now,
         "changed_at": now,
-        "priority": wanted.priority,
+        "priority": wanted.rule.priority,
     }
     c.execute(sa.insert(table_).values(**row))
     timers.put(c, "work", born, wanted.settled_at)
-    timers.put(c, "escalate", born, now + wanted.escalate_after)
-    entries.write(c, now, born, "born", None, f"rule {wanted.rule} for {target}")
+    timers.put(c, "escalate", born, now + wanted.rule.escalate.after)
+    entries.write(c, now, born, "born", None, f"rule {wanted.rule.name} for {target}")
     return born
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect
 
-from ..journal_port import Body
+from ..ports.records import Body
 from .tables import EPOCH, MICROSECOND
 from .tables import inbox as table
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..model.notice import Notice, from_payload
+from ..ports.records import Letter
 from .tables import EPOCH, outbox
 
 
@@ -45,7 +46,7 @@ LEASE = timedelta(
 
 def due(
     c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]
-) -> list[dict[str, Any]]:
+) -> list[Letter]:
     """Takes messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
 
     One waits while an earlier one to the same receiver about the same remediation is not delivered: threads have an order.
@@ -56,7 +57,17 @@ def due(
     if found:
         taken = outbox.c.id.in_([row.id for row in found])
         c.execute(sa.update(outbox).where(taken).values(due_at=now + LEASE))
-    return [row._asdict() | {"notice": from_payload(orjson.loads(row.body))} for row in found]
+    return [
+        Letter(
+            row.id,
+            row.remediation,
+            row.receiver,
+            from_payload(orjson.loads(row.body)),
+            row.ref or "",
+            row.tries,
+        )
+        for row in found
+    ]
 
 
 ANY_DUE = (

@@ -1,6 +1,5 @@
 """What was done to a target before, and what became of alerts that fire on after an end."""
 
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..journal_port import Claim, Owed
 from ..model.past import Past, PastAct
 from ..model.pointer import TEMPLATE
 from ..model.remediation import LIVE, State
-from . import claims, remediations, timers
+from ..ports.records import Claim, Known, Owed
+from . import claims, entries, remediations, timers
 from .tables import attachment, attempt, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -135,15 +134,14 @@ def restore_later(c: Connection, attempt_id: str, again_at: datetime | None) -> 
         timers.put(c, "restore", attempt_id, again_at)
 
 
-def looked_at(c: Connection, remediation_id: str, undone: str) -> Claim | None:
-    """An undo of one of its attempts as it would be."""
+def known(c: Connection, remediation_id: str) -> Known | None:
+    """All that is known of it, with nothing leased."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
         return None
-    claim = claims.claim_of(c, row, row.token)
-    made = next((item for item in claim.attempts if item.id == undone), None)
-    own = replace(claim.remediation, undo_of=remediation_id, undoes=undone, undo_why="asked")
-    return None if made is None else replace(claim, remediation=own, attempts=(), undone=made)
+    mine = sa.select(table).where(table.c.undo_of == remediation_id, sa.text("undo_of != ''"))
+    undos = tuple(map(claims.from_row, c.execute(mine.order_by(table.c.born_at))))
+    return Known(claims.claim_of(c, row, row.token), undos, entries.of(c, remediation_id))
 
 
 def undo(

@@ -9,10 +9,11 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..journal_port import Message
-from ..model.duration import parse_duration
+from ..model.pause import Pause
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
+from ..ports.records import Message
+from ..rules.stored import from_text
 from . import claims, entries, episodes, messages, seals, timers, trust
 from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
 from .tables import pause as pause_table
@@ -21,9 +22,10 @@ from .tables import remediation as table
 PAUSES = sa.select(pause_table)
 
 
-def pauses(c: Connection) -> list[dict[str, Any]]:
+def pauses(c: Connection) -> list[Pause]:
     """All pauses."""
-    return [row._asdict() for row in c.execute(PAUSES)]
+    rows = c.execute(PAUSES).all()
+    return [Pause(row.scope, row.reason, row.author, row.until, row.at) for row in rows]
 
 
 def pause(
@@ -74,18 +76,18 @@ def decide(
     shown = orjson.loads(row.look).get("digest", "")
     if digest and digest != shown:
         return f"the plan changed: its digest is {shown} now; look at it again with `remediator show {remediation_id}`"
-    approval = orjson.loads(row.rule_text).get("approval") or {}
-    by = approval.get("by") or []
+    approval = from_text(row.rule_text).approval
+    by = approval.by
     if by and operator not in by:
         return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
     if not approve:
         return cancel(c, remediation_id, operator, now, why, "denied")
     if row.approved_digest:
         return f"{row.approved_by} approved {remediation_id} already"
-    if now - row.changed_at > parse_duration(approval.get("expires") or "1h"):
+    if now - row.changed_at > approval.expires:
         return f"{remediation_id} waited too long for a decision: its approval has expired"
     approvers = operator
-    if approval.get("two_person"):
+    if approval.two_person:
         for_digest, _, first = row.approved_first.partition(" ")
         if for_digest != shown:
             first_of_two = (

@@ -1,7 +1,7 @@
 """Remediations: begun in one transaction with locks and charges, moved only by the state table."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,12 +9,25 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..journal_port import AttemptChange, Intent, Move, Moved
 from ..model.call import evidence_to_json
+from ..model.decision import (
+    Applied,
+    Ask,
+    AttemptChange,
+    Climb,
+    Decided,
+    End,
+    Hold,
+    Retry,
+    TakeBack,
+    Wait,
+)
+from ..model.look import Look
 from ..model.plan import Plan, Times, times_to_json, to_json
 from ..model.remediation import (
     ACTING,
     LIVE,
+    STATES,
     WAITING,
     Attempt,
     Event,
@@ -26,7 +39,8 @@ from ..model.remediation import (
 from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
-from . import entries, episodes, messages, timers, usage
+from ..ports.records import Intent, Message, Written
+from . import entries, episodes, messages, timers, trust, usage
 from .births import alone
 from .claims import attempts_of, fence
 from .messages import dumps
@@ -88,8 +102,9 @@ def _end_superseded(
     c: Connection, ident: str, reason: Reason, why: str, told: str, now: datetime
 ) -> None:
     """Ends one in another's favour, whoever works on it; `told` is its line in the history."""
+    state = c.execute(sa.select(table.c.state).where(table.c.id == ident)).scalar_one()
     values = {
-        "state": State.SUPERSEDED,
+        "state": next_state(State(state), Event.SUPERSEDE),
         "live": False,
         "ended_at": now,
         "changed_at": now,
@@ -109,8 +124,7 @@ def _end_superseded(
 def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
     """Ends those that only verified and are of lower priority; their locks are free then, what they did stays."""
     for held in sorted(holders):
-        row = c.execute(sa.select(table).where(table.c.id == held).with_for_update()).one()
-        next_state(State(row.state), Event.SUPERSEDE)
+        c.execute(sa.select(table.c.id).where(table.c.id == held).with_for_update()).one()
         made = attempt.c.id == attempts_of(c, held)[-1].id
         c.execute(sa.update(attempt).where(made).values(outcome=Outcome.UNKNOWN))
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
@@ -168,7 +182,7 @@ def begin(
         "why": "",
         "held_since": None,
         "changed_at": now,
-        "look": dumps(intent.look),
+        "look": dumps(intent.look.as_json()),
     }
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     entries.write(c, now, remediation.id, "begin", None, made.plan.summary)
@@ -203,85 +217,105 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     entries.write(c, now, remediation.id, state, None, "further calls")
 
 
-def move(c: Connection, remediation: Remediation, change: Move) -> Moved:
-    """One transition, as it was written; at an end also the locks, the timers and the episodes."""
+def write(
+    c: Connection,
+    remediation: Remediation,
+    asked: Decided,
+    tell: Callable[[Written], tuple[Message, ...]],
+) -> Written:
+    """Writes a decision, or what it is instead where it does not hold any more; at an end also locks, timers and episodes."""
     row = fence(c, remediation)
-    resolved = (
-        change.event is Event.CANCEL and change.reason is Reason.RESOLVED
-    )  # another alert may have joined during the look
-    if (change.quiet or resolved) and _fires(c, remediation.id):
-        again = AttemptChange(clear_proof=True)
-        change = Move(
-            None,
-            change.now,
-            due=change.now,
-            why="an alert fires again",
-            attempt=change.attempt,
-            change=again,
-        )
-    if (
-        change.event is Event.ASK and row.approved_digest != remediation.approved_digest
-    ):  # somebody decided during the look
-        change = replace(change, due=change.now, clear_approval=False, messages=())
+    decided = _still(c, remediation, row, asked)
     state = State(row.state)
-    after = next_state(state, change.event) if change.event else state
-    values: dict[str, Any] = {"reason": change.reason, "why": change.why, "lease_until": None}
-    if after is not state:
-        values |= {"state": after, "changed_at": change.now}
-    if after is State.HELD and row.held_since is None:
-        values["held_since"] = change.now
-    if after in ACTING or change.clear_approval:
-        values["held_since"] = None
-    if change.rung is not None:
-        values["rung"] = change.rung
-    if change.look is not None:
-        values["look"] = dumps(_with_asked(change, row.look))
-    elif change.rung is not None:
-        values["look"] = dumps(
-            {key: value for key, value in orjson.loads(row.look).items() if key != "asked"}
-        )
-    if change.clear_approval:
-        values |= {"approved_digest": "", "approved_by": ""}
-    if after not in LIVE:
-        values |= {"live": False, "ended_at": change.now, "ended_template": change.template}
+    after = next_state(state, decided.event) if decided.event else state
+    written = _written(c, row, state, after, decided)
+    values = _values(row, state, after, decided)
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
-    _change_attempt(c, change)
-    if change.unsent and change.attempt:
-        _release(c, remediation.id, change.attempt)
-    if change.unlock:
-        mine = target_lock.c.remediation == remediation.id
-        c.execute(sa.delete(target_lock).where(mine, target_lock.c.key.in_(change.unlock)))
-    if after is State.UNDOING and state is not after:
-        _take_over(c, row, change.now)
-    elif row.undo_of and after not in LIVE:
-        _give_locks_back(c, row, change.now)
-        if after is State.EXPIRED and row.undo_why == "timed":
-            timers.put(c, "restore", row.undoes, change.now + RESTORE_AGAIN)
-    elif state in ACTING and after not in ACTING and not row.undo_of:
-        c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
-    _set_timers(c, remediation.id, after, change)
-    if after is not state or change.reason != (Reason(row.reason) if row.reason else None):
-        entries.write(c, change.now, remediation.id, after, change.reason, change.why)
+    _change_attempt(c, decided)
+    _free_locks(c, row, state, after, decided)
+    _set_timers(c, remediation.id, decided)
+    if after is not state or decided.reason != (Reason(row.reason) if row.reason else None):
+        entries.write(c, decided.at, remediation.id, after, decided.reason, decided.why)
     if after not in LIVE:
-        episodes.release(c, remediation.id, after, change.now)
+        episodes.release(c, remediation.id, after, decided.at)
         if not row.undo_of:
-            _owe(c, remediation.id, change.now)
-    if any(message.trouble for message in change.messages) and not row.undo_of:
+            _owe(c, remediation.id, decided.at)
+    told = tell(written)
+    if any(message.trouble for message in told) and not row.undo_of:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
-    for message in change.messages:
-        messages.put(c, row.undo_of or remediation.id, message.receiver, message.notice, change.now)
-    return Moved(after, change)
+    for message in told:
+        messages.put(c, row.undo_of or remediation.id, message.receiver, message.notice, decided.at)
+    return written
 
 
-def _with_asked(change: Move, before: str) -> Mapping[str, Any]:
-    """The look, and which plan people were asked about: it is asked for once, whatever was seen in between."""
-    assert change.look is not None
-    asked = (
-        change.look.get("digest")
-        if change.event is Event.ASK
-        else orjson.loads(before).get("asked")
-    )
-    return {**change.look, "asked": asked} if asked and change.rung is None else change.look
+def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) -> Decided:
+    """The decision, or a wait that ends at once where what it rests on changed during the look."""
+    if isinstance(decided, End) and decided.unless_firing and _fires(c, remediation.id):
+        made = decided.change
+        again = AttemptChange(made.attempt, clear_proof=True) if made else None
+        why = "an alert fires again"
+        return Wait(at=decided.at, reason=None, why=why, until=decided.at, change=again)
+    if isinstance(decided, Ask) and row.approved_digest != remediation.approved_digest:
+        reason = Reason(row.reason) if row.reason else None
+        return Wait(at=decided.at, reason=reason, why=row.why, until=decided.at)
+    return decided
+
+
+def _written(c: Connection, row: Any, state: State, after: State, decided: Decided) -> Written:
+    """With what people are told of an end: the history so far, and who was told of the storm that it is a part of."""
+    told = STATES[after].told
+    history = entries.of(c, row.id) if told else ()
+    by_storm = told and decided.reason is Reason.STORM
+    return Written(state, after, decided, history, trust.storms(c) if by_storm else ())
+
+
+def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str, Any]:
+    """The columns that change."""
+    values: dict[str, Any] = {"reason": decided.reason, "why": decided.why, "lease_until": None}
+    if after is not state:
+        values |= {"state": after, "changed_at": decided.at}
+    if after is State.HELD and row.held_since is None:
+        values["held_since"] = decided.at
+    if after in ACTING or isinstance(decided, Ask | Climb):
+        values["held_since"] = None
+    if isinstance(decided, Ask | Climb):
+        values |= {"approved_digest": "", "approved_by": ""}
+    if isinstance(decided, Climb):
+        values["rung"] = decided.rung
+        values["look"] = dumps(_without_asked(row.look))
+    if isinstance(decided, Hold | Ask | End) and decided.look is not None:
+        values["look"] = dumps(_with_asked(decided, decided.look, row.look))
+    if isinstance(decided, End):
+        values |= {"live": False, "ended_at": decided.at, "ended_template": decided.template}
+    return values
+
+
+def _with_asked(decided: Decided, look: Look, before: str) -> Mapping[str, Any]:
+    """The look, and which plan people were asked about: they are asked once, whatever was seen in between."""
+    shown = look.as_json()
+    asked = shown["digest"] if isinstance(decided, Ask) else orjson.loads(before).get("asked")
+    return {**shown, "asked": asked} if asked else shown
+
+
+def _without_asked(before: str) -> Mapping[str, Any]:
+    return {key: value for key, value in orjson.loads(before).items() if key != "asked"}
+
+
+def _free_locks(c: Connection, row: Any, state: State, after: State, decided: Decided) -> None:
+    """Locks go to an undo, back to who waits for it, or are freed: all at an end, some once the calls were answered."""
+    if isinstance(decided, Retry) and decided.unsent:
+        _release(c, row.id, decided.change.attempt)
+    if isinstance(decided, Applied) and decided.unlock:
+        mine = target_lock.c.remediation == row.id
+        c.execute(sa.delete(target_lock).where(mine, target_lock.c.key.in_(decided.unlock)))
+    if isinstance(decided, TakeBack):
+        _take_over(c, row, decided.at)
+    elif row.undo_of and after not in LIVE:
+        _give_locks_back(c, row, decided.at)
+        if after is State.EXPIRED and row.undo_why == "timed":
+            timers.put(c, "restore", row.undoes, decided.at + RESTORE_AGAIN)
+    elif state in ACTING and after not in ACTING and not row.undo_of:
+        c.execute(sa.delete(target_lock).where(target_lock.c.remediation == row.id))
 
 
 def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
@@ -385,10 +419,10 @@ def stored(plan: Plan, times: Times) -> dict[str, Any]:
     return to_json(plan) | times_to_json(times)
 
 
-def _change_attempt(c: Connection, change: Move) -> None:
-    if change.attempt is None or change.change is None:
+def _change_attempt(c: Connection, decided: Decided) -> None:
+    wanted = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
+    if wanted is None:
         return
-    wanted = change.change
     values: dict[str, Any] = {
         key: value
         for key in ("applied_at", "converged_at", "proved_since", "outcome")
@@ -403,11 +437,11 @@ def _change_attempt(c: Connection, change: Move) -> None:
     if wanted.clear_proof:
         values["proved_since"] = None
     if values:
-        c.execute(sa.update(attempt).where(attempt.c.id == change.attempt).values(**values))
+        c.execute(sa.update(attempt).where(attempt.c.id == wanted.attempt).values(**values))
 
 
-def _set_timers(c: Connection, remediation_id: str, after: State, change: Move) -> None:
-    if after not in LIVE:
+def _set_timers(c: Connection, remediation_id: str, decided: Decided) -> None:
+    if isinstance(decided, End):
         c.execute(sa.delete(timer).where(timer.c.ref == remediation_id))
         return
-    timers.put(c, "work", remediation_id, change.due or change.now)
+    timers.put(c, "work", remediation_id, decided.until)

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..journal_port import head_number
+from ..model.seal import head_number
 from . import entries
 from .tables import EPOCH, MICROSECOND, entry, seal
 

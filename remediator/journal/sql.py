@@ -7,14 +7,30 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..journal_port import Body, Claim, Delivery, Intent, Message, Move, Moved, Owed, Row, Triaged
 from ..model.alert import Episode
+from ..model.decision import Decided
 from ..model.notice import Notice
 from ..model.past import Past
+from ..model.pause import Pause
 from ..model.remediation import Attempt, Remediation, RemediationId
 from ..model.target import Target
-from ..model.usage import Charge, End, Reading, Troubled, Usage
+from ..model.usage import Charge, Ended, Reading, Troubled, Usage
 from ..model.verdict import Verdict
+from ..ports.records import (
+    Body,
+    Breaker,
+    Claim,
+    Delivery,
+    Intent,
+    Known,
+    Letter,
+    Message,
+    Owed,
+    Row,
+    Storm,
+    Triaged,
+    Written,
+)
 from . import (
     claims,
     episodes,
@@ -96,8 +112,13 @@ class SqlJournal(Database):
     async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
         await self._run(remediations.extend, remediation, attempt, now)
 
-    async def move(self, remediation: Remediation, move: Move) -> Moved:
-        return await self._run(remediations.move, remediation, move)
+    async def write(
+        self,
+        remediation: Remediation,
+        decided: Decided,
+        tell: Callable[[Written], tuple[Message, ...]],
+    ) -> Written:
+        return await self._run(remediations.write, remediation, decided, tell)
 
     async def close_episode(self, episode: Episode, now: datetime) -> None:
         await self._run(episodes.close, episode, now)
@@ -132,7 +153,7 @@ class SqlJournal(Database):
         limit: int = 50,
         receiver: str | None = None,
         but_not: tuple[str, ...] = (),
-    ) -> list[Row]:
+    ) -> list[Letter]:
         if not await self._read(messages.any_due, now):
             return []
         return list(await self._run(messages.due, now, limit, receiver, but_not))
@@ -181,15 +202,15 @@ class SqlJournal(Database):
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
         await self._run(past.restore_later, attempt, again_at)
 
-    async def looked_at(self, remediation: str, undone: str) -> Claim | None:
-        return await self._look(past.looked_at, remediation, undone)
+    async def known(self, remediation: str) -> Known | None:
+        return await self._look(past.known, remediation)
 
     async def undo(
         self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
     ) -> str | None:
         return await self._run(past.undo, remediation, attempt, why, now, asked)
 
-    async def pauses(self) -> list[Row]:
+    async def pauses(self) -> list[Pause]:
         return list(await self._read(people.pauses))
 
     async def pause(
@@ -251,17 +272,17 @@ class SqlJournal(Database):
     ) -> bool:
         return await self._run(trust.storm, scope, why, until, messages, now)
 
-    async def ends(self, rule: str, limit: int) -> tuple[End, ...]:
+    async def ends(self, rule: str, limit: int) -> tuple[Ended, ...]:
         return await self._read(usage.ends, rule, limit)
 
     async def suspects(self, since: datetime, limit: int) -> list[str]:
         return await self._read(trust.suspects, since, limit)
 
-    async def breakers(self) -> list[Row]:
-        return list(await self._read(trust.breakers))
+    async def breakers(self) -> list[Breaker]:
+        return await self._read(trust.breakers)
 
-    async def storms(self) -> list[Row]:
-        return list(await self._read(trust.storms))
+    async def storms(self) -> tuple[Storm, ...]:
+        return await self._read(trust.storms)
 
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
         return await self._look(usage.troubled, cluster)

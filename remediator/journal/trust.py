@@ -8,10 +8,10 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..journal_port import Message
 from ..model.notice import Notice
 from ..model.remediation import State
 from ..model.verdict import Reason
+from ..ports.records import Breaker, Message, Storm
 from . import entries, messages
 from .tables import IS_BAD, IS_DECISION, breaker, entry
 from .tables import remediation as table
@@ -73,13 +73,19 @@ def ident(kind: str, name: str) -> str:
     return f"{kind}-{name}"[:40]
 
 
-def storms(c: Connection) -> list[dict[str, Any]]:
-    """All rows, each with the receivers that were told of it."""
+def storms(c: Connection) -> tuple[Storm, ...]:
+    """All storms, each with the receivers that were told of it."""
     rows = c.execute(sa.select(storm_table)).all()
-    return [
-        row._asdict() | {"told": messages.told(c, ident("storm", row.scope), row.since)}
+    return tuple(
+        Storm(
+            row.scope,
+            row.since,
+            row.until,
+            row.why,
+            tuple(messages.told(c, ident("storm", row.scope), row.since)),
+        )
         for row in rows
-    ]
+    )
 
 
 def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
@@ -111,9 +117,10 @@ def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
     return list(c.execute(query).scalars())
 
 
-def breakers(c: Connection) -> list[dict[str, Any]]:
+def breakers(c: Connection) -> list[Breaker]:
     """All rows."""
-    return [row._asdict() for row in c.execute(sa.select(breaker))]
+    rows = c.execute(sa.select(breaker)).all()
+    return [Breaker(row.rule, row.opened_at, row.reset_at, row.reset_by or "") for row in rows]
 
 
 def switch(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ..model.alert import Fate
 from ..model.remediation import Remediation, State
 from ..model.target import workload_name
-from ..model.usage import Charge, Counted, End, Holder, Reading, Troubled, Usage
+from ..model.usage import Charge, Counted, Ended, Holder, Reading, Troubled, Usage
 from ..model.verdict import REASONS, Reason
 from .tables import (
     EPOCH,
@@ -146,13 +146,13 @@ def charges(c: Connection, since: datetime) -> list[Charge]:
     ]
 
 
-def ends(c: Connection, rule: str, limit: int) -> tuple[End, ...]:
+def ends(c: Connection, rule: str, limit: int) -> tuple[Ended, ...]:
     """How the rule's last acting remediations ended, since its breaker was reset; the newest first."""
     reset_at = c.execute(sa.select(breaker.c.reset_at).where(breaker.c.rule == rule)).scalar()
     out = []
     for row in c.execute(ENDS, {"rule": rule, "since": reset_at or EPOCH, "most": 3 * limit}):
         theirs = row.state == State.FAILED and row.reason and REASONS[Reason(row.reason)].stepped_in
-        out.append(End(None if theirs else row.state == State.SUCCEEDED, row.ended_at))
+        out.append(Ended(None if theirs else row.state == State.SUCCEEDED, row.ended_at))
     return tuple(out)
 
 

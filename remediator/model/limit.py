@@ -22,7 +22,7 @@ class Radius:
 
 
 @dataclass(frozen=True, slots=True)
-class Storm:
+class StormLimit:
     """So many distinct roots, and such a share of the workloads in scope, in trouble at once: a common cause.
 
     Nothing but what is exempt begins then, until they were fewer for `calm`. `roots` 0 switches it off.
@@ -34,7 +34,7 @@ class Storm:
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
+class BreakerLimit:
     """A rule of whose last `of` remediations `bad` did not help or failed is capped at approve, until it was quiet for `quiet`."""
 
     bad: int = 3

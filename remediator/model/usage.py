@@ -68,7 +68,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Ended:
     """How an acting remediation ended. `good` is None where nobody can know, or somebody stepped in."""
 
     good: bool | None
@@ -91,6 +91,6 @@ class Usage:
     in_flight: int
     ended: datetime | None
     ineffective_in_row: int
-    ends: tuple[End, ...]
+    ends: tuple[Ended, ...]
     troubled: tuple[Troubled, ...]
     storm_until: datetime | None

@@ -221,6 +221,11 @@ class Verdict:
     why: str = ""
     retry_after: timedelta | None = None
 
+    def as_json(self) -> dict[str, str | None]:
+        """As it is stored and shown."""
+        shown = {"guard": self.guard, "verdict": self.decision, "reason": self.reason}
+        return {**shown, "why": self.why}
+
 
 def allow(guard: str) -> Verdict:
     """The verdict of a guard that has nothing against it."""

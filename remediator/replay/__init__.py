@@ -17,10 +17,10 @@ from ..engine.doors import Doors
 from ..engine.engine import Engine
 from ..guards.situation import ProcessLimits
 from ..journal.sql import SqlJournal
-from ..journal_port import Delivery
 from ..model.alert import Alert, AlertStatus
 from ..model.remediation import LIVE
 from ..model.verdict import Reason
+from ..ports.records import Delivery
 from ..rules.ruleset import RuleSet, WhyNot
 from ..telemetry import Metrics
 from .closed import ClosedCluster, ClosedPrometheus, Healthy, receivers

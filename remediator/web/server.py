@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable, Container
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,10 +13,11 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
-from ..engine import trust, undo
+from ..engine.after import undo
+from ..engine.arrive.intake import Intake
 from ..engine.doors import Doors
-from ..engine.explain import explain
-from ..engine.intake import Intake
+from ..engine.explain import explain, would_undo
+from ..engine.tell import trust
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
@@ -248,7 +250,7 @@ class Server:
     async def undoing(self, request: web.Request, _operator: str) -> web.Response:
         """What an undo would do now: its plan and calls, or why there is none."""
         ident = request.match_info["id"]
-        found = await undo.preview(self._doors, ident, self._doors.clock.now())
+        found = await would_undo(self._doors, ident, self._doors.clock.now())
         return await self._refused(ident, found) if isinstance(found, str) else _json(found)
 
     async def _refused(self, ident: str, why: str) -> web.Response:
@@ -313,7 +315,7 @@ class Server:
         )
 
     async def pauses(self, _request: web.Request, _operator: str) -> web.Response:
-        return _json(await self._doors.journal.pauses())
+        return _json([asdict(pause) for pause in await self._doors.journal.pauses()])
 
     async def pause(self, request: web.Request, operator: str) -> web.Response:
         """{"scope": "all" | "namespace:shop", "reason": …, "for": "2h"}."""
@@ -376,7 +378,7 @@ class Server:
         """Each rule with its record: what it would have done, how often people agreed, how often it helped; and its breaker."""
         loaded = self._doors.rules
         record = await self._doors.journal.record([source.rule.name for source in loaded.sources])
-        opened = {row["rule"]: row["opened_at"] for row in await self._doors.journal.breakers()}
+        opened = {row.rule: row.opened_at for row in await self._doors.journal.breakers()}
         shown = [
             {
                 "name": s.rule.name,

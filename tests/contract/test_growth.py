@@ -29,11 +29,12 @@ from remediator.journal.tables import (
     remediation,
     timer,
 )
-from remediator.journal_port import Claim, Delivery, Message, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.notice import from_payload
 from remediator.model.remediation import State
 from remediator.model.target import Target
+from remediator.ports.records import Claim, Delivery, Message, Triaged, Wanted
+from tests.contract.records import TEXT, rule
 
 REMEDIATIONS, EPISODES = 5_000, 20_000
 GROWS = {"episode", "remediation", "attempt", "charge", "attachment", "entry", "outbox"}
@@ -153,15 +154,7 @@ async def everything(journal: SqlJournal, asked: list[Hot]) -> None:
     )
     (born,) = await journal.receive([Delivery("am", (alert,), NOW)])
     target = Target("default", "Deployment", "shop", "new")
-    wanted = Wanted(
-        "r1",
-        "d",
-        {"name": "r", "escalate": {"to": ["log"]}},
-        "act",
-        target,
-        timedelta(minutes=10),
-        NOW,
-    )
+    wanted = Wanted(rule("r1"), "d", target, NOW)
     await journal.triaged([Triaged(born, Fate.ATTACHED, None, "d", (wanted,))], NOW)
     claim = await journal.claim(NOW, LEASE)
     assert isinstance(claim, Claim)
@@ -169,8 +162,8 @@ async def everything(journal: SqlJournal, asked: list[Hot]) -> None:
     assert await journal.retarget(claim.remediation, target.seen("u"), target.key, NOW)
     await journal.close_episode(born, NOW)
     await journal.escalated(claim.remediation.id, (Message("log", from_payload({})),), None, NOW)
-    for row in await journal.outbox(NOW, 20, "log"):
-        await journal.delivered(row["id"], NOW, None, None)
+    for letter in await journal.outbox(NOW, 20, "log"):
+        await journal.delivered(letter.id, NOW, None, None)
     await journal.told_quiet(claim.remediation.id, (), NOW)
     await journal.cancel(claim.remediation.id, "me", NOW)
     await journal.seal(NOW)
@@ -348,7 +341,7 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
         Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20)
     )
     row = {
-        "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
+        "rule": "r", "rule_digest": "d", "rule_text": TEXT, "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
         "target_key": "c/Deployment/s/web", "root_key": "c/Deployment/s/web", "state": State.BLOCKED, "live": False, "born_at": NOW, "changed_at": NOW,
     }  # fmt: skip
     born = await journal.receive([Delivery("am", alerts, NOW)])
@@ -398,7 +391,7 @@ async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_eac
     tmp_path: Path,
 ) -> None:
     row = {
-        "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
+        "rule": "r", "rule_digest": "d", "rule_text": TEXT, "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
         "root_key": "", "state": State.QUEUED, "live": True, "born_at": NOW, "changed_at": NOW,
     }  # fmt: skip
     work = []
@@ -442,7 +435,7 @@ async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(
         yes, no = "1", "0"
     columns = "id, source, fingerprint, open, fate, reason, starts_at, ends_at, last_seen, confirmed_at, deliveries, alert, rules_digest, reopened, due_at"
     row = {
-        "rule": "r", "rule_digest": "d", "rule_text": "{}", "mode": "observe", "cluster": "c", "kind": "Pod", "namespace": "s", "name": "p",
+        "rule": "r", "rule_digest": "d", "rule_text": TEXT, "mode": "observe", "cluster": "c", "kind": "Pod", "namespace": "s", "name": "p",
         "target_key": "c/Pod/s/p", "state": State.OBSERVED, "live": False, "born_at": NOW, "changed_at": NOW, "ended_at": NOW,
     }  # fmt: skip
     with journal._engine.begin() as c:
@@ -490,7 +483,7 @@ async def test_two_daemons_deliver_each_message_once(pair: tuple[SqlJournal, Sql
     taken = await asyncio.gather(
         *(journal.outbox(NOW, 20, "log") for journal in (first, second, first, second))
     )
-    ids = [row["id"] for rows in taken for row in rows]
+    ids = [letter.id for letters in taken for letter in letters]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == 40
     assert (
@@ -508,9 +501,7 @@ async def test_three_pods_of_one_workload_become_one_remediation_whoever_looks(
         pod = Target("c", "Pod", "shop", f"web-{number}")
         alert = Alert(f"f{number}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None)
         (born,) = await first.receive([Delivery("s", (alert,), NOW)])
-        wanted = Wanted(
-            "r", "d", {"escalate": {"to": ["log"]}}, "act", pod, timedelta(minutes=10), NOW
-        )
+        wanted = Wanted(rule(), "d", pod, NOW)
         await first.triaged([Triaged(born, Fate.ATTACHED, None, "d", (wanted,))], NOW)
     claims = [await journal.claim(NOW, LEASE) for journal in (first, second, first)]
     climbs = [
@@ -537,9 +528,7 @@ async def test_two_daemons_that_triage_one_target_at_once_create_one_remediation
     pair: tuple[SqlJournal, SqlJournal],
 ) -> None:
     target = Target("c", "Deployment", "shop", "web")
-    wanted = Wanted(
-        "r", "d", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW
-    )
+    wanted = Wanted(rule(), "d", target, NOW)
     born = []
     for number in range(20):
         alert = Alert(

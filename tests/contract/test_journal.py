@@ -13,14 +13,17 @@ import pytest
 from remediator.errors import ConfigurationError, JournalLocked, JournalUnavailable, LeaseLost
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import metadata
-from remediator.journal_port import AttemptChange, Body, Delivery, Intent, Move, Triaged, Wanted
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.call import Call, Evidence
+from remediator.model.decision import Applied, Ask, AttemptChange, End, Hold, TakeBack
+from remediator.model.look import Look
 from remediator.model.plan import Plan, Times
 from remediator.model.remediation import Attempt, Event, State
 from remediator.model.target import Target
 from remediator.model.usage import Holder, Reading, Usage
 from remediator.model.verdict import Reason, Verdict, allow, hold
+from remediator.ports.records import Body, Delivery, Intent, Message, Triaged, Wanted, Written
+from tests.contract.records import rule as rule_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -51,9 +54,7 @@ def alert(
 
 def wanted(name: str = "web", rule: str = "r") -> Wanted:
     target = Target("c", "Deployment", "shop", name)
-    return Wanted(
-        rule, "d1", {"escalate": {"to": ["log"]}}, "act", target, timedelta(minutes=10), NOW
-    )
+    return Wanted(rule_of(rule), "d1", target, NOW)
 
 
 async def born(journal: SqlJournal, *names: str) -> None:
@@ -93,7 +94,24 @@ def intent(
         NOW,
         NOW + SECOND,
     )
-    return Intent(attempt, Reading(locks), "r", locks[0], claim.remediation.target)
+    return Intent(attempt, Reading(locks), "r", locks[0], target, Look(NOW, (), plan=plan))
+
+
+def nobody(_written: Written) -> tuple[Message, ...]:
+    return ()
+
+
+def hold_until(until: datetime) -> Hold:
+    return Hold(at=until, reason=None, why="", until=until, look=None)
+
+
+def applied(attempt: str = "", **change: Any) -> Applied:
+    changed = AttemptChange(attempt, **change)
+    return Applied(at=NOW, reason=None, why="", until=NOW, change=changed, unlock=())
+
+
+def end(event: Event, **more: Any) -> End:
+    return End(event=event, at=NOW, **{"reason": None, "why": "", **more})
 
 
 def allowing(_usage: Usage) -> list[Verdict]:
@@ -166,7 +184,7 @@ async def test_a_claim_is_exclusive_until_its_lease_ends(journal: SqlJournal) ->
     second = await journal.claim(later, LEASE)
     assert second is not None
     with pytest.raises(LeaseLost):
-        await journal.move(first.remediation, Move(Event.HOLD, later, due=later))
+        await journal.write(first.remediation, hold_until(later), nobody)
 
 
 async def test_concurrent_claimers_never_share(journal: SqlJournal) -> None:
@@ -209,8 +227,8 @@ async def test_an_end_frees_locks_and_keeps_the_charge(journal: SqlJournal) -> N
     await journal.begin(claim.remediation, intent(claim), allowing)
     held = await journal.usage(claim.remediation, Reading(("c/Deployment/shop/web",)), NOW)
     assert held.locks == {"c/Deployment/shop/web": Holder(claim.remediation.id)}
-    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW))
-    moved = await journal.move(claim.remediation, Move(Event.PROVED, NOW))
+    await journal.write(claim.remediation, applied(), nobody)
+    moved = await journal.write(claim.remediation, end(Event.PROVED), nobody)
     assert moved.state is State.SUCCEEDED
     freed = await journal.usage(
         claim.remediation, Reading(("c/Deployment/shop/web",)), NOW + SECOND
@@ -243,24 +261,25 @@ async def test_an_approval_is_for_the_digest_that_is_shown(journal: SqlJournal) 
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.move(
-        claim.remediation, Move(Event.ASK, NOW, due=NOW, look={"digest": "sha256:a"})
-    )
+    look = intent(claim).look
+    digest = look.plan.digest if look.plan else ""
+    asked = Ask(at=NOW, reason=None, why="", until=NOW, look=look, question=None)
+    await journal.write(claim.remediation, asked, nobody)
     ident = claim.remediation.id
     refused = await journal.decide(ident, "sha256:b", "me", True, NOW)
     assert refused is not None
     assert "changed" in refused
-    assert await journal.decide(ident, "sha256:a", "me", True, NOW) is None
+    assert await journal.decide(ident, digest, "me", True, NOW) is None
     again = await journal.claim(NOW, LEASE)
     assert again is not None
-    assert (again.remediation.approved_digest, again.remediation.approved_by) == ("sha256:a", "me")
+    assert (again.remediation.approved_digest, again.remediation.approved_by) == (digest, "me")
 
 
 async def test_retention_forgets_what_ended_and_keeps_what_lives(journal: SqlJournal) -> None:
     await born(journal, "web", "db")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.move(claim.remediation, Move(Event.CANCEL, NOW, reason=Reason.OPERATOR))
+    await journal.write(claim.remediation, end(Event.CANCEL, reason=Reason.OPERATOR), nobody)
     await journal.prune(NOW + timedelta(days=1), NOW)
     assert sorted(row["state"] for row in await journal.remediations(10, None)) == [
         "cancelled",
@@ -322,8 +341,10 @@ async def test_an_undo_takes_the_locks_over_and_gives_them_back(journal: SqlJour
     assert claim is not None
     parent, key = claim.remediation, "c/Deployment/shop/web"
     await journal.begin(parent, intent(claim), allowing)
-    await journal.move(parent, Move(Event.APPLIED, NOW, due=NOW))
-    await journal.move(parent, Move(Event.UNDO, NOW, due=NOW + timedelta(hours=1)))
+    await journal.write(parent, applied(), nobody)
+    await journal.write(
+        parent, TakeBack(at=NOW, reason=None, why="", until=NOW + timedelta(hours=1)), nobody
+    )
     undo = await journal.claim(NOW, LEASE)
     assert undo is not None
     assert (undo.remediation.undo_of, undo.undone and undo.undone.action) == (
@@ -335,12 +356,12 @@ async def test_an_undo_takes_the_locks_over_and_gives_them_back(journal: SqlJour
     began = replace(intent(undo), charged=False)
     assert await journal.begin(undo.remediation, began, allowing) == [allow("limits")]
     assert len(await journal.charges(NOW - SECOND)) == 1
-    await journal.move(undo.remediation, Move(Event.FAIL, NOW))
+    await journal.write(undo.remediation, end(Event.FAIL), nobody)
     back = await journal.claim(NOW, LEASE)
     assert back is not None
     assert (back.remediation.id, back.undo and back.undo.state) == (parent.id, State.FAILED)
     assert (await journal.usage(parent, Reading((key,)), NOW)).locks == {key: Holder(parent.id)}
-    await journal.move(back.remediation, Move(Event.FAIL, NOW))
+    await journal.write(back.remediation, end(Event.FAIL), nobody)
     assert (await journal.usage(parent, Reading((key,)), NOW)).locks == {}
 
 
@@ -348,8 +369,8 @@ async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJ
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.move(
-        claim.remediation, Move(Event.FAIL, NOW, reason=Reason.FORBIDDEN, template="t1")
+    await journal.write(
+        claim.remediation, end(Event.FAIL, reason=Reason.FORBIDDEN, template="t1"), nobody
     )
     (ended,) = await journal.revivals(NOW, 9)
     assert (ended.remediation.ended_template, len(ended.episodes)) == ("t1", 1)
@@ -372,7 +393,7 @@ async def test_an_ended_rule_s_remediation_is_not_born_again_by_another_rule_s(
     await born(journal, "web")
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    await journal.move(claim.remediation, Move(Event.FAIL, NOW))
+    await journal.write(claim.remediation, end(Event.FAIL), nobody)
     episode = claim.episodes[0]
     both = (wanted("web"), wanted("web", "another"))
     await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", both)], NOW)
@@ -389,11 +410,9 @@ async def test_the_past_of_a_target_has_its_acts_and_when_it_fired(journal: SqlJ
     await journal.begin(claim.remediation, intent(claim), allowing)
     key = claim.remediation.target.key
     assert (await journal.past("r", key)).acts == ()
-    change = AttemptChange(applied_at=NOW, evidence=(Evidence(200, "x", {"template": "t2"}),))
-    await journal.move(
-        claim.remediation,
-        Move(Event.APPLIED, NOW, due=NOW, attempt=f"{claim.remediation.id}.1", change=change),
-    )
+    evidence = (Evidence(200, "x", {"template": "t2"}),)
+    made = applied(f"{claim.remediation.id}.1", applied_at=NOW, evidence=evidence)
+    await journal.write(claim.remediation, made, nobody)
     past = await journal.past("r", key)
     assert [(act.rule, act.action, act.left) for act in past.acts] == [
         ("r", "restart_workload", "t2")
@@ -416,7 +435,7 @@ async def test_work_that_somebody_has_claimed_is_not_due(journal: SqlJournal) ->
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     assert await journal.next_work() is None
-    await journal.move(claim.remediation, Move(Event.HOLD, NOW, due=NOW + SECOND))
+    await journal.write(claim.remediation, hold_until(NOW + SECOND), nobody)
     assert await journal.next_work() == NOW + SECOND
 
 
@@ -427,14 +446,14 @@ async def test_an_alert_that_joined_since_the_last_look_keeps_it_from_ending_qui
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.begin(claim.remediation, intent(claim), allowing)
-    await journal.move(claim.remediation, Move(Event.APPLIED, NOW, due=NOW))
+    await journal.write(claim.remediation, applied(), nobody)
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
-    kept = await journal.move(claim.remediation, Move(Event.PROVED, NOW, quiet=True))
-    assert (kept.state, kept.move.event) == (State.VERIFYING, None)
+    kept = await journal.write(claim.remediation, end(Event.PROVED, unless_firing=True), nobody)
+    assert (kept.state, kept.decided.event) == (State.VERIFYING, None)
     claim = await journal.claim(NOW, LEASE)
     assert claim is not None
     await journal.close_episode(claim.episodes[0], NOW)
     assert (
-        await journal.move(claim.remediation, Move(Event.PROVED, NOW, quiet=True))
+        await journal.write(claim.remediation, end(Event.PROVED, unless_firing=True), nobody)
     ).state is State.SUCCEEDED

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from remediator import settings
 from remediator.engine.engine import Engine
-from remediator.engine.people import failure
+from remediator.engine.tell.deliver import failure
 from remediator.errors import ConfigurationError
 from remediator.model.notice import Notice
 from remediator.notify import webhook as notify

@@ -16,7 +16,7 @@ from remediator.journal import entries, seals
 from remediator.journal.reading import reading
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import entry
-from remediator.journal_port import head_number
+from remediator.model.seal import head_number
 from tests.contract.test_journal import NOW, SECOND
 from tests.contract.test_journal import journal as journal
 

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 import remediator.journal.database as database
 from remediator.errors import JournalUnavailable
 from remediator.journal.sql import SqlJournal
-from remediator.journal_port import Delivery
 from remediator.model.alert import Alert, AlertStatus
+from remediator.ports.records import Delivery
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -98,7 +98,7 @@ async def test_a_silent_database_is_unavailable_in_time_and_comes_back(
             await journal.pause("all", "it works again", "me", None, NOW)
             break
         await asyncio.sleep(0.2)
-    assert [row["reason"] for row in await journal.pauses()] == ["it works again"]
+    assert [pause.reason for pause in await journal.pauses()] == ["it works again"]
     for _ in range(50):  # what was hung up on ends too
         if journal.stuck_for() == 0.0:
             break

@@ -10,7 +10,7 @@ import yaml
 
 from remediator.actions import ACTIONS
 from remediator.cli import main, manual
-from remediator.engine.people import message
+from remediator.engine.tell.messages import message
 from remediator.generate import PAGES
 from remediator.located import load_text
 from remediator.model.remediation import STATES, Remediation, RemediationId, State

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from remediator.engine import undo
+from remediator.engine.after import undo
 from remediator.engine.engine import Engine
 from remediator.sights.isolation import QUARANTINE as LABEL
 from tests.integration.world import Told, World, rules

@@ -10,8 +10,9 @@ from remediator import causes, demo
 from remediator.actions import ACTIONS
 from remediator.alertmanager import SandboxAlertmanager
 from remediator.cluster.sandbox import SandboxCluster
-from remediator.engine import triage, verification
-from remediator.engine.intake import Intake
+from remediator.engine.after import verify
+from remediator.engine.arrive import triage
+from remediator.engine.arrive.intake import Intake
 from remediator.guards import approval, limits, pipeline
 from remediator.journal.sql import SqlJournal
 from remediator.model.alert import Activity
@@ -66,7 +67,7 @@ BROKEN: list[tuple[str, Any, str, Any]] = [
         "SECOND",
         [guard for guard in pipeline.SECOND if guard is not approval.check],
     ),
-    ("verification", verification, "check", fails),
+    ("verification", verify, "check", fails),
     ("the API", Server, "remediation", fails),
 ]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-import remediator.engine.look as looking
-from remediator.engine import people
+from remediator.engine.decide import outside
+from remediator.engine.tell import deliver
 from remediator.guards.situation import ProcessLimits
 from remediator.model.facts import Unknown
-from remediator.model.limit import Storm
+from remediator.model.limit import StormLimit
 from remediator.model.notice import Notice
 from remediator.model.target import Target
 from remediator.prometheus import PrometheusApi
@@ -64,7 +64,7 @@ async def busy(url: str) -> AsyncIterator[World]:
     for number in range(MANY):
         world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1", replicas=1)
     world.doors.settle = timedelta()
-    world.doors.limits = ProcessLimits(storm=Storm(roots=0))
+    world.doors.limits = ProcessLimits(storm=StormLimit(roots=0))
     world.doors.clock = RealTime(world)
     if url:
         world.doors.prometheus = PrometheusApi(url)
@@ -116,7 +116,7 @@ async def test_the_first_unknown_ends_the_questions() -> None:
 
     world.prometheus.holds = holds  # type: ignore[method-assign]
     facts = await world.cluster.observe(_target(), True, frozenset(), world.clock.now())
-    answer = await looking.unmet(world.doors, ("a", "b", "c"), (), facts)
+    answer = await outside.unmet(world.doors, ("a", "b", "c"), (), facts)
     assert (len(answer), asked) == (1, ["a"])
     await world.journal.close()
 
@@ -170,7 +170,7 @@ async def test_a_slow_receiver_gets_each_message_once_and_keeps_no_other_waiting
         world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1", replicas=1)
         world.leak(f"app{number}")
         await world.deliver("Leak", f"app{number}")
-    world.doors.limits = ProcessLimits(storm=Storm(roots=0))
+    world.doors.limits = ProcessLimits(storm=StormLimit(roots=0))
     world.doors.clock = RealTime(world)
     task = asyncio.ensure_future(world.engine.run(2))
     started = time.monotonic()
@@ -187,7 +187,7 @@ async def test_a_slow_receiver_gets_each_message_once_and_keeps_no_other_waiting
 
 
 async def test_a_silent_receiver_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "SLOWEST", 2.0)
+    monkeypatch.setattr(deliver, "SLOWEST", 2.0)
     both = "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, stuck]}, steps: [{action: restart_workload, if: always}]"
     world = await World(rules(both)).start()
     world.doors.settle = timedelta()

@@ -105,7 +105,7 @@ async def test_a_storm_holds_everything_and_is_told_once() -> None:
     (calm,) = [message for message in world.told.closed if message["state"] == "storm"]
     assert calm["remediation"] == told["remediation"]
     assert f"3 workloads still have alerts firing: shop/{names[4]}" in calm["why"]
-    assert await world.journal.storms() == []
+    assert await world.journal.storms() == ()
     await world.journal.close()
 
 
@@ -169,10 +169,10 @@ async def test_a_breaker_closes_by_itself_when_nothing_ends_badly() -> None:
     world = await World(rules(OFTEN)).start()
     await failed_thrice(world)
     (row,) = await world.journal.breakers()
-    assert row["opened_at"] is not None
+    assert row.opened_at is not None
     await world.run(6 * HOUR + MINUTE, 10 * MINUTE)
     (row,) = await world.journal.breakers()
-    assert row["opened_at"] is None
+    assert row.opened_at is None
     await leaks(world, "web")
     await world.run(MINUTE, STEP)
     assert len(world.cluster.calls) == 4

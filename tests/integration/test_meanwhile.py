@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from remediator.engine import gauges, triage, undo, worker
+from remediator.engine import worker
+from remediator.engine.after import undo
+from remediator.engine.arrive import triage
+from remediator.engine.tell import gauges
 from remediator.errors import Unreachable
 from remediator.guards.situation import ProcessLimits
 from remediator.journal.tables import seal, target_lock
-from remediator.journal_port import Delivery, head_number
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
 from remediator.model.facts import Unknown
-from remediator.model.limit import Storm
+from remediator.model.limit import StormLimit
+from remediator.model.seal import head_number
 from remediator.model.usage import Rate
 from remediator.payload import alerts_of, decode
+from remediator.ports.records import Delivery
 from remediator.rules.loader import build
 from remediator.rules.ruleset import RuleSet
 from tests.integration.world import RESTART, START, World, rules
@@ -359,7 +363,7 @@ async def test_concurrent_begins_exceed_no_rate(tmp_path: Any) -> None:
         world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1")
     await world.start()
     world.doors.limits = ProcessLimits(
-        everything=(Rate(3, HOUR),), namespace=(Rate(9, HOUR),), storm=Storm(roots=0)
+        everything=(Rate(3, HOUR),), namespace=(Rate(9, HOUR),), storm=StormLimit(roots=0)
     )
     for number in range(8):
         world.leak(f"app{number}")

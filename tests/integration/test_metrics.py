@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from remediator.engine import gauges
+from remediator.engine.tell import gauges
 from remediator.telemetry import METRICS, Metrics, severity_of
 from tests.integration.world import START, World
 from tests.real.parts import binary

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remediator.actions import ACTIONS
-from remediator.engine import undo
+from remediator.engine.after import undo
 from tests.integration.world import World
 
 MODULE = '''

@@ -10,17 +10,17 @@ import orjson
 import pytest
 
 from remediator.app import running
+from remediator.engine.arrive.intake import Intake
 from remediator.engine.explain import explain
-from remediator.engine.intake import Intake
 from remediator.errors import JournalUnavailable
 from remediator.guards.situation import ProcessLimits
 from remediator.journal.sql import SqlJournal
-from remediator.journal_port import Body
 from remediator.located import load_text
 from remediator.model.limit import Radius
 from remediator.model.target import Target
 from remediator.model.usage import Rate
 from remediator.payload import alerts_of, decode, tally
+from remediator.ports.records import Body
 from remediator.rules.loader import RuleErrors, build
 from remediator.sights.isolation import policy_name
 from tests.integration.test_http import AM, settings

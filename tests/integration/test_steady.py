@@ -11,12 +11,13 @@ import sqlalchemy as sa
 
 from remediator.actions import ACTIONS
 from remediator.actions.spec import ActionSpec
-from remediator.engine import executor, sending
+from remediator.engine.act import execute, send
 from remediator.errors import Conflict, Unreachable
 from remediator.journal.tables import attempt, episode, remediation
 from remediator.kinds import NETWORK_POLICY
 from remediator.model.alert import Activity
 from remediator.model.call import Call
+from remediator.model.decision import End
 from remediator.model.facts import Unknown
 from remediator.model.plan import call_from_json, call_to_json, from_json
 from remediator.model.target import Target
@@ -355,19 +356,19 @@ async def test_until_knows_the_root_and_not_the_pod() -> None:
 
 async def test_an_attempt_that_an_alert_joined_at_its_end_is_counted_once() -> None:
     world = await world_of(RESTART)
-    move = world.journal.move
+    write = world.journal.write
     joined = [False]
 
-    async def late(remediation_: Any, change: Any) -> Any:
-        if change.quiet and not joined[0]:
+    async def late(remediation_: Any, decided: Any, tell: Any) -> Any:
+        if isinstance(decided, End) and decided.unless_firing and not joined[0]:
             joined[0] = True
             await world.deliver("Leak", fingerprint="another")
             episodes = await world.journal.pending(world.clock.now())
             await world.engine.run_due.__self__._triage()  # type: ignore[attr-defined]
             assert episodes
-        return await move(remediation_, change)
+        return await write(remediation_, decided, tell)
 
-    world.journal.move = late  # type: ignore[assignment, method-assign]
+    world.journal.write = late  # type: ignore[assignment, method-assign]
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)
@@ -538,10 +539,10 @@ def test_a_further_call_that_no_bound_names_is_refused() -> None:
     )  # fmt: skip
     pod = Call("delete", Target("c", "Pod", "shop", "db-0", "p"))
     policy = Call("delete", Target("c", "NetworkPolicy", "shop", "deny", "n"))
-    assert executor._beyond(world_plan, (pod,)) == ""
-    assert "more than 1 times delete Pod" in executor._beyond(world_plan, (pod, pod))
-    assert "delete NetworkPolicy" in executor._beyond(world_plan, (policy,))
-    assert "delete Pod" in executor._beyond(replace(world_plan, bounds=()), (pod,))
+    assert execute._beyond(world_plan, (pod,)) == ""
+    assert "more than 1 times delete Pod" in execute._beyond(world_plan, (pod, pod))
+    assert "delete NetworkPolicy" in execute._beyond(world_plan, (policy,))
+    assert "delete Pod" in execute._beyond(replace(world_plan, bounds=()), (pod,))
 
 
 @pytest.mark.parametrize(
@@ -671,8 +672,8 @@ async def test_a_window_is_counted_from_when_the_trouble_began() -> None:
 
 def test_the_sending_of_a_call_reads_its_object_last() -> None:
     """What is asked of others comes before the read whose version the write carries."""
-    names = sending.apply.__code__.co_names
-    assert names.index("object_of") < names.index("apply")
+    names = send.apply.__code__.co_names
+    assert names.index("object_of") < names.index("_write")
 
 
 async def test_the_lease_is_kept_while_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

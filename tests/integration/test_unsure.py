@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from remediator.engine import triage, undo
+from remediator.engine.after import undo
+from remediator.engine.arrive import triage
 from remediator.engine.engine import Engine
+from remediator.engine.explain import would_undo
 from remediator.errors import Conflict, Unreachable
 from remediator.model.alert import Activity
 from remediator.model.call import Call
@@ -198,7 +200,7 @@ async def test_an_undo_is_not_undone() -> None:
     await world.run(timedelta(minutes=1))
     born = next(row["id"] for row in await world.rows() if row["id"] != ident)
     assert "is an undo itself" in str(await undo.ask(world.doors, born, "ann", world.clock.now()))
-    assert "is an undo itself" in str(await undo.preview(world.doors, born, world.clock.now()))
+    assert "is an undo itself" in str(await would_undo(world.doors, born, world.clock.now()))
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 4])

@@ -10,10 +10,10 @@ from remediator.engine.doors import Doors
 from remediator.engine.engine import Engine
 from remediator.guards.situation import ProcessLimits
 from remediator.journal.sql import SqlJournal
-from remediator.journal_port import Delivery
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
 from remediator.model.notice import Notice
+from remediator.ports.records import Delivery
 from remediator.prometheus import SandboxPrometheus
 from remediator.replay import VirtualClock
 from remediator.rules.loader import build

@@ -272,7 +272,7 @@ class Stage:
             await self.journal.cancel(row["id"], "me", self.world.clock.now())
 
     async def _undo(self, what: str) -> None:
-        from remediator.engine import undo
+        from remediator.engine.after import undo
 
         for row in await self.journal.remediations(10, what):
             if not row["undo_of"]:

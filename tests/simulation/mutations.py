@@ -9,9 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from remediator.cluster.sandbox import SandboxCluster
-from remediator.engine import executor, sending, verification, worker
+from remediator.engine import worker
+from remediator.engine.act import recover, send
+from remediator.engine.after import verify
+from remediator.engine.arrive.intake import Intake
 from remediator.engine.engine import Engine
-from remediator.engine.intake import Intake
 from remediator.guards import activity, approval, freshness, pause, pipeline, storm
 from remediator.journal import remediations
 from remediator.journal.sql import SqlJournal
@@ -47,8 +49,8 @@ def ack_before_commit() -> Iterator[None]:
         self._queue.put_nowait(intake_waiting(self, source, body))
 
     def intake_waiting(self: Intake, source: str, body: bytes) -> Any:
-        from remediator.engine.intake import _Waiting
-        from remediator.journal_port import Body
+        from remediator.engine.arrive.intake import _Waiting
+        from remediator.ports.records import Body
 
         return _Waiting(
             Body(source, self._doors.clock.now(), body), asyncio.get_running_loop().create_future()
@@ -72,7 +74,7 @@ def lease_check_skipped() -> Iterator[None]:
 @contextmanager
 def uid_dropped() -> Iterator[None]:
     """Whatever has the name now is written, though another object had it when the plan was made."""
-    changed, apply = sending._assumption_changed, SandboxCluster.apply
+    changed, apply = send._assumption_changed, SandboxCluster.apply
 
     def by_name(call: Any, obj: Any) -> Any:
         if isinstance(obj, dict):
@@ -94,7 +96,7 @@ def uid_dropped() -> Iterator[None]:
         return await observe(self, replace(target, uid=""), *more)
 
     with (
-        patched(sending, _assumption_changed=by_name),
+        patched(send, _assumption_changed=by_name),
         patched(SandboxCluster, apply=anyway, observe=without),
     ):
         yield
@@ -165,15 +167,15 @@ def storm_is_not_counted() -> Iterator[None]:
 @contextmanager
 def lock_released_before_verify() -> Iterator[None]:
     """The lock goes when the call was answered, not when its effect was proved."""
-    move = remediations.move
+    write = remediations.write
 
-    def early(c: Any, remediation: Any, change: Any) -> Any:
-        after = move(c, remediation, change)
+    def early(c: Any, remediation: Any, decided: Any, tell: Any) -> Any:
+        after = write(c, remediation, decided, tell)
         if after.state is State.VERIFYING:
             c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
         return after
 
-    with patched(remediations, move=early):
+    with patched(remediations, write=early):
         yield
 
 
@@ -186,35 +188,38 @@ def sent_again_after_a_look_that_proved_it() -> Iterator[None]:
         seen = effect(call, call_id, obj)
         return Effect.ABSENT if seen is Effect.PROVED and call.verb == "patch" else seen
 
-    with patched(executor, effect=blind, _lost=lambda *_: None):
+    with patched(recover, effect=blind, _did_not_land=lambda *_: None):
         yield
 
 
 @contextmanager
 def resolved_alone_is_success() -> Iterator[None]:
     """The cluster is not asked whether it converged."""
-    judge = verification._judge
+    needed = verify._needs_proof
+    with_proof = verify._with_proof
 
-    async def trusting(doors: Any, claim: Any, source: Any, facts: Any, seen: Any, now: Any) -> Any:
-        seen = Seen(Verified.CONVERGED) if seen == Seen(Verified.WAITING) else seen
-        return await judge(doors, claim, source, facts, seen, now)
+    async def trusting(doors: Any, check: Any) -> Any:
+        return await with_proof(doors, replace(check, seen=Seen(Verified.CONVERGED)))
 
-    with patched(verification, _judge=trusting):
+    def waiting_too(check: Any) -> bool:
+        return needed(check) or check.seen == Seen(Verified.WAITING)
+
+    with patched(verify, _needs_proof=waiting_too, _with_proof=trusting):
         yield
 
 
 @contextmanager
 def charge_refunded() -> Iterator[None]:
     """What ended is no longer counted."""
-    move = remediations.move
+    write = remediations.write
 
-    def generous(c: Any, remediation: Any, change: Any) -> Any:
-        after = move(c, remediation, change)
+    def generous(c: Any, remediation: Any, decided: Any, tell: Any) -> Any:
+        after = write(c, remediation, decided, tell)
         if after.state not in LIVE:
             c.execute(sa.delete(charge).where(charge.c.remediation == remediation.id))
         return after
 
-    with patched(remediations, move=generous):
+    with patched(remediations, write=generous):
         yield
 
 

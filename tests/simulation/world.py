@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from remediator.alertmanager import SandboxAlertmanager
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine import engine as engine_module
-from remediator.engine import undo as undoing
+from remediator.engine.after import undo as undoing
+from remediator.engine.arrive.intake import Intake
 from remediator.engine.doors import Doors
 from remediator.engine.engine import Engine
-from remediator.engine.intake import Intake
 from remediator.errors import ClusterError, Conflict, JournalError, JournalUnavailable, Unreachable
 from remediator.guards.situation import ProcessLimits
 from remediator.journal import entries
@@ -26,7 +26,7 @@ from remediator.journal.tables import episode, inbox, metadata, remediation
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.call import Call, Evidence
 from remediator.model.facts import Facts, Unknown, unseen
-from remediator.model.limit import Breaker, Storm
+from remediator.model.limit import BreakerLimit, StormLimit
 from remediator.model.notice import Notice
 from remediator.model.remediation import Remediation
 from remediator.model.sight import Sight
@@ -45,7 +45,7 @@ START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=10)
 LIMITS = ProcessLimits(
     root=(Rate(4, WINDOW),), namespace=(Rate(6, WINDOW),), everything=(Rate(7, WINDOW),),
-    grace=timedelta(seconds=10), storm=Storm(roots=STORM, calm=timedelta(seconds=60)), breaker=Breaker(quiet=timedelta(minutes=5)),
+    grace=timedelta(seconds=10), storm=StormLimit(roots=STORM, calm=timedelta(seconds=60)), breaker=BreakerLimit(quiet=timedelta(minutes=5)),
 )  # fmt: skip
 TIMEOUT = 10.0
 REQUESTS = (1, 9)  # a look is so many of them, one after the other; each may take its whole time

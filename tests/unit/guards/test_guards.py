@@ -28,10 +28,11 @@ from remediator.guards import (
     window,
 )
 from remediator.guards.ownership import APPLIED
-from remediator.guards.situation import Pause, ProcessLimits, RuleLimits, Situation, touched
+from remediator.guards.situation import ProcessLimits, RuleLimits, Situation, touched
 from remediator.model.alert import Activity, Alert, AlertStatus, Episode, Fate
 from remediator.model.facts import Unknown
 from remediator.model.interval import Interval, Named
+from remediator.model.pause import Pause
 from remediator.model.plan import Plan
 from remediator.model.target import Target
 from remediator.model.verdict import Decision, Reason, Verdict
@@ -69,7 +70,7 @@ def situation(**more: Any) -> Situation:
 
 
 def paused(scope_: str, until: timedelta | None = None) -> tuple[Pause, ...]:
-    return (Pause(scope_, "why", "me", T + until if until else None),)
+    return (Pause(scope_, "why", "me", T + until if until else None, T),)
 
 
 def annotated(what: str, **notes: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from remediator.guards import limits, pipeline, storm
 from remediator.guards.situation import ProcessLimits, RuleLimits, Situation
-from remediator.model.limit import Breaker, Storm
-from remediator.model.usage import Charge, End, Holder, Rate, Troubled, Usage
+from remediator.model.limit import BreakerLimit, StormLimit
+from remediator.model.usage import Charge, Ended, Holder, Rate, Troubled, Usage
 from remediator.model.verdict import Decision, Reason, Verdict, strongest
 from tests.unit.guards.test_guards import situation
 from tests.unit.objects import MINUTE, WEB, T
@@ -65,10 +65,10 @@ def roots(count: int, namespace: str = "shop") -> tuple[Troubled, ...]:
     return tuple(Troubled(f"{namespace}/w{n}", namespace) for n in range(count))
 
 
-def ends(word: str, ago: timedelta = timedelta()) -> tuple[End, ...]:
+def ends(word: str, ago: timedelta = timedelta()) -> tuple[Ended, ...]:
     """The newest first: g = good, b = bad, ? = nobody knows."""
     good = {"g": True, "b": False, "?": None}
-    return tuple(End(good[letter], T - ago - n * MINUTE) for n, letter in enumerate(word))
+    return tuple(Ended(good[letter], T - ago - n * MINUTE) for n, letter in enumerate(word))
 
 
 def reasons(used: Used, **more: Any) -> set[Reason]:
@@ -98,13 +98,13 @@ def reasons(used: Used, **more: Any) -> set[Reason]:
         ("a storm of which few are left", usage(storm_until=T + MINUTE), {}, {Reason.STORM}),
         ("a storm of long ago", usage(storm_until=T), {}, set()),
         ("what takes nothing away", usage(troubled=roots(9), storm_until=T + MINUTE), {"storm_exempt": True}, set()),
-        ("storms are switched off", usage(troubled=roots(9)), {"process": ProcessLimits(storm=Storm(roots=0))}, set()),
+        ("storms are switched off", usage(troubled=roots(9)), {"process": ProcessLimits(storm=StormLimit(roots=0))}, set()),
         ("two of five did not help", usage(ends=ends("bgbgg")), {}, set()),
         ("three of five did not help", usage(ends=ends("bgbgb")), {}, {Reason.BREAKER_OPEN}),
         ("three of six did not help", usage(ends=ends("bgbggb")), {}, set()),
         ("ends that say nothing do not count", usage(ends=ends("b??b??b")), {}, {Reason.BREAKER_OPEN}),
         ("they ended long ago", usage(ends=ends("bbb", 6 * HOUR)), {}, set()),
-        ("the breaker is switched off", usage(ends=ends("bbb")), {"process": ProcessLimits(breaker=Breaker(bad=0))}, set()),
+        ("the breaker is switched off", usage(ends=ends("bbb")), {"process": ProcessLimits(breaker=BreakerLimit(bad=0))}, set()),
         ("cooldown", usage(ended=T - 5 * MINUTE), {}, {Reason.COOLDOWN}),
         ("cooldown is over", usage(ended=T - 15 * MINUTE), {}, set()),
         ("rungs do not cool down", usage(charge(MINUTE, "r-1"), ended=T - MINUTE), {}, set()),

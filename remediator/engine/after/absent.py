@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..model.alert import Activity, Episode
-from ..telemetry import log
-from .doors import Doors
+from ...model.alert import Activity, Episode
+from ...telemetry import log
+from ..doors import Doors
 
 AT_ONCE = 200
 

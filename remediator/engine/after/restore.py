@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from ..journal_port import Owed
-from ..telemetry import log
-from .doors import Doors
+from ...ports.records import Owed
+from ...telemetry import log
+from ..doors import Doors
 
 AT_ONCE = 20
 LATEST = timedelta(minutes=5)

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..guards import breaker
-from ..guards.situation import Situation
-from ..guards.storm import counted, members
-from ..journal_port import Row
-from ..model.verdict import Reason
-from ..rules.ruleset import Source
-from ..telemetry import log
-from . import people
-from .doors import Doors
+from ...guards import breaker
+from ...guards.situation import Situation
+from ...guards.storm import counted, members
+from ...model.verdict import Reason
+from ...ports.records import Storm
+from ...rules.ruleset import Source
+from ...telemetry import log
+from ..doors import Doors
+from . import messages
 
 SUSPECTS = 100
 MOST_NAMED = 20
@@ -26,7 +26,7 @@ async def storm(
     scope = situation.scope
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "nothing is repaired one by one; find the common cause"
-    body = people.notice(
+    body = messages.about(
         f"storm-{scope}",
         scope,
         "storm",
@@ -37,7 +37,7 @@ async def storm(
     )
     until = now + doors.limits.storm.calm
     if await doors.journal.storm(
-        scope, why, until, people.to_all(list(source.rule.escalate.to), body), now
+        scope, why, until, messages.to_all(list(source.rule.escalate.to), body), now
     ):
         doors.metrics.count("storms_total")
         log().warning("storm", scope=scope, why=why)
@@ -50,9 +50,9 @@ async def watch(doors: Doors, now: datetime) -> None:
     await _breakers(doors, now)
 
 
-async def _storm(doors: Doors, row: Row, now: datetime) -> None:
+async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
     """Whether so many are still in trouble; it is over once they were few for a while, whatever the clock says."""
-    scope, limit = row["scope"], doors.limits.storm
+    scope, limit = row.scope, doors.limits.storm
     cluster, _, group = scope.partition("/")
     namespaces = next(
         (s.group.scope.namespaces for s in doors.rules.sources if s.group.name == group), ()
@@ -62,24 +62,24 @@ async def _storm(doors: Doors, row: Row, now: datetime) -> None:
     why = counted(limit, scope, troubled, workloads)
     if why:
         await doors.journal.storm(scope, why, now + limit.calm, (), now)
-    elif row["until"] <= now:
+    elif row.until <= now:
         left = (
             f"{len(troubled)} workloads still have alerts firing: {', '.join(troubled[:MOST_NAMED])}"
             if troubled
             else "all resolved"
         )
-        ended = await doors.journal.remediations(MOST_COUNTED, None, since=row["since"] - BEFORE)
+        ended = await doors.journal.remediations(MOST_COUNTED, None, since=row.since - BEFORE)
         held = sum(
             item["reason"] == Reason.STORM and item["ended_at"] is not None for item in ended
         )
         said = f"storm over; the remaining alerts will be re-evaluated; {left}"
         said += f"; {held} remediations expired without an act" if held else ""
-        body = people.notice(f"storm-{scope}", scope, "storm", Reason.STORM, said)
+        body = messages.about(f"storm-{scope}", scope, "storm", Reason.STORM, said)
         await doors.journal.calm(scope, replace(body, closed=True), now)
 
 
 async def _breakers(doors: Doors, now: datetime) -> None:
-    known = {row["rule"]: row["opened_at"] for row in await doors.journal.breakers()}
+    known = {row.rule: row.opened_at for row in await doors.journal.breakers()}
     limit = doors.limits.breaker
     suspects = await doors.journal.suspects(now - limit.quiet, SUSPECTS)
     for rule in sorted({*suspects, *(name for name, opened in known.items() if opened)}):
@@ -100,7 +100,7 @@ async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime)
         else "closed: nothing ended badly for a while, or somebody reset it"
     )
     told = f"{text}; it waits for approvals now" if since else text
-    body = people.notice(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, told)
+    body = messages.about(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
     await doors.journal.breaker(
         rule, since, text, to, body if since else replace(body, closed=True), now

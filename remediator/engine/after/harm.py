@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from ..journal_port import Claim
-from ..kinds import POD
-from ..model.alert import Episode
-from ..model.facts import Facts
-from ..model.raw import meta
-from ..model.target import Target, workload_name
-from ..rules.targets import resolve
-from ..sights.pods import pods_of
-from .doors import Doors
+from ...kinds import POD
+from ...model.alert import Episode
+from ...model.facts import Facts
+from ...model.raw import meta
+from ...model.target import Target, workload_name
+from ...ports.records import Claim
+from ...rules.targets import resolve
+from ...sights.pods import pods_of
+from ..doors import Doors
 
 LOOKED_AT = 200
 

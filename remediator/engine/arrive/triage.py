@@ -6,14 +6,14 @@ It knows only labels, and asks Alertmanager of what came late.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ..errors import AlreadyUnpacked
-from ..journal_port import Delivery, Triaged, Wanted
-from ..model.alert import Activity, Episode, Fate
-from ..model.verdict import Reason
-from ..payload import BadPayload, alerts_of, decode
-from ..rules.ruleset import Match
-from ..telemetry import log, severity_of
-from .doors import Doors
+from ...errors import AlreadyUnpacked
+from ...model.alert import Activity, Episode, Fate
+from ...model.verdict import Reason
+from ...payload import BadPayload, alerts_of, decode
+from ...ports.records import Delivery, Triaged, Wanted
+from ...rules.ruleset import Match
+from ...telemetry import log, severity_of
+from ..doors import Doors
 
 BATCH = 500
 BODIES = 100
@@ -116,14 +116,5 @@ async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
 
 
 def _wanted(doors: Doors, episode: Episode, match: Match) -> Wanted:
-    rule = match.rule
-    return Wanted(
-        rule=rule.name,
-        rule_digest=match.source.digest,
-        rule_text=rule.model_dump(mode="json", by_alias=True),
-        mode=rule.mode,
-        target=match.target,
-        escalate_after=rule.escalate.after,
-        settled_at=episode.confirmed_at + doors.settle,
-        priority=rule.priority,
-    )
+    settled_at = episode.confirmed_at + doors.settle
+    return Wanted(match.rule, match.source.digest, match.target, settled_at)

@@ -1,18 +1,18 @@
 """What the engine needs from the world: Cluster, Prometheus, Alertmanager, Clock, Notifier.
 
-The journal's port is `remediator.journal_port`, being the largest.
+The journal's port is `ports.journal`, being the largest.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from .model.alert import Activity, Alert
-from .model.call import Call, Evidence
-from .model.facts import Facts, Unknown
-from .model.notice import Notice
-from .model.sight import Sight
-from .model.target import Target
+from ..model.alert import Activity, Alert
+from ..model.call import Call, Evidence
+from ..model.facts import Facts, Unknown
+from ..model.notice import Notice
+from ..model.sight import Sight
+from ..model.target import Target
 
 
 class Clock(Protocol):

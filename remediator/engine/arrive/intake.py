@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..errors import JournalUnavailable
-from ..journal_port import Body
-from ..payload import Tally
-from ..telemetry import severity_of
-from .doors import Doors
+from ...errors import JournalUnavailable
+from ...payload import Tally
+from ...ports.records import Body
+from ...telemetry import severity_of
+from ..doors import Doors
 
 MOST_AT_ONCE = 64
 LINGER = 0.002  # seconds; where webhooks crowd, a commit that waits for a few more costs each of them less

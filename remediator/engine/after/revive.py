@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..journal_port import Claim
-from ..model.facts import Facts
-from ..model.remediation import Remediation, State
-from ..model.verdict import REASONS, Decision
-from ..rules.ruleset import Source
-from ..telemetry import log
-from . import absent, slices
-from . import look as looking
-from .doors import Doors
+from ...model.facts import Facts
+from ...model.remediation import Remediation, State
+from ...model.verdict import REASONS, Decision
+from ...ports.records import Claim
+from ...rules.ruleset import Source
+from ...telemetry import log
+from ..decide.look import look, template_now
+from ..decide.observe import observe
+from ..doors import Doors
+from . import absent
 
 SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=5)
 AT_ONCE = 20
@@ -57,10 +58,10 @@ async def _changed(
     expired = remediation.state is State.EXPIRED and clears
     if source is None or (expired and source.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
-    facts = await slices.observe(doors, remediation, source, now, None if expired else frozenset())
+    facts = await observe(doors, remediation, source, now, None if expired else frozenset())
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
-    template = looking.template_now(facts)
+    template = template_now(facts)
     before = remediation.ended_template
     if before and template != before and template not in await _left(doors, remediation):
         return "somebody else changed the target", template
@@ -80,7 +81,7 @@ async def _left(doors: Doors, remediation: Remediation) -> set[str]:
 async def _still(doors: Doors, ended: Claim, source: Source, facts: Facts, now: datetime) -> bool:
     """Whether the reason that it expired with still stands."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
-    seen = await looking.look(doors, fresh, ended.episodes, source, facts, now)
+    seen = await look(doors, fresh, ended.episodes, source, facts, now)
     return any(
         v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW
         for v in seen.verdicts

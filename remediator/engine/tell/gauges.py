@@ -4,11 +4,10 @@ import asyncio
 import math
 from datetime import datetime
 
-from ..guards import limits
-from ..model.alert import Fate
-from ..model.remediation import LIVE, Outcome, State
-from .doors import Doors
-from .look import longest_window
+from ...guards import limits
+from ...model.alert import Fate
+from ...model.remediation import LIVE, Outcome, State
+from ..doors import Doors
 
 LAG = 0.05
 
@@ -41,7 +40,7 @@ async def read(doors: Doors, since: datetime, now: datetime) -> None:
         metrics.set("remediations_in_progress", counts["remediations"].get(state, 0), state)
     for fate in (Fate.PENDING, Fate.UNMATCHED, Fate.ATTACHED):
         metrics.set("episodes_open", counts["episodes"].get(fate, 0), fate)
-    paused = {pause["scope"].split(":")[0] for pause in await journal.pauses()}
+    paused = {pause.scope.split(":")[0] for pause in await journal.pauses()}
     for scope in ("all", "cluster", "namespace", "rule"):
         metrics.set("paused", int(scope in paused), scope)
     due = await journal.next_due()
@@ -53,9 +52,7 @@ async def read(doors: Doors, since: datetime, now: datetime) -> None:
     metrics.set("journal_bytes", journal.size())
     for rule, remediated, seconds in await journal.resolutions(since, now):
         metrics.observe("alert_resolution_seconds", seconds, rule, str(remediated).lower())
-    charges = await journal.charges(
-        now - longest_window(doors, *(source.rule for source in doors.rules.sources))
-    )
+    charges = await journal.charges(now - doors.longest_window())
     per_rule = {source.rule.name: source.rule.limits.per_rule for source in doors.rules.sources}
     for scope, ratio in limits.fullest(doors.limits, per_rule, charges, now).items():
         metrics.set("limit_usage_ratio", ratio, scope)

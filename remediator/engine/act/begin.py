@@ -1,0 +1,116 @@
+"""Begins an attempt: intent, locks and charge are durable before anything is called."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from ...actions import ACTIONS
+from ...guards import pipeline
+from ...model.decision import Decided
+from ...model.plan import Plan, Times, redacted
+from ...model.remediation import Attempt, State
+from ...model.usage import Usage
+from ...model.verdict import Decision, Reason, Verdict, hold, strongest
+from ...ports.records import Claim, Intent
+from ...rules.ruleset import Source
+from ...telemetry import log
+from ..decide import ground
+from ..decide.look import Judged
+from ..decide.outside import Outside, proof_within
+from ..doors import Doors
+from .execute import SEND_WITHIN, execute
+from .ladder import MARGIN
+
+TOO_SLOW = "looking took too long for what was seen to be still true"
+
+
+async def begin(
+    doors: Doors, claim: Claim, source: Source, judged: Judged
+) -> tuple[Claim, Decided] | Verdict:
+    """Begins the attempt and executes it; the verdict, where something kept it from beginning."""
+    plan = judged.planned.plan
+    assert plan is not None
+    times = await _times(doors, claim, source, judged)
+    attempt = new_attempt(claim, plan, judged.planned.step, times, doors.clock.now())
+    if attempt.begun_at - judged.outside.asked_at > SEND_WITHIN:
+        return hold("executor", Reason.UNKNOWN_FACT, TOO_SLOW, MARGIN)
+    causes = (
+        replace(cause, evidence=redacted(dict(cause.evidence))) for cause in judged.planned.causes
+    )
+    intent = Intent(
+        attempt=replace(attempt, causes=tuple(causes)),
+        reading=ground.reading(judged.situation, plan),
+        rule=source.rule.name,
+        root_key=judged.facts.root.key,
+        target=plan.target,
+        look=judged.look,
+    )
+
+    def decide(usage: Usage) -> list[Verdict]:
+        return pipeline.begin(judged.situation, usage)
+
+    return await start(doors, claim, source, intent, decide, seen=judged.outside)
+
+
+def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, now: datetime) -> Attempt:
+    """The attempt that a plan is for, with how long its verification may take."""
+    number = len(claim.attempts) + 1
+    return Attempt(
+        id=f"{claim.remediation.id}.{number}",
+        remediation=claim.remediation.id,
+        number=number,
+        step=step,
+        action=plan.action,
+        plan=plan,
+        times=times,
+        digest=plan.digest,
+        causes=(),
+        begun_at=now,
+        sent_by=now + SEND_WITHIN,
+    )
+
+
+async def start(
+    doors: Doors,
+    claim: Claim,
+    source: Source,
+    intent: Intent,
+    decide: Callable[[Usage], list[Verdict]],
+    *,
+    seen: Outside | None,
+) -> tuple[Claim, Decided] | Verdict:
+    """Makes the intent durable and executes it; the verdict, where something kept it from beginning."""
+    remediation, attempt = claim.remediation, intent.attempt
+    verdicts = await doors.journal.begin(remediation, intent, decide)
+    denied = strongest(verdicts)
+    if denied.decision is not Decision.ALLOW:
+        doors.count_verdicts(remediation, verdicts)
+        return denied
+    log().info(
+        "attempt_begun",
+        remediation_id=remediation.id,
+        rule=source.rule.name,
+        action=attempt.action,
+        plan=attempt.plan.summary,
+    )
+    acting = replace(remediation, state=State.EXECUTING)
+    begun = replace(claim, remediation=acting, attempts=(*claim.attempts, attempt))
+    return begun, await execute(doors, begun, source, attempt.plan, seen, fresh=True)
+
+
+async def _times(doors: Doors, claim: Claim, source: Source, judged: Judged) -> Times:
+    """How long verification may take, fixed when the attempt begins."""
+    plan = judged.planned.plan
+    assert plan is not None
+    step = source.rule.steps[judged.planned.step]
+    verify = step.verify
+    within = verify.resolved_within or await proof_within(doors, claim.episodes)
+    converged = verify.converged_within or plan.converged_within
+    after = step.restore.after
+    restore = ACTIONS[plan.action].restore_after if after is None else after
+    return Times(
+        converged_within=min(converged, source.rule.deadline),  # a Deployment may say 68 years
+        resolved_within=within,
+        quiet_for=verify.quiet_for if doors.quiet_for is None else doors.quiet_for,
+        restore_after=restore or None,
+    )

@@ -1,0 +1,104 @@
+"""Applies a plan's calls, one after the other: each is durable before the next is sent."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from ...model.call import Call, Evidence
+from ...model.decision import Decided
+from ...model.facts import Facts
+from ...model.plan import Plan
+from ...model.remediation import Outcome, State
+from ...model.target import target_of
+from ...model.verdict import Reason
+from ...ports.records import Claim
+from ...rules.ruleset import Source
+from ..decide import outside
+from ..decide.outside import Outside
+from ..doors import Doors
+from ..finish import announce
+from .ladder import applied, cancelled, next_rung
+from .send import Sending, apply
+
+SEND_WITHIN = timedelta(seconds=5)
+UNSENDABLE = "the journal keeps this call without its secret values, so it cannot be sent again; what was sent before it stays"
+
+
+async def execute(
+    doors: Doors,
+    claim: Claim,
+    source: Source,
+    plan: Plan,
+    seen: Outside | None,
+    *,
+    fresh: bool = False,
+) -> Decided:
+    """Applies the calls that were not answered yet.
+
+    `seen` is what Alertmanager and Prometheus said before the first of them was promised; None for an undo, which does not
+    ask them. `fresh` says that no call of the attempt was ever sent.
+    """
+    attempt = claim.attempts[-1]
+    first = len(attempt.evidence)
+    for number in range(first, len(plan.calls)):
+        if not plan.calls[number].whole:
+            now, lost = doors.clock.now(), Outcome.UNKNOWN
+            return next_rung(claim, None, now, lost, reason=Reason.UNKNOWN_FACT, why=UNSENDABLE)
+        if number > first:
+            seen = await ask_outside(doors, claim, source)
+            attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
+            cancelled_by = await doors.journal.send(claim.remediation, attempt)
+            if cancelled_by:
+                return cancelled(attempt, doors.clock.now(), cancelled_by)
+        claim = replace(claim, attempts=(*claim.attempts[:-1], attempt))
+        sending = Sending(claim, source, plan, number, seen, fresh and number == 0)
+        answer = await apply(doors, sending)
+        if not isinstance(answer, Evidence):
+            return answer
+        attempt = replace(attempt, evidence=(*attempt.evidence, answer))
+    now = doors.clock.now()
+    doors.metrics.set("last_act_timestamp_seconds", now.timestamp(), plan.action)
+    await announce(doors, claim.remediation, "RemediationApplied", plan.summary)
+    return applied(attempt, now, plan)
+
+
+async def ask_outside(doors: Doors, claim: Claim, source: Source) -> Outside | None:
+    """What Alertmanager and Prometheus say now, by the rule as it is loaded; an undo does not ask."""
+    if claim.remediation.undo_of:
+        return None
+    alert = claim.episodes[0].alert if claim.episodes else None
+    current = doors.rules.find(source.rule.name, alert) or source
+    target = claim.remediation.target
+    root = target_of(claim.remediation.root_key) or target
+    facts = Facts(doors.clock.now(), target, target, root, None)
+    return await outside.ask(doors, current.rule, claim.episodes, facts)
+
+
+async def extend(
+    doors: Doors, claim: Claim, source: Source, calls: tuple[Call, ...]
+) -> tuple[Claim, Decided]:
+    """Applies calls that depend on what the first ones brought: durable before they are sent, and within the plan's bounds."""
+    attempt, now = claim.attempts[-1], doors.clock.now()
+    plan = attempt.plan
+    beyond = _beyond(plan, calls)
+    if beyond:
+        failed = Outcome.FAILED
+        return claim, next_rung(claim, source, now, failed, reason=Reason.AT_CEILING, why=beyond)
+    longer = replace(plan, calls=(*plan.calls, *calls))
+    seen = await ask_outside(doors, claim, source)
+    attempt = replace(attempt, plan=longer, sent_by=doors.clock.now() + SEND_WITHIN)
+    await doors.journal.extend(claim.remediation, attempt, now)
+    acting = replace(claim.remediation, state=State.EXECUTING)
+    begun = replace(claim, remediation=acting, attempts=(*claim.attempts[:-1], attempt))
+    return begun, await execute(doors, begun, source, longer, seen)
+
+
+def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:
+    """How further calls would go beyond what the plan's bounds name, or nothing. What no bound names is refused."""
+    for call in calls:
+        kind = f"{call.verb} {call.target.kind}"
+        bound = next((bound for bound in plan.bounds if bound.covers(call)), None)
+        if bound is None:
+            return f"{kind} is none of the further calls that the plan allows"
+        if sum(map(bound.covers, (*plan.calls, *calls))) > bound.most:
+            return f"more than {bound.most} times {kind} would be needed"
+    return ""

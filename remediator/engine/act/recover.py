@@ -1,0 +1,135 @@
+"""A call in flight at a crash or a timeout: looked at once it can no longer land, never blindly sent again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ...model.call import Call, Effect, Evidence, bound, effect, version_of
+from ...model.decision import Decided, Wait
+from ...model.duration import format_duration
+from ...model.facts import Facts, Unknown
+from ...model.plan import Plan
+from ...model.pointer import view
+from ...model.remediation import Attempt, Outcome
+from ...model.verdict import Decision, Reason, Verdict
+from ...ports.records import Claim
+from ...rules.ruleset import Source
+from ...telemetry import log
+from ..decide.observe import observe
+from ..doors import Doors
+from .execute import SEND_WITHIN, ask_outside, execute
+from .ladder import LOOK_AGAIN, MARGIN, applied, cancelled, give_back, next_rung, overtaken
+from .send import call_id, object_of
+
+IN_FLIGHT = "waiting until a call in flight can no longer land"
+WITHDRAWN = "the rule was withdrawn while a call was in flight; no more is sent"
+Again = Callable[[Facts], Plan | None]
+
+
+async def recover(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime, again: Again
+) -> Decided:
+    """Looks at what became of the call, and goes on with those that are left.
+
+    `again` makes the plan anew; the call is sent only where that is the very plan that was begun.
+    """
+    attempt = claim.attempts[-1]
+    sent = call_id(attempt, len(attempt.evidence))
+    call = bound(attempt.plan.calls[len(attempt.evidence)], sent)
+    settled = attempt.sent_by + call.timeout + MARGIN
+    if now < settled:
+        reason = claim.remediation.reason
+        return Wait(at=now, reason=reason, why=IN_FLIGHT, until=settled)
+    found = _became(claim, source, call, sent, await object_of(doors, call), now)
+    if not isinstance(found, Attempt):
+        return found
+    if source is None:
+        reason = Reason.RULE_CHANGED
+        return next_rung(claim, None, now, Outcome.UNKNOWN, reason=reason, why=WITHDRAWN)
+    return await _send_again(doors, claim, source, found, again)
+
+
+def _became(
+    claim: Claim,
+    source: Source | None,
+    call: Call,
+    sent: str,
+    obj: Mapping[str, Any] | Unknown | None,
+    now: datetime,
+) -> Decided | Attempt:
+    """What follows from the call's object as it is now; the attempt, where calls are still to be sent."""
+    attempt, remediation = claim.attempts[-1], claim.remediation
+    if isinstance(obj, Unknown):
+        return _cannot_see(claim, source, obj, now)
+    match effect(call, sent, obj):
+        case Effect.OVERTAKEN:
+            return overtaken(attempt, call, now)
+        case Effect.PROVED:
+            log().info("call_proved", remediation_id=remediation.id, action=attempt.action)
+            left = view(obj, call.leaves) if obj is not None else {}
+            attempt = replace(attempt, evidence=(*attempt.evidence, Evidence(200, sent, left)))
+            if len(attempt.evidence) == len(attempt.plan.calls):
+                return applied(attempt, now, attempt.plan, " (found done after an interruption)")
+            if remediation.cancel_by:
+                return cancelled(attempt, now, remediation.cancel_by)
+        case Effect.ABSENT:
+            return _did_not_land(claim, source, call, obj, now) or attempt
+    return attempt
+
+
+def _too_late(attempt: Attempt, source: Source | None, now: datetime) -> bool:
+    expire = source.rule.expire if source else timedelta()
+    return now - attempt.begun_at > attempt.times.converged_within + expire
+
+
+def _cannot_see(claim: Claim, source: Source | None, obj: Unknown, now: datetime) -> Decided:
+    reason = Reason.UNKNOWN_FACT
+    if claim.remediation.cancel_by or _too_late(claim.attempts[-1], source, now):
+        why = f"cannot confirm whether the call took effect: {obj.why}"
+        return next_rung(claim, None, now, Outcome.UNKNOWN, reason=reason, why=why)
+    return Wait(at=now, reason=reason, why=obj.why, until=now + LOOK_AGAIN)
+
+
+def _did_not_land(
+    claim: Claim, source: Source | None, call: Call, obj: Mapping[str, Any] | None, now: datetime
+) -> Decided | None:
+    """Why a call that did not take effect is not sent again, or None."""
+    attempt, remediation = claim.attempts[-1], claim.remediation
+    failed = Outcome.FAILED
+    if obj is None and call.verb != "create" and call.proof != "gone":
+        why = f"{call.target} is gone"
+        return next_rung(claim, None, now, failed, reason=Reason.TARGET_GONE, why=why)
+    if remediation.cancel_by:
+        return cancelled(attempt, now, remediation.cancel_by)
+    if call.verb == "patch" and obj is not None and version_of(obj) != call.seen:
+        why = f"{call.target} was changed by others while a call was in flight"
+        return next_rung(claim, None, now, failed, reason=Reason.ASSUMPTION_CHANGED, why=why)
+    if source is not None and _too_late(attempt, source, now):
+        tried = format_duration(now - attempt.begun_at)
+        why = f"{call.describe()} was tried for {tried} and did not take effect; at last: {remediation.why}"
+        return next_rung(claim, source, now, failed, reason=Reason.DEADLINE, why=why)
+    return None
+
+
+async def _send_again(
+    doors: Doors, claim: Claim, source: Source, attempt: Attempt, again: Again
+) -> Decided:
+    """Goes on with the calls that are left. The first one is planned anew: what the journal keeps of it may lack secrets."""
+    plan: Plan | None = attempt.plan
+    if not attempt.evidence:
+        plan = again(await observe(doors, claim.remediation, source, doors.clock.now()))
+        digests = (attempt.digest, attempt.plan.digest)  # an older version may count otherwise
+        if plan is None or plan.digest not in digests:
+            why = "the plan changed since it was begun"
+            changed = Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, why)
+            return give_back(attempt, doors.clock.now(), changed)
+    assert plan is not None
+    seen = await ask_outside(doors, claim, source)
+    log().info("call_sent_again", remediation_id=claim.remediation.id, action=attempt.action)
+    attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
+    cancelled_by = await doors.journal.send(claim.remediation, attempt)
+    if cancelled_by:
+        return cancelled(attempt, doors.clock.now(), cancelled_by)
+    going_on = replace(claim, attempts=(*claim.attempts[:-1], attempt))
+    return await execute(doors, going_on, source, plan, seen)

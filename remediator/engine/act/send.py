@@ -1,0 +1,286 @@
+"""One call on its way: everything is asked first, then its object is read, judged, and written with that very version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ...actions import ACTIONS
+from ...errors import (
+    BudgetExhausted,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Rejected,
+    TargetGone,
+    Unreachable,
+)
+from ...guards import opt_out, pipeline
+from ...guards.situation import Touched
+from ...guards.situation import touched as touched_by
+from ...model.call import Call, Effect, Evidence, bound, effect
+from ...model.decision import AttemptChange, Decided, Wait
+from ...model.facts import Facts, Unknown
+from ...model.plan import Plan
+from ...model.pointer import READY, said, view
+from ...model.raw import meta
+from ...model.remediation import Attempt, Outcome
+from ...model.verdict import Decision, Reason, Verdict, hold, strongest
+from ...ports.records import Claim
+from ...rules.ruleset import Source
+from ..decide import ground
+from ..decide.look import touched
+from ..decide.observe import observe, see
+from ..decide.outside import Outside
+from ..doors import Doors
+from .ladder import LOOK_AGAIN, MARGIN, give_back, next_rung, overtaken
+
+CONFLICTS = 3
+REASON_OF: dict[type[ClusterError], Reason] = {
+    Forbidden: Reason.FORBIDDEN,
+    Rejected: Reason.REJECTED,
+    TargetGone: Reason.TARGET_GONE,
+    Conflict: Reason.CONFLICT,
+    Unreachable: Reason.UNREACHABLE,
+}
+Object = Mapping[str, Any] | Unknown | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One call that is about to be sent; `fresh` where no call of its attempt ever was."""
+
+    claim: Claim
+    source: Source
+    plan: Plan
+    number: int
+    seen: Outside | None
+    fresh: bool
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that the call is of."""
+        return self.claim.attempts[-1]
+
+    @property
+    def call(self) -> Call:
+        """The call."""
+        return bound(self.plan.calls[self.number], self.id)
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return call_id(self.attempt, self.number)
+
+    def failed(self, now: datetime, reason: Reason, why: str) -> Decided:
+        """The attempt fails by this call."""
+        failed = Outcome.FAILED
+        return next_rung(self.claim, self.source, now, failed, reason=reason, why=why)
+
+
+async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
+    """Applies one call. Everything is asked first; then the object is read, judged, and written with that very version.
+
+    A conflict is no answer: our own call may have landed and been sent again below us. So it is looked at before anything else.
+    """
+    call, plan = sending.call, sending.plan
+    undeclared = _undeclared(call, plan.action)
+    if undeclared:
+        return sending.failed(doors.clock.now(), Reason.FORBIDDEN, undeclared)
+    facts, others = await _around(doors, sending)
+    for tried in range(CONFLICTS):
+        obj = await object_of(doors, call)
+        done = _done_before(sending, obj, doors.clock.now(), again=tried > 0)
+        if done is not None:
+            return done
+        if call.target.key == facts.target.key and isinstance(obj, Mapping):
+            facts = replace(facts, object=obj)
+        touching = tuple(_unready(_with_object(item, call, obj), call) for item in others)
+        held = _assumption_changed(call, obj) or await _guards_again(
+            doors, sending, facts, touching, obj
+        )
+        now = doors.clock.now()
+        if held is None and now > sending.attempt.sent_by:
+            held = hold("executor", Reason.UNREACHABLE, "what precedes the write took too long")
+        if held is not None:
+            return give_back(sending.attempt, now, held, unsent=sending.fresh and not tried)
+        answer = await _write(doors, sending, obj)
+        if answer is not None:
+            return answer
+    now, obj = doors.clock.now(), await object_of(doors, call)
+    why = f"{call.target} kept changing while it was written"
+    return _done_before(sending, obj, now, again=True) or sending.failed(now, Reason.CONFLICT, why)
+
+
+async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched, ...]]:
+    """What the guards look at: the target, and what else the call touches; an undo's guards look at its target alone."""
+    plan, call, now = sending.plan, sending.call, doors.clock.now()
+    sights = ACTIONS[plan.action].sees & pipeline.SEES
+    if plan.takes:
+        sights |= pipeline.DISRUPTION
+    facts = await observe(doors, sending.claim.remediation, sending.source, now, sights)
+    if sending.seen is None:
+        return facts, ()
+    named = call.touch or call.target.key
+    return facts, await touched(doors, plan, facts, doors.clock.now(), named)
+
+
+def _done_before(
+    sending: Sending, obj: Object, now: datetime, *, again: bool
+) -> Evidence | Decided | None:
+    """What there is already of the call: its object is gone as it should be, or, after a conflict, our own call landed."""
+    call = sending.call
+    if isinstance(obj, Unknown):
+        return _unsure(sending, now, obj.why) if again else None
+    if call.proof == "gone" and effect(call, "", obj) is Effect.PROVED:
+        return Evidence(404, sending.id)
+    if not again:
+        return None
+    match effect(call, sending.id, obj):
+        case Effect.PROVED:
+            return Evidence(200, sending.id, view(obj, call.leaves) if obj is not None else {})
+        case Effect.OVERTAKEN:
+            return overtaken(sending.attempt, call, now)
+    return None
+
+
+async def _write(doors: Doors, sending: Sending, obj: Object) -> Evidence | Decided | None:
+    """The write itself, with the version that was read; None after a conflict."""
+    call, started = sending.call, doors.clock.now()
+    cluster = doors.clusters[sending.claim.remediation.target.cluster]
+    version = str(meta(obj).get("resourceVersion", "")) if isinstance(obj, Mapping) else ""
+    try:
+        evidence = await cluster.apply(call, sending.id, version)
+    except Conflict:
+        _count_call(doors, sending, started, Reason.CONFLICT)
+        return None
+    except BudgetExhausted as error:
+        _count_call(doors, sending, started, Reason.BUDGET_EXHAUSTED)
+        pause = timedelta(seconds=error.retry_after or 0)
+        held = hold("executor", Reason.BUDGET_EXHAUSTED, str(error), pause)
+        return give_back(sending.attempt, started, held, unsent=sending.fresh)
+    except Unreachable as error:
+        _count_call(doors, sending, started, Reason.UNREACHABLE)
+        return _unsure(sending, started, str(error))
+    except ClusterError as error:
+        reason = REASON_OF.get(type(error), Reason.REJECTED)
+        _count_call(doors, sending, started, reason)
+        return sending.failed(started, reason, str(error))
+    _count_call(doors, sending, started, "ok")
+    return evidence
+
+
+def _unready(item: Touched, call: Call) -> Touched:
+    """What is touched, where the call removes a pod that does not serve: it takes nothing away."""
+    if call.assumes.get(READY) is not False:
+        return item
+    return replace(item, touch=replace(item.touch, outage=True))
+
+
+def _with_object(item: Touched, call: Call, obj: Object) -> Touched:
+    """What is touched, with the object as it was just read where the call is about that."""
+    if item.facts.target.key != call.target.key or not isinstance(obj, Mapping):
+        return item
+    return replace(item, facts=replace(item.facts, object=obj))
+
+
+def _undeclared(call: Call, action: str) -> str:
+    """Why a call is never sent: its action declares no such call, so nobody granted it."""
+    made = (call.verb, call.target.kind, call.subresource)
+    if any(made == (verb, kind.name, below) for verb, kind, below in ACTIONS[action].calls):
+        return ""
+    below = f"/{call.subresource}" if call.subresource else ""
+    return f"{action} does not declare that it may {call.verb} a {call.target.kind}{below}"
+
+
+def _unsure(sending: Sending, now: datetime, why: str) -> Wait:
+    """It may have landed: nothing is given back, and it is looked at once it can no longer land."""
+    attempt = sending.attempt
+    return Wait(
+        at=now,
+        reason=Reason.UNREACHABLE,
+        why=f"{why}; looking at what became of it",
+        until=attempt.sent_by + sending.call.timeout + MARGIN,
+        change=AttemptChange(attempt.id, evidence=attempt.evidence),
+    )
+
+
+def call_id(attempt: Attempt, number: int) -> str:
+    """The id of an attempt's call: what stamps carry."""
+    return f"{attempt.id}.{number}" if number else attempt.id
+
+
+async def object_of(doors: Doors, call: Call) -> Object:
+    """The object that a call is about, as it is now."""
+    obj = (await see(doors, call.target, False, frozenset(), doors.clock.now())).object
+    if isinstance(obj, Mapping) or obj is None:
+        return obj
+    return Unknown(obj.why)
+
+
+def _count_call(doors: Doors, sending: Sending, started: datetime, answer: str) -> None:
+    verb, took = sending.call.verb, (doors.clock.now() - started).total_seconds()
+    doors.metrics.count("calls_total", sending.plan.action, verb, answer)
+    doors.metrics.observe("call_duration_seconds", took, verb)
+
+
+async def _guards_again(
+    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], obj: Object
+) -> Verdict | None:
+    """Just before the write, by the rule as it is loaded now: what came meanwhile still holds. Nothing outside is waited for."""
+    now, claim, plan = doors.clock.now(), sending.claim, sending.plan
+    remediation, episodes = claim.remediation, claim.episodes
+    current = doors.rules.find(sending.source.rule.name, episodes[0].alert if episodes else None)
+    if current is None:
+        return hold("rule", Reason.RULE_CHANGED, "the rule was withdrawn")
+    before = await ground.before(doors, remediation, episodes, current, now)
+    if sending.seen is None:
+        outside = ground.outside_scope(doors, current, touched_by(None, facts, {}))
+        undoing = before.undoing(facts=facts, outside=outside)
+        return _against(pipeline.ask(pipeline.UNDO, undoing))
+    step = current.rule.steps[min(sending.attempt.step, len(current.rule.steps) - 1)]
+    # further calls, and what the journal keeps of a plan, are within what was approved
+    approved = remediation.approved_digest
+    situation = before.planned(
+        facts=facts,
+        plan=plan,
+        action=plan.action,
+        mode=ground.strictest(current.rule.mode, step.mode),
+        approved_digest=plan.digest if approved == sending.attempt.digest else approved,
+        touched=touching,
+        outside=ground.outside_scope(doors, current, touching),
+        activity=sending.seen.activity,
+        inhibitor=sending.seen.inhibitor,
+        unmet=sending.seen.unmet,
+        step_attempts=step.limits.attempts,
+        workloads=None,
+        storm_exempt=ACTIONS[plan.action].storm_exempt,
+    )
+    verdicts = pipeline.ask(pipeline.SECOND, situation)
+    if isinstance(obj, Mapping):  # a pod may say no itself, where its workload does not
+        own = opt_out.of(obj, str(sending.call.target), situation)
+        verdicts += [own] if own is not None else []
+    return _against(verdicts)
+
+
+def _against(verdicts: list[Verdict]) -> Verdict | None:
+    verdict = strongest(verdicts)
+    return None if verdict.decision is Decision.ALLOW else verdict
+
+
+def _assumption_changed(call: Call, obj: Object) -> Verdict | None:
+    """Whether the call's object is still as the plan assumed."""
+    target = call.target
+    if isinstance(obj, Unknown):
+        return hold("facts", Reason.UNKNOWN_FACT, obj.why, LOOK_AGAIN)
+    if call.verb == "create":
+        if obj is None:
+            return None
+        return hold("facts", Reason.ASSUMPTION_CHANGED, f"{target} exists already")
+    if obj is None or str(meta(obj).get("uid")) != target.uid:
+        return hold("facts", Reason.TARGET_GONE, f"{target} is gone, or another has its name")
+    for pointer, value in view(obj, call.assumes).items():
+        if call.assumes[pointer] != value:
+            why = f"{said(pointer)} of {target} changed since it was planned"
+            return hold("facts", Reason.ASSUMPTION_CHANGED, why)
+    return None

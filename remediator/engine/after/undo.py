@@ -1,0 +1,275 @@
+"""Undo: a remediation of its own that takes back what an attempt did: it made things worse, its time is over, or somebody asks.
+
+It is planned afresh by comparing and restoring, passes the pause, scope and protection guards but no rate, and is
+verified by the cluster's state alone. It has the locks of a parent that waits for it and then goes on; where the parent
+has ended it takes its own.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from ...actions import ACTIONS
+from ...actions.spec import Sent
+from ...guards import limits, pipeline
+from ...guards.situation import Before, touched
+from ...model.call import Effect, Evidence, bound, effect
+from ...model.decision import AttemptChange, Decided, End, Hold, Wait
+from ...model.duration import format_duration
+from ...model.facts import Facts, Unknown
+from ...model.look import Look
+from ...model.plan import Plan, Refusal, Times, Verified
+from ...model.pointer import view
+from ...model.remediation import LIVE, Attempt, Event, Outcome, State
+from ...model.target import Unresolved
+from ...model.usage import Reading, Usage
+from ...model.verdict import Decision, Reason, Verdict, hold, strongest
+from ...ports.records import Claim, Intent, Known
+from ...rules.ruleset import Source
+from ...telemetry import log
+from ..act.begin import new_attempt, start
+from ..act.ladder import next_rung
+from ..act.recover import recover
+from ..act.send import call_id
+from ..decide import ground
+from ..decide.observe import observe, see
+from ..doors import Doors
+from .verify import LATER, SOON, taken_over
+
+
+async def slice_of(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime
+) -> tuple[Claim, Decided]:
+    """One slice of an undo."""
+    match claim.remediation.state:
+        case State.EXECUTING:
+
+            def again(facts: Facts) -> Plan | None:
+                answer = _plan(claim, facts)
+                return answer if isinstance(answer, Plan) else None
+
+            return claim, await recover(doors, claim, source, now, again)
+        case State.VERIFYING:
+            return claim, await _verify(doors, claim, now)
+    return await _begin(doors, claim, source, now)
+
+
+def wait(claim: Claim, source: Source | None, now: datetime) -> Decided:
+    """What the parent does: waits, then climbs where the undo succeeded, else fails."""
+    undo = claim.undo
+    assert undo is not None
+    if undo.state in LIVE:
+        why = f"made things worse; {undo.id} takes it back"
+        return Wait(at=now, reason=Reason.WORSE, why=why, until=now + LATER)
+    done = undo.state is State.SUCCEEDED
+    how = f"{undo.id} took it back" if done else f"{undo.id} could not take it back: {undo.why}"
+    why = f"made things worse; {how}"
+    climbing = source if done else None
+    return next_rung(claim, climbing, now, Outcome.WORSE, reason=Reason.WORSE, why=why)
+
+
+def _undone(claim: Claim) -> Attempt:
+    assert claim.undone is not None
+    return claim.undone
+
+
+def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
+    undone, action = _undone(claim), ACTIONS[_undone(claim).action]
+    planned = (action.ending if claim.remediation.undo_why == "timed" else None) or action.undo
+    assert planned is not None
+    sent = _sent(undone, facts)
+    return sent if isinstance(sent, Refusal) else planned(undone.plan, sent, facts)
+
+
+def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
+    """What its calls were answered; where the last answer was lost, what the object shows of that call."""
+    if undone.applied_at is not None:
+        return undone.evidence
+    calls = undone.plan.calls
+    call, number = calls[-1], len(calls) - 1
+    if isinstance(facts.object, Unknown | Unresolved):
+        return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
+    ident = call_id(undone, number)
+    call = bound(call, ident)
+    shown = call.target.key == facts.target.key
+    if not shown or effect(call, ident, facts.object) is not Effect.PROVED:
+        why = f"nothing shows that {call.describe()} took effect; leaving it alone"
+        return Refusal(Reason.ASSUMPTION_CHANGED, why)
+    left = view(facts.object, call.leaves) if facts.object is not None else {}
+    return (*undone.evidence[:number], Evidence(200, ident, left))
+
+
+async def _begin(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime
+) -> tuple[Claim, Decided]:
+    """Begins the undo, where it may; `source` is None where nobody says any more where we may act."""
+    ended = _ended(claim, source, now)
+    if ended is not None or source is None:
+        assert ended is not None
+        return claim, ended
+    would = await _would(doors, claim, source, now)
+    verdict = would.verdict
+    if verdict.decision is Decision.ALLOW and isinstance(would.answer, Plan):
+        begun = await _start(doors, claim, source, would, would.answer)
+        if not isinstance(begun, Verdict):
+            return begun
+        verdict = begun
+    if verdict.decision is Decision.DENY:
+        return claim, End(event=Event.BLOCK, at=now, reason=verdict.reason, why=verdict.why)
+    until = now + (verdict.retry_after or LATER)
+    return claim, Hold(at=now, reason=verdict.reason, why=verdict.why, until=until, look=None)
+
+
+def _ended(claim: Claim, source: Source | None, now: datetime) -> End | None:
+    """What ends it before anything is looked at; people are told that what was done stays."""
+    remediation, undone = claim.remediation, _undone(claim)
+    if remediation.cancel_by:
+        why = remediation.cancel_by
+        return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
+    if source is None:
+        why = f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan.summary}"
+        return End(event=Event.BLOCK, at=now, reason=Reason.RULE_CHANGED, why=why)
+    held = now - remediation.born_at
+    if held <= source.rule.expire:
+        return None
+    why = f"held for {format_duration(held)}: {remediation.why}"
+    reason = remediation.reason or Reason.DEADLINE
+    return End(event=Event.EXPIRE, at=now, reason=reason, why=why)
+
+
+async def _start(
+    doors: Doors, claim: Claim, source: Source, would: "Would", plan: Plan
+) -> tuple[Claim, Decided] | Verdict:
+    """Makes the undo's attempt durable, with its locks, and executes it."""
+    times = Times(plan.converged_within, timedelta(), timedelta(), None)
+    intent = Intent(
+        attempt=new_attempt(claim, plan, _undone(claim).step, times, doors.clock.now()),
+        reading=Reading(plan.locks),
+        rule=source.rule.name,
+        root_key=would.facts.root.key,
+        target=plan.target,
+        look=Look(would.facts.at, tuple(would.verdicts), plan=plan),
+        charged=False,
+    )
+
+    def decide(usage: Usage) -> list[Verdict]:
+        return [limits.target_lock(would.ground, usage)]
+
+    return await start(doors, claim, source, intent, decide, seen=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Would:
+    """The plan of an undo as the world is now, and what the guards say of it."""
+
+    answer: Plan | Refusal
+    verdicts: list[Verdict]
+    facts: Facts
+    ground: Before
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decisive one; what cannot be planned is held only where that may change."""
+        refused = self.answer
+        if isinstance(refused, Plan):
+            return strongest(self.verdicts)
+        if refused.reason is Reason.UNKNOWN_FACT:
+            return hold("plan", refused.reason, refused.why)
+        return Verdict("plan", Decision.DENY, refused.reason, refused.why)
+
+
+async def _would(doors: Doors, claim: Claim, source: Source, now: datetime) -> Would:
+    watches = ACTIONS[_undone(claim).action].watches
+    facts = await observe(doors, claim.remediation, source, now, watches)
+    answer = _plan(claim, facts)
+    before = await ground.before(doors, claim.remediation, claim.episodes, source, now)
+    outside = ground.outside_scope(doors, source, touched(None, facts, {}))
+    undoing = before.undoing(facts=facts, outside=outside)
+    return Would(answer, pipeline.ask(pipeline.UNDO, undoing), facts, before)
+
+
+async def _verify(doors: Doors, claim: Claim, now: datetime) -> Decided:
+    action = ACTIONS[claim.attempts[-1].action]
+    facts = await see(doors, claim.remediation.target, False, action.watches, now)
+    return _judge(claim, facts, now)
+
+
+def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
+    """What follows from what there is of the undo to see."""
+    attempt = claim.attempts[-1]
+    restored = ACTIONS[attempt.action].restored
+    assert restored is not None
+    seen = restored(attempt.plan, attempt.evidence, facts)
+    within = attempt.times.converged_within
+    if seen.how is Verified.CONVERGED:
+        change = AttemptChange(attempt.id, converged_at=now, outcome=Outcome.SUCCEEDED)
+        why = attempt.plan.summary
+        return End(event=Event.PROVED, at=now, reason=None, why=why, change=change)
+    if seen.how is Verified.OVERTAKEN:
+        reason, why = taken_over(attempt.plan, facts)
+        return next_rung(claim, None, now, Outcome.OVERTAKEN, reason=reason, why=why)
+    if now - attempt.done_at > within:
+        why = f"not as before within {format_duration(within)}"
+        return next_rung(claim, None, now, Outcome.FAILED, reason=Reason.DEADLINE, why=why)
+    why = "waiting until it is as before"
+    return Wait(at=now, reason=None, why=why, until=now + SOON)
+
+
+async def ask(
+    doors: Doors, remediation: str, operator: str, now: datetime, why: str = ""
+) -> str | None:
+    """Takes back the last act of a remediation that has ended; None where that begins, else why not."""
+    made = _last_act(remediation, await doors.journal.known(remediation))
+    if isinstance(made, str):
+        return made
+    asked = f"{operator} asked for it{why and f': {why}'}"
+    refused = await doors.journal.undo(remediation, made.id, "asked", now, asked)
+    if refused is None:
+        log().info("undo_born", remediation_id=remediation, operator=operator)
+    return refused
+
+
+async def preview(doors: Doors, remediation: str, now: datetime) -> "Would | str":
+    """What an undo that is asked for now would do; a text where it cannot be asked for."""
+    known = await doors.journal.known(remediation)
+    made = _last_act(remediation, known)
+    if isinstance(made, str) or known is None:
+        return str(made)
+    claim = known.claim
+    source = doors.rules.find(claim.remediation.rule)
+    if source is None:
+        return (
+            f"rule {claim.remediation.rule} is not loaded any more, so it would not be taken back"
+        )
+    own = replace(claim.remediation, undo_of=remediation, undoes=made.id, undo_why="asked")
+    undoing = replace(claim, remediation=own, attempts=(), undone=made)
+    return await _would(doors, undoing, source, now)
+
+
+def _last_act(remediation: str, known: Known | None) -> Attempt | str:
+    """The attempt that an undo would take back, else why there is none."""
+    if known is None:
+        return f"there is no remediation {remediation}"
+    if known.claim.remediation.undo_of:
+        return f"{remediation} is an undo itself; it cannot be taken back"
+    made = _standing(known.claim.attempts)
+    if made is None:
+        return f"{remediation} has done nothing that could be taken back"
+    if made.action not in ACTIONS:
+        return f"no action `{made.action}` is installed any more; what it did stays"
+    if ACTIONS[made.action].undo is None:
+        return f"{made.action} cannot be taken back"
+    for undo in (undo for undo in known.undos if undo.undoes == made.id):
+        if undo.state is State.SUCCEEDED:
+            return f"{remediation} was taken back already, by {undo.id}"
+        if undo.state in LIVE:
+            return f"{undo.id} is taking {remediation} back now"
+    return made
+
+
+def _standing(attempts: tuple[Attempt, ...]) -> Attempt | None:
+    """The last attempt whose effect stands, or may."""
+    for made in reversed(attempts):
+        acted = made.applied_at is not None or made.outcome is Outcome.UNKNOWN
+        if acted and made.outcome is not Outcome.WORSE:
+            return made
+    return None

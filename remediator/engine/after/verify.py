@@ -1,0 +1,309 @@
+"""Verification: the cluster converged *and* the proof holds for a while; asked at every timer until a deadline.
+
+`check` gathers what there is to see; what follows from it is decided by pure functions.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ...actions import ACTIONS
+from ...model.alert import Activity
+from ...model.decision import AttemptChange, Climb, Decided, End, TakeBack, Wait
+from ...model.duration import format_duration
+from ...model.facts import Facts, Unknown
+from ...model.plan import Plan, Seen, Verified, gone
+from ...model.remediation import Attempt, Event, Outcome
+from ...model.target import Unresolved, target_of
+from ...model.verdict import Reason
+from ...ports.records import Claim
+from ...rules.ruleset import Source
+from ...rules.schema import Rule, Step
+from ...sights.pods import PODS, pods_before
+from ..act.execute import extend
+from ..act.ladder import cancelled, next_rung
+from ..decide.look import template_now
+from ..decide.observe import see
+from ..decide.outside import proof_within, unmet
+from ..doors import Doors
+from . import harm
+
+SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
+LONGEST = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look at what became of the last attempt.
+
+    `proof` is whether the step's proof holds, None where that was not asked; `within` is how long after convergence it may
+    take; `rule` is as it was when the remediation was created: a reload does not change the proof.
+    """
+
+    claim: Claim
+    source: Source | None
+    rule: Rule
+    facts: Facts
+    seen: Seen
+    harm: str
+    proof: bool | Unknown | None
+    within: timedelta
+    now: datetime
+
+    @property
+    def attempt(self) -> Attempt:
+        """What is verified."""
+        return self.claim.attempts[-1]
+
+    @property
+    def step(self) -> Step:
+        """The step that it is of."""
+        return self.rule.steps[self.attempt.step]
+
+    @property
+    def since(self) -> datetime:
+        """When it converged."""
+        return self.attempt.converged_at or self.now
+
+    def wait(self, why: str, until: datetime, **change: Any) -> Wait:
+        """Nothing is decided yet."""
+        changed = AttemptChange(self.attempt.id, **change) if change else None
+        return Wait(at=self.now, reason=None, why=why, until=until, change=changed)
+
+    def next_rung(self, outcome: Outcome, reason: Reason, why: str) -> Climb | End:
+        """The attempt ended so."""
+        return next_rung(self.claim, self.source, self.now, outcome, reason=reason, why=why)
+
+
+async def check(
+    doors: Doors, claim: Claim, source: Source | None, now: datetime
+) -> tuple[Claim, Decided]:
+    """Looks at what became of the last attempt; its further calls, where it needs some, are applied."""
+    attempt, rule = claim.attempts[-1], claim.rule
+    facts = await _see(doors, claim, now)
+    seen = ACTIONS[attempt.action].verify(attempt.plan, attempt.evidence, facts)
+    further = ACTIONS[attempt.action].next
+    going_on = not claim.remediation.cancel_by and not too_late(attempt, now)
+    if further is not None and seen.how is Verified.WAITING and source is not None and going_on:
+        calls = further(attempt.plan, attempt.evidence, facts)
+        if calls:
+            return await extend(doors, claim, source, calls)
+    harmed = ""
+    if seen.how in (Verified.WAITING, Verified.CONVERGED):
+        harmed = await harm.by(doors, claim, facts)
+    within = attempt.times.resolved_within
+    checked = Check(claim, source, rule, facts, seen, harmed, None, within, now)
+    if not harmed and not claim.remediation.cancel_by and _needs_proof(checked):
+        checked = await _with_proof(doors, checked)
+    return claim, _with_after(judge(checked), facts)
+
+
+async def _see(doors: Doors, claim: Claim, now: datetime) -> Facts:
+    """The target, and what the plan names beside it."""
+    attempt = claim.attempts[-1]
+    watches = ACTIONS[attempt.action].watches
+    facts = await see(doors, claim.remediation.target, False, watches, now)
+    if attempt.plan.beside is None:
+        return facts
+    beside = (await see(doors, attempt.plan.beside, False, frozenset(), now)).object
+    return replace(facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside)
+
+
+def _needs_proof(check: Check) -> bool:
+    """Whether it converged, and is not just a step before the next."""
+    return check.seen.how is Verified.CONVERGED and not _leads_on(check)
+
+
+def _leads_on(check: Check) -> bool:
+    last = check.attempt.step + 1 >= len(check.rule.steps)
+    return check.step.then == "next" and not last
+
+
+async def _with_proof(doors: Doors, check: Check) -> Check:
+    proof = await _proof(doors, check)
+    within = check.within
+    late = check.now - check.since > within
+    if late and not isinstance(proof, Unknown) and check.step.verify.resolved_within is None:
+        # another alert, that goes on for longer, may have joined
+        within = max(within, await proof_within(doors, check.claim.episodes))
+    return replace(check, proof=proof, within=within)
+
+
+async def _proof(doors: Doors, check: Check) -> bool | Unknown:
+    """Whether the step's proof holds now."""
+    claim = check.claim
+    until = check.step.verify.until or ACTIONS[check.step.action].proof
+    if until == "converged":
+        return True
+    if until == "resolved":
+        return await _resolved(doors, claim, check.now)
+    target = claim.remediation.target
+    root = target_of(claim.remediation.root_key) or target
+    facts = Facts(check.now, target, target, root, None)
+    for query, unknown in await unmet(doors, tuple(until), claim.episodes, facts):
+        return Unknown(f"cannot ask `{query}`: {unknown.why}") if unknown else False
+    return True
+
+
+async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown:
+    """Whether every attached alert resolved: it was delivered, or its settled Alertmanager no longer lists it."""
+    still_open = [episode for episode in claim.episodes if episode.open]
+    for episode in still_open:
+        answer = await doors.alertmanager.activity(episode.source, episode.alert, episode.last_seen)
+        match answer:
+            case Activity.NOT_LISTED:
+                await doors.journal.close_episode(episode, now)
+            case Activity.ACTIVE:
+                return False
+            case Activity.UNKNOWN:
+                return Unknown("Alertmanager cannot be asked")
+            case _:
+                return Unknown(f"the alert is {answer}")
+    return True
+
+
+def judge(check: Check) -> Decided:
+    """What follows from what was seen."""
+    if check.harm:
+        return _worse(check, check.harm)
+    if check.claim.remediation.cancel_by:
+        return cancelled(check.attempt, check.now, check.claim.remediation.cancel_by)
+    match check.seen.how:
+        case Verified.OVERTAKEN:
+            return _overtaken(check)
+        case Verified.WORSE:
+            return _worse(check, check.seen.why)
+        case Verified.FAILED:
+            return check.next_rung(Outcome.FAILED, Reason.UNSUCCESSFUL, check.seen.why)
+        case Verified.UNKNOWN:
+            return _lost_sight(check, "what is needed to verify cannot be observed now")
+        case Verified.WAITING:
+            return _not_converged(check)
+    return _converged(check)
+
+
+def taken_over(plan: Plan, facts: Facts) -> tuple[Reason, str]:
+    """How what an attempt left came into others' hands."""
+    if gone(plan, facts):
+        return Reason.TARGET_GONE, f"{plan.target} was deleted after us, whoever has its name now"
+    return Reason.ASSUMPTION_CHANGED, f"others changed {plan.target} after us"
+
+
+def _overtaken(check: Check) -> Decided:
+    reason, why = taken_over(check.attempt.plan, check.facts)
+    alone = replace(check, source=None)  # no further step is taken on what is others' now
+    ended = alone.next_rung(Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
+    if isinstance(ended, End):
+        return replace(ended, template=template_now(check.facts))
+    return ended
+
+
+def _worse(check: Check, why: str) -> Decided:
+    """Taken back where that can be, else the next step."""
+    if ACTIONS[check.attempt.action].undo is None:
+        return check.next_rung(Outcome.WORSE, Reason.WORSE, why)
+    return _take_back(check, f"{why}; taking it back")
+
+
+def _take_back(check: Check, why: str) -> TakeBack:
+    return TakeBack(at=check.now, reason=Reason.WORSE, why=why, until=check.now + LATER)
+
+
+def too_late(attempt: Attempt, now: datetime) -> bool:
+    """Whether it should have converged by now."""
+    return now - attempt.done_at > attempt.times.converged_within
+
+
+def _not_converged(check: Check) -> Decided:
+    attempt = check.attempt
+    if not too_late(attempt, check.now):
+        change = {"clear_proof": True} if attempt.proved_since else {}
+        until = check.now + _pause(check.now - attempt.done_at, LATER)
+        return check.wait(check.seen.why or "waiting until it is complete", until, **change)
+    why = f"not converged within {format_duration(attempt.times.converged_within)}"
+    fewer = pods_before(check.facts)["ready"] < attempt.plan.before.get("ready", 0)
+    if ACTIONS[attempt.action].undo and fewer:
+        return _take_back(check, f"{why}, with fewer ready pods than before; taking it back")
+    return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
+
+
+def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
+    """Until the next look at what has lasted so long already: what takes minutes is not asked for each few seconds."""
+    return min(longest, max(SOON, lasted / 4))
+
+
+def _lost_sight(check: Check, why: str, converged_at: datetime | None = None) -> Decided:
+    """Looks again, and gives up once the proof should long have come."""
+    attempt, now, reason = check.attempt, check.now, Reason.UNKNOWN_FACT
+    since = attempt.converged_at or attempt.done_at
+    if now - since > attempt.times.resolved_within + check.rule.expire:
+        change = AttemptChange(attempt.id, outcome=Outcome.UNKNOWN)
+        late = "could not be verified in time"
+        return End(event=Event.LOSE_SIGHT, at=now, reason=reason, why=late, change=change)
+    seen = AttemptChange(attempt.id, converged_at=converged_at) if converged_at else None
+    return Wait(at=now, reason=reason, why=why, until=now + LATER, change=seen)
+
+
+def _converged(check: Check) -> Decided:
+    if _leads_on(check):
+        why = "converged; on to the next step"
+        return check.next_rung(Outcome.CONVERGED, Reason.RESOLVED, why)
+    if isinstance(check.proof, Unknown):
+        return _lost_sight(check, check.proof.why, check.since)
+    if not check.proof:
+        return _unproved(check)
+    return _proved(check)
+
+
+def _unproved(check: Check) -> Decided:
+    lasted = check.now - check.since
+    if lasted > check.within:
+        why = f"converged, but the alert still fires {format_duration(check.within)} later"
+        return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
+    # a delivery, or a withdrawn alert that is noticed, wakes it
+    until = check.now + _pause(lasted, LONGEST)
+    why = "converged; waiting for the proof"
+    return check.wait(why, until, converged_at=check.since, clear_proof=True)
+
+
+def _proved(check: Check) -> Decided:
+    attempt, now, quiet = check.attempt, check.now, check.attempt.times.quiet_for
+    proved = max(attempt.proved_since or now, _last_end(check.claim))
+    if proved != attempt.proved_since and now - check.since > check.within:
+        within = format_duration(check.within)
+        why = (
+            f"converged, but the alert comes and goes: it was never quiet for long within {within}"
+        )
+        return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
+    if now - proved < quiet:
+        why = "proved; watching that it lasts"
+        return check.wait(why, proved + quiet, converged_at=check.since, proved_since=proved)
+    until = check.step.verify.until or ACTIONS[check.step.action].proof
+    return End(
+        event=Event.PROVED,
+        at=now,
+        reason=None,
+        why=f"{attempt.plan.summary}: converged, and proved for {format_duration(quiet)}",
+        change=AttemptChange(
+            attempt.id,
+            converged_at=check.since,
+            proved_since=proved,
+            outcome=Outcome.SUCCEEDED,
+        ),
+        unless_firing=until == "resolved",
+    )
+
+
+def _last_end(claim: Claim) -> datetime:
+    """When the last of its alerts ended: one that fired and resolved between two looks was not quiet."""
+    given = (episode.alert.ends_at for episode in claim.episodes)
+    ends = [ended for ended in given if ended is not None]
+    return max(ends, default=claim.remediation.born_at)
+
+
+def _with_after(decided: Decided, facts: Facts) -> Decided:
+    """Keeps what was seen at the end of an attempt beside what was seen before it."""
+    if not isinstance(decided, Climb | End) or decided.change is None or PODS not in facts:
+        return decided
+    after = {"at": facts.at.isoformat(), **pods_before(facts)}
+    return replace(decided, change=replace(decided.change, after=after))

@@ -1,0 +1,1 @@
+"""What one look sees and decides, before anything is written to a cluster."""

@@ -1,0 +1,136 @@
+"""What follows for a remediation that waits: from its own age and its rule's, and from a verdict. Pure."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from ...model.decision import Ask, Decided, End, Hold
+from ...model.duration import format_duration
+from ...model.look import Look
+from ...model.notice import Notice
+from ...model.plan import Plan
+from ...model.remediation import Event, Outcome, State
+from ...model.verdict import Decision, Reason, Verdict, strongest
+from ...ports.records import Claim
+from ...rules.ruleset import Source
+from ...rules.schema import Rule
+from ..tell.messages import message
+from .look import LOOK_AGAIN
+
+LEAST_WAIT = timedelta(seconds=1)
+RENEW = timedelta(seconds=30)  # how often a plan that waits for a person is made anew
+FIRST_RENEWAL = timedelta(seconds=15)
+Link = Callable[[str, str, datetime], str]
+
+
+def ended(claim: Claim, source: Source | None, now: datetime) -> End | None:
+    """What ends it before anything is looked at."""
+    remediation = claim.remediation
+    if remediation.cancel_by:
+        why = remediation.cancel_by
+        return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
+    if source is None or source.digest != remediation.rule_digest:
+        gone = "was withdrawn" if source is None else "was changed"
+        why = f"rule {remediation.rule} {gone}"
+        return End(event=Event.SUPERSEDE, at=now, reason=Reason.RULE_CHANGED, why=why)
+    if not any(episode.open for episode in claim.episodes):
+        what = "the next step began" if claim.attempts else "anything was done"
+        return resolved(now, f"the alert resolved before {what}")
+    return _too_old(claim, source.rule, now)
+
+
+def resolved(now: datetime, why: str) -> End:
+    """Nothing is left to repair, unless another alert of it fires."""
+    return End(event=Event.CANCEL, at=now, reason=Reason.RESOLVED, why=why, unless_firing=True)
+
+
+def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
+    """It waited past its deadline, was held for too long, or nobody approved it in time."""
+    remediation = claim.remediation
+    expire = _after_attempts(claim, Event.EXPIRE)
+    held = remediation.state is State.HELD
+    asking = remediation.state is State.AWAITING_APPROVAL
+    if now - remediation.born_at > rule.deadline:
+        last = remediation.reason if held else Reason.APPROVAL_EXPIRED if asking else None
+        why = f"no step may begin later than {format_duration(rule.deadline)} after its birth; at last: {remediation.why}"
+        return End(event=expire, at=now, reason=last or Reason.DEADLINE, why=why)
+    held_for = now - remediation.held_since if remediation.held_since else timedelta()
+    if held and held_for > rule.expire:
+        why = f"held for {format_duration(held_for)}: {remediation.why}"
+        return End(event=expire, at=now, reason=remediation.reason, why=why)
+    waited = now - remediation.changed_at
+    if asking and not remediation.approved_digest and waited > rule.approval.expires:
+        why = f"nobody decided within {format_duration(rule.approval.expires)}"
+        return End(event=expire, at=now, reason=Reason.APPROVAL_EXPIRED, why=why)
+    return None
+
+
+def _after_attempts(claim: Claim, otherwise: Event) -> Event:
+    """A ladder that cannot go on ends as its last attempt did; one that was given back before its call does not count."""
+    tried = [attempt for attempt in claim.attempts if attempt.outcome is not Outcome.CANCELLED]
+    if not tried:
+        return otherwise
+    return Event.UNPROVED if tried[-1].outcome is Outcome.INEFFECTIVE else Event.FAIL
+
+
+def by_verdict(
+    claim: Claim, source: Source, verdict: Verdict, look: Look, now: datetime, *, link: Link | None
+) -> Decided:
+    """What a verdict leads to that is not to allow."""
+    why = verdict.why
+    if verdict.reason is Reason.OBSERVE_MODE:
+        # what it would have done, or what would have kept it from that
+        against = _against(look) or verdict
+        return End(event=Event.OBSERVE, at=now, reason=against.reason, why=against.why, look=look)
+    if verdict.reason is Reason.OPERATOR:
+        return End(event=Event.CANCEL, at=now, reason=verdict.reason, why=why, look=look)
+    if verdict.decision is Decision.DENY:
+        event = _after_attempts(claim, Event.BLOCK)
+        return End(event=event, at=now, reason=verdict.reason, why=why, look=look)
+    if verdict.decision is Decision.APPROVE and look.plan is not None:
+        return _ask(claim, source.rule, verdict, look, look.plan, now, link=link)
+    wait = min(max(verdict.retry_after or LOOK_AGAIN, LEAST_WAIT), source.rule.expire)
+    return Hold(at=now, reason=verdict.reason, why=why, until=now + wait, look=look)
+
+
+def _against(look: Look) -> Verdict | None:
+    """What would have kept an observing rule from acting, had it been allowed to; None where nothing would."""
+    found = strongest([v for v in look.verdicts if v.reason is not Reason.OBSERVE_MODE])
+    return found if found.decision in (Decision.HOLD, Decision.DENY) else None
+
+
+def _ask(
+    claim: Claim,
+    rule: Rule,
+    verdict: Verdict,
+    look: Look,
+    plan: Plan,
+    now: datetime,
+    *,
+    link: Link | None,
+) -> Ask:
+    """People are asked once for a plan, and again where it is another than they were shown."""
+    remediation, expires = claim.remediation, rule.approval.expires
+    new = remediation.asked_digest != plan.digest or bool(remediation.approved_digest)
+    until = now + FIRST_RENEWAL
+    if not new:
+        until = max(until, min(now + RENEW, remediation.changed_at + expires + LEAST_WAIT))
+    question = _question(claim, verdict, plan, now + expires, link) if new else None
+    return Ask(
+        at=now, reason=verdict.reason, why=verdict.why, until=until, look=look, question=question
+    )
+
+
+def _question(
+    claim: Claim, verdict: Verdict, plan: Plan, until: datetime, link: Link | None
+) -> Notice:
+    remediation = claim.remediation
+    return message(
+        remediation,
+        State.AWAITING_APPROVAL,
+        verdict.reason or "",
+        verdict.why,
+        plan=plan.summary,
+        digest=plan.digest,
+        approve=f"remediator approve {remediation.id} --digest {plan.digest}",
+        link=link(remediation.id, plan.digest, until) if link else "",
+    )

@@ -1,0 +1,70 @@
+"""The one place where a slice of work ends: the journal says what it wrote; metrics, log and the Event follow from that."""
+
+from functools import partial
+
+from ..errors import ClusterError
+from ..model.decision import Ask, Decided, Hold, TakeBack
+from ..model.remediation import LIVE, STATES, Remediation, State
+from ..ports.records import Claim, Written
+from ..telemetry import log
+from .doors import Doors
+from .tell import messages
+
+
+async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
+    """Writes what was decided, and says what was written."""
+    remediation = claim.remediation
+    alert = claim.episodes[0].alert if claim.episodes else None
+    source = doors.rules.find(remediation.rule, alert)
+    audience = messages.audience(claim, source, doors.followers)
+    tell = partial(messages.of, claim, audience)
+    written = await doors.journal.write(remediation, decided, tell)
+    _count(doors, claim, written)
+    unchanged = written.state is written.before and written.decided.reason == remediation.reason
+    (log().debug if unchanged else log().info)(
+        "remediation_moved",
+        remediation_id=remediation.id,
+        rule=remediation.rule,
+        target=str(remediation.target),
+        state=written.state,
+        reason=written.decided.reason,
+        why=written.decided.why,
+    )
+    if written.state not in LIVE:
+        doors.wake.set()
+        await announce(doors, remediation, STATES[written.state].event, written.decided.why)
+
+
+def _count(doors: Doors, claim: Claim, written: Written) -> None:
+    """The metrics of what was written."""
+    remediation, metrics, decided = claim.remediation, doors.metrics, written.decided
+    change = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
+    if change is not None and change.outcome and claim.attempts:
+        attempt, outcome = claim.attempts[-1], change.outcome
+        took = (decided.at - attempt.begun_at).total_seconds()
+        metrics.count("attempts_total", remediation.rule, attempt.action, outcome)
+        metrics.observe("attempt_duration_seconds", took, attempt.action)
+        if remediation.state is State.VERIFYING and not remediation.undo_of:
+            metrics.count("verifications_total", remediation.rule, outcome)
+    if written.state in LIVE:
+        return
+    if remediation.undo_of:
+        undone = claim.undone.action if claim.undone else ""
+        metrics.count("undos_total", undone, written.state)
+        return
+    metrics.count("remediations_total", remediation.rule, remediation.mode, written.state)
+    if written.state is State.SUCCEEDED:
+        took = (decided.at - remediation.born_at).total_seconds()
+        metrics.observe("time_to_remediate_seconds", took, remediation.rule)
+
+
+async def announce(doors: Doors, remediation: Remediation, event: str, text: str) -> None:
+    """A Kubernetes Event on the target; failing to write one is logged, and changes nothing."""
+    cluster = doors.clusters.get(remediation.target.cluster)
+    if not event or cluster is None:
+        return
+    said = f"{remediation.rule} ({remediation.id}): {text}"
+    try:
+        await cluster.announce(remediation.target, event, said, event != "Remediated")
+    except ClusterError as error:
+        log().warning("event_not_written", remediation_id=remediation.id, why=str(error))

@@ -1,0 +1,63 @@
+"""Delivers what the outbox holds: at least once, in order, and given up loudly."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from ...ports import Notifier
+from ...ports.records import Letter
+from ...telemetry import log
+from ..doors import Doors
+
+AT_ONCE = 20
+GIVE_UP_AFTER = 12
+LONGEST_PAUSE = timedelta(minutes=10)
+SLOWEST = 30.0
+
+
+async def deliver(
+    doors: Doors, receivers: Mapping[str, Notifier], name: str, now: datetime
+) -> None:
+    """What there is for one receiver: a slow one keeps no other waiting."""
+    letters = await doors.journal.outbox(now, AT_ONCE, name)
+    await asyncio.gather(*(_deliver(doors, receivers[name], letter, now) for letter in letters))
+
+
+async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
+    """Gives up messages to receivers that are not configured any more, loudly."""
+    for letter in await doors.journal.outbox(now, AT_ONCE, None, tuple(receivers)):
+        why = f"no receiver {letter.receiver} is configured"
+        await doors.journal.delivered(letter.id, now, why, None)
+        log().error(
+            "message_undeliverable", receiver=letter.receiver, remediation_id=letter.remediation
+        )
+
+
+def failure(error: Exception) -> str:
+    """Why a receiver did not take a message, without its URL: that is a secret."""
+    if isinstance(error, aiohttp.InvalidURL):
+        return f"{type(error).__name__}: invalid URL; include the scheme (https://…)"
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: datetime) -> None:
+    """One message; a failure is tried again with growing pauses, then given up and logged."""
+    error: str | None = None
+    again: datetime | None = None
+    ref = ""
+    try:
+        async with asyncio.timeout(SLOWEST):
+            said = replace(letter.notice, id=f"{letter.remediation}/{letter.id}")
+            ref = await receiver.notify(said, letter.ref)
+    except (aiohttp.ClientError, OSError, TimeoutError) as failed:
+        error = failure(failed)
+        pause = min(LONGEST_PAUSE, timedelta(seconds=5 * 2**letter.tries))
+        again = None if letter.tries + 1 >= GIVE_UP_AFTER else now + pause
+    outcome = "delivered" if error is None else "retrying" if again else "given_up"
+    doors.metrics.count("notifications_total", receiver.kind, outcome)
+    if error:
+        log().warning("notification_failed", receiver=letter.receiver, outcome=outcome, error=error)
+    await doors.journal.delivered(letter.id, now, error, again, ref)

@@ -1,0 +1,110 @@
+"""The messages that people get: of a remediation, of a plan that waits for them, of a rule or a scope. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...model.decision import Ask
+from ...model.notice import Notice
+from ...model.remediation import STATES, Remediation
+from ...model.verdict import Reason
+from ...ports.records import Claim, Line, Message, Written
+from ...rules.ruleset import Source
+
+THEIRS = (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who hears of a remediation: `to` at its end, `followers` of every step; `scope` is the storm's that may speak for it."""
+
+    to: tuple[str, ...]
+    followers: tuple[str, ...]
+    scope: str
+
+
+def audience(claim: Claim, source: Source | None, followers: tuple[str, ...]) -> Audience:
+    """By the rule as it is loaded; as it was when the remediation was created where it is loaded no more."""
+    rule = source.rule if source is not None else claim.rule
+    scope = source.scope_of(claim.remediation.target.cluster) if source is not None else ""
+    return Audience(tuple(rule.escalate.to), followers, scope)
+
+
+def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...]:
+    """What people are told of what was written: at an end the rule's `escalate`, at every step the followers.
+
+    Nobody is paged for a rule that only observes. What a storm kept from acting is in the storm's own message.
+    """
+    decided, spec = written.decided, STATES[written.state]
+    remediation = claim.remediation
+    if isinstance(decided, Ask) and decided.question is not None:
+        others = tuple(name for name in audience.followers if name not in audience.to)
+        question = decided.question
+        return (*to_all(audience.to, question), *to_all(others, question, trouble=False))
+    if written.state is written.before:
+        return ()
+    names = audience.followers if spec.followed else ()
+    if spec.told and remediation.mode != "observe" and not _left_to_others(claim, written):
+        names = (*_not_told_of_storm(claim, audience, written), *names)
+    said = message(
+        remediation, written.state, decided.reason or "", decided.why, story=story(written.history)
+    )
+    return to_all(names, said, spec.told)
+
+
+def _left_to_others(claim: Claim, written: Written) -> bool:
+    """A timed undo finds that somebody changed or deleted what it would put back: nothing is left to do."""
+    return claim.remediation.undo_why == "timed" and written.decided.reason in THEIRS
+
+
+def _not_told_of_storm(claim: Claim, audience: Audience, written: Written) -> tuple[str, ...]:
+    if claim.attempts:
+        return audience.to
+    told = {
+        name for storm in written.storms if storm.scope == audience.scope for name in storm.told
+    }
+    return tuple(name for name in audience.to if name not in told)
+
+
+def message(remediation: Remediation, state: str, reason: str, why: str, **more: Any) -> Notice:
+    """What every receiver gets."""
+    return Notice(
+        remediation=remediation.undo_of or remediation.id,
+        undo=remediation.id if remediation.undo_of else "",
+        rule=remediation.rule,
+        target=str(remediation.target),
+        cluster=remediation.target.cluster,
+        state=state,
+        reason=reason,
+        why=why,
+        show=f"remediator show {remediation.id}",
+        **more,
+    )
+
+
+def about(ident: str, subject: str, state: str, reason: str, why: str, **more: Any) -> Notice:
+    """A message about a rule or a scope rather than a remediation."""
+    return Notice(
+        remediation=ident,
+        rule=subject,
+        target="all",
+        state=state,
+        reason=reason,
+        why=why,
+        show="remediator rules",
+        **more,
+    )
+
+
+def story(history: Sequence[Line]) -> tuple[str, ...]:
+    """What happened so far, a line each: what somebody who is paged wants to know first."""
+    lines = []
+    for line in history:
+        reason = f" {line.reason}" if line.reason else ""
+        lines.append(f"{line.at:%H:%M:%S} {line.kind}{reason}: {line.text}"[:300])
+    return tuple(lines)
+
+
+def to_all(receivers: Sequence[str], said: Notice, trouble: bool = True) -> tuple[Message, ...]:
+    """One message for each receiver, once."""
+    return tuple(Message(name, said, trouble) for name in dict.fromkeys(receivers))
