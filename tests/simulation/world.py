@@ -53,7 +53,17 @@ PATIENCE = 6000.0  # virtual seconds until all must have ended once everything i
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
-WRITES = {"begin", "send", "extend", "move", "retarget", "renew"}  # these need the lease
+WRITES = {
+    method.__name__
+    for method in (
+        SqlJournal.begin,
+        SqlJournal.send,
+        SqlJournal.extend,
+        SqlJournal.write,
+        SqlJournal.retarget,
+        SqlJournal.renew,
+    )
+}  # these need the lease
 LOOKS = {
     "claim",
     "write",
