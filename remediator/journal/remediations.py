@@ -217,7 +217,7 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     entries.write(c, now, remediation.id, state, None, "further calls")
 
 
-def write(
+def settle(
     c: Connection,
     remediation: Remediation,
     asked: Decided,

@@ -118,7 +118,7 @@ class SqlJournal(Database):
         decided: Decided,
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
-        return await self._run(remediations.write, remediation, decided, tell)
+        return await self._run(remediations.settle, remediation, decided, tell)
 
     async def close_episode(self, episode: Episode, now: datetime) -> None:
         await self._run(episodes.close, episode, now)

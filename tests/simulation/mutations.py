@@ -167,7 +167,7 @@ def storm_is_not_counted() -> Iterator[None]:
 @contextmanager
 def lock_released_before_verify() -> Iterator[None]:
     """The lock goes when the call was answered, not when its effect was proved."""
-    write = remediations.write
+    write = remediations.settle
 
     def early(c: Any, remediation: Any, decided: Any, tell: Any) -> Any:
         after = write(c, remediation, decided, tell)
@@ -175,7 +175,7 @@ def lock_released_before_verify() -> Iterator[None]:
             c.execute(sa.delete(target_lock).where(target_lock.c.remediation == remediation.id))
         return after
 
-    with patched(remediations, write=early):
+    with patched(remediations, settle=early):
         yield
 
 
@@ -211,7 +211,7 @@ def resolved_alone_is_success() -> Iterator[None]:
 @contextmanager
 def charge_refunded() -> Iterator[None]:
     """What ended is no longer counted."""
-    write = remediations.write
+    write = remediations.settle
 
     def generous(c: Any, remediation: Any, decided: Any, tell: Any) -> Any:
         after = write(c, remediation, decided, tell)
@@ -219,7 +219,7 @@ def charge_refunded() -> Iterator[None]:
             c.execute(sa.delete(charge).where(charge.c.remediation == remediation.id))
         return after
 
-    with patched(remediations, write=generous):
+    with patched(remediations, settle=generous):
         yield
 
 

@@ -20,7 +20,8 @@ from remediator.engine.doors import Doors
 from remediator.engine.engine import Engine
 from remediator.errors import ClusterError, Conflict, JournalError, JournalUnavailable, Unreachable
 from remediator.guards.situation import ProcessLimits
-from remediator.journal import entries
+from remediator.journal import claims, entries, past, remediations, seals
+from remediator.journal import inbox as inbox_of
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import episode, inbox, metadata, remediation
 from remediator.model.alert import Activity, Alert, AlertStatus
@@ -54,22 +55,25 @@ PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
 WRITES = {
-    method.__name__
-    for method in (
-        SqlJournal.begin,
-        SqlJournal.send,
-        SqlJournal.extend,
-        SqlJournal.write,
-        SqlJournal.retarget,
-        SqlJournal.renew,
+    made.__name__
+    for made in (
+        remediations.begin,
+        remediations.send,
+        remediations.extend,
+        remediations.settle,
+        remediations.retarget,
+        claims.renew,
     )
 }  # these need the lease
 LOOKS = {
-    "claim",
-    "write",
-    "unreadable",
-    "restore_later",
-    "revive_later",
+    made.__name__
+    for made in (
+        claims.claim,
+        seals.write,
+        inbox_of.unreadable,
+        past.restore_later,
+        past.revive_later,
+    )
 }  # these change nothing that an invariant speaks of
 
 
