@@ -36,6 +36,7 @@ docs: install  ## write the generated pages
 	  .venv/bin/remediator generate $$page > docs/reference/$$file; done
 	.venv/bin/remediator generate permissions > helm/remediator/files/permissions.yaml
 	$(PY) tools/dashboards.py
+	$(PY) -m tests.integration.walk > docs/reference/walk.md
 
 format: install
 	.venv/bin/ruff check --fix .

@@ -27,9 +27,9 @@ from aiohttp import web
 
 from bench import act
 from remediator import app as daemon
+from remediator.alertmanager.payload import decode
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
-from remediator.payload import decode
 from remediator.rules.loader import build
 from remediator.settings import ClusterSettings, Settings, Web
 

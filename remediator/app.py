@@ -15,7 +15,8 @@ from typing import Any
 from aiohttp import web
 from watchfiles import awatch
 
-from .alertmanager import AlertmanagerApi, SandboxAlertmanager
+from .alertmanager.client import AlertmanagerApi
+from .alertmanager.sandbox import SandboxAlertmanager
 from .cluster.sandbox import SandboxCluster
 from .engine.arrive.intake import Intake
 from .engine.doors import Doors
@@ -115,7 +116,7 @@ async def _clusters(
     if settings.cluster.kind == "sandbox":
         sandbox = SandboxCluster(clock.now)
         return dict.fromkeys(names, sandbox)
-    from .cluster.kubernetes import connect  # imported late: kubernetes_asyncio is slow to import
+    from .cluster.client import connect  # imported late: kubernetes_asyncio is slow to import
 
     cluster = await connect(
         settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps, metrics

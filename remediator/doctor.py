@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from pydantic import ValidationError
 
-from .alertmanager import UP, addresses
+from .alertmanager.client import UP, addresses
 from .app import load_rules
 from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .generate import rbac
@@ -31,7 +31,7 @@ PATIENCE = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorLine:
     """One line: ok, warn or fail, of what, what was found, and what to do about it."""
 
     state: str
@@ -46,22 +46,26 @@ class Finding:
         )
 
 
-async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterator[Finding]:
+async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterator[DoctorLine]:
     """Everything, one after the other."""
     rules: RuleSet | None = None
     try:
         rules = load_rules(settings)
         acting = sum(source.rule.mode != "observe" for source in rules.sources)
-        yield Finding("ok", "rules", f"{len(rules.sources)} rules, {acting} of them may act")
+        yield DoctorLine("ok", "rules", f"{len(rules.sources)} rules, {acting} of them may act")
     except loader.RuleErrors as error:
-        yield Finding("fail", "rules", str(error), f"remediator check {' '.join(settings.rules)}")
+        yield DoctorLine(
+            "fail", "rules", str(error), f"remediator check {' '.join(settings.rules)}"
+        )
     except RemediatorError as error:
-        yield Finding("fail", "rules", str(error), "add the receiver, or name another in the rule")
+        yield DoctorLine(
+            "fail", "rules", str(error), "add the receiver, or name another in the rule"
+        )
     refused = refuses_to_listen(settings)
     yield (
-        Finding("fail", "web", refused, "remediator init writes credentials")
+        DoctorLine("fail", "web", refused, "remediator init writes credentials")
         if refused
-        else Finding("ok", "web", f"listens on {settings.web.listen}")
+        else DoctorLine("ok", "web", f"listens on {settings.web.listen}")
     )
     yield await _journal(settings)
     for item in settings.receivers:
@@ -74,7 +78,7 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
             async for finding in _alertmanager(session, source):
                 yield finding
         if not settings.sources:
-            yield Finding(
+            yield DoctorLine(
                 "warn",
                 "sources",
                 "none: only this machine may post alerts",
@@ -84,14 +88,14 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
             yield finding
 
 
-async def _journal(settings: Settings) -> Finding:
+async def _journal(settings: Settings) -> DoctorLine:
     journal = SqlJournal(settings.journal_url)
     try:
-        return Finding("ok", "journal", await journal.probe())
+        return DoctorLine("ok", "journal", await journal.probe())
     except JournalLocked:
-        return Finding("ok", "journal", "held by a daemon that runs")
+        return DoctorLine("ok", "journal", "held by a daemon that runs")
     except (RemediatorError, JournalError) as error:
-        return Finding(
+        return DoctorLine(
             "fail",
             "journal",
             str(error),
@@ -101,51 +105,53 @@ async def _journal(settings: Settings) -> Finding:
         await journal.close()
 
 
-def _receiver(item: Any) -> Finding:
+def _receiver(item: Any) -> DoctorLine:
     try:
         item.make()
     except RemediatorError as error:
-        return Finding("fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`")
-    return Finding(
+        return DoctorLine(
+            "fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`"
+        )
+    return DoctorLine(
         "ok", "receiver", f"{item.name} ({item.kind}); `remediator notify test` sends it something"
     )
 
 
-async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[Finding]:
+async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[DoctorLine]:
     if settings.cluster.kind == "sandbox":
-        yield Finding("warn", "cluster", "the in-memory sandbox: nothing real is acted upon")
+        yield DoctorLine("warn", "cluster", "the in-memory sandbox: nothing real is acted upon")
         return
-    from .cluster.kubernetes import connect
+    from .cluster.client import connect
 
     try:
         cluster = await connect(
             settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps
         )
     except RemediatorError as error:
-        yield Finding(
+        yield DoctorLine(
             "fail", "cluster", str(error), "check `cluster.kubeconfig` and `cluster.context`"
         )
         return
     try:
         why = await cluster.ready()
         if why is not None:
-            yield Finding(
+            yield DoctorLine(
                 "fail",
                 "cluster",
                 why,
                 "check the address, the network, and the credential in the kubeconfig",
             )
             return
-        yield Finding("ok", "cluster", "the API server answers")
+        yield DoctorLine("ok", "cluster", "the API server answers")
         denied = await _denied(cluster, rules)
         paths = " ".join(f"--rules {path}" for path in settings.rules)
         advice = f"remediator generate rbac {paths} | kubectl apply -f -"
         for text in denied:
-            yield Finding("fail", "rbac", f"may not {text}", advice)
+            yield DoctorLine("fail", "rbac", f"may not {text}", advice)
         if not denied:
-            yield Finding("ok", "rbac", "everything that the rules need is allowed")
+            yield DoctorLine("ok", "rbac", "everything that the rules need is allowed")
     except ClusterError as error:
-        yield Finding(
+        yield DoctorLine(
             "fail", "rbac", str(error), "the API server must answer SelfSubjectAccessReviews"
         )
     finally:
@@ -202,9 +208,9 @@ def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
     return f" (for {', '.join(needing[:5])}{', …' if len(needing) > 5 else ''})"
 
 
-async def _prometheus(settings: Settings, rules: RuleSet | None) -> Finding:
+async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:
     if not settings.prometheus:
-        return Finding(
+        return DoctorLine(
             "warn",
             "prometheus",
             "none configured",
@@ -214,23 +220,25 @@ async def _prometheus(settings: Settings, rules: RuleSet | None) -> Finding:
     try:
         answer = await port.holds("vector(1)")
         if isinstance(answer, Unknown):
-            return Finding(
+            return DoctorLine(
                 "fail",
                 "prometheus",
                 f"{settings.prometheus}: {answer.why}",
                 "check the URL, and that it can be reached from here",
             )
-        return Finding("ok", "prometheus", f"{settings.prometheus} answers queries")
+        return DoctorLine("ok", "prometheus", f"{settings.prometheus} answers queries")
     finally:
         port.close()
 
 
-async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> AsyncIterator[Finding]:
+async def _alertmanager(
+    session: aiohttp.ClientSession, source: Source
+) -> AsyncIterator[DoctorLine]:
     """Every instance that is named; and whether the cluster has more of them."""
     what = f"alertmanager {source.name}" if source.name != "alertmanager" else "alertmanager"
     if not source.alertmanager:
         advice = "set `alertmanager` of the source: no alert can be confirmed without it, and nothing acts"
-        yield Finding("fail", what, "no URL", advice)
+        yield DoctorLine("fail", what, "no URL", advice)
     known = [pair for url in source.alertmanager for pair in await addresses(url)]
     for url in source.alertmanager:
         try:
@@ -244,12 +252,12 @@ async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Async
                 if isinstance(error, ValidationError)
                 else type(error).__name__
             )
-            yield Finding("fail", what, f"{url}: {said}", advice)
+            yield DoctorLine("fail", what, f"{url}: {said}", advice)
             continue
         version = (status.versionInfo or {}).get("version", "?")
         if status.members > len(known):
             advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
-            yield Finding(
+            yield DoctorLine(
                 "warn",
                 what,
                 f"{url}: its cluster has {status.members} members, and {len(known)} can be asked",
@@ -259,16 +267,16 @@ async def _alertmanager(session: aiohttp.ClientSession, source: Source) -> Async
             (status.config or {}).get("original")
         ):  # their URLs are hidden
             advice = "remediator init writes the routes to merge"
-            yield Finding(
+            yield DoctorLine(
                 "warn", what, f"version {version} answers; it has no webhook receiver", advice
             )
         else:
-            yield Finding("ok", what, f"version {version} answers, and has a webhook receiver")
+            yield DoctorLine("ok", what, f"version {version} answers, and has a webhook receiver")
 
 
 async def _daemon(
     session: aiohttp.ClientSession, settings: Settings, url: str, test_alert: bool
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[DoctorLine]:
     base = (
         url
         or f"http{'s' if settings.web.tls_cert else ''}://{settings.web.listen.replace('0.0.0.0', '127.0.0.1')}"
@@ -277,7 +285,7 @@ async def _daemon(
         async with session.get(f"{base}/readyz") as answer:
             text, status = (await answer.text()).strip(), answer.status
     except (aiohttp.ClientError, TimeoutError) as error:
-        yield Finding(
+        yield DoctorLine(
             "warn",
             "daemon",
             f"{base}: {type(error).__name__}",
@@ -285,11 +293,11 @@ async def _daemon(
         )
         return
     if status != 200:
-        yield Finding("fail", "daemon", f"{base} is not ready: {text}", "its log says more")
+        yield DoctorLine("fail", "daemon", f"{base} is not ready: {text}", "its log says more")
         return
-    yield Finding("ok", "daemon", f"{base} is ready")
+    yield DoctorLine("ok", "daemon", f"{base} is ready")
     if not test_alert:
-        yield Finding(
+        yield DoctorLine(
             "warn",
             "test alert",
             "not sent",
@@ -303,7 +311,7 @@ async def _daemon(
 
 async def _end_to_end(
     session: aiohttp.ClientSession, settings: Settings, source: Source, base: str
-) -> Finding:
+) -> DoctorLine:
     """An alert into Alertmanager, out of it by its webhook, and into the journal; then it is ended."""
     mark = secrets.token_hex(6)
     token = next((o.token_file.get_secret_value() for o in settings.operators if o.token_file), "")
@@ -317,14 +325,14 @@ async def _end_to_end(
                 seen = any(row["labels"].get("probe") == mark for row in await answer.json())
             if seen:
                 took = asyncio.get_running_loop().time() - started
-                return Finding(
+                return DoctorLine(
                     "ok",
                     "test alert",
                     f"from Alertmanager ({source.name}) to the journal in {took:.1f} s",
                 )
             await asyncio.sleep(0.5)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return Finding(
+        return DoctorLine(
             "fail",
             "test alert",
             f"{type(error).__name__}: {error}",
@@ -334,7 +342,7 @@ async def _end_to_end(
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # it ends by itself, later
             await _put_alert(session, source, mark, timedelta())
     advice = "check Alertmanager's route and its log: remediator init writes the routes to merge"
-    return Finding(
+    return DoctorLine(
         "fail",
         "test alert",
         f"Alertmanager took it, and it did not come within {PATIENCE:.0f} s",

@@ -40,7 +40,7 @@ def _loaded(point: EntryPoint, kind: type[T]) -> T:
         raise ConfigurationError(f"cannot load {where}: {why}; fix or remove it") from error
     if not isinstance(value, kind):
         what = type(value).__name__
-        raise ConfigurationError(f"cannot use {where}: it is a {what}, not a {kind.__name__}")
+        raise ConfigurationError(f"cannot use {where}: it is of type {what}, not {kind.__name__}")
     return value
 
 

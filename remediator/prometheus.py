@@ -29,7 +29,7 @@ T = TypeVar("T")
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
-class Rule(BaseModel):
+class RuleAnswer(BaseModel):
     """An alerting or recording rule, as /api/v1/rules lists it; times in seconds."""
 
     type: str
@@ -39,13 +39,13 @@ class Rule(BaseModel):
     keepFiringFor: Seconds = 0
 
 
-class Group(BaseModel):
+class GroupAnswer(BaseModel):
     """A group of them."""
 
-    rules: list[Rule]
+    rules: list[RuleAnswer]
 
 
-RESULT, GROUPS = TypeAdapter(list[Any]), TypeAdapter(list[Group])
+RESULT, GROUPS = TypeAdapter(list[Any]), TypeAdapter(list[GroupAnswer])
 
 
 class PrometheusApi:
@@ -192,7 +192,7 @@ class PrometheusApi:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _by_name(groups: list[Group]) -> dict[str, Mapping[str, Any]]:
+def _by_name(groups: list[GroupAnswer]) -> dict[str, Mapping[str, Any]]:
     """The alerting rules, the first of each name, each with all recording rules."""
     rules = [rule for group in groups for rule in group.rules]
     recorded = {rule.name: rule.query for rule in rules if rule.type == "recording"}

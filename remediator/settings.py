@@ -31,7 +31,7 @@ SHORTEST_KEY = 32
 JOURNAL_URL = "SQLAlchemy URL: a SQLite file, or PostgreSQL without a pooler between, since timeouts are given as `options` of each connection."
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """A part of the settings; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,7 +58,7 @@ def _listed(value: Any) -> Any:
     return ((value,) if value else ()) if isinstance(value, str) else value
 
 
-class Credential(Section):
+class Credential(SettingsSection):
     """A named caller: a bearer token, or a user with a password; secrets come from files."""
 
     name: str = Field(min_length=1, description="Who speaks: shown in the journal.")
@@ -87,7 +87,7 @@ class Source(Credential):
 RateText = Annotated[Rate, BeforeValidator(as_rate), PlainSerializer(str, return_type=str)]
 
 
-class Web(Section):
+class Web(SettingsSection):
     """The HTTP server."""
 
     listen: str = Field(default="127.0.0.1:9099", description="Host and port.")
@@ -124,7 +124,7 @@ class Web(Section):
     )
 
 
-class ClusterSettings(Section):
+class ClusterSettings(SettingsSection):
     """The Kubernetes API."""
 
     kind: Literal["kubernetes", "sandbox"] = Field(
@@ -139,7 +139,7 @@ class ClusterSettings(Section):
     qps: float = Field(default=20.0, gt=0, description="Requests a second, at most.")
 
 
-class LimitSettings(Section):
+class LimitSettings(SettingsSection):
     """Limits over all rules."""
 
     root: Rates = Field(
@@ -152,7 +152,7 @@ class LimitSettings(Section):
     all: Rates = Field(default=ProcessLimits().everything, description="Attempts over all.")
 
 
-class StormSettings(Section):
+class StormSettings(SettingsSection):
     """When so many workloads are in trouble at once that they have a common cause."""
 
     roots: int = Field(
@@ -174,7 +174,7 @@ class StormSettings(Section):
     )
 
 
-class BreakerSettings(Section):
+class BreakerSettings(SettingsSection):
     """When a rule is no longer trusted to act by itself."""
 
     bad: int = Field(
@@ -191,7 +191,7 @@ class BreakerSettings(Section):
     )
 
 
-class ReceiverSettings(Section):
+class ReceiverSettings(SettingsSection):
     """Where people are told."""
 
     name: str = Field(min_length=1, description="How rules name it.")
@@ -265,7 +265,7 @@ class ReceiverSettings(Section):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class Settings(Section):
+class Settings(SettingsSection):
     """All settings."""
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files, or folders of them.")

@@ -22,10 +22,10 @@ from ..kinds import (
     REPLICA_SET,
     STATEFUL_SET,
 )
+from ..model.annotations import against
 from ..model.call import STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind, among
-from ..model.opt_out import against
 from ..model.plan import (
     Bound,
     Plan,
@@ -42,7 +42,7 @@ from ..model.raw import annotations, controller, labels, meta, ready, selected
 from ..model.sight import Looking, Object, Read, Sight
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import unseen
 
 NAME = "drain_node"

@@ -25,7 +25,7 @@ from ..model.target import Target, Unresolved
 from ..model.template import PREFIX
 from ..model.verdict import Reason
 from ..sights.isolation import ISOLATION, QUARANTINE, Isolation, policy_name
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import converged, unseen
 
 NAME = "quarantine_pod"

@@ -20,7 +20,7 @@ from ..model.raw import timestamp
 from ..model.sight import Object
 from ..model.target import Unresolved
 from ..model.verdict import Reason
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import unseen
 
 NAME = "renew_certificate"

@@ -16,7 +16,7 @@ from ..model.pointer import RESTARTED
 from ..model.raw import annotations
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before
-from .spec import ActionSpec, Causes, Parameters
+from .action_spec import ActionSpec, Causes, Parameters
 from .workload import (
     ROLLING,
     interrupts,

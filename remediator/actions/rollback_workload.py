@@ -22,7 +22,7 @@ from ..model.template import bare_template, template_hash
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before
 from ..sights.revisions import REVISIONS, Revision, current_revision
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import (
     ROLLING,
     halfway,

@@ -20,7 +20,7 @@ from ..model.raw import annotations, meta, timestamp
 from ..model.sight import Looking, Object, Read, Sight
 from ..model.target import Target
 from ..model.verdict import Reason
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import unseen
 
 NAME = "run_cronjob"

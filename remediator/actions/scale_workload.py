@@ -25,7 +25,7 @@ from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.autoscaler import AUTOSCALER
 from ..sights.pods import PODS, pods_before, pods_of
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import observed, refusal
 
 NAME = "scale_workload"

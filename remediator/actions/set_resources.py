@@ -26,7 +26,7 @@ from ..model.sight import Object
 from ..model.target import Target
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
-from .spec import ActionSpec, Causes, Parameters, Sent
+from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import (
     ROLLING,
     interrupts,
@@ -80,7 +80,7 @@ class Params(Parameters):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MemoryChange:
     """One amount of memory of one container; `path` is below the pod's spec."""
 
     container: str
@@ -102,7 +102,7 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
     refused = next((change for change in changes if isinstance(change, Refusal)), None)
     if refused:
         return refused
-    made = [change for change in changes if isinstance(change, Change)]
+    made = [change for change in changes if isinstance(change, MemoryChange)]
     if not made:
         return Refusal(Reason.NO_CAUSE, f"{facts.target} has none of {', '.join(sorted(killed))}")
     return _in_place(facts, params, killed) if params.in_place else _rollout(facts, params, made)
@@ -114,7 +114,7 @@ def _killed(evidence: Mapping[str, Any]) -> list[str]:
     return found if isinstance(found, list) else []
 
 
-def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[Change | Refusal]:
+def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[MemoryChange | Refusal]:
     """The new limit of each; its request too where it was the same, so that the QoS class stays."""
     for index, container in enumerate(spec.get("containers") or []):
         if container["name"] not in killed:
@@ -130,18 +130,18 @@ def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[Change 
             why = f"container {name} has {limit} of memory, and `at_most` is {params.at_most}"
             yield Refusal(Reason.AT_CEILING, why)
             continue
-        yield Change(name, f"/containers/{index}/resources/limits/memory", limit, new)
+        yield MemoryChange(name, f"/containers/{index}/resources/limits/memory", limit, new)
         request = (resources.get("requests") or {}).get("memory")
         if request is not None and parse_quantity(request) == parse_quantity(limit):
-            yield Change(name, f"/containers/{index}/resources/requests/memory", request, new)
+            yield MemoryChange(name, f"/containers/{index}/resources/requests/memory", request, new)
 
 
-def _said(changes: list[Change]) -> str:
+def _said(changes: list[MemoryChange]) -> str:
     limits = [change for change in changes if "/limits/" in change.path]
     return ", ".join(f"{one.container} from {one.old} to {one.new} of memory" for one in limits)
 
 
-def _rollout(facts: Facts, params: Params, changes: list[Change]) -> Plan | Refusal:
+def _rollout(facts: Facts, params: Params, changes: list[MemoryChange]) -> Plan | Refusal:
     """One patch of the template."""
     assert isinstance(facts.object, Mapping)
     interruption = interrupts(facts.object, facts)
@@ -196,7 +196,7 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
             why = f"resizing would restart {restarting} of every pod of {facts.target} at once"
             return Refusal(Reason.WOULD_INTERRUPT, why)
         found = list(_changes(pod["spec"], killed, params))
-        changes = [change for change in found if isinstance(change, Change)]
+        changes = [change for change in found if isinstance(change, MemoryChange)]
         if changes and not meta(pod).get("deletionTimestamp"):
             shown = shown or _said(changes)
             old = {f"/spec{change.path}": change.old for change in changes}

@@ -19,7 +19,7 @@ from ..model.raw import annotations, labels, meta, ready, restarts
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
-from .spec import Sent
+from .action_spec import Sent
 
 GIVING_UP = timedelta(minutes=2)
 ROLLING = frozenset({("patch", kind, "") for kind in WORKLOADS} | {("delete", POD, "")})

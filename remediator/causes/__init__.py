@@ -8,7 +8,7 @@ from ..model.cause import Cause
 from ..model.facts import Facts, Unknown
 from ..model.sight import Sight
 from ..plugins import Registry
-from .cause import CauseSpec
+from .cause_spec import CauseSpec
 
 CAUSES: Registry[CauseSpec] = Registry(__name__, CauseSpec)
 

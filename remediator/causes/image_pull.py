@@ -5,7 +5,7 @@ from datetime import timedelta
 from ..model.facts import Facts, Unknown
 from ..model.raw import container_statuses, meta, waiting_reason
 from ..sights.pods import PODS
-from .cause import CauseSpec, Found
+from .cause_spec import CauseSpec, Found
 
 CANNOT_PULL = {
     "ErrImageNeverPull",

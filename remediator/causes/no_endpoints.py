@@ -11,7 +11,7 @@ from ..kinds import ENDPOINT_SLICE, SERVICE, WORKLOADS
 from ..model.facts import Facts, Unknown
 from ..model.raw import labels, meta
 from ..model.sight import Looking, Object, Read, Sight
-from .cause import CauseSpec, Found
+from .cause_spec import CauseSpec, Found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from ..model.facts import Facts, Unknown
 from ..model.raw import container_statuses, meta, timestamp
 from ..sights.pods import PODS
-from .cause import CauseSpec, Found
+from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:

@@ -12,7 +12,7 @@ from ..model.raw import meta
 from ..model.sight import Object
 from ..sights.revisions import REVISIONS
 from ..sights.room import ROOM, Room
-from .cause import CauseSpec, Found
+from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:

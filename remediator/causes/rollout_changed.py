@@ -12,7 +12,7 @@ from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
 from ..model.template import bare_template, template_hash
 from ..sights.revisions import REVISIONS, current_revision
-from .cause import CauseSpec, Found
+from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from ..model.facts import Facts, Unknown
 from ..model.raw import meta
 from ..sights.pods import PODS
-from .cause import CauseSpec, Found
+from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:

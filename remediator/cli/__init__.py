@@ -3,7 +3,16 @@
 import click
 
 from .. import __version__
-from . import daemon, doctor, journal, notify, operators, replay, rules, trust
+from . import (
+    daemon,
+    doctor_command,
+    journal_commands,
+    notify_command,
+    operators,
+    replay_command,
+    rules_commands,
+    trust_commands,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,12 +23,12 @@ def main() -> None:
 
 for command in (
     *daemon.COMMANDS,
-    *doctor.COMMANDS,
-    *rules.COMMANDS,
-    *replay.COMMANDS,
-    *notify.COMMANDS,
+    *doctor_command.COMMANDS,
+    *rules_commands.COMMANDS,
+    *replay_command.COMMANDS,
+    *notify_command.COMMANDS,
     *operators.COMMANDS,
-    *trust.COMMANDS,
-    *journal.COMMANDS,
+    *trust_commands.COMMANDS,
+    *journal_commands.COMMANDS,
 ):
     main.add_command(command)

@@ -68,7 +68,7 @@ def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
 
 async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str) -> list[str]:
     from ..cluster import credentials as making
-    from ..cluster.kubernetes import connect
+    from ..cluster.client import connect
 
     cluster = await connect(kubeconfig, "", qps=20)
     try:
@@ -84,7 +84,7 @@ async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str)
 )
 def demo(port: int, leave: bool) -> None:
     """Play six incidents on an in-memory cluster, show what happened and why, and keep serving."""
-    from ..demo import run
+    from .demo import run
 
     raise SystemExit(asyncio.run(run(port, leave)))
 

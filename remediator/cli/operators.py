@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from .. import show as showing
 from ..errors import RemediatorError
+from . import show as showing
 
 
 class Api:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import Conflict, TargetGone
-from .kubernetes import KubernetesCluster
+from .client import KubernetesCluster
 
 KEYS = ("alertmanager", "operator", "links")
 

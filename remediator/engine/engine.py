@@ -16,7 +16,7 @@ from . import worker
 from .after import absent, restore, revive
 from .arrive import triage
 from .doors import LULL, Doors
-from .tell import gauges, trust
+from .tell import gauges, incidents
 from .tell.deliver import deliver, undeliverable
 from .tell.escalate import close, escalate
 
@@ -52,7 +52,7 @@ class Engine:
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
         await self._escalate()
-        await trust.watch(self.doors, now)
+        await incidents.watch(self.doors, now)
         await self._revive()
         await self._sweep(now)
         for name in self._receivers:
@@ -151,7 +151,7 @@ class Engine:
     async def _keep_house(self) -> float:
         now = self.doors.clock.now()
         await undeliverable(self.doors, self._receivers, now)
-        await trust.watch(self.doors, now)
+        await incidents.watch(self.doors, now)
         await gauges.read(self.doors, self._looked_at, now)
         self._looked_at = now
         await self._sweep(now)

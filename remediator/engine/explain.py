@@ -9,9 +9,9 @@ from ..model.plan import Refusal
 from ..model.remediation import Remediation, RemediationId, State
 from ..rules.ruleset import Match
 from .after import undo
-from .decide.look import look, unseen
-from .decide.observe import observe
+from .decide.assess import assess, cannot_see
 from .doors import Doors
+from .see.observe import observe
 
 
 async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,14 +69,14 @@ async def _would(
 ) -> dict[str, Any]:
     episode = Episode(0, source, alert, True, Fate.PENDING, None, now, now, 1, "")
     remediation = Remediation(
-        RemediationId("explain"), match.rule.name, match.source.digest, match.target, "", State.QUEUED, None, "", match.rule.mode,
+        RemediationId("explain"), match.rule.name, match.loaded.digest, match.target, "", State.QUEUED, None, "", match.rule.mode,
         0, now, now, None, None, "", "", "", 0,
     )  # fmt: skip
-    facts = await observe(doors, remediation, match.source, now)
-    verdict = unseen(facts)
+    facts = await observe(doors, remediation, match.loaded, now)
+    verdict = cannot_see(facts)
     if verdict is not None:
         return {"target": str(match.target), "verdicts": [verdict.as_json()]}
-    judged = await look(doors, remediation, (episode,), match.source, facts, now)
+    judged = await assess(doors, remediation, (episode,), match.loaded, facts, now)
     return dict(judged.look.as_json())
 
 

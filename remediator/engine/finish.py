@@ -7,16 +7,16 @@ from ..model.decision import Ask, Decided, Hold, TakeBack
 from ..model.remediation import LIVE, STATES, Remediation, State
 from ..ports.records import Claim, Written
 from ..telemetry import log
+from . import messages
 from .doors import Doors
-from .tell import messages
 
 
 async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
     """Writes what was decided, and says what was written."""
     remediation = claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
-    source = doors.rules.find(remediation.rule, alert)
-    audience = messages.audience(claim, source, doors.followers)
+    loaded = doors.rules.find(remediation.rule, alert)
+    audience = messages.audience(claim, loaded, doors.followers)
     tell = partial(messages.of, claim, audience)
     written = await doors.journal.write(remediation, decided, tell)
     _count(doors, claim, written)
@@ -32,7 +32,8 @@ async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
     )
     if written.state not in LIVE:
         doors.wake.set()
-        await announce(doors, remediation, STATES[written.state].event, written.decided.why)
+    if written.state is not written.before:
+        await _announce(doors, remediation, written)
 
 
 def _count(doors: Doors, claim: Claim, written: Written) -> None:
@@ -58,13 +59,14 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
         metrics.observe("time_to_remediate_seconds", took, remediation.rule)
 
 
-async def announce(doors: Doors, remediation: Remediation, event: str, text: str) -> None:
+async def _announce(doors: Doors, remediation: Remediation, written: Written) -> None:
     """A Kubernetes Event on the target; failing to write one is logged, and changes nothing."""
+    spec = STATES[written.state]
     cluster = doors.clusters.get(remediation.target.cluster)
-    if not event or cluster is None:
+    if not spec.event or cluster is None:
         return
-    said = f"{remediation.rule} ({remediation.id}): {text}"
+    said = f"{remediation.rule} ({remediation.id}): {written.decided.why}"
     try:
-        await cluster.announce(remediation.target, event, said, event != "Remediated")
+        await cluster.announce(remediation.target, spec.event, said, spec.event != "Remediated")
     except ClusterError as error:
         log().warning("event_not_written", remediation_id=remediation.id, why=str(error))

@@ -14,17 +14,18 @@ from ..model.remediation import WAITING, Event, Outcome, State
 from ..model.verdict import Decision, Reason, Verdict
 from ..ports.records import Claim
 from ..rules import planner
-from ..rules.ruleset import Source
+from ..rules.ruleset import LoadedRule
 from ..telemetry import log
 from .act.begin import begin
 from .act.recover import recover
 from .after import undo, verify
-from .decide import ground, waiting
-from .decide.look import Judged, look, unseen
-from .decide.observe import observe
+from .decide import waiting
+from .decide.assess import Assessment, assess, cannot_see
 from .doors import Doors
 from .finish import finish
-from .tell import trust
+from .see import ground
+from .see.observe import observe
+from .tell import incidents
 
 LEASE = timedelta(seconds=60)
 NOT_LISTED = "Alertmanager no longer lists the alert"
@@ -65,20 +66,20 @@ async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
     """What the state asks for, and what it leads to; None where another remediation took this one over."""
     now, remediation = doors.clock.now(), claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
-    source = doors.rules.find(remediation.rule, alert)
+    loaded = doors.rules.find(remediation.rule, alert)
     blind = _without_action(claim, now)
     if blind is not None:
         return claim, blind
     if remediation.undo_of:
-        return await undo.slice_of(doors, claim, source, now)
+        return await undo.slice_of(doors, claim, loaded, now)
     match remediation.state:
         case State.EXECUTING:
-            return claim, await _go_on(doors, claim, source, now)
+            return claim, await _go_on(doors, claim, loaded, now)
         case State.VERIFYING:
-            return await verify.check(doors, claim, source, now)
+            return await verify.check(doors, claim, loaded, now)
         case State.UNDOING:
-            return claim, undo.wait(claim, source, now)
-    return await _waiting(doors, claim, source, now)
+            return claim, undo.wait(claim, loaded, now)
+    return await _waiting(doors, claim, loaded, now)
 
 
 def _without_action(claim: Claim, now: datetime) -> End | None:
@@ -100,62 +101,64 @@ def _without_action(claim: Claim, now: datetime) -> End | None:
     )
 
 
-async def _go_on(doors: Doors, claim: Claim, source: Source | None, now: datetime) -> Decided:
+async def _go_on(doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime) -> Decided:
     """An attempt that was interrupted while its calls were sent."""
 
     def again(facts: Facts) -> Plan | None:
-        if source is None:
+        if loaded is None:
             return None
-        return planner.plan(source.rule, facts, claim.attempts[-1].step).plan
+        return planner.plan(loaded.rule, facts, claim.attempts[-1].step).plan
 
-    return await recover(doors, claim, source, now, again)
+    return await recover(doors, claim, loaded, now, again)
 
 
 async def _waiting(
-    doors: Doors, claim: Claim, source: Source | None, now: datetime
+    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided] | None:
     """One that has not begun its next step: what is cheap to know is asked first."""
-    ended = waiting.ended(claim, source, now)
+    ended = waiting.ended(claim, loaded, now)
     if ended is not None:
         return claim, ended
-    assert source is not None
-    verdicts = await ground.first_pass(doors, claim, source, now)
+    assert loaded is not None
+    verdicts = await ground.first_pass(doors, claim, loaded, now)
     decisive = doors.count_verdicts(claim.remediation, verdicts)
     against = decisive.decision in (Decision.DENY, Decision.HOLD)
-    if against and source.rule.mode != "observe":
-        return claim, _follow(doors, claim, source, decisive, Look(now, tuple(verdicts)))
-    return await _observe_and_act(doors, claim, source, now)
+    if against and loaded.rule.mode != "observe":
+        return claim, _follow(doors, claim, loaded, decisive, Look(now, tuple(verdicts)))
+    return await _observe_and_act(doors, claim, loaded, now)
 
 
-def _follow(doors: Doors, claim: Claim, source: Source, verdict: Verdict, seen: Look) -> Decided:
+def _follow(
+    doors: Doors, claim: Claim, loaded: LoadedRule, verdict: Verdict, seen: Look
+) -> Decided:
     now = doors.clock.now()
-    return waiting.by_verdict(claim, source, verdict, seen, now, link=doors.link)
+    return waiting.by_verdict(claim, loaded, verdict, seen, now, link=doors.link)
 
 
 async def _observe_and_act(
-    doors: Doors, claim: Claim, source: Source, now: datetime
+    doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime
 ) -> tuple[Claim, Decided] | None:
-    facts = await observe(doors, claim.remediation, source, now)
-    verdict = unseen(facts)
+    facts = await observe(doors, claim.remediation, loaded, now)
+    verdict = cannot_see(facts)
     if verdict is not None:
-        return claim, _follow(doors, claim, source, verdict, Look(now, (verdict,)))
+        return claim, _follow(doors, claim, loaded, verdict, Look(now, (verdict,)))
     there = await _at_its_target(doors, claim, facts, now)
     if there is None:
         return None
     claim = there
-    judged = await look(doors, claim.remediation, claim.episodes, source, facts, now)
-    if judged.storming and source.rule.mode != "observe":
+    judged = await assess(doors, claim.remediation, claim.episodes, loaded, facts, now)
+    if judged.storming and loaded.rule.mode != "observe":
         why = next(verdict.why for verdict in judged.verdicts if verdict.reason is Reason.STORM)
-        await trust.storm(doors, source, judged.situation, why, now)
+        await incidents.storm(doors, loaded, judged.situation, why, now)
     if await _resolved_unseen(doors, claim, judged, now):
         return claim, waiting.resolved(now, NOT_LISTED)
     decisive = doors.count_verdicts(claim.remediation, judged.verdicts)
     if decisive.decision is Decision.ALLOW and judged.planned.plan is not None:
-        begun = await begin(doors, claim, source, judged)
+        begun = await begin(doors, claim, loaded, judged)
         if not isinstance(begun, Verdict):
             return begun
         decisive = begun
-    return claim, _follow(doors, claim, source, decisive, judged.look)
+    return claim, _follow(doors, claim, loaded, decisive, judged.look)
 
 
 async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime) -> Claim | None:
@@ -167,7 +170,7 @@ async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime
     return replace(claim, remediation=replace(remediation, target=facts.target, root_key=root))
 
 
-async def _resolved_unseen(doors: Doors, claim: Claim, judged: Judged, now: datetime) -> bool:
+async def _resolved_unseen(doors: Doors, claim: Claim, judged: Assessment, now: datetime) -> bool:
     """Where a settled Alertmanager lists none of the alerts: they resolved, though nobody delivered it."""
     if judged.situation.activity != "not_listed":
         return False

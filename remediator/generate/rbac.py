@@ -17,7 +17,7 @@ from ..model.kind import Kind
 from ..model.sight import Sight
 from ..rules import planner
 from ..rules.loader import load
-from ..rules.ruleset import RuleSet, Source
+from ..rules.ruleset import LoadedRule, RuleSet
 from ..rules.schema import Rule
 
 Need = tuple[str, str, tuple[str, ...]]
@@ -83,7 +83,7 @@ def _as_bound(loaded: RuleSet) -> Iterator[Rule]:
                 yield source.with_override(override).rule
 
 
-def _acts_in(source: Source, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
+def _acts_in(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
     """The namespaces (patterns) in which a rule may act: by itself, and by each override that lets it."""
     own = source.group.scope.namespaces
     if source.rule.mode != "observe":

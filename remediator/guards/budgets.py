@@ -6,7 +6,7 @@ from typing import Any
 from ..model.facts import Unknown
 from ..model.raw import labels, meta, selected
 from ..model.verdict import Reason, Verdict, allow, hold
-from ..sights.budgets import BUDGETS
+from ..sights.disruption_budgets import BUDGETS
 from ..sights.pods import PEERS
 from .guard import Guard
 from .situation import Situation, Touched

@@ -6,9 +6,9 @@ They only tighten; `ANNOTATIONS` is their documentation.
 from collections.abc import Mapping
 from typing import Any
 
+from ..model.annotations import against, paused
 from ..model.call import MAX_REPLICAS
 from ..model.facts import Unknown
-from ..model.opt_out import against, paused
 from ..model.template import PREFIX
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from .guard import Guard

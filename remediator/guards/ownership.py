@@ -1,6 +1,6 @@
 """ownership: GitOps, Helm, an operator or an autoscaler owns what the plan would write.
 
-Judged per field: GitOps and Helm own the fields that their manager applied (managedFields); where they own the object by
+Assessment per field: GitOps and Helm own the fields that their manager applied (managedFields); where they own the object by
 label or annotation and managedFields are silent, the template, and the replicas that were last applied. A controller
 that is a custom resource owns the whole object, an HPA the replicas, KEDA's ScaledObject the HPA; GitOps and Helm may own an HPA too.
 """

@@ -12,7 +12,7 @@ from ..model.alert import Activity, Episode
 from ..model.facts import Facts, Unknown
 from ..model.interval import Named
 from ..model.limit import BreakerLimit, Radius, StormLimit
-from ..model.pause import Pause
+from ..model.pauses import Pause
 from ..model.plan import Plan, Touch
 from ..model.target import Target
 from ..model.usage import Rate

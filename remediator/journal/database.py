@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
 from ..telemetry import Metrics
 
+P = ParamSpec("P")
 T = TypeVar("T")
 HEAD = "0004"
 POOL = 4
@@ -197,17 +198,38 @@ class Database:
         if self._lock:
             self._lock.close()
 
-    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def _run(
+        self,
+        function: Callable[Concatenate[Connection, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
         """One transaction that may write."""
-        return await self._on(self._threads, self._engine, function, *arguments)
+        return await self._on(
+            self._threads, self._engine, lambda c: function(c, *arguments, **named)
+        )
 
-    async def _read(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def _read(
+        self,
+        function: Callable[Concatenate[Connection, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
         """One transaction that only reads: on a SQLite file it does not wait for the one that writes."""
-        return await self._on(self._readers, self._reading, function, *arguments)
+        return await self._on(
+            self._readers, self._reading, lambda c: function(c, *arguments, **named)
+        )
 
-    async def _look(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def _look(
+        self,
+        function: Callable[Concatenate[Connection, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
         """One transaction that only reads and may take its time: the engine does not wait for it."""
-        return await self._on(self._lookers, self._looking, function, *arguments)
+        return await self._on(
+            self._lookers, self._looking, lambda c: function(c, *arguments, **named)
+        )
 
     async def _on(
         self,

@@ -9,12 +9,12 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ..model.pause import Pause
+from ..model.pauses import Pause
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
 from ..ports.records import Message
 from ..rules.stored import from_text
-from . import claims, entries, episodes, messages, seals, timers, trust
+from . import claims, entries, episodes, letters, seals, timers, trust
 from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -202,7 +202,7 @@ def escalated(
     if told:
         c.execute(sa.update(table).where(table.c.id == remediation_id).values(told=True))
     for message in told:
-        messages.put(c, remediation_id, message.receiver, message.notice, now)
+        letters.put(c, remediation_id, message.receiver, message.notice, now)
     entries.write(
         c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}"
     )
@@ -218,7 +218,7 @@ def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...
     """Ended remediations of which trouble was told, and whose alerts have all resolved; and the receivers."""
     out = []
     for row in c.execute(QUIETED, {"most": limit}).all():
-        out.append((claims.from_row(row), tuple(messages.told(c, row.id))))
+        out.append((claims.from_row(row), tuple(letters.told(c, row.id))))
     return out
 
 
@@ -228,7 +228,7 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False)
     )
     for message in told if done.rowcount else ():
-        messages.put(c, remediation_id, message.receiver, message.notice, now)
+        letters.put(c, remediation_id, message.receiver, message.notice, now)
 
 
 SLICE = 100  # what is forgotten in one transaction: others wait for it

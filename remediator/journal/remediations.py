@@ -40,10 +40,10 @@ from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Intent, Message, Written
-from . import entries, episodes, messages, timers, trust, usage
+from . import counting, entries, episodes, letters, timers, trust
 from .births import alone
 from .claims import attempts_of, fence
-from .messages import dumps
+from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -148,7 +148,7 @@ def begin(
         return [
             Verdict("operator", Decision.DENY, Reason.OPERATOR, f"{row.cancel_by} cancelled it")
         ]
-    used = usage.read(c, remediation, intent.reading, now)
+    used = counting.read(c, remediation, intent.reading, now)
     verdicts = decide(used)
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
@@ -244,7 +244,7 @@ def settle(
     if any(message.trouble for message in told) and not row.undo_of:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
     for message in told:
-        messages.put(c, row.undo_of or remediation.id, message.receiver, message.notice, decided.at)
+        letters.put(c, row.undo_of or remediation.id, message.receiver, message.notice, decided.at)
     return written
 
 

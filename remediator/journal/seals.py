@@ -114,7 +114,7 @@ def _pruned(anchor: Any) -> str:
 
 
 @dataclass(slots=True)
-class Verified:
+class SealReport:
     """What was found: the range that was read, the head, what is not sealed yet, and what is wrong with it.
 
     `pruned_at` is when what was before the range is said to have been pruned.
@@ -129,9 +129,9 @@ class Verified:
     findings: list[str] = field(default_factory=list)
 
 
-def verify(c: Connection, head: str = "") -> Verified:
+def verify(c: Connection, head: str = "") -> SealReport:
     """Reads the whole history and computes every digest anew; `head` is an outside copy of a digest (or of the metric) that must be there."""
-    out, previous, expected, anchored = Verified(), START, 1, False
+    out, previous, expected, anchored = SealReport(), START, 1, False
     seen = {START}
     for position, row in enumerate(c.execute(sa.select(seal).order_by(seal.c.number)).all()):
         if position == 0 and row.pruned:

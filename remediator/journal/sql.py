@@ -11,7 +11,7 @@ from ..model.alert import Episode
 from ..model.decision import Decided
 from ..model.notice import Notice
 from ..model.past import Past
-from ..model.pause import Pause
+from ..model.pauses import Pause
 from ..model.remediation import Attempt, Remediation, RemediationId
 from ..model.target import Target
 from ..model.usage import Charge, Ended, Reading, Troubled, Usage
@@ -22,26 +22,26 @@ from ..ports.records import (
     Claim,
     Delivery,
     Intent,
-    Known,
     Letter,
     Message,
     Owed,
+    RemediationRecord,
     Row,
     Storm,
     Triaged,
     Written,
 )
 from . import (
+    aftermath,
     claims,
+    counting,
     episodes,
     inbox,
-    messages,
-    past,
+    letters,
     people,
     remediations,
     seals,
     trust,
-    usage,
     views,
 )
 from .database import HEAD, Database, parsed_url, schema_of
@@ -104,7 +104,7 @@ class SqlJournal(Database):
         return await self._run(remediations.begin, remediation, intent, decide)
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage:
-        return await self._read(usage.read, remediation, reading, now)
+        return await self._read(counting.read, remediation, reading, now)
 
     async def send(self, remediation: Remediation, attempt: Attempt) -> str:
         return await self._run(remediations.send, remediation, attempt)
@@ -154,12 +154,12 @@ class SqlJournal(Database):
         receiver: str | None = None,
         but_not: tuple[str, ...] = (),
     ) -> list[Letter]:
-        if not await self._read(messages.any_due, now):
+        if not await self._read(letters.any_due, now):
             return []
-        return list(await self._run(messages.due, now, limit, receiver, but_not))
+        return list(await self._run(letters.due, now, limit, receiver, but_not))
 
     async def oldest_message(self) -> datetime | None:
-        return await self._read(messages.oldest)
+        return await self._read(letters.oldest)
 
     async def delivered(
         self,
@@ -169,7 +169,7 @@ class SqlJournal(Database):
         again_at: datetime | None,
         ref: str = "",
     ) -> None:
-        await self._run(messages.delivered, message, now, error, again_at, ref)
+        await self._run(letters.delivered, message, now, error, again_at, ref)
 
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
         return await self._read(people.quieted, limit)
@@ -183,10 +183,10 @@ class SqlJournal(Database):
         await self._run(episodes.reloaded, rules_digest, now)
 
     async def past(self, rule: str, target_key: str) -> Past:
-        return await self._read(past.past, rule, target_key)
+        return await self._read(aftermath.past, rule, target_key)
 
     async def revivals(self, now: datetime, limit: int) -> list[Claim]:
-        return await self._read(past.revivals, now, limit)
+        return await self._read(aftermath.revivals, now, limit)
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
         await self._run(episodes.revive, [remediation], now)
@@ -194,21 +194,21 @@ class SqlJournal(Database):
     async def revive_later(
         self, remediation: RemediationId, template: str, again_at: datetime | None
     ) -> None:
-        await self._run(past.revive_later, remediation, template, again_at)
+        await self._run(aftermath.revive_later, remediation, template, again_at)
 
     async def restorations(self, now: datetime, limit: int) -> list[Owed]:
-        return await self._read(past.restorations, now, limit)
+        return await self._read(aftermath.restorations, now, limit)
 
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
-        await self._run(past.restore_later, attempt, again_at)
+        await self._run(aftermath.restore_later, attempt, again_at)
 
-    async def known(self, remediation: str) -> Known | None:
-        return await self._look(past.known, remediation)
+    async def known(self, remediation: str) -> RemediationRecord | None:
+        return await self._look(aftermath.known, remediation)
 
     async def undo(
         self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
     ) -> str | None:
-        return await self._run(past.undo, remediation, attempt, why, now, asked)
+        return await self._run(aftermath.undo, remediation, attempt, why, now, asked)
 
     async def pauses(self) -> list[Pause]:
         return list(await self._read(people.pauses))
@@ -262,7 +262,7 @@ class SqlJournal(Database):
         return await self._look(views.counts)
 
     async def charges(self, since: datetime) -> list[Charge]:
-        return await self._look(usage.charges, since)
+        return await self._look(counting.charges, since)
 
     async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
         return await self._look(views.resolutions, since, until)
@@ -273,7 +273,7 @@ class SqlJournal(Database):
         return await self._run(trust.storm, scope, why, until, messages, now)
 
     async def ends(self, rule: str, limit: int) -> tuple[Ended, ...]:
-        return await self._read(usage.ends, rule, limit)
+        return await self._read(counting.ends, rule, limit)
 
     async def suspects(self, since: datetime, limit: int) -> list[str]:
         return await self._read(trust.suspects, since, limit)
@@ -285,7 +285,7 @@ class SqlJournal(Database):
         return await self._read(trust.storms)
 
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
-        return await self._look(usage.troubled, cluster)
+        return await self._look(counting.troubled, cluster)
 
     async def calm(self, scope: str, said: Notice, now: datetime) -> None:
         await self._run(trust.calm, scope, said, now)

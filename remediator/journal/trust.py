@@ -12,7 +12,7 @@ from ..model.notice import Notice
 from ..model.remediation import State
 from ..model.verdict import Reason
 from ..ports.records import Breaker, Message, Storm
-from . import entries, messages
+from . import entries, letters
 from .tables import IS_BAD, IS_DECISION, breaker, entry
 from .tables import remediation as table
 from .tables import storm as storm_table
@@ -52,10 +52,10 @@ def _tell(
     c: Connection, scope: str, since: datetime, told: Sequence[Message], now: datetime
 ) -> None:
     """Those who were not told yet: another rule of the scope may tell others."""
-    known = messages.told(c, ident("storm", scope), since) if told else ()
+    known = letters.told(c, ident("storm", scope), since) if told else ()
     for message in told:
         if message.receiver not in known:
-            messages.put(c, ident("storm", scope), message.receiver, message.notice, now)
+            letters.put(c, ident("storm", scope), message.receiver, message.notice, now)
 
 
 def lasting(c: Connection) -> list[str]:
@@ -82,7 +82,7 @@ def storms(c: Connection) -> tuple[Storm, ...]:
             row.since,
             row.until,
             row.why,
-            tuple(messages.told(c, ident("storm", row.scope), row.since)),
+            tuple(letters.told(c, ident("storm", row.scope), row.since)),
         )
         for row in rows
     )
@@ -97,8 +97,8 @@ def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
     if not gone.rowcount:  # another daemon said so, or it came back
         return
     entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
-    for receiver in messages.told(c, ident("storm", scope), since or now):
-        messages.put(c, ident("storm", scope), receiver, said, now)
+    for receiver in letters.told(c, ident("storm", scope), since or now):
+        letters.put(c, ident("storm", scope), receiver, said, now)
 
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
@@ -149,8 +149,8 @@ def switch(
     )
     entries.write(c, now, None, kind, reason, f"rule {rule}: {why}")
     key = ident("breaker", rule)
-    for receiver in messages.told(c, key) if opened_at is None else to:
-        messages.put(c, key, receiver, said, now)
+    for receiver in letters.told(c, key) if opened_at is None else to:
+        letters.put(c, key, receiver, said, now)
 
 
 def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:

@@ -79,7 +79,10 @@ STATES: Mapping[State, StateSpec] = {
     ),
     State.EXECUTING: StateSpec(Stage.ACTING, "sends its calls, one after the other"),
     State.VERIFYING: StateSpec(
-        Stage.ACTING, "looks whether it helped; may send further calls of its plan", followed=True
+        Stage.ACTING,
+        "looks whether it helped; may send further calls of its plan",
+        followed=True,
+        event="RemediationApplied",
     ),
     State.UNDOING: StateSpec(
         Stage.ACTING, "waits for its undo, which takes back what made things worse", followed=True

@@ -11,7 +11,7 @@ from ..model.alert import Episode
 from ..model.decision import Decided
 from ..model.notice import Notice
 from ..model.past import Past
-from ..model.pause import Pause
+from ..model.pauses import Pause
 from ..model.remediation import Attempt, Remediation, RemediationId
 from ..model.target import Target
 from ..model.usage import Charge, Ended, Reading, Troubled, Usage
@@ -22,10 +22,10 @@ from .records import (
     Claim,
     Delivery,
     Intent,
-    Known,
     Letter,
     Message,
     Owed,
+    RemediationRecord,
     Row,
     Storm,
     Triaged,
@@ -209,7 +209,7 @@ class People(Protocol):
         self, remediation: str, operator: str, now: datetime, why: str = ""
     ) -> str | None: ...
 
-    async def known(self, remediation: str) -> Known | None:
+    async def known(self, remediation: str) -> RemediationRecord | None:
         """All that is known of it, with nothing leased."""
 
     async def show(self, remediation: str) -> Row | None: ...

@@ -107,7 +107,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RemediationRecord:
     """All that is known of one remediation, read without a lease; `undos` are those of its own attempts."""
 
     claim: Claim

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ..alertmanager import SandboxAlertmanager
+from ..alertmanager.sandbox import SandboxAlertmanager
 from ..cluster.objects import Objects
 from ..engine.doors import Doors
 from ..engine.engine import Engine

@@ -33,7 +33,7 @@ REPLICAS = 3
 NO_FACTS = "no facts were given: add --facts FILE, --cluster, or --assume healthy"
 
 
-class Snapshot:
+class SnapshotFile:
     """Objects of a file: what `kubectl get … -o json` (or yaml) prints, a List or one object."""
 
     def __init__(self, path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import orjson
 
+from ..alertmanager.payload import BadPayload, Webhook, alerts_of, decode
 from ..errors import ConfigurationError
 from ..model.alert import Alert
-from ..payload import BadPayload, Webhook, alerts_of, decode
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,8 @@ from ..model.interval import Named
 from ..model.matcher import admits
 from ..model.target import NAMESPACE
 from . import checks
-from .ruleset import RuleSet, Source, merge
-from .schema import (
-    LATER,
-    Override,
-    RuleFile,
-    Windows,
-)
+from .ruleset import LoadedRule, RuleSet, merge
+from .schema import LATER, Override, RuleFile, Windows
 from .wording import worded
 
 
@@ -63,7 +58,7 @@ def load(paths: Iterable[Path]) -> RuleSet:
 def build(documents: list[Document], findings: list[Finding] | None = None) -> RuleSet:
     """Validates documents into a rule set. Raises: RuleErrors."""
     found = list(findings or [])
-    sources: list[Source] = []
+    sources: list[LoadedRule] = []
     overrides: list[tuple[Override, Document, int]] = []
     intervals: dict[str, Named] = {}
     windowed: list[tuple[Windows, Document, Loc]] = []
@@ -101,7 +96,7 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
                 found += checks.of_rule(rule, group.scope, document, loc)
                 windowed.append((rule.windows, document, loc))
                 sources.append(
-                    Source(
+                    LoadedRule(
                         rule,
                         group,
                         raw,
@@ -245,8 +240,8 @@ def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, 
     ]
 
 
-def _duplicates(sources: list[Source]) -> list[Finding]:
-    seen: dict[str, Source] = {}
+def _duplicates(sources: list[LoadedRule]) -> list[Finding]:
+    seen: dict[str, LoadedRule] = {}
     found: list[Finding] = []
     for source in sources:
         first = seen.setdefault(source.rule.name, source)
@@ -257,7 +252,7 @@ def _duplicates(sources: list[Source]) -> list[Finding]:
 
 
 def _check_overrides(
-    sources: list[Source], overrides: list[tuple[Override, Document, int]]
+    sources: list[LoadedRule], overrides: list[tuple[Override, Document, int]]
 ) -> list[Finding]:
     names = {source.rule.name: source for source in sources}
     found: list[Finding] = []
@@ -300,7 +295,7 @@ def _check_overrides(
     return found
 
 
-def _elsewhere(override: Override, sources: list[Source]) -> bool:
+def _elsewhere(override: Override, sources: list[LoadedRule]) -> bool:
     """Whether its namespaces are all plain names, and none of them is in the scope of a rule of it."""
     named = override.namespaces
     if not named or not sources or not all(NAMESPACE.match(place) for place in named):

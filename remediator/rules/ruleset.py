@@ -24,7 +24,7 @@ PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LoadedRule:
     """A rule, its group and where it stands. `raw` is the rule's data with the group's defaults merged in."""
 
     rule: Rule
@@ -33,7 +33,7 @@ class Source:
     path: str
     line: int
 
-    def with_override(self, override: Override) -> "Source":
+    def with_override(self, override: Override) -> "LoadedRule":
         """The rule as an override makes it. Raises: pydantic.ValidationError."""
         patch = {
             key: getattr(override, key)
@@ -46,7 +46,7 @@ class Source:
             for step, parsed in zip(raw["steps"], self.rule.steps, strict=True):
                 steps.append(merge(step, override.steps.get(parsed.label, {})))
             raw = {**raw, "steps": steps}
-        return Source(Rule.model_validate(raw), self.group, raw, self.path, self.line)
+        return LoadedRule(Rule.model_validate(raw), self.group, raw, self.path, self.line)
 
     def scope_of(self, cluster: str) -> str:
         """What storms go by: the rule's group in a cluster."""
@@ -84,13 +84,13 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 class Match:
     """A rule that matched, with overrides applied, and the target before the climb."""
 
-    source: Source
+    loaded: LoadedRule
     target: Target
 
     @property
     def rule(self) -> Rule:
         """The rule as it binds."""
-        return self.source.rule
+        return self.loaded.rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +106,14 @@ class WhyNot:
 class RuleSet:
     """All rules. `digest` tells one set from another."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[LoadedRule, ...]
     overrides: tuple[Override, ...] = ()
     intervals: Mapping[str, Named] = field(default_factory=dict)
     digest: str = ""
     _index: dict[str, int] = field(default_factory=dict)
     _by_name: dict[str, list[int]] = field(default_factory=dict)
     _any: list[int] = field(default_factory=list)
-    _effective: dict[tuple[int, tuple[int, ...]], Source] = field(default_factory=dict)
+    _effective: dict[tuple[int, tuple[int, ...]], LoadedRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = [s.digest for s in self.sources] + [
@@ -160,7 +160,7 @@ class RuleSet:
             out.append(answer)
         return out
 
-    def find(self, name: str, alert: Alert | None = None) -> Source | None:
+    def find(self, name: str, alert: Alert | None = None) -> LoadedRule | None:
         """The rule of that name, with the overrides that apply to the alert."""
         index = self._index.get(name)
         if index is None:
@@ -181,7 +181,7 @@ class RuleSet:
         """The time intervals of these names; that they exist was checked when the rules were loaded."""
         return tuple(self.intervals[name] for name in names if name in self.intervals)
 
-    def in_scope(self, source: Source, target: Target) -> bool:
+    def in_scope(self, source: LoadedRule, target: Target) -> bool:
         """Whether the group may act on the target."""
         if target.namespace:
             return admits(source.group.scope.namespaces, target.namespace)
@@ -233,7 +233,7 @@ class RuleSet:
             return Unresolved(Reason.NO_TARGET, str(error))
         return named(cluster, rule.target.kind, namespace, name)
 
-    def _overridden(self, index: int, alert: Alert, target: Target | Unresolved) -> Source:
+    def _overridden(self, index: int, alert: Alert, target: Target | Unresolved) -> LoadedRule:
         source = self.sources[index]
         namespace = (
             target.namespace if isinstance(target, Target) else alert_namespace(alert.labels)

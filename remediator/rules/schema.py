@@ -164,13 +164,13 @@ CauseWord = Annotated[
 ]
 
 
-class Section(BaseModel):
+class RuleSection(BaseModel):
     """A part of a rule file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class Scope(Section):
+class Scope(RuleSection):
     """Where a group may act."""
 
     namespaces: tuple[Regex, ...] = Field(
@@ -193,7 +193,7 @@ class Scope(Section):
     )
 
 
-class Unless(Section):
+class Unless(RuleSection):
     """An alert whose firing holds the remediation."""
 
     match: tuple[MatcherText, ...] = Field(
@@ -204,7 +204,7 @@ class Unless(Section):
     )
 
 
-class Limits(Section):
+class Limits(RuleSection):
     """How often a rule may act."""
 
     attempts: Rates = Field(
@@ -227,13 +227,13 @@ class Limits(Section):
     )
 
 
-class StepLimits(Section):
+class StepLimits(RuleSection):
     """How often one step may be tried on one root."""
 
     attempts: Rates = Field(default=(), description="Attempts of this step on one root.")
 
 
-class Escalate(Section):
+class Escalate(RuleSection):
     """Who is told, and when."""
 
     to: tuple[str, ...] = Field(min_length=1, description="Names of receivers from the settings.")
@@ -243,7 +243,7 @@ class Escalate(Section):
     )
 
 
-class Owners(Section):
+class Owners(RuleSection):
     """What to do where others own what the plan would write."""
 
     gitops: Policy = Field(default="refuse", description="Argo CD and Flux.")
@@ -257,7 +257,7 @@ class Owners(Section):
     keda: Policy = Field(default="refuse", description="KEDA's ScaledObject, which writes the HPA.")
 
 
-class IntervalEntry(Section):
+class IntervalEntry(RuleSection):
     """One entry of a time interval; a time is in it where every field that is given says so."""
 
     times: Annotated[Ranges, BeforeValidator(_times)] = Field(
@@ -280,7 +280,7 @@ class IntervalEntry(Section):
     )
 
 
-class TimeInterval(Section):
+class TimeInterval(RuleSection):
     """A named time interval, in Alertmanager's own grammar."""
 
     name: str = Field(min_length=1, description="How `windows` name it.")
@@ -296,7 +296,7 @@ class TimeInterval(Section):
         )
 
 
-class Windows(Section):
+class Windows(RuleSection):
     """When a rule may act."""
 
     active: tuple[str, ...] = Field(
@@ -307,7 +307,7 @@ class Windows(Section):
     )
 
 
-class Approval(Section):
+class Approval(RuleSection):
     """Who may approve, and for how long."""
 
     by: tuple[str, ...] = Field(default=(), description="Names of operators; empty = any operator.")
@@ -321,7 +321,7 @@ class Approval(Section):
     )
 
 
-class ExplicitTarget(Section):
+class ExplicitTarget(RuleSection):
     """A target that the rule names; `{{ labels.x }}` may stand in namespace and name."""
 
     kind: str = Field(description="The Kubernetes kind.")
@@ -329,7 +329,7 @@ class ExplicitTarget(Section):
     name: str = Field(description="Its name.")
 
 
-class Verify(Section):
+class Verify(RuleSection):
     """What proves that a step helped."""
 
     until: Literal["resolved", "converged"] | tuple[str, ...] | None = Field(
@@ -348,7 +348,7 @@ class Verify(Section):
     )
 
 
-class Restore(Section):
+class Restore(RuleSection):
     """When what a step did is taken back."""
 
     after: Duration | None = Field(
@@ -357,7 +357,7 @@ class Restore(Section):
     )
 
 
-class Step(Section):
+class Step(RuleSection):
     """One rung of the ladder."""
 
     name: str = Field(
@@ -388,7 +388,7 @@ class Step(Section):
         return self.name or self.action
 
 
-class Rule(Section):
+class Rule(RuleSection):
     """One remediation rule."""
 
     name: str = Field(min_length=1, description="Unique over all files.")
@@ -432,7 +432,7 @@ class Rule(Section):
     escalate: Escalate = Field(description="Who is told.")
 
 
-class Override(Section):
+class Override(RuleSection):
     """A change of rules for a part of the world; applied after all files, in order, the last wins."""
 
     rules: tuple[str, ...] = Field(min_length=1, description="Names of rules.")
@@ -451,7 +451,7 @@ class Override(Section):
     )
 
 
-class Group(Section):
+class Group(RuleSection):
     """Rules that share a scope and defaults."""
 
     name: str = Field(min_length=1, description="Shown beside its rules.")
@@ -464,7 +464,7 @@ class Group(Section):
     rules: tuple[Rule, ...] = Field(min_length=1, description="The rules, tried in order.")
 
 
-class RuleFile(Section):
+class RuleFile(RuleSection):
     """One rule file."""
 
     version: Literal[1] = Field(description="The format's version.")

@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
+from ..alertmanager.payload import BadPayload, alerts_of, decode, tally
 from ..engine.after import undo
 from ..engine.arrive.intake import Intake
 from ..engine.doors import Doors
 from ..engine.explain import explain, would_undo
-from ..engine.tell import trust
+from ..engine.tell import incidents
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
 from ..model.duration import parse_duration
 from ..model.remediation import State
 from ..model.target import Target
 from ..model.usage import Rate
-from ..payload import BadPayload, alerts_of, decode, tally
 from ..settings import Settings
 from ..telemetry import log
 from .access import Access
@@ -398,7 +398,7 @@ class Server:
         if self._doors.rules.find(name) is None:
             return _error(404, f"no rule {name} is loaded")
         await self._doors.journal.reset(name, operator, self._doors.clock.now())
-        await trust.watch(self._doors, self._doors.clock.now())
+        await incidents.watch(self._doors, self._doors.clock.now())
         self._doors.wake.set()
         return _json({"done": "reset", "rule": name, "by": operator})
 

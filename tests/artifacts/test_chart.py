@@ -11,7 +11,7 @@ import yaml
 
 from remediator.causes import CAUSES
 from remediator.cluster import credentials
-from remediator.cluster.kubernetes import connect
+from remediator.cluster.client import connect
 from remediator.generate import PAGES
 from remediator.located import load_text
 from remediator.rules.loader import build

@@ -15,7 +15,7 @@ import yaml
 from remediator.actions import ACTIONS
 from remediator.actions.drain_node import RESIDENTS, Residents
 from remediator.actions.run_cronjob import JOBS
-from remediator.cluster.kubernetes import KubernetesCluster, connect
+from remediator.cluster.client import KubernetesCluster, connect
 from remediator.errors import BudgetExhausted, Conflict
 from remediator.generate.rbac import rbac
 from remediator.guards import pipeline

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from remediator.alertmanager import AlertmanagerApi, SandboxAlertmanager
+from remediator.alertmanager.client import AlertmanagerApi
+from remediator.alertmanager.payload import alerts_of, decode
+from remediator.alertmanager.sandbox import SandboxAlertmanager
 from remediator.cli.starter import write
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
-from remediator.payload import alerts_of, decode
 from tests.real.parts import AlertmanagerServer, binary, until
 
 LABELS = {"alertname": "A", "namespace": "shop", "pod": 'p"1'}

@@ -19,8 +19,8 @@ from kubernetes_asyncio.config import kube_config
 
 from remediator import causes
 from remediator.actions import ACTIONS
-from remediator.cluster import kubernetes
-from remediator.cluster.kubernetes import connect
+from remediator.cluster import client
+from remediator.cluster.client import connect
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import (
     ClusterError,
@@ -43,7 +43,7 @@ from remediator.model.target import Target, Unresolved
 from remediator.model.verdict import Reason
 from remediator.sights import SIGHTS as SIGHTS_BY_NAME
 from remediator.sights.autoscaler import AUTOSCALER
-from remediator.sights.budgets import BUDGETS
+from remediator.sights.disruption_budgets import BUDGETS
 from remediator.sights.isolation import ISOLATION, Isolation
 from remediator.sights.pods import PODS
 from remediator.sights.revisions import REVISIONS
@@ -710,7 +710,7 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     control_plane.deploy(namespace, "web", "web:1")
     rules = tmp_path / "rules.yaml"
-    text = (ROOT / "remediator" / "demo" / "rules.yaml").read_text()
+    text = (ROOT / "remediator" / "cli" / "demo" / "rules.yaml").read_text()
     text = text.replace("namespaces: [shop]", f"namespaces: [{namespace}]")
     rules.write_text(
         text.replace("mode: act", f"mode: {mode}").replace("mode: approve", f"mode: {mode}")
@@ -738,7 +738,7 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `aws eks get-token` or `kubelogin`: a token for minutes, for a daemon that runs for months."""
-    monkeypatch.setattr(kubernetes, "RENEWED_EVERY", 0.2)
+    monkeypatch.setattr(client, "RENEWED_EVERY", 0.2)
     plugin, token = tmp_path / "plugin", tmp_path / "token"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s","expirationTimestamp":"%s"}}'
@@ -789,7 +789,7 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
 async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_alone(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes, "RENEWED_EVERY", 0.2)
+    monkeypatch.setattr(client, "RENEWED_EVERY", 0.2)
 
     def token(ends: datetime) -> str:
         claims = (
@@ -815,7 +815,7 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
         def warning(self, event: str, **_: object) -> None:
             said.append(event)
 
-    monkeypatch.setattr(kubernetes, "log", Log)
+    monkeypatch.setattr(client, "log", Log)
     monkeypatch.setattr(kube_config, "OpenIDRequestor", Issuer)
     control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from bench.growth import NOW, History, Hot, hot, seed
-from remediator.journal import episodes, usage
+from remediator.journal import counting, episodes
 from remediator.journal.claims import from_row
 from remediator.journal.sql import HEAD, SqlJournal
 from remediator.journal.tables import (
@@ -376,10 +376,10 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
     with journal._engine.connect() as c:
         keys = {("am", alert.fingerprint) for alert in alerts}
         work = {
-            "troubled": steps(c, lambda c: usage.troubled(c, "c")),
+            "troubled": steps(c, lambda c: counting.troubled(c, "c")),
             "known": steps(c, lambda c: episodes._known(c, keys)),
         }
-        assert [item.key for item in usage.troubled(c, "c")] == ["s/web"]
+        assert [item.key for item in counting.troubled(c, "c")] == ["s/web"]
         known = episodes._known(c, keys)["am", "f0"]["known"]
         assert known.closed_end == (NOW - timedelta(days=1) if before else None)
     await journal.close()
@@ -417,7 +417,7 @@ async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_eac
                 ],
             )
         with journal._engine.connect() as c:
-            work.append(steps(c, lambda c: usage.troubled(c, "c")))
+            work.append(steps(c, lambda c: counting.troubled(c, "c")))
         await journal.close()
     assert work[1] < 6 * work[0], work  # four times as many
 

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from remediator import doctor
-from remediator.alertmanager import AlertmanagerApi
+from remediator.alertmanager.client import AlertmanagerApi
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
 from remediator.prometheus import PrometheusApi
@@ -167,7 +167,7 @@ async def test_what_is_believed_where_one_of_two_instances(
 ) -> None:
     import aiohttp
 
-    import remediator.alertmanager as adapter
+    import remediator.alertmanager.client as adapter
 
     monkeypatch.setattr(adapter, "TIMEOUT", aiohttp.ClientTimeout(total=0.3))
     if fires:
@@ -259,7 +259,7 @@ async def test_a_silent_alertmanager_is_waited_for_once(
 ) -> None:
     import aiohttp
 
-    import remediator.alertmanager as adapter
+    import remediator.alertmanager.client as adapter
 
     monkeypatch.setattr(adapter, "TIMEOUT", aiohttp.ClientTimeout(total=0.4))
     pods[0].delay = pods[1].delay = 3.0

@@ -31,7 +31,7 @@ async def written(journal: SqlJournal, *texts: str, at: timedelta = timedelta())
     await journal._run(write)
 
 
-async def verified(journal: SqlJournal, head: str = "") -> seals.Verified:
+async def verified(journal: SqlJournal, head: str = "") -> seals.SealReport:
     return await journal._read(seals.verify, head)
 
 

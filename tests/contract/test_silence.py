@@ -197,8 +197,12 @@ async def test_what_the_url_says_holds(postgresql: Any) -> None:
     await plain.close()
     journal = SqlJournal(f"{url}?options=-csearch_path%3Dmine%20-cstatement_timeout%3D1234")
     await journal.open(NOW)
+
+    def show(c: sa.Connection, name: str) -> str:
+        return str(c.execute(sa.text(f"SHOW {name}")).scalar())
+
     shown = [
-        await journal._read(lambda c, n=name: c.execute(sa.text(f"SHOW {n}")).scalar())
+        await journal._read(show, name)
         for name in ("search_path", "statement_timeout", "lock_timeout")
     ]
     assert shown == ["mine", "1234ms", "9s"]

@@ -10,7 +10,7 @@ import yaml
 
 from remediator.actions import ACTIONS
 from remediator.cli import main, manual
-from remediator.engine.tell.messages import message
+from remediator.engine.messages import message
 from remediator.generate import PAGES
 from remediator.located import load_text
 from remediator.model.remediation import STATES, Remediation, RemediationId, State
@@ -149,7 +149,9 @@ def test_every_action_has_a_manual_and_an_example_that_loads(name: str) -> None:
 def test_observing_rules_need_no_writes() -> None:
     (role,) = yaml.safe_load_all(PAGES["rbac"]((ROOT / "rules",)))
     assert not any("patch" in rule["verbs"] for rule in role["rules"])
-    whole, local = yaml.safe_load_all(PAGES["rbac"]((ROOT / "remediator" / "demo" / "rules.yaml",)))
+    whole, local = yaml.safe_load_all(
+        PAGES["rbac"]((ROOT / "remediator" / "cli" / "demo" / "rules.yaml",))
+    )
     assert not any(
         "patch" in rule["verbs"] for rule in whole["rules"]
     )  # it acts in one namespace, and may write there only

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remediator import causes
-from remediator.cluster.kubernetes import connect
+from remediator.cluster.client import connect
 from remediator.model.target import Target
 from remediator.sights.pods import PODS
 from remediator.sights.revisions import REVISIONS

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from remediator.alertmanager.payload import BadPayload, alerts_of, decode, tally
 from remediator.errors import ConfigurationError
 from remediator.located import load_text
 from remediator.model.alert import Alert
@@ -9,7 +10,6 @@ from remediator.model.interval import parse_range, parse_time
 from remediator.model.matcher import MatcherError, parse_matcher
 from remediator.model.quantity import parse_quantity
 from remediator.model.target import Target
-from remediator.payload import BadPayload, alerts_of, decode, tally
 from remediator.rules import templates
 from remediator.rules.loader import build
 from remediator.rules.ruleset import Match, RuleSet

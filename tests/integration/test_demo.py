@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from remediator import causes, demo
+from remediator import causes
 from remediator.actions import ACTIONS
-from remediator.alertmanager import SandboxAlertmanager
+from remediator.alertmanager.sandbox import SandboxAlertmanager
+from remediator.cli import demo
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine.after import verify
 from remediator.engine.arrive import triage

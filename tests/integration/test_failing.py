@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remediator.engine.decide import outside
+from remediator.engine.see import outside
 from remediator.engine.tell import deliver
 from remediator.guards.situation import ProcessLimits
 from remediator.model.facts import Unknown

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from remediator.alertmanager.payload import alerts_of, decode
 from remediator.engine import worker
 from remediator.engine.after import undo
 from remediator.engine.arrive import triage
@@ -21,7 +22,6 @@ from remediator.model.facts import Unknown
 from remediator.model.limit import StormLimit
 from remediator.model.seal import head_number
 from remediator.model.usage import Rate
-from remediator.payload import alerts_of, decode
 from remediator.ports.records import Delivery
 from remediator.rules.loader import build
 from remediator.rules.ruleset import RuleSet

@@ -14,8 +14,8 @@ from tests.integration.world import World
 MODULE = '''
 """Wake a workload that somebody put to sleep: a custom resource of its own, a sight, a cause and an action."""
 
-from remediator.actions.spec import ActionSpec, Parameters
-from remediator.causes.cause import CauseSpec, Found
+from remediator.actions.action_spec import ActionSpec, Parameters
+from remediator.causes.cause_spec import CauseSpec, Found
 from remediator.model.kind import Kind
 from remediator.model.plan import Refusal, Seen, Verified
 from remediator.model.sight import Read, Sight
@@ -94,7 +94,7 @@ def test_what_another_distribution_brings_is_used_like_ours(tmp_path: Path) -> N
     [
         ("[remediator.actions]\nx = naps:MISSING\n", "cannot load remediator.actions `x` of naps: AttributeError"),
         ("[remediator.actions]\nx = absent:ACTION\n", "cannot load remediator.actions `x` of naps: ModuleNotFoundError"),
-        ("[remediator.actions]\nx = naps:CAUSE\n", "cannot use remediator.actions `x` of naps: it is a CauseSpec, not a ActionSpec"),
+        ("[remediator.actions]\nx = naps:CAUSE\n", "cannot use remediator.actions `x` of naps: it is of type CauseSpec, not ActionSpec"),
         ("[remediator.sights]\na = naps:NAPS\nb = naps:NAPS\n", "two of type Sight are called `naps`"),
     ],
 )  # fmt: skip

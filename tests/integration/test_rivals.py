@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
+from remediator.alertmanager.payload import alerts_of, decode, tally
 from remediator.app import running
 from remediator.engine.arrive.intake import Intake
 from remediator.engine.explain import explain
@@ -19,7 +20,6 @@ from remediator.located import load_text
 from remediator.model.limit import Radius
 from remediator.model.target import Target
 from remediator.model.usage import Rate
-from remediator.payload import alerts_of, decode, tally
 from remediator.ports.records import Body
 from remediator.rules.loader import RuleErrors, build
 from remediator.sights.isolation import policy_name

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from remediator.actions import ACTIONS
-from remediator.actions.spec import ActionSpec
+from remediator.actions.action_spec import ActionSpec
 from remediator.engine.act import execute, send
 from remediator.errors import Conflict, Unreachable
 from remediator.journal.tables import attempt, episode, remediation

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from remediator import show
 from remediator.app import App
+from remediator.cli import show
 from tests.integration.test_cli import Run, leak, waiting
 from tests.integration.test_cli import app as app
 from tests.integration.test_cli import run as run

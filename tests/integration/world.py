@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from remediator.alertmanager import SandboxAlertmanager
+from remediator.alertmanager.sandbox import SandboxAlertmanager
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine.doors import Doors
 from remediator.engine.engine import Engine

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from remediator.alertmanager import SandboxAlertmanager
+from remediator.alertmanager.payload import decode, tally
+from remediator.alertmanager.sandbox import SandboxAlertmanager
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine import engine as engine_module
 from remediator.engine.after import undo as undoing
@@ -20,7 +21,7 @@ from remediator.engine.doors import Doors
 from remediator.engine.engine import Engine
 from remediator.errors import ClusterError, Conflict, JournalError, JournalUnavailable, Unreachable
 from remediator.guards.situation import ProcessLimits
-from remediator.journal import claims, entries, past, remediations, seals
+from remediator.journal import aftermath, claims, entries, remediations, seals
 from remediator.journal import inbox as inbox_of
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import episode, inbox, metadata, remediation
@@ -33,7 +34,6 @@ from remediator.model.remediation import Remediation
 from remediator.model.sight import Sight
 from remediator.model.target import Target
 from remediator.model.usage import Rate
-from remediator.payload import decode, tally
 from remediator.prometheus import SandboxPrometheus
 from remediator.telemetry import Metrics
 
@@ -71,8 +71,8 @@ LOOKS = {
         claims.claim,
         seals.write,
         inbox_of.unreadable,
-        past.restore_later,
-        past.revive_later,
+        aftermath.restore_later,
+        aftermath.revive_later,
     )
 }  # these change nothing that an invariant speaks of
 
@@ -99,18 +99,19 @@ class Hands(SqlJournal):
         self.__dict__.update(common.__dict__)
         self._replica = replica
 
-    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         def act() -> Any:
             self._replica.sim.fenced(function.__name__, arguments)
             return self._transact(self._engine, function, *arguments)
 
         return await self._replica.effect(act, function.__name__)
 
-    async def _read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _read(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         await self._replica.breathe()
         return self._transact(self._engine, function, *arguments)
 
-    _look = _read
+    async def _look(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return await self._read(function, *arguments)
 
 
 class Counted(Metrics):

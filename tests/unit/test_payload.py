@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from remediator.alertmanager.payload import BadPayload, alerts_of, decode
 from remediator.model.alert import AlertStatus
-from remediator.payload import BadPayload, alerts_of, decode
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "alertmanager").glob("*.json"))
 GOOD = json.loads(next(p for p in FIXTURES if p.name == "firing-0.33.json").read_text())

@@ -12,12 +12,12 @@ from ...model.remediation import Attempt, State
 from ...model.usage import Usage
 from ...model.verdict import Decision, Reason, Verdict, hold, strongest
 from ...ports.records import Claim, Intent
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...telemetry import log
-from ..decide import ground
-from ..decide.look import Judged
-from ..decide.outside import Outside, proof_within
+from ..decide.assess import Assessment
 from ..doors import Doors
+from ..see import ground
+from ..see.outside import Outside, proof_within
 from .execute import SEND_WITHIN, execute
 from .ladder import MARGIN
 
@@ -25,12 +25,12 @@ TOO_SLOW = "looking took too long for what was seen to be still true"
 
 
 async def begin(
-    doors: Doors, claim: Claim, source: Source, judged: Judged
+    doors: Doors, claim: Claim, loaded: LoadedRule, judged: Assessment
 ) -> tuple[Claim, Decided] | Verdict:
     """Begins the attempt and executes it; the verdict, where something kept it from beginning."""
     plan = judged.planned.plan
     assert plan is not None
-    times = await _times(doors, claim, source, judged)
+    times = await _times(doors, claim, loaded, judged)
     attempt = new_attempt(claim, plan, judged.planned.step, times, doors.clock.now())
     if attempt.begun_at - judged.outside.asked_at > SEND_WITHIN:
         return hold("executor", Reason.UNKNOWN_FACT, TOO_SLOW, MARGIN)
@@ -40,7 +40,7 @@ async def begin(
     intent = Intent(
         attempt=replace(attempt, causes=tuple(causes)),
         reading=ground.reading(judged.situation, plan),
-        rule=source.rule.name,
+        rule=loaded.rule.name,
         root_key=judged.facts.root.key,
         target=plan.target,
         look=judged.look,
@@ -49,7 +49,7 @@ async def begin(
     def decide(usage: Usage) -> list[Verdict]:
         return pipeline.begin(judged.situation, usage)
 
-    return await start(doors, claim, source, intent, decide, seen=judged.outside)
+    return await start(doors, claim, loaded, intent, decide, seen=judged.outside)
 
 
 def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, now: datetime) -> Attempt:
@@ -73,7 +73,7 @@ def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, now: datetime
 async def start(
     doors: Doors,
     claim: Claim,
-    source: Source,
+    loaded: LoadedRule,
     intent: Intent,
     decide: Callable[[Usage], list[Verdict]],
     *,
@@ -89,27 +89,27 @@ async def start(
     log().info(
         "attempt_begun",
         remediation_id=remediation.id,
-        rule=source.rule.name,
+        rule=loaded.rule.name,
         action=attempt.action,
         plan=attempt.plan.summary,
     )
     acting = replace(remediation, state=State.EXECUTING)
     begun = replace(claim, remediation=acting, attempts=(*claim.attempts, attempt))
-    return begun, await execute(doors, begun, source, attempt.plan, seen, fresh=True)
+    return begun, await execute(doors, begun, loaded, attempt.plan, seen, fresh=True)
 
 
-async def _times(doors: Doors, claim: Claim, source: Source, judged: Judged) -> Times:
+async def _times(doors: Doors, claim: Claim, loaded: LoadedRule, judged: Assessment) -> Times:
     """How long verification may take, fixed when the attempt begins."""
     plan = judged.planned.plan
     assert plan is not None
-    step = source.rule.steps[judged.planned.step]
+    step = loaded.rule.steps[judged.planned.step]
     verify = step.verify
     within = verify.resolved_within or await proof_within(doors, claim.episodes)
     converged = verify.converged_within or plan.converged_within
     after = step.restore.after
     restore = ACTIONS[plan.action].restore_after if after is None else after
     return Times(
-        converged_within=min(converged, source.rule.deadline),  # a Deployment may say 68 years
+        converged_within=min(converged, loaded.rule.deadline),  # a Deployment may say 68 years
         resolved_within=within,
         quiet_for=verify.quiet_for if doors.quiet_for is None else doors.quiet_for,
         restore_after=restore or None,

@@ -11,11 +11,10 @@ from ...model.remediation import Outcome, State
 from ...model.target import target_of
 from ...model.verdict import Reason
 from ...ports.records import Claim
-from ...rules.ruleset import Source
-from ..decide import outside
-from ..decide.outside import Outside
+from ...rules.ruleset import LoadedRule
 from ..doors import Doors
-from ..finish import announce
+from ..see import outside
+from ..see.outside import Outside
 from .ladder import applied, cancelled, next_rung
 from .send import Sending, apply
 
@@ -26,7 +25,7 @@ UNSENDABLE = "the journal keeps this call without its secret values, so it canno
 async def execute(
     doors: Doors,
     claim: Claim,
-    source: Source,
+    loaded: LoadedRule,
     plan: Plan,
     seen: Outside | None,
     *,
@@ -44,29 +43,28 @@ async def execute(
             now, lost = doors.clock.now(), Outcome.UNKNOWN
             return next_rung(claim, None, now, lost, reason=Reason.UNKNOWN_FACT, why=UNSENDABLE)
         if number > first:
-            seen = await ask_outside(doors, claim, source)
+            seen = await ask_outside(doors, claim, loaded)
             attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
             cancelled_by = await doors.journal.send(claim.remediation, attempt)
             if cancelled_by:
                 return cancelled(attempt, doors.clock.now(), cancelled_by)
         claim = replace(claim, attempts=(*claim.attempts[:-1], attempt))
-        sending = Sending(claim, source, plan, number, seen, fresh and number == 0)
+        sending = Sending(claim, loaded, plan, number, seen, fresh and number == 0)
         answer = await apply(doors, sending)
         if not isinstance(answer, Evidence):
             return answer
         attempt = replace(attempt, evidence=(*attempt.evidence, answer))
     now = doors.clock.now()
     doors.metrics.set("last_act_timestamp_seconds", now.timestamp(), plan.action)
-    await announce(doors, claim.remediation, "RemediationApplied", plan.summary)
     return applied(attempt, now, plan)
 
 
-async def ask_outside(doors: Doors, claim: Claim, source: Source) -> Outside | None:
+async def ask_outside(doors: Doors, claim: Claim, loaded: LoadedRule) -> Outside | None:
     """What Alertmanager and Prometheus say now, by the rule as it is loaded; an undo does not ask."""
     if claim.remediation.undo_of:
         return None
     alert = claim.episodes[0].alert if claim.episodes else None
-    current = doors.rules.find(source.rule.name, alert) or source
+    current = doors.rules.find(loaded.rule.name, alert) or loaded
     target = claim.remediation.target
     root = target_of(claim.remediation.root_key) or target
     facts = Facts(doors.clock.now(), target, target, root, None)
@@ -74,7 +72,7 @@ async def ask_outside(doors: Doors, claim: Claim, source: Source) -> Outside | N
 
 
 async def extend(
-    doors: Doors, claim: Claim, source: Source, calls: tuple[Call, ...]
+    doors: Doors, claim: Claim, loaded: LoadedRule, calls: tuple[Call, ...]
 ) -> tuple[Claim, Decided]:
     """Applies calls that depend on what the first ones brought: durable before they are sent, and within the plan's bounds."""
     attempt, now = claim.attempts[-1], doors.clock.now()
@@ -82,14 +80,14 @@ async def extend(
     beyond = _beyond(plan, calls)
     if beyond:
         failed = Outcome.FAILED
-        return claim, next_rung(claim, source, now, failed, reason=Reason.AT_CEILING, why=beyond)
+        return claim, next_rung(claim, loaded, now, failed, reason=Reason.AT_CEILING, why=beyond)
     longer = replace(plan, calls=(*plan.calls, *calls))
-    seen = await ask_outside(doors, claim, source)
+    seen = await ask_outside(doors, claim, loaded)
     attempt = replace(attempt, plan=longer, sent_by=doors.clock.now() + SEND_WITHIN)
     await doors.journal.extend(claim.remediation, attempt, now)
     acting = replace(claim.remediation, state=State.EXECUTING)
     begun = replace(claim, remediation=acting, attempts=(*claim.attempts[:-1], attempt))
-    return begun, await execute(doors, begun, source, longer, seen)
+    return begun, await execute(doors, begun, loaded, longer, seen)
 
 
 def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:

@@ -9,7 +9,7 @@ from ...model.plan import Plan
 from ...model.remediation import Attempt, Event, Outcome
 from ...model.verdict import Reason, Verdict
 from ...ports.records import Claim
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 
 MARGIN = timedelta(seconds=1)
 LOOK_AGAIN = timedelta(seconds=30)
@@ -73,7 +73,7 @@ def overtaken(attempt: Attempt, call: Call, now: datetime) -> End:
 
 def next_rung(
     claim: Claim,
-    source: Source | None,
+    loaded: LoadedRule | None,
     now: datetime,
     outcome: Outcome,
     *,
@@ -84,15 +84,15 @@ def next_rung(
     attempt = claim.attempts[-1]
     change = AttemptChange(attempt.id, outcome=outcome)
     rung = attempt.step + 1
-    if _has_step(claim, source, rung):
+    if _has_step(claim, loaded, rung):
         until = now + MARGIN
         return Climb(at=now, reason=reason, why=why, until=until, rung=rung, change=change)
     event = ENDED_BY.get(outcome, Event.FAIL)
     return End(event=event, at=now, reason=reason, why=why, change=change)
 
 
-def _has_step(claim: Claim, source: Source | None, rung: int) -> bool:
+def _has_step(claim: Claim, loaded: LoadedRule | None, rung: int) -> bool:
     """Whether the rule, unchanged, has a step there; an undo has one alone."""
-    if source is None or claim.remediation.undo_of:
+    if loaded is None or claim.remediation.undo_of:
         return False
-    return source.digest == claim.remediation.rule_digest and rung < len(source.rule.steps)
+    return loaded.digest == claim.remediation.rule_digest and rung < len(loaded.rule.steps)

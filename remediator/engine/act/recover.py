@@ -14,10 +14,10 @@ from ...model.pointer import view
 from ...model.remediation import Attempt, Outcome
 from ...model.verdict import Decision, Reason, Verdict
 from ...ports.records import Claim
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...telemetry import log
-from ..decide.observe import observe
 from ..doors import Doors
+from ..see.observe import observe
 from .execute import SEND_WITHIN, ask_outside, execute
 from .ladder import LOOK_AGAIN, MARGIN, applied, cancelled, give_back, next_rung, overtaken
 from .send import call_id, object_of
@@ -28,7 +28,7 @@ Again = Callable[[Facts], Plan | None]
 
 
 async def recover(
-    doors: Doors, claim: Claim, source: Source | None, now: datetime, again: Again
+    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime, again: Again
 ) -> Decided:
     """Looks at what became of the call, and goes on with those that are left.
 
@@ -41,18 +41,18 @@ async def recover(
     if now < settled:
         reason = claim.remediation.reason
         return Wait(at=now, reason=reason, why=IN_FLIGHT, until=settled)
-    found = _became(claim, source, call, sent, await object_of(doors, call), now)
+    found = _became(claim, loaded, call, sent, await object_of(doors, call), now)
     if not isinstance(found, Attempt):
         return found
-    if source is None:
+    if loaded is None:
         reason = Reason.RULE_CHANGED
         return next_rung(claim, None, now, Outcome.UNKNOWN, reason=reason, why=WITHDRAWN)
-    return await _send_again(doors, claim, source, found, again)
+    return await _send_again(doors, claim, loaded, found, again)
 
 
 def _became(
     claim: Claim,
-    source: Source | None,
+    loaded: LoadedRule | None,
     call: Call,
     sent: str,
     obj: Mapping[str, Any] | Unknown | None,
@@ -61,7 +61,7 @@ def _became(
     """What follows from the call's object as it is now; the attempt, where calls are still to be sent."""
     attempt, remediation = claim.attempts[-1], claim.remediation
     if isinstance(obj, Unknown):
-        return _cannot_see(claim, source, obj, now)
+        return _cannot_see(claim, loaded, obj, now)
     match effect(call, sent, obj):
         case Effect.OVERTAKEN:
             return overtaken(attempt, call, now)
@@ -74,25 +74,29 @@ def _became(
             if remediation.cancel_by:
                 return cancelled(attempt, now, remediation.cancel_by)
         case Effect.ABSENT:
-            return _did_not_land(claim, source, call, obj, now) or attempt
+            return _did_not_land(claim, loaded, call, obj, now) or attempt
     return attempt
 
 
-def _too_late(attempt: Attempt, source: Source | None, now: datetime) -> bool:
-    expire = source.rule.expire if source else timedelta()
+def _too_late(attempt: Attempt, loaded: LoadedRule | None, now: datetime) -> bool:
+    expire = loaded.rule.expire if loaded else timedelta()
     return now - attempt.begun_at > attempt.times.converged_within + expire
 
 
-def _cannot_see(claim: Claim, source: Source | None, obj: Unknown, now: datetime) -> Decided:
+def _cannot_see(claim: Claim, loaded: LoadedRule | None, obj: Unknown, now: datetime) -> Decided:
     reason = Reason.UNKNOWN_FACT
-    if claim.remediation.cancel_by or _too_late(claim.attempts[-1], source, now):
+    if claim.remediation.cancel_by or _too_late(claim.attempts[-1], loaded, now):
         why = f"cannot confirm whether the call took effect: {obj.why}"
         return next_rung(claim, None, now, Outcome.UNKNOWN, reason=reason, why=why)
     return Wait(at=now, reason=reason, why=obj.why, until=now + LOOK_AGAIN)
 
 
 def _did_not_land(
-    claim: Claim, source: Source | None, call: Call, obj: Mapping[str, Any] | None, now: datetime
+    claim: Claim,
+    loaded: LoadedRule | None,
+    call: Call,
+    obj: Mapping[str, Any] | None,
+    now: datetime,
 ) -> Decided | None:
     """Why a call that did not take effect is not sent again, or None."""
     attempt, remediation = claim.attempts[-1], claim.remediation
@@ -105,31 +109,31 @@ def _did_not_land(
     if call.verb == "patch" and obj is not None and version_of(obj) != call.seen:
         why = f"{call.target} was changed by others while a call was in flight"
         return next_rung(claim, None, now, failed, reason=Reason.ASSUMPTION_CHANGED, why=why)
-    if source is not None and _too_late(attempt, source, now):
+    if loaded is not None and _too_late(attempt, loaded, now):
         tried = format_duration(now - attempt.begun_at)
         why = f"{call.describe()} was tried for {tried} and did not take effect; at last: {remediation.why}"
-        return next_rung(claim, source, now, failed, reason=Reason.DEADLINE, why=why)
+        return next_rung(claim, loaded, now, failed, reason=Reason.DEADLINE, why=why)
     return None
 
 
 async def _send_again(
-    doors: Doors, claim: Claim, source: Source, attempt: Attempt, again: Again
+    doors: Doors, claim: Claim, loaded: LoadedRule, attempt: Attempt, again: Again
 ) -> Decided:
     """Goes on with the calls that are left. The first one is planned anew: what the journal keeps of it may lack secrets."""
     plan: Plan | None = attempt.plan
     if not attempt.evidence:
-        plan = again(await observe(doors, claim.remediation, source, doors.clock.now()))
+        plan = again(await observe(doors, claim.remediation, loaded, doors.clock.now()))
         digests = (attempt.digest, attempt.plan.digest)  # an older version may count otherwise
         if plan is None or plan.digest not in digests:
             why = "the plan changed since it was begun"
             changed = Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, why)
             return give_back(attempt, doors.clock.now(), changed)
     assert plan is not None
-    seen = await ask_outside(doors, claim, source)
+    seen = await ask_outside(doors, claim, loaded)
     log().info("call_sent_again", remediation_id=claim.remediation.id, action=attempt.action)
     attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
     cancelled_by = await doors.journal.send(claim.remediation, attempt)
     if cancelled_by:
         return cancelled(attempt, doors.clock.now(), cancelled_by)
     going_on = replace(claim, attempts=(*claim.attempts[:-1], attempt))
-    return await execute(doors, going_on, source, plan, seen)
+    return await execute(doors, going_on, loaded, plan, seen)

@@ -27,12 +27,11 @@ from ...model.raw import meta
 from ...model.remediation import Attempt, Outcome
 from ...model.verdict import Decision, Reason, Verdict, hold, strongest
 from ...ports.records import Claim
-from ...rules.ruleset import Source
-from ..decide import ground
-from ..decide.look import touched
-from ..decide.observe import observe, see
-from ..decide.outside import Outside
+from ...rules.ruleset import LoadedRule
 from ..doors import Doors
+from ..see import ground
+from ..see.observe import observe, see, touched
+from ..see.outside import Outside
 from .ladder import LOOK_AGAIN, MARGIN, give_back, next_rung, overtaken
 
 CONFLICTS = 3
@@ -51,7 +50,7 @@ class Sending:
     """One call that is about to be sent; `fresh` where no call of its attempt ever was."""
 
     claim: Claim
-    source: Source
+    loaded: LoadedRule
     plan: Plan
     number: int
     seen: Outside | None
@@ -75,7 +74,7 @@ class Sending:
     def failed(self, now: datetime, reason: Reason, why: str) -> Decided:
         """The attempt fails by this call."""
         failed = Outcome.FAILED
-        return next_rung(self.claim, self.source, now, failed, reason=reason, why=why)
+        return next_rung(self.claim, self.loaded, now, failed, reason=reason, why=why)
 
 
 async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
@@ -118,7 +117,7 @@ async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched,
     sights = ACTIONS[plan.action].sees & pipeline.SEES
     if plan.takes:
         sights |= pipeline.DISRUPTION
-    facts = await observe(doors, sending.claim.remediation, sending.source, now, sights)
+    facts = await observe(doors, sending.claim.remediation, sending.loaded, now, sights)
     if sending.seen is None:
         return facts, ()
     named = call.touch or call.target.key
@@ -230,7 +229,7 @@ async def _guards_again(
     """Just before the write, by the rule as it is loaded now: what came meanwhile still holds. Nothing outside is waited for."""
     now, claim, plan = doors.clock.now(), sending.claim, sending.plan
     remediation, episodes = claim.remediation, claim.episodes
-    current = doors.rules.find(sending.source.rule.name, episodes[0].alert if episodes else None)
+    current = doors.rules.find(sending.loaded.rule.name, episodes[0].alert if episodes else None)
     if current is None:
         return hold("rule", Reason.RULE_CHANGED, "the rule was withdrawn")
     before = await ground.before(doors, remediation, episodes, current, now)

@@ -12,11 +12,11 @@ from ...model.facts import Facts
 from ...model.remediation import Remediation, State
 from ...model.verdict import REASONS, Decision
 from ...ports.records import Claim
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...telemetry import log
-from ..decide.look import look, template_now
-from ..decide.observe import observe
+from ..decide.assess import assess
 from ..doors import Doors
+from ..see.observe import observe, template_now
 from . import absent
 
 SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=5)
@@ -34,8 +34,8 @@ async def run(doors: Doors, now: datetime) -> None:
             doors, ended.episodes, now
         ):  # they resolved, though nobody delivered it
             continue
-        source = doors.rules.find(remediation.rule, ended.episodes[0].alert)
-        why, template = await _changed(doors, ended, source, now)
+        loaded = doors.rules.find(remediation.rule, ended.episodes[0].alert)
+        why, template = await _changed(doors, ended, loaded, now)
         if why:
             log().info(
                 "alerts_revived", remediation_id=remediation.id, rule=remediation.rule, why=why
@@ -50,22 +50,22 @@ async def run(doors: Doors, now: datetime) -> None:
 
 
 async def _changed(
-    doors: Doors, ended: Claim, source: Source | None, now: datetime
+    doors: Doors, ended: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[str, str]:
     """Why its alerts are to be triaged again, or nothing; and the target's template as it is now."""
     remediation = ended.remediation
     clears = remediation.reason is None or REASONS[remediation.reason].clears
     expired = remediation.state is State.EXPIRED and clears
-    if source is None or (expired and source.digest != remediation.rule_digest):
+    if loaded is None or (expired and loaded.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
-    facts = await observe(doors, remediation, source, now, None if expired else frozenset())
+    facts = await observe(doors, remediation, loaded, now, None if expired else frozenset())
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = template_now(facts)
     before = remediation.ended_template
     if before and template != before and template not in await _left(doors, remediation):
         return "somebody else changed the target", template
-    if expired and not await _still(doors, ended, source, facts, now):
+    if expired and not await _still(doors, ended, loaded, facts, now):
         return f"{remediation.reason} has cleared", template
     return "", before or template
 
@@ -78,10 +78,12 @@ async def _left(doors: Doors, remediation: Remediation) -> set[str]:
     }
 
 
-async def _still(doors: Doors, ended: Claim, source: Source, facts: Facts, now: datetime) -> bool:
+async def _still(
+    doors: Doors, ended: Claim, loaded: LoadedRule, facts: Facts, now: datetime
+) -> bool:
     """Whether the reason that it expired with still stands."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
-    seen = await look(doors, fresh, ended.episodes, source, facts, now)
+    seen = await assess(doors, fresh, ended.episodes, loaded, facts, now)
     return any(
         v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW
         for v in seen.verdicts

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ...actions import ACTIONS
-from ...actions.spec import Sent
+from ...actions.action_spec import Sent
 from ...guards import limits, pipeline
 from ...guards.situation import Before, touched
 from ...model.call import Effect, Evidence, bound, effect
@@ -23,21 +23,21 @@ from ...model.remediation import LIVE, Attempt, Event, Outcome, State
 from ...model.target import Unresolved
 from ...model.usage import Reading, Usage
 from ...model.verdict import Decision, Reason, Verdict, hold, strongest
-from ...ports.records import Claim, Intent, Known
-from ...rules.ruleset import Source
+from ...ports.records import Claim, Intent, RemediationRecord
+from ...rules.ruleset import LoadedRule
 from ...telemetry import log
 from ..act.begin import new_attempt, start
 from ..act.ladder import next_rung
 from ..act.recover import recover
 from ..act.send import call_id
-from ..decide import ground
-from ..decide.observe import observe, see
 from ..doors import Doors
+from ..see import ground
+from ..see.observe import observe, see
 from .verify import LATER, SOON, taken_over
 
 
 async def slice_of(
-    doors: Doors, claim: Claim, source: Source | None, now: datetime
+    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
     """One slice of an undo."""
     match claim.remediation.state:
@@ -47,13 +47,13 @@ async def slice_of(
                 answer = _plan(claim, facts)
                 return answer if isinstance(answer, Plan) else None
 
-            return claim, await recover(doors, claim, source, now, again)
+            return claim, await recover(doors, claim, loaded, now, again)
         case State.VERIFYING:
             return claim, await _verify(doors, claim, now)
-    return await _begin(doors, claim, source, now)
+    return await _begin(doors, claim, loaded, now)
 
 
-def wait(claim: Claim, source: Source | None, now: datetime) -> Decided:
+def wait(claim: Claim, loaded: LoadedRule | None, now: datetime) -> Decided:
     """What the parent does: waits, then climbs where the undo succeeded, else fails."""
     undo = claim.undo
     assert undo is not None
@@ -63,7 +63,7 @@ def wait(claim: Claim, source: Source | None, now: datetime) -> Decided:
     done = undo.state is State.SUCCEEDED
     how = f"{undo.id} took it back" if done else f"{undo.id} could not take it back: {undo.why}"
     why = f"made things worse; {how}"
-    climbing = source if done else None
+    climbing = loaded if done else None
     return next_rung(claim, climbing, now, Outcome.WORSE, reason=Reason.WORSE, why=why)
 
 
@@ -99,17 +99,17 @@ def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
 
 
 async def _begin(
-    doors: Doors, claim: Claim, source: Source | None, now: datetime
+    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
-    """Begins the undo, where it may; `source` is None where nobody says any more where we may act."""
-    ended = _ended(claim, source, now)
-    if ended is not None or source is None:
+    """Begins the undo, where it may; `loaded` is None where nobody says any more where we may act."""
+    ended = _ended(claim, loaded, now)
+    if ended is not None or loaded is None:
         assert ended is not None
         return claim, ended
-    would = await _would(doors, claim, source, now)
+    would = await _would(doors, claim, loaded, now)
     verdict = would.verdict
     if verdict.decision is Decision.ALLOW and isinstance(would.answer, Plan):
-        begun = await _start(doors, claim, source, would, would.answer)
+        begun = await _start(doors, claim, loaded, would, would.answer)
         if not isinstance(begun, Verdict):
             return begun
         verdict = begun
@@ -119,17 +119,17 @@ async def _begin(
     return claim, Hold(at=now, reason=verdict.reason, why=verdict.why, until=until, look=None)
 
 
-def _ended(claim: Claim, source: Source | None, now: datetime) -> End | None:
+def _ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None:
     """What ends it before anything is looked at; people are told that what was done stays."""
     remediation, undone = claim.remediation, _undone(claim)
     if remediation.cancel_by:
         why = remediation.cancel_by
         return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
-    if source is None:
+    if loaded is None:
         why = f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan.summary}"
         return End(event=Event.BLOCK, at=now, reason=Reason.RULE_CHANGED, why=why)
     held = now - remediation.born_at
-    if held <= source.rule.expire:
+    if held <= loaded.rule.expire:
         return None
     why = f"held for {format_duration(held)}: {remediation.why}"
     reason = remediation.reason or Reason.DEADLINE
@@ -137,14 +137,14 @@ def _ended(claim: Claim, source: Source | None, now: datetime) -> End | None:
 
 
 async def _start(
-    doors: Doors, claim: Claim, source: Source, would: "Would", plan: Plan
+    doors: Doors, claim: Claim, loaded: LoadedRule, would: "Would", plan: Plan
 ) -> tuple[Claim, Decided] | Verdict:
     """Makes the undo's attempt durable, with its locks, and executes it."""
     times = Times(plan.converged_within, timedelta(), timedelta(), None)
     intent = Intent(
         attempt=new_attempt(claim, plan, _undone(claim).step, times, doors.clock.now()),
         reading=Reading(plan.locks),
-        rule=source.rule.name,
+        rule=loaded.rule.name,
         root_key=would.facts.root.key,
         target=plan.target,
         look=Look(would.facts.at, tuple(would.verdicts), plan=plan),
@@ -154,7 +154,7 @@ async def _start(
     def decide(usage: Usage) -> list[Verdict]:
         return [limits.target_lock(would.ground, usage)]
 
-    return await start(doors, claim, source, intent, decide, seen=None)
+    return await start(doors, claim, loaded, intent, decide, seen=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +177,12 @@ class Would:
         return Verdict("plan", Decision.DENY, refused.reason, refused.why)
 
 
-async def _would(doors: Doors, claim: Claim, source: Source, now: datetime) -> Would:
+async def _would(doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime) -> Would:
     watches = ACTIONS[_undone(claim).action].watches
-    facts = await observe(doors, claim.remediation, source, now, watches)
+    facts = await observe(doors, claim.remediation, loaded, now, watches)
     answer = _plan(claim, facts)
-    before = await ground.before(doors, claim.remediation, claim.episodes, source, now)
-    outside = ground.outside_scope(doors, source, touched(None, facts, {}))
+    before = await ground.before(doors, claim.remediation, claim.episodes, loaded, now)
+    outside = ground.outside_scope(doors, loaded, touched(None, facts, {}))
     undoing = before.undoing(facts=facts, outside=outside)
     return Would(answer, pipeline.ask(pipeline.UNDO, undoing), facts, before)
 
@@ -235,17 +235,17 @@ async def preview(doors: Doors, remediation: str, now: datetime) -> "Would | str
     if isinstance(made, str) or known is None:
         return str(made)
     claim = known.claim
-    source = doors.rules.find(claim.remediation.rule)
-    if source is None:
+    loaded = doors.rules.find(claim.remediation.rule)
+    if loaded is None:
         return (
             f"rule {claim.remediation.rule} is not loaded any more, so it would not be taken back"
         )
     own = replace(claim.remediation, undo_of=remediation, undoes=made.id, undo_why="asked")
     undoing = replace(claim, remediation=own, attempts=(), undone=made)
-    return await _would(doors, undoing, source, now)
+    return await _would(doors, undoing, loaded, now)
 
 
-def _last_act(remediation: str, known: Known | None) -> Attempt | str:
+def _last_act(remediation: str, known: RemediationRecord | None) -> Attempt | str:
     """The attempt that an undo would take back, else why there is none."""
     if known is None:
         return f"there is no remediation {remediation}"

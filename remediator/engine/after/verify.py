@@ -17,15 +17,14 @@ from ...model.remediation import Attempt, Event, Outcome
 from ...model.target import Unresolved, target_of
 from ...model.verdict import Reason
 from ...ports.records import Claim
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...rules.schema import Rule, Step
 from ...sights.pods import PODS, pods_before
 from ..act.execute import extend
 from ..act.ladder import cancelled, next_rung
-from ..decide.look import template_now
-from ..decide.observe import see
-from ..decide.outside import proof_within, unmet
 from ..doors import Doors
+from ..see.observe import see, template_now
+from ..see.outside import proof_within, unmet
 from . import harm
 
 SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
@@ -41,7 +40,7 @@ class Check:
     """
 
     claim: Claim
-    source: Source | None
+    loaded: LoadedRule | None
     rule: Rule
     facts: Facts
     seen: Seen
@@ -72,11 +71,11 @@ class Check:
 
     def next_rung(self, outcome: Outcome, reason: Reason, why: str) -> Climb | End:
         """The attempt ended so."""
-        return next_rung(self.claim, self.source, self.now, outcome, reason=reason, why=why)
+        return next_rung(self.claim, self.loaded, self.now, outcome, reason=reason, why=why)
 
 
 async def check(
-    doors: Doors, claim: Claim, source: Source | None, now: datetime
+    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
     """Looks at what became of the last attempt; its further calls, where it needs some, are applied."""
     attempt, rule = claim.attempts[-1], claim.rule
@@ -84,15 +83,15 @@ async def check(
     seen = ACTIONS[attempt.action].verify(attempt.plan, attempt.evidence, facts)
     further = ACTIONS[attempt.action].next
     going_on = not claim.remediation.cancel_by and not too_late(attempt, now)
-    if further is not None and seen.how is Verified.WAITING and source is not None and going_on:
+    if further is not None and seen.how is Verified.WAITING and loaded is not None and going_on:
         calls = further(attempt.plan, attempt.evidence, facts)
         if calls:
-            return await extend(doors, claim, source, calls)
+            return await extend(doors, claim, loaded, calls)
     harmed = ""
     if seen.how in (Verified.WAITING, Verified.CONVERGED):
         harmed = await harm.by(doors, claim, facts)
     within = attempt.times.resolved_within
-    checked = Check(claim, source, rule, facts, seen, harmed, None, within, now)
+    checked = Check(claim, loaded, rule, facts, seen, harmed, None, within, now)
     if not harmed and not claim.remediation.cancel_by and _needs_proof(checked):
         checked = await _with_proof(doors, checked)
     return claim, _with_after(judge(checked), facts)
@@ -191,7 +190,7 @@ def taken_over(plan: Plan, facts: Facts) -> tuple[Reason, str]:
 
 def _overtaken(check: Check) -> Decided:
     reason, why = taken_over(check.attempt.plan, check.facts)
-    alone = replace(check, source=None)  # no further step is taken on what is others' now
+    alone = replace(check, loaded=None)  # no further step is taken on what is others' now
     ended = alone.next_rung(Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
     if isinstance(ended, End):
         return replace(ended, template=template_now(check.facts))

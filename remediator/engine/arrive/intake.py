@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+from ...alertmanager.payload import Tally
 from ...errors import JournalUnavailable
-from ...payload import Tally
 from ...ports.records import Body
 from ...telemetry import severity_of
 from ..doors import Doors

@@ -6,10 +6,10 @@ It knows only labels, and asks Alertmanager of what came late.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from ...alertmanager.payload import BadPayload, alerts_of, decode
 from ...errors import AlreadyUnpacked
 from ...model.alert import Activity, Episode, Fate
 from ...model.verdict import Reason
-from ...payload import BadPayload, alerts_of, decode
 from ...ports.records import Delivery, Triaged, Wanted
 from ...rules.ruleset import Match
 from ...telemetry import log, severity_of
@@ -117,4 +117,4 @@ async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
 
 def _wanted(doors: Doors, episode: Episode, match: Match) -> Wanted:
     settled_at = episode.confirmed_at + doors.settle
-    return Wanted(match.rule, match.source.digest, match.target, settled_at)
+    return Wanted(match.rule, match.loaded.digest, match.target, settled_at)

@@ -11,10 +11,10 @@ from ...model.plan import Plan
 from ...model.remediation import Event, Outcome, State
 from ...model.verdict import Decision, Reason, Verdict, strongest
 from ...ports.records import Claim
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...rules.schema import Rule
-from ..tell.messages import message
-from .look import LOOK_AGAIN
+from ..messages import message
+from .assess import LOOK_AGAIN
 
 LEAST_WAIT = timedelta(seconds=1)
 RENEW = timedelta(seconds=30)  # how often a plan that waits for a person is made anew
@@ -22,20 +22,20 @@ FIRST_RENEWAL = timedelta(seconds=15)
 Link = Callable[[str, str, datetime], str]
 
 
-def ended(claim: Claim, source: Source | None, now: datetime) -> End | None:
+def ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None:
     """What ends it before anything is looked at."""
     remediation = claim.remediation
     if remediation.cancel_by:
         why = remediation.cancel_by
         return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
-    if source is None or source.digest != remediation.rule_digest:
-        gone = "was withdrawn" if source is None else "was changed"
+    if loaded is None or loaded.digest != remediation.rule_digest:
+        gone = "was withdrawn" if loaded is None else "was changed"
         why = f"rule {remediation.rule} {gone}"
         return End(event=Event.SUPERSEDE, at=now, reason=Reason.RULE_CHANGED, why=why)
     if not any(episode.open for episode in claim.episodes):
         what = "the next step began" if claim.attempts else "anything was done"
         return resolved(now, f"the alert resolved before {what}")
-    return _too_old(claim, source.rule, now)
+    return _too_old(claim, loaded.rule, now)
 
 
 def resolved(now: datetime, why: str) -> End:
@@ -73,7 +73,13 @@ def _after_attempts(claim: Claim, otherwise: Event) -> Event:
 
 
 def by_verdict(
-    claim: Claim, source: Source, verdict: Verdict, look: Look, now: datetime, *, link: Link | None
+    claim: Claim,
+    loaded: LoadedRule,
+    verdict: Verdict,
+    look: Look,
+    now: datetime,
+    *,
+    link: Link | None,
 ) -> Decided:
     """What a verdict leads to that is not to allow."""
     why = verdict.why
@@ -87,8 +93,8 @@ def by_verdict(
         event = _after_attempts(claim, Event.BLOCK)
         return End(event=event, at=now, reason=verdict.reason, why=why, look=look)
     if verdict.decision is Decision.APPROVE and look.plan is not None:
-        return _ask(claim, source.rule, verdict, look, look.plan, now, link=link)
-    wait = min(max(verdict.retry_after or LOOK_AGAIN, LEAST_WAIT), source.rule.expire)
+        return _ask(claim, loaded.rule, verdict, look, look.plan, now, link=link)
+    wait = min(max(verdict.retry_after or LOOK_AGAIN, LEAST_WAIT), loaded.rule.expire)
     return Hold(at=now, reason=verdict.reason, why=why, until=now + wait, look=look)
 
 

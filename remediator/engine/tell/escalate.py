@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from ...model.remediation import Remediation, State
 from ...model.verdict import Reason
-from ...ports.records import Known
+from ...ports.records import RemediationRecord
 from ..doors import Doors
-from .messages import message, story, to_all
+from ..messages import message, story, to_all
 
 AT_ONCE = 20
 ASK_AGAIN = timedelta(minutes=1)
@@ -20,7 +20,7 @@ async def escalate(doors: Doors, now: datetime) -> None:
             await _escalate(doors, known, now)
 
 
-async def _escalate(doors: Doors, known: Known, now: datetime) -> None:
+async def _escalate(doors: Doors, known: RemediationRecord, now: datetime) -> None:
     remediation = known.claim.remediation
     if remediation.mode == "observe":
         await doors.journal.escalated(remediation.id, (), None, now)
@@ -38,7 +38,7 @@ async def _escalate(doors: Doors, known: Known, now: datetime) -> None:
         doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")
 
 
-async def _spoken_for(doors: Doors, known: Known) -> bool:
+async def _spoken_for(doors: Doors, known: RemediationRecord) -> bool:
     """Whether a storm's message speaks for it; what it did itself, and what others than the storm keep it from, it tells itself."""
     remediation = known.claim.remediation
     if known.claim.attempts or remediation.reason is not Reason.STORM:
@@ -49,8 +49,8 @@ async def _spoken_for(doors: Doors, known: Known) -> bool:
 
 async def _told_of_storm(doors: Doors, remediation: Remediation) -> set[str]:
     """Who was told of the storm that is on where a remediation belongs."""
-    source = doors.rules.find(remediation.rule)
-    scope = source.scope_of(remediation.target.cluster) if source else ""
+    loaded = doors.rules.find(remediation.rule)
+    scope = loaded.scope_of(remediation.target.cluster) if loaded else ""
     told: set[str] = set()
     for storm in await doors.journal.storms():
         if storm.scope == scope:
@@ -58,7 +58,7 @@ async def _told_of_storm(doors: Doors, remediation: Remediation) -> set[str]:
     return told
 
 
-def _within_verification(known: Known, now: datetime) -> datetime | None:
+def _within_verification(known: RemediationRecord, now: datetime) -> datetime | None:
     """Until when its last act may still be proved, where that is yet to come."""
     attempts = known.claim.attempts
     if known.claim.remediation.state is not State.VERIFYING or not attempts:

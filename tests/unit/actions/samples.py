@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import Any
 
 from remediator.actions import ACTIONS
+from remediator.actions.action_spec import ActionSpec
 from remediator.actions.quarantine_pod import KEPT
-from remediator.actions.spec import ActionSpec
 from remediator.model.call import Call, Evidence
 from remediator.model.cause import Cause
 from remediator.model.facts import Facts

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from remediator.causes.cause import Found
+from remediator.causes.cause_spec import Found
 from remediator.causes.no_endpoints import ENDPOINTS, Behind, find
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.model.facts import Unknown

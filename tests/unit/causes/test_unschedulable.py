@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from remediator.causes.cause import Found
+from remediator.causes.cause_spec import Found
 from remediator.causes.unschedulable import find
 from remediator.model.facts import Unknown
 from tests.unit.objects import HOUR, facts, pod

@@ -32,7 +32,7 @@ from remediator.guards.situation import ProcessLimits, RuleLimits, Situation, to
 from remediator.model.alert import Activity, Alert, AlertStatus, Episode, Fate
 from remediator.model.facts import Unknown
 from remediator.model.interval import Interval, Named
-from remediator.model.pause import Pause
+from remediator.model.pauses import Pause
 from remediator.model.plan import Plan
 from remediator.model.target import Target
 from remediator.model.verdict import Decision, Reason, Verdict

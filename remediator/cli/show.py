@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .model.text import one_line
+from ..model.text import one_line
 
 Row = Mapping[str, Any]
 ENOUGH = 5

@@ -60,8 +60,9 @@ def replay(
     """
     if sum(map(bool, (facts, cluster, assume))) > 1:
         raise click.UsageError("give one of --facts, --cluster and --assume")
-    from .. import show, telemetry
+    from .. import telemetry
     from ..model.remediation import LIVE, State
+    from . import show
 
     ends = {"unmatched", *(state for state in State if state not in LIVE)}
     wanted = {word.strip() for word in fail_on.split(",") if word.strip()}
@@ -99,11 +100,11 @@ async def _replay(
     async with contextlib.AsyncExitStack() as stack:
         seen: Any = None
         if facts:
-            seen = closed.Snapshot(facts)
+            seen = closed.SnapshotFile(facts)
         elif assume:
             seen = closed.Healthy()
         elif cluster:
-            from ..cluster.kubernetes import connect
+            from ..cluster.client import connect
 
             named, context = cluster
             seen = await connect(named or _kubeconfig(), context, qps=20)

@@ -1,33 +1,31 @@
 """One look at one remediation: facts, causes, plan and verdicts; nothing is changed. `explain` and dry runs use it too."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ...actions import ACTIONS
 from ...guards import pipeline, storm
-from ...guards.situation import Situation, Touched
-from ...guards.situation import touched as touched_by
+from ...guards.situation import Situation
 from ...model.alert import Episode
 from ...model.facts import Facts, Unknown
 from ...model.look import Look
-from ...model.plan import Plan, Refusal
-from ...model.pointer import TEMPLATE, at
+from ...model.plan import Refusal
 from ...model.remediation import Remediation
 from ...model.target import Unresolved
 from ...model.verdict import REASONS, Reason, Verdict, deny, hold
 from ...rules import planner
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...rules.schema import Rule
 from ..doors import Doors
-from . import ground
-from .outside import Outside, ask, began, unmet
+from ..see import ground
+from ..see.observe import template_now, touched
+from ..see.outside import Outside, ask, began, unmet
 
 LOOK_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Assessment:
     """What was seen and judged, before any write."""
 
     facts: Facts
@@ -51,16 +49,16 @@ class Judged:
         )
 
 
-async def look(
+async def assess(
     doors: Doors,
     remediation: Remediation,
     episodes: tuple[Episode, ...],
-    source: Source,
+    loaded: LoadedRule,
     facts: Facts,
     now: datetime,
-) -> Judged:
+) -> Assessment:
     """Plans the next step and asks every guard, the limits included (they are asked again inside begin)."""
-    rule, remediation = source.rule, replace(remediation, target=facts.target)
+    rule, remediation = loaded.rule, replace(remediation, target=facts.target)
     past = await doors.journal.past(rule.name, facts.target.key)
     facts = replace(facts, past=past, began=await began(doors, episodes))
     tried = facts.past.ineffective(rule.name, template_now(facts), ineffective_window(rule), now)
@@ -70,7 +68,7 @@ async def look(
     touching = await touched(doors, planned.plan, facts, now)
     seen = await ask(doors, rule, episodes, facts)
     # after what may be slow: a pause counts at once
-    before = await ground.before(doors, remediation, episodes, source, now)
+    before = await ground.before(doors, remediation, episodes, loaded, now)
     cluster = facts.target.cluster
     counted = planned.plan is not None
     situation = before.planned(
@@ -80,7 +78,7 @@ async def look(
         action=step.action,
         mode=ground.strictest(rule.mode, step.mode),
         approved_digest=remediation.approved_digest,
-        outside=ground.outside_scope(doors, source, touching),
+        outside=ground.outside_scope(doors, loaded, touching),
         activity=seen.activity,
         inhibitor=seen.inhibitor,
         unmet=seen.unmet,
@@ -97,27 +95,10 @@ async def look(
         used = await doors.journal.usage(remediation, reading, now)
         verdicts += pipeline.begin(situation, used)
         storming = storm.on(situation, used)
-    return Judged(facts, planned, situation, verdicts, seen, storming)
+    return Assessment(facts, planned, situation, verdicts, seen, storming)
 
 
-async def touched(
-    doors: Doors, plan: Plan | None, facts: Facts, now: datetime, only: str = ""
-) -> tuple[Touched, ...]:
-    """Everything that a plan touches as it is now, or what `only` (a key) names of it; the target always."""
-    touches = plan.touches if plan is not None else ()
-    if plan is not None and only:
-        touches = tuple(touch for touch in touches if touch.target.key in (only, facts.target.key))
-        plan = replace(plan, touches=touches)
-    others = [touch.target for touch in touches if touch.target.key != facts.target.key]
-    if not others:
-        return touched_by(plan, facts, {})
-    sights = pipeline.DISRUPTION if any(touch.takes for touch in touches) else frozenset()
-    seen = await doors.clusters[facts.target.cluster].observe_all(others, sights, now)
-    by_key = {target.key: found for target, found in zip(others, seen, strict=True)}
-    return touched_by(plan, facts, by_key)
-
-
-def unseen(facts: Facts) -> Verdict | None:
+def cannot_see(facts: Facts) -> Verdict | None:
     """The verdict where there is no one object to look at, or it cannot be read."""
     match facts.object:
         case Unknown(why):
@@ -128,11 +109,6 @@ def unseen(facts: Facts) -> Verdict | None:
             why = f"{facts.target} does not exist, or another has its name now"
             return hold("facts", Reason.TARGET_GONE, why, LOOK_AGAIN)
     return None
-
-
-def template_now(facts: Facts) -> str:
-    """The hash of the target's template, empty where it has none or it could not be read."""
-    return str(at(facts.object, TEMPLATE)) if isinstance(facts.object, Mapping) else ""
 
 
 def _refused(refusal: Refusal) -> Verdict:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ..model.past import Past, PastAct
 from ..model.pointer import TEMPLATE
 from ..model.remediation import LIVE, State
-from ..ports.records import Claim, Known, Owed
+from ..ports.records import Claim, Owed, RemediationRecord
 from . import claims, entries, remediations, timers
 from .tables import attachment, attempt, timer
 from .tables import episode as episode_table
@@ -134,14 +134,16 @@ def restore_later(c: Connection, attempt_id: str, again_at: datetime | None) -> 
         timers.put(c, "restore", attempt_id, again_at)
 
 
-def known(c: Connection, remediation_id: str) -> Known | None:
+def known(c: Connection, remediation_id: str) -> RemediationRecord | None:
     """All that is known of it, with nothing leased."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
         return None
     mine = sa.select(table).where(table.c.undo_of == remediation_id, sa.text("undo_of != ''"))
     undos = tuple(map(claims.from_row, c.execute(mine.order_by(table.c.born_at))))
-    return Known(claims.claim_of(c, row, row.token), undos, entries.of(c, remediation_id))
+    return RemediationRecord(
+        claims.claim_of(c, row, row.token), undos, entries.of(c, remediation_id)
+    )
 
 
 def undo(

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
-from .model.alert import Activity, Alert
-from .model.facts import Unknown
-from .telemetry import Metrics
+from ..model.alert import Activity, Alert
+from ..model.facts import Unknown
+from ..telemetry import Metrics
 
 T = TypeVar("T")
 TIMEOUT = aiohttp.ClientTimeout(total=4)  # both questions to an instance, asked at once
@@ -48,7 +48,7 @@ class Listed(BaseModel):
     status: Status
 
 
-class Cluster(BaseModel):
+class ClusterStatus(BaseModel):
     """Its cluster."""
 
     peers: list[Any] | None = None
@@ -58,7 +58,7 @@ class Up(BaseModel):
     """/api/v2/status."""
 
     uptime: AwareDatetime = Field(strict=True)  # a time, and no number that could be one
-    cluster: Cluster | None = None
+    cluster: ClusterStatus | None = None
     versionInfo: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
 
@@ -263,36 +263,3 @@ async def addresses(url: str) -> list[tuple[str, str]]:
             for host in shown
         ]
     return [(plain, plain)]
-
-
-class SandboxAlertmanager:
-    """In memory: what was delivered to the daemon is active until it is resolved."""
-
-    def __init__(self) -> None:
-        self._active: dict[tuple[str, str], Mapping[str, str]] = {}
-        self.silenced: set[str] = set()
-        self.unreachable = False
-
-    def delivered(self, source: str, alerts: Sequence[Alert]) -> None:
-        """Sees what the webhook received."""
-        for alert in alerts:
-            if alert.ends_at is None:
-                self._active[source, alert.fingerprint] = alert.labels
-            else:
-                self._active.pop((source, alert.fingerprint), None)
-
-    async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
-        """As delivered."""
-        if self.unreachable:
-            return Activity.UNKNOWN
-        if alert.fingerprint in self.silenced:
-            return Activity.SILENCED
-        return (
-            Activity.ACTIVE if (source, alert.fingerprint) in self._active else Activity.NOT_LISTED
-        )
-
-    async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
-        """As delivered."""
-        if self.unreachable:
-            return Unknown("the sandbox Alertmanager is switched off")
-        return [labels for (s, _), labels in self._active.items() if s == source]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .. import show as showing
 from ..errors import RemediatorError
+from . import show as showing
 from .operators import Api, with_api
 
 

@@ -13,7 +13,7 @@ from ...model.target import Target
 from ...model.usage import Reading
 from ...model.verdict import Verdict
 from ...ports.records import Claim
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ..doors import Doors
 
 STRICTNESS = ["act", "approve", "observe"]
@@ -24,9 +24,11 @@ def strictest(*modes: str | None) -> str:
     return max((mode for mode in modes if mode), key=STRICTNESS.index)
 
 
-async def first_pass(doors: Doors, claim: Claim, source: Source, now: datetime) -> list[Verdict]:
+async def first_pass(
+    doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime
+) -> list[Verdict]:
     """The verdicts of the guards that need no facts."""
-    ground = await before(doors, claim.remediation, claim.episodes, source, now)
+    ground = await before(doors, claim.remediation, claim.episodes, loaded, now)
     return pipeline.ask(pipeline.FIRST, ground)
 
 
@@ -34,11 +36,11 @@ async def before(
     doors: Doors,
     remediation: Remediation,
     episodes: tuple[Episode, ...],
-    source: Source,
+    loaded: LoadedRule,
     now: datetime,
 ) -> Before:
     """What is known without facts."""
-    rule, group = source.rule, source.group
+    rule, group = loaded.rule, loaded.group
     given = rule.limits
     limits = RuleLimits(
         given.attempts, given.cooldown, given.per_rule, given.in_flight, given.blast_radius
@@ -66,19 +68,19 @@ async def before(
         active=doors.rules.named(rule.windows.active),
         mute=doors.rules.named(rule.windows.mute),
         opt_in=group.scope.opt_in,
-        scope=source.scope_of(remediation.target.cluster),
+        scope=loaded.scope_of(remediation.target.cluster),
         namespaces=group.scope.namespaces,
     )
 
 
 def outside_scope(
-    doors: Doors, source: Source, touching: tuple[Touched, ...]
+    doors: Doors, loaded: LoadedRule, touching: tuple[Touched, ...]
 ) -> tuple[Target, ...]:
     """What the rule's group may not act on. A node's pods go with it, wherever they are."""
     if any(item.facts.target.kind == NODE.name for item in touching):
         touching = touching[:1]
     targets = [item.facts.target for item in touching]
-    return tuple(target for target in targets if not doors.rules.in_scope(source, target))
+    return tuple(target for target in targets if not doors.rules.in_scope(loaded, target))
 
 
 def reading(situation: Situation, plan: Plan) -> Reading:

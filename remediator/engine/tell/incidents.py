@@ -8,10 +8,10 @@ from ...guards.situation import Situation
 from ...guards.storm import counted, members
 from ...model.verdict import Reason
 from ...ports.records import Storm
-from ...rules.ruleset import Source
+from ...rules.ruleset import LoadedRule
 from ...telemetry import log
+from .. import messages
 from ..doors import Doors
-from . import messages
 
 SUSPECTS = 100
 MOST_NAMED = 20
@@ -20,7 +20,7 @@ BEFORE = timedelta(hours=1)  # what was held by a storm may have been created be
 
 
 async def storm(
-    doors: Doors, source: Source, situation: Situation, why: str, now: datetime
+    doors: Doors, loaded: LoadedRule, situation: Situation, why: str, now: datetime
 ) -> None:
     """A storm is on: it is remembered, and told once for all its members, whose own messages wait until it is over."""
     scope = situation.scope
@@ -37,7 +37,7 @@ async def storm(
     )
     until = now + doors.limits.storm.calm
     if await doors.journal.storm(
-        scope, why, until, messages.to_all(list(source.rule.escalate.to), body), now
+        scope, why, until, messages.to_all(list(loaded.rule.escalate.to), body), now
     ):
         doors.metrics.count("storms_total")
         log().warning("storm", scope=scope, why=why)

@@ -14,10 +14,11 @@ from typing import Any
 
 import aiohttp
 
-from .. import show, telemetry
-from ..app import App, running
-from ..cluster.sandbox import SandboxCluster
-from ..settings import ClusterSettings, Settings, Web
+from ... import telemetry
+from ...app import App, running
+from ...cluster.sandbox import SandboxCluster
+from ...settings import ClusterSettings, Settings, Web
+from .. import show
 
 RULES = Path(__file__).parent / "rules.yaml"
 PATIENCE = 25.0

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from .model.alert import Alert, AlertStatus
+from ..model.alert import Alert, AlertStatus
 
 MOST_ALERTS = 10_000
 FIRST, LAST = (

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...model.decision import Ask
-from ...model.notice import Notice
-from ...model.remediation import STATES, Remediation
-from ...model.verdict import Reason
-from ...ports.records import Claim, Line, Message, Written
-from ...rules.ruleset import Source
+from ..model.decision import Ask
+from ..model.notice import Notice
+from ..model.remediation import STATES, Remediation
+from ..model.verdict import Reason
+from ..ports.records import Claim, Line, Message, Written
+from ..rules.ruleset import LoadedRule
 
 THEIRS = (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
 
@@ -23,10 +23,10 @@ class Audience:
     scope: str
 
 
-def audience(claim: Claim, source: Source | None, followers: tuple[str, ...]) -> Audience:
+def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]) -> Audience:
     """By the rule as it is loaded; as it was when the remediation was created where it is loaded no more."""
-    rule = source.rule if source is not None else claim.rule
-    scope = source.scope_of(claim.remediation.target.cluster) if source is not None else ""
+    rule = loaded.rule if loaded is not None else claim.rule
+    scope = loaded.scope_of(claim.remediation.target.cluster) if loaded is not None else ""
     return Audience(tuple(rule.escalate.to), followers, scope)
 
 

@@ -1,0 +1,1 @@
+"""Alertmanager: its API, its webhook's payload, and one in memory for tests, replay and the demo."""

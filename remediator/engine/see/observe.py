@@ -1,0 +1,64 @@
+"""Reading objects: a target as its rule names it, any object by itself, everything that a plan touches."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ...guards import pipeline
+from ...guards.situation import Touched
+from ...guards.situation import touched as touched_by
+from ...model.facts import Facts, Unknown, unseen
+from ...model.plan import Plan
+from ...model.pointer import TEMPLATE, at
+from ...model.remediation import Remediation
+from ...model.sight import Sight
+from ...model.target import Target
+from ...rules import planner
+from ...rules.ruleset import LoadedRule
+from ..doors import Doors
+
+
+async def observe(
+    doors: Doors,
+    remediation: Remediation,
+    loaded: LoadedRule,
+    now: datetime,
+    sights: frozenset[Sight[Any]] | None = None,
+) -> Facts:
+    """The target as the rule names it, with the sights given, else with all that the rule must see."""
+    climb = loaded.rule.target == "workload"
+    wanted = planner.sights(loaded.rule) if sights is None else sights
+    return await see(doors, remediation.target, climb, wanted, now)
+
+
+async def see(
+    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
+) -> Facts:
+    """An object of any cluster; Unknown where that cluster is not configured."""
+    cluster = doors.clusters.get(target.cluster)
+    if cluster is None:
+        return unseen(now, target, Unknown(f"no cluster {target.cluster} is configured"))
+    return await cluster.observe(target, climb, sights, now)
+
+
+async def touched(
+    doors: Doors, plan: Plan | None, facts: Facts, now: datetime, only: str = ""
+) -> tuple[Touched, ...]:
+    """Everything that a plan touches as it is now, or what `only` (a key) names of it; the target always."""
+    touches = plan.touches if plan is not None else ()
+    if plan is not None and only:
+        touches = tuple(touch for touch in touches if touch.target.key in (only, facts.target.key))
+        plan = replace(plan, touches=touches)
+    others = [touch.target for touch in touches if touch.target.key != facts.target.key]
+    if not others:
+        return touched_by(plan, facts, {})
+    sights = pipeline.DISRUPTION if any(touch.takes for touch in touches) else frozenset()
+    seen = await doors.clusters[facts.target.cluster].observe_all(others, sights, now)
+    by_key = {target.key: found for target, found in zip(others, seen, strict=True)}
+    return touched_by(plan, facts, by_key)
+
+
+def template_now(facts: Facts) -> str:
+    """The hash of the target's template, empty where it has none or it could not be read."""
+    return str(at(facts.object, TEMPLATE)) if isinstance(facts.object, Mapping) else ""

@@ -1,0 +1,16 @@
+"""One alert goes through the engine's rooms once, in order; the page that shows it is what is recorded here."""
+
+from itertools import groupby
+from pathlib import Path
+
+from tests.integration.walk import page, walk
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "walk.md"
+
+
+async def test_each_room_is_entered_once_in_order() -> None:
+    visits = await walk()
+    modules = [module for visit in visits for module in visit]
+    rooms = [room for room, _ in groupby(module.split("/")[0] for module in modules)]
+    assert rooms == ["web", "arrive", "decide", "act", "after", "tell"]
+    assert PAGE.read_text() == page(visits), "write it again: make docs"

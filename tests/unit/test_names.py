@@ -1,0 +1,29 @@
+"""Names mean one thing: no two modules, and no two public classes, have one name."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import remediator
+
+HOME = Path(remediator.__file__).parent
+MODULES = [
+    path for path in sorted(HOME.rglob("*.py")) if "migrations" not in path.relative_to(HOME).parts
+]
+PER_FILE = {"Params"}  # each action has its own
+PER_OUTSIDE = {"client", "sandbox"}  # each thing outside has both
+
+
+def test_no_two_modules_have_one_name() -> None:
+    counted = Counter(path.stem for path in MODULES if path.stem not in {"__init__", *PER_OUTSIDE})
+    assert [name for name, count in counted.items() if count > 1] == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    defined = []
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined.append(node.name)
+    counted = Counter(defined)
+    assert [name for name, count in counted.items() if count > 1 and name not in PER_FILE] == []
