@@ -1,4 +1,5 @@
-"""From an alert's POST to the first write at a real API server, under a steady load of other alerts.
+"""From an alert's POST to the first write at a real API server,
+under a steady load of other alerts.
 
 Times of writes are the API server's own, from its audit log.
 """
@@ -31,7 +32,9 @@ NAMESPACE = "bench"
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """Milliseconds from POST to write, of one PATCH round trip, writes a second, and the daemon's memory in MB after it."""
+    """Milliseconds from POST to write, of one PATCH round trip, writes a
+    second, and the daemon's memory in MB after it.
+    """
 
     median: float
     p95: float
@@ -86,7 +89,10 @@ def fingerprint(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """So many workloads, each in trouble once, within so many seconds; `qps` as the daemon is set."""
+    """So many workloads, each in trouble once, within so many seconds.
+
+    `qps` as the daemon is set.
+    """
 
     targets: int = 36
     seconds: int = 12
@@ -134,9 +140,13 @@ def settings(folder: Path, plane: ControlPlane, alertmanager: str, port: int, ca
 
 def post(url: str, name: str, deployment: str) -> None:
     alert = {
-        "status": "firing", "labels": {"alertname": name, "namespace": NAMESPACE, "deployment": deployment}, "annotations": {},
-        "startsAt": datetime.now(UTC).isoformat(), "endsAt": "0001-01-01T00:00:00Z", "fingerprint": fingerprint(deployment),
-    }  # fmt: skip
+        "status": "firing",
+        "labels": {"alertname": name, "namespace": NAMESPACE, "deployment": deployment},
+        "annotations": {},
+        "startsAt": datetime.now(UTC).isoformat(),
+        "endsAt": "0001-01-01T00:00:00Z",
+        "fingerprint": fingerprint(deployment),
+    }
     body = json.dumps({"version": "4", "status": "firing", "alerts": [alert]}).encode()
     request = urllib.request.Request(f"{url}/webhook", body, {"Authorization": "Bearer t"})
     with urllib.request.urlopen(request) as answer:
@@ -172,7 +182,10 @@ LANES = 8
 
 
 class Written:
-    """When the API server received the daemon's first write of each Deployment; reads on in the audit log where it stopped."""
+    """When the API server received the daemon's first write of each Deployment.
+
+    Reads on in the audit log where it stopped.
+    """
 
     def __init__(self, plane: ControlPlane) -> None:
         self._audit = plane.audit.open()
@@ -231,7 +244,9 @@ def measure(case: Case) -> Acted:
                     1,
                 )
             plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
-            plane.freeze()  # what follows a restart is the controllers' work, and would share the cores with what is measured
+            # what follows a restart is the controllers' work, and would share the cores with what
+            # is measured
+            plane.freeze()
             patch, audit = patch_round_trip(plane), Written(plane)
             config, url = (
                 settings(folder, plane, alertmanager.url, port, case),

@@ -2,9 +2,9 @@
 
 Usage: python -m bench.growth [--remediations 1000000] [--episodes 10000000] [--url URL]
 
-Seeds a journal (SQLite in a temporary folder, or the empty database at URL), then prints for each hot statement how often it
-is asked, its first and its median time. Times are of this machine: the goal is that they stay where they are when the journal
-grows.
+Seeds a journal (SQLite in a temporary folder, or the empty database at URL), then prints for each
+hot statement how often it is asked, its first and its median time. Times are of this machine: the
+goal is that they stay where they are when the journal grows.
 """
 
 import argparse
@@ -31,12 +31,17 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAYS = 90
 ROUNDS = 5
 ALERT = (
-    '{"labels":{"alertname":"KubePodCrashLooping","namespace":"shop","deployment":"app","severity":"critical","container":"app",'
-    '"pod":"app-5d4f8c7b9-x2x4z","job":"kube-state-metrics","prometheus":"monitoring/k8s"},'
-    '"annotations":{"summary":"a pod is crash looping"},"generator_url":"http://prometheus/graph?g0.expr=x"}'
+    '{"labels":{"alertname":"KubePodCrashLooping","namespace":"shop","deployment":"app","severity":"critical","container":"app","pod":"app-5d4f8c7b9-x2x4z","job":"kube-state-metrics","prometheus":"monitoring/k8s"},"annotations":{"summary":"a'
+    ' pod is crash looping"},"generator_url":"http://prometheus/graph?g0.expr=x"}'
 )
-RULE = '{"name":"r","match":["alertname=\\"A\\""],"escalate":{"to":["log"]},"steps":[{"action":"restart_workload"}]}'
-LOOK = '{"at":"2026-05-01T12:00:00+00:00","target":"Deployment/shop/app","digest":"sha256:aaaa","verdicts":[]}'
+RULE = (
+    '{"name":"r","match":["alertname=\\"A\\""],"escalate":{"to":["log"]},'
+    '"steps":[{"action":"restart_workload"}]}'
+)
+LOOK = (
+    '{"at":"2026-05-01T12:00:00+00:00","target":"Deployment/shop/app","digest":"sha256:aaaa",'
+    '"verdicts":[]}'
+)
 PLAN = (
     '{"action":"restart_workload","target":{"cluster":"default","kind":"Deployment","namespace":"shop","name":"app","uid":"u"},'
     '"parameters":{},"calls":[],"assumptions":{"hash:/spec/template":"abc"},"locks":[],"summary":"restart","previous":{},"before":{},'
@@ -52,13 +57,19 @@ def micros(at: datetime) -> int:
 def numbers(sqlite: bool, count: int) -> str:
     """A table g(n) of the numbers from 1."""
     if sqlite:
-        return f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n<{count}) SELECT n FROM g) AS g"
+        return (
+            f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n<{count}) SELECT"
+            " n FROM g) AS g"
+        )
     return f"generate_series(1::bigint, {count}) AS g(n)"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """So many ended remediations and closed episodes in so many days; a hundredth of each, and at most so many, live or fire."""
+    """So many ended remediations and closed episodes in so many days.
+
+    A hundredth of each, and at most so many, live or fire.
+    """
 
     remediations: int
     episodes: int
@@ -86,24 +97,69 @@ def statements(sqlite: bool, history: History) -> list[str]:
     target = f"'default/Deployment/shop/app' || (n % {history.workloads})"
     nth = f"n * {episodes // remediations}"
     return [
-        f"INSERT INTO episode (id, source, fingerprint, open, fate, reason, starts_at, ends_at, last_seen, confirmed_at, deliveries, alert, rules_digest, reopened, due_at) "
-        f"SELECT n, 'am', {mark}, CASE WHEN n > {firing} THEN {yes} ELSE {no} END, CASE WHEN n <= {firing} THEN 'resolved' WHEN n % 2 = 0 THEN 'attached' ELSE 'unmatched' END, "
-        f"NULL, {closed} - 600000000, CASE WHEN n > {firing} THEN NULL ELSE {closed} END, {closed}, {closed}, 3, '{ALERT}', 'd', {no}, NULL FROM {numbers(sqlite, episodes)}",
-        f"INSERT INTO remediation (id, rule, rule_digest, rule_text, undo_of, undoes, undo_why, mode, cluster, kind, namespace, name, uid, target_key, root_key, state, live, acted, told, reason, why, rung, born_at, changed_at, held_since, ended_at, approved_digest, approved_by, approved_first, cancel_by, retried_at, ended_template, look, token, lease_until, priority) "
-        f"SELECT {ident}, 'r' || (n % {history.rules}), 'd', '{RULE}', '', '', '', 'act', 'default', 'Deployment', 'shop', 'app' || (n % {history.workloads}), 'u', "
-        f"{target} || CASE WHEN n > {live} THEN '-' || n ELSE '' END, {target}, CASE WHEN n > {live} THEN 'held' ELSE {state} END, CASE WHEN n > {live} THEN {yes} ELSE {no} END, {yes}, {no}, NULL, 'done', 0, "
-        f"{ended} - 900000000, {ended}, NULL, CASE WHEN n > {live} THEN NULL ELSE {ended} END, '', '', '', '', NULL, 't', '{LOOK}', 5, NULL, 0 FROM {numbers(sqlite, remediations)}",
-        f"INSERT INTO attachment (episode, remediation, ended) SELECT {nth}, {ident}, CASE WHEN n > {live} THEN {no} ELSE {yes} END FROM {numbers(sqlite, remediations)}",
-        f"INSERT INTO attempt (id, remediation, number, step, action, plan, digest, causes, begun_at, sent_by, applied_at, evidence, outcome) "
-        f"SELECT id || '.1', id, 1, 0, 'restart_workload', '{PLAN}', 'x', '[]', born_at, born_at, born_at, '[]', CASE state WHEN 'succeeded' THEN 'succeeded' ELSE 'ineffective' END FROM remediation",
-        "INSERT INTO charge (remediation, rule, action, namespace, root_key, target_key, at) SELECT id, rule, 'restart_workload', 'shop', root_key, target_key, born_at FROM remediation",
-        "INSERT INTO outbox (remediation, receiver, body, due_at, tries, delivered_at, ref, at) SELECT id, 'log', '{}', NULL, 1, ended_at, '', ended_at FROM remediation WHERE state IN ('failed', 'ineffective')",
-        f"INSERT INTO timer (kind, ref, due_at) SELECT 'work', id, {now + 30_000_000} FROM remediation WHERE state = 'held'",
-        f"INSERT INTO timer (kind, ref, due_at) SELECT 'escalate', id, {now + 900_000_000} FROM remediation WHERE state = 'held'",
-        f"INSERT INTO timer (kind, ref, due_at) SELECT 'revive', id, {now + 200_000_000} FROM remediation WHERE state = 'failed' AND born_at > {now - 3 * 86_400_000_000}",
-        f"INSERT INTO entry (at, remediation, kind, reason, text, number, digest) SELECT born_at, id, 'born', NULL, 'rule r', row_number() OVER (ORDER BY born_at), '{'d' * 64}' FROM remediation",
-        f"INSERT INTO seal (number, first, last, at, previous, digest, pruned) VALUES (1, 1, {remediations}, {now}, '{'0' * 64}', '{'d' * 64}', {no})",
-    ]  # fmt: skip
+        (
+            "INSERT INTO episode (id, source, fingerprint, open, fate, reason, starts_at, ends_at,"
+            " last_seen, confirmed_at, deliveries, alert, rules_digest, reopened, due_at) SELECT"
+            f" n, 'am', {mark}, CASE WHEN n > {firing} THEN {yes} ELSE {no} END, CASE WHEN n <="
+            f" {firing} THEN 'resolved' WHEN n % 2 = 0 THEN 'attached' ELSE 'unmatched' END, NULL,"
+            f" {closed} - 600000000, CASE WHEN n > {firing} THEN NULL ELSE {closed} END, {closed},"
+            f" {closed}, 3, '{ALERT}', 'd', {no}, NULL FROM {numbers(sqlite, episodes)}"
+        ),
+        (
+            "INSERT INTO remediation (id, rule, rule_digest, rule_text, undo_of, undoes, undo_why,"
+            " mode, cluster, kind, namespace, name, uid, target_key, root_key, state, live, acted,"
+            " told, reason, why, rung, born_at, changed_at, held_since, ended_at, approved_digest,"
+            " approved_by, approved_first, cancel_by, retried_at, ended_template, look, token,"
+            f" lease_until, priority) SELECT {ident}, 'r' || (n % {history.rules}), 'd', '{RULE}',"
+            " '', '', '', 'act', 'default', 'Deployment', 'shop', 'app' || (n %"
+            f" {history.workloads}), 'u', {target} || CASE WHEN n > {live} THEN '-' || n ELSE ''"
+            f" END, {target}, CASE WHEN n > {live} THEN 'held' ELSE {state} END, CASE WHEN n >"
+            f" {live} THEN {yes} ELSE {no} END, {yes}, {no}, NULL, 'done', 0, {ended} - 900000000,"
+            f" {ended}, NULL, CASE WHEN n > {live} THEN NULL ELSE {ended} END, '', '', '', '',"
+            f" NULL, 't', '{LOOK}', 5, NULL, 0 FROM {numbers(sqlite, remediations)}"
+        ),
+        (
+            f"INSERT INTO attachment (episode, remediation, ended) SELECT {nth}, {ident}, CASE WHEN"
+            f" n > {live} THEN {no} ELSE {yes} END FROM {numbers(sqlite, remediations)}"
+        ),
+        (
+            "INSERT INTO attempt (id, remediation, number, step, action, plan, digest, causes,"
+            " begun_at, sent_by, applied_at, evidence, outcome) SELECT id || '.1', id, 1, 0,"
+            f" 'restart_workload', '{PLAN}', 'x', '[]', born_at, born_at, born_at, '[]', CASE state"
+            " WHEN 'succeeded' THEN 'succeeded' ELSE 'ineffective' END FROM remediation"
+        ),
+        (
+            "INSERT INTO charge (remediation, rule, action, namespace, root_key, target_key, at)"
+            " SELECT id, rule, 'restart_workload', 'shop', root_key, target_key, born_at FROM"
+            " remediation"
+        ),
+        (
+            "INSERT INTO outbox (remediation, receiver, body, due_at, tries, delivered_at, ref, at)"
+            " SELECT id, 'log', '{}', NULL, 1, ended_at, '', ended_at FROM remediation WHERE state"
+            " IN ('failed', 'ineffective')"
+        ),
+        (
+            f"INSERT INTO timer (kind, ref, due_at) SELECT 'work', id, {now + 30_000_000} FROM"
+            " remediation WHERE state = 'held'"
+        ),
+        (
+            f"INSERT INTO timer (kind, ref, due_at) SELECT 'escalate', id, {now + 900_000_000} FROM"
+            " remediation WHERE state = 'held'"
+        ),
+        (
+            f"INSERT INTO timer (kind, ref, due_at) SELECT 'revive', id, {now + 200_000_000} FROM"
+            f" remediation WHERE state = 'failed' AND born_at > {now - 3 * 86_400_000_000}"
+        ),
+        (
+            "INSERT INTO entry (at, remediation, kind, reason, text, number, digest) SELECT"
+            " born_at, id, 'born', NULL, 'rule r', row_number() OVER (ORDER BY born_at),"
+            f" '{'d' * 64}' FROM remediation"
+        ),
+        (
+            "INSERT INTO seal (number, first, last, at, previous, digest, pruned) VALUES (1, 1,"
+            f" {remediations}, {now}, '{'0' * 64}', '{'d' * 64}', {no})"
+        ),
+    ]
 
 
 async def seed(journal: SqlJournal, history: History) -> None:
@@ -119,7 +175,8 @@ async def seed(journal: SqlJournal, history: History) -> None:
     if not journal.sqlite:
         with raw.begin() as c:
             c.exec_driver_sql(
-                "SELECT setval(pg_get_serial_sequence('episode', 'id'), (SELECT max(id) FROM episode))"
+                "SELECT setval(pg_get_serial_sequence('episode', 'id'), (SELECT max(id) FROM"
+                " episode))"
             )
         with raw.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
             c.exec_driver_sql("VACUUM ANALYZE")
@@ -136,7 +193,10 @@ class Hot:
 
 
 async def hot(journal: SqlJournal) -> list[Hot]:
-    """What is asked again and again. `begin` and `move` read what is here, and write rows by their keys."""
+    """What is asked again and again.
+
+    `begin` and `move` read what is here, and write rows by their keys.
+    """
     row = await journal._read(
         lambda c: c.execute(sa.select(remediation).where(remediation.c.live).limit(1)).first()
     )
@@ -148,9 +208,13 @@ async def hot(journal: SqlJournal) -> list[Hot]:
     live, ended = from_row(row), from_row(old)
     hour = Rate(10, timedelta(hours=1))
     scopes: tuple[tuple[tuple[str, str], ...], ...] = (
-        (("rule", ended.rule), ("root_key", ended.root_key)), (("rule", ended.rule),), (("root_key", ended.root_key),),
-        (("action", "restart_workload"),), (("namespace", "shop"),), (),
-    )  # fmt: skip
+        (("rule", ended.rule), ("root_key", ended.root_key)),
+        (("rule", ended.rule),),
+        (("root_key", ended.root_key),),
+        (("action", "restart_workload"),),
+        (("namespace", "shop"),),
+        (),
+    )
     reading = Reading(
         (live.target.key,), tuple(Counted("x", hour, where) for where in scopes), 5, "default/g"
     )
@@ -242,18 +306,21 @@ async def measure(url: str, history: History) -> None:
     for item in await hot(journal):
         first, median = await timed(item)
         print(
-            f"{item.name:36} {item.asked:28} first {first * 1000:9.2f} ms   median {median * 1000:9.2f} ms",
+            f"{item.name:36} {item.asked:28} first {first * 1000:9.2f} ms   median"
+            f" {median * 1000:9.2f} ms",
             flush=True,
         )
     started = time.perf_counter()
     await journal.reloaded("other", NOW)
     print(
-        f"{'reloaded':36} {'start, reload':28} once  {(time.perf_counter() - started) * 1000:9.2f} ms"
+        f"{'reloaded':36} {'start, reload':28} once "
+        f" {(time.perf_counter() - started) * 1000:9.2f} ms"
     )
     started = time.perf_counter()
     gone = await journal.prune(NOW - timedelta(days=DAYS - 1), NOW, timedelta(hours=24))
     print(
-        f"{'prune, one slice':36} {'each hour, until none is left':28} once  {(time.perf_counter() - started) * 1000:9.2f} ms ({gone} rows)"
+        f"{'prune, one slice':36} {'each hour, until none is left':28} once "
+        f" {(time.perf_counter() - started) * 1000:9.2f} ms ({gone} rows)"
     )
     await journal.close()
 

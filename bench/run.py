@@ -1,7 +1,7 @@
 """Measures, as ratios against a named baseline in the same run, and writes docs/performance.md.
 
 Usage: python -m bench.run [SECONDS]   seconds of load per case (default 4)
-       python -m bench.run --short      a quick run of every case, which writes nothing: so that none of them rots
+       python -m bench.run --short      a quick run of every case, which writes nothing
 """
 
 import asyncio
@@ -35,25 +35,41 @@ from remediator.settings import ClusterSettings, Settings, Web
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = 128
-BURST = 0.5  # seconds: where each alert becomes a remediation, triage takes a hundred times as long as the burst
+# seconds: where each alert becomes a remediation, triage takes a hundred times as long as the burst
+BURST = 0.5
 START = "2026-05-01T12:00:00Z"
 
 
 def body(first: int, count: int) -> bytes:
     alerts = [
-        {"status": "firing", "labels": {"alertname": "Bench", "namespace": "shop", "pod": f"p{n}", "severity": "critical"},
-         "annotations": {"summary": "a bench"}, "startsAt": START, "endsAt": "0001-01-01T00:00:00Z", "fingerprint": f"{n:016x}"}
+        {
+            "status": "firing",
+            "labels": {
+                "alertname": "Bench",
+                "namespace": "shop",
+                "pod": f"p{n}",
+                "severity": "critical",
+            },
+            "annotations": {"summary": "a bench"},
+            "startsAt": START,
+            "endsAt": "0001-01-01T00:00:00Z",
+            "fingerprint": f"{n:016x}",
+        }
         for n in range(first, first + count)
-    ]  # fmt: skip
+    ]
     return json.dumps({"version": "4", "status": "firing", "alerts": alerts}).encode()
 
 
 def kubeconfig(folder: str, server: str) -> str:
     """A kubeconfig for a server without authentication."""
     config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {}}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    }  # fmt: skip
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
     path = Path(folder) / "kubeconfig"
     path.write_text(json.dumps(config))
     return str(path)
@@ -63,8 +79,9 @@ def matched(folder: str) -> str:
     """A rule file that every alert of the load matches, each with a target of its own."""
     path = Path(folder) / "rules.yaml"
     path.write_text(
-        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log], after: 2h}}\n    rules:\n"
-        "      - {name: r, match: ['alertname=\"Bench\"'], steps: [{action: restart_workload, if: always}]}\n"
+        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults:"
+        " {escalate: {to: [log], after: 2h}}\n    rules:\n      - {name: r, match:"
+        " ['alertname=\"Bench\"'], steps: [{action: restart_workload, if: always}]}\n"
     )
     return str(path)
 
@@ -154,9 +171,13 @@ def accepted(kind: str, per_post: int, seconds: float) -> float:
 
 def matching(count: int) -> float:
     """Seconds per alert, with `count` rules of which the last matches."""
-    head = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
+    head = (
+        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults:"
+        " {escalate: {to: [log]}}\n    rules:\n"
+    )
     lines = (
-        f"      - {{name: r{n}, match: ['alertname=\"A{n}\"'], steps: [{{action: restart_workload}}]}}\n"
+        f"      - {{name: r{n}, match: ['alertname=\"A{n}\"'], steps: [{{action:"
+        " restart_workload}]}\n"
         for n in range(count)
     )
     ruleset = build([load_text(head + "".join(lines), "bench.yaml")])
@@ -170,10 +191,14 @@ def matching(count: int) -> float:
 
 
 def teams(count: int) -> float:
-    """Seconds per alert, with the rules of so many teams for one alert, each in its own namespace; the last one's matches."""
+    """Seconds per alert, with the rules of so many teams for one alert, each in its own namespace.
+
+    The last one's matches.
+    """
     groups = "".join(
-        f"  - name: g{n}\n    scope: {{namespaces: [team-{n}]}}\n    defaults: {{escalate: {{to: [log]}}}}\n    rules:\n"
-        f"      - {{name: r{n}, match: ['alertname=\"A\"'], steps: [{{action: restart_workload}}]}}\n"
+        f"  - name: g{n}\n    scope: {{namespaces: [team-{n}]}}\n    defaults: {{escalate: {{to:"
+        f" [log]}}}}\n    rules:\n      - {{name: r{n}, match: ['alertname=\"A\"'], steps:"
+        " [{action: restart_workload}]}\n"
         for n in range(count)
     )
     ruleset = build([load_text(f"version: 1\ngroups:\n{groups}", "bench.yaml")])
@@ -187,7 +212,9 @@ def teams(count: int) -> float:
 
 
 def triaged(seconds: float, kind: str = "remediator") -> float:
-    """Alerts a second from the first POST until the last one is triaged, for a burst that takes so long to accept."""
+    """Alerts a second from the first POST until the last one is triaged,
+    for a burst that takes so long to accept.
+    """
     with serving(kind) as url:
         started = time.monotonic()
         count = uvloop.run(load(url, 20, seconds)) * seconds
@@ -200,12 +227,15 @@ def triaged(seconds: float, kind: str = "remediator") -> float:
 
 
 def start_up() -> tuple[float, float]:
-    """Seconds until ready, and idle RSS in MB, of the daemon as shipped, for a real cluster (a kubeconfig), without rules."""
+    """Seconds until ready, and idle RSS in MB, of the daemon as shipped, for
+    a real cluster (a kubeconfig), without rules.
+    """
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "c.yaml"
         cluster = kubeconfig(folder, "http://127.0.0.1:9")
         config.write_text(
-            f"journal: sqlite:///{folder}/j.db\nweb: {{listen: '127.0.0.1:0'}}\ncluster: {{kubeconfig: {cluster}}}\n"
+            f"journal: sqlite:///{folder}/j.db\nweb: {{listen: '127.0.0.1:0'}}\ncluster:"
+            f" {{kubeconfig: {cluster}}}\n"
         )
         started = time.perf_counter()
         command = [sys.executable, "-m", "remediator", "serve", "--config", str(config)]
@@ -261,36 +291,46 @@ def measured(size: Size) -> str:
             )
             shown = f"{ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
             rows.append(
-                f"| alerts/s accepted, {per_post} per POST | {ours:.0f} | {name} | {theirs:.0f} | {shown} |"
+                f"| alerts/s accepted, {per_post} per POST | {ours:.0f} | {name} | {theirs:.0f} |"
+                f" {shown} |"
             )
     for what, of, few, many in (
         (f"{size.rules} rules", "10 rules", matching(10), matching(size.rules)),
         (f"{size.teams} teams each with a rule for it", "10 teams", teams(10), teams(size.teams)),
     ):
         rows.append(
-            f"| µs to match an alert, {what} | {many * 1e6:.1f} | {of} | {few * 1e6:.1f} | {many / few:.2f} |"
+            f"| µs to match an alert, {what} | {many * 1e6:.1f} | {of} | {few * 1e6:.1f} |"
+            f" {many / few:.2f} |"
         )
     for case in size.cases:
         acted = act.measure(case)
         rows.append(
-            f"| ms from POST to the first API write, {case.targets} targets among {act.RATE * case.seconds} alerts in {case.seconds} s, qps {case.qps:g} "
-            f"| {acted.median:.0f} "
-            f"(p95 {acted.p95:.0f}, p99 {acted.p99:.0f}; {acted.per_second:.1f} writes/s) | one PATCH round trip | {acted.patch:.1f} "
-            f"| {acted.median / acted.patch:.1f}, p99 {acted.p99 / acted.patch:.1f} |"
+            f"| ms from POST to the first API write, {case.targets} targets among"
+            f" {act.RATE * case.seconds} alerts in {case.seconds} s, qps {case.qps:g} |"
+            f" {acted.median:.0f} (p95 {acted.p95:.0f}, p99 {acted.p99:.0f}; {acted.per_second:.1f}"
+            f" writes/s) | one PATCH round trip | {acted.patch:.1f} |"
+            f" {acted.median / acted.patch:.1f}, p99 {acted.p99 / acted.patch:.1f} |"
         )
     burst = min(size.seconds, BURST)
     unmatched, matched_ = triaged(burst), triaged(burst, "remediator, matched")
     rows.append(
-        f"| alerts/s accepted and triaged, each matched | {matched_:.0f} | unmatched | {unmatched:.0f} | {matched_ / unmatched:.2f} |"
+        f"| alerts/s accepted and triaged, each matched | {matched_:.0f} | unmatched |"
+        f" {unmatched:.0f} | {matched_ / unmatched:.2f} |"
     )
     ready, idle = start_up()
-    text = "# Performance\n\nWritten by `make bench` (accepting: medians of three rounds; all else: once; the load generator shares the machine's cores "
+    text = (
+        "# Performance\n\nWritten by `make bench` (accepting: medians of three rounds; all else:"
+        " once; the load generator shares the machine's cores "
+    )
     text += "with the server: read the ratios, not the figures).\n\n"
     text += (
         "| what | remediator | baseline | baseline's figure | ratio |\n|---|---|---|---|---|\n"
         + "\n".join(rows)
     )
-    text += f"\n\nStart-up until ready: {ready:.2f} s. RSS: {idle:.0f} MB idle, {acted.rss:.0f} MB after {acted.count} acts on a real API server.\n"
+    text += (
+        f"\n\nStart-up until ready: {ready:.2f} s. RSS: {idle:.0f} MB idle, {acted.rss:.0f} MB"
+        f" after {acted.count} acts on a real API server.\n"
+    )
     return text + "\n" + NOTES
 
 
@@ -306,20 +346,24 @@ def main() -> None:
 
 
 NOTES = """\
-What a profile showed: with one row per alert, encoding alerts again was the cost of accepting, so a webhook is stored as it
-came. Then the journal's thread waited for its turn (5 ms by default in CPython) more than for the disk, so the interpreter
-switches sooner, and a crowd of webhooks shares each commit, by a statement that is compiled once. Then the decoded webhooks
-that waited for their commit kept the garbage collector busy, twice as long as decoding took, so only a tally of each waits.
-What is left is aiohttp's own work per request, decoding, and the disk.
+What a profile showed: with one row per alert, encoding alerts again was the cost of accepting, so a
+webhook is stored as it came. Then the journal's thread waited for its turn (5 ms by default in
+CPython) more than for the disk, so the interpreter switches sooner, and a crowd of webhooks shares
+each commit, by a statement that is compiled once. Then the decoded webhooks that waited for their
+commit kept the garbage collector busy, twice as long as decoding took, so only a tally of each
+waits. What is left is aiohttp's own work per request, decoding, and the disk.
 
-Writes are timed at a real API server whose controllers are stopped meanwhile: what follows a restart is their work, and would
-share the cores with what is measured. So no rollout completes, and every act is looked at again while the others wait.
+Writes are timed at a real API server whose controllers are stopped meanwhile: what follows a
+restart is their work, and would share the cores with what is measured. So no rollout completes, and
+every act is looked at again while the others wait.
 
-Where it is slow: rules are found by the alert's name alone, so those that a thousand teams have for one alert are tried one by
-one. Before and after its write a remediation sends the API server some twenty requests, so with the default `qps` of 20 about one
-acts each second, and those that come faster wait for their turn. Many at once are bound by the interpreter, most of which runs
-the journal's statements: a matched alert becomes a remediation with its timers and its history. Alerts are accepted faster than
-they are triaged; the backlog waits in the journal (`webhooks.waiting` and `episodes.pending` of `/api/v1/counts`).
+Where it is slow: rules are found by the alert's name alone, so those that a thousand teams have for
+one alert are tried one by one. Before and after its write a remediation sends the API server some
+twenty requests, so with the default `qps` of 20 about one acts each second, and those that come
+faster wait for their turn. Many at once are bound by the interpreter, most of which runs the
+journal's statements: a matched alert becomes a remediation with its timers and its history. Alerts
+are accepted faster than they are triaged; the backlog waits in the journal (`webhooks.waiting` and
+`episodes.pending` of `/api/v1/counts`).
 """
 
 

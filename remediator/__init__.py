@@ -1,3 +1,5 @@
-"""remediator: acts on Kubernetes for Alertmanager alerts, under limits, and proves that the act helped."""
+"""remediator: acts on Kubernetes for Alertmanager alerts, under
+limits, and proves that the act helped.
+"""
 
 __version__ = "0.2.0"

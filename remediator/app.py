@@ -36,8 +36,11 @@ from .web.links import Links
 from .web.server import Server
 
 DRAIN = 20.0
-POLL = 5000  # milliseconds between two looks at the rule files, where the system cannot tell of changes
-SWITCH = 0.0005  # seconds; the journal's thread waits ten times longer for its turn by default, and webhooks wait for it
+# milliseconds between two looks at the rule files, where the system cannot tell of changes
+POLL = 5000
+# seconds; the journal's thread waits ten times longer for its turn by default, and webhooks wait
+# for it
+SWITCH = 0.0005
 
 
 class SystemClock:
@@ -59,14 +62,20 @@ class App:
 
 
 def load_rules(settings: Settings) -> RuleSet:
-    """The rules that the settings name. Raises: ConfigurationError, for what these settings cannot keep too."""
+    """The rules that the settings name.
+
+    Raises: ConfigurationError, for what these settings cannot keep too.
+    """
     rules = loader.load([Path(path) for path in settings.rules])
     check_people(settings, rules)
     return rules
 
 
 def check_people(settings: Settings, rules: RuleSet) -> None:
-    """Every receiver that a rule names must exist, and enough operators to approve it. Raises: ConfigurationError."""
+    """Every receiver that a rule names must exist, and enough operators to approve it.
+
+    Raises: ConfigurationError.
+    """
     for source in rules.sources:
         made = [
             source,
@@ -90,14 +99,18 @@ def _untold(settings: Settings, rule: Rule) -> str:
     strange = next((name for name in rule.escalate.to if name not in known), None)
     listed = ", ".join(sorted(known))
     return (
-        f"it escalates to `{strange}`, and the settings have only {listed}; add it under `receivers`"
+        f"it escalates to `{strange}`, and the settings have only {listed}; add it under"
+        " `receivers`"
         if strange
         else ""
     )
 
 
 def _unapproved(settings: Settings, rule: Rule) -> str:
-    """How many approvals can never come, in words, or nothing; a trusted proxy's users are operators that only it knows."""
+    """How many approvals can never come, in words, or nothing.
+
+    A trusted proxy's users are operators that only it knows.
+    """
     if rule.mode != "approve" or settings.web.trusted_proxy_header:
         return ""
     operators = {operator.name for operator in settings.operators} or {"local"}
@@ -105,7 +118,10 @@ def _unapproved(settings: Settings, rule: Rule) -> str:
         name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by
     }
     needed, listed = 2 if rule.approval.two_person else 1, ", ".join(sorted(may)) or "nobody"
-    short = f"it waits for {needed} to approve, and of those who may, the settings have {listed}; add them under `operators`"
+    short = (
+        f"it waits for {needed} to approve, and of those who may, the settings have {listed}; add"
+        " them under `operators`"
+    )
     return short if len(may) < needed else ""
 
 
@@ -127,7 +143,10 @@ async def _clusters(
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[App]:
-    """A daemon that takes alerts until the block ends; then it drains. Raises: ConfigurationError, JournalError."""
+    """A daemon that takes alerts until the block ends; then it drains.
+
+    Raises: ConfigurationError, JournalError.
+    """
     refused = refuses_to_listen(settings)
     if refused:
         raise ConfigurationError(refused)
@@ -154,9 +173,11 @@ async def running(settings: Settings) -> AsyncIterator[App]:
             journal=journal,
             clusters=await _clusters(settings, clock, stack, metrics),
             sources={source.name: source.cluster for source in settings.sources},
-            prometheus=SandboxPrometheus()
-            if sandboxed and not settings.prometheus
-            else PrometheusApi(settings.prometheus, metrics),
+            prometheus=(
+                SandboxPrometheus()
+                if sandboxed and not settings.prometheus
+                else PrometheusApi(settings.prometheus, metrics)
+            ),
             alertmanager=alertmanager,
             clock=clock,
             metrics=metrics,
@@ -200,7 +221,10 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 
 
 def _tls(web_settings: Web) -> ssl.SSLContext:
-    """The server's TLS; client certificates are asked for, and checked where they are given. Raises: ConfigurationError."""
+    """The server's TLS; client certificates are asked for, and checked where they are given.
+
+    Raises: ConfigurationError.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(web_settings.tls_cert, web_settings.tls_key)
@@ -233,7 +257,10 @@ async def _listen(
 
 
 async def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
-    """Builds everything that can fail; None where it failed, and the previous rules stay. Many rules keep no alert waiting."""
+    """Builds everything that can fail; None where it failed, and the previous rules stay.
+
+    Many rules keep no alert waiting.
+    """
     try:
         rules = await asyncio.to_thread(load_rules, settings)
     except (ConfigurationError, OSError) as error:
@@ -261,7 +288,10 @@ async def _swap(engine: Engine, rules: RuleSet) -> None:
 
 
 async def _watch(settings: Settings, engine: Engine) -> None:
-    """Reloads at SIGHUP and when a rule file changes; folders are watched, so ConfigMap symlink swaps are seen."""
+    """Reloads at SIGHUP and when a rule file changes.
+
+    Folders are watched, so ConfigMap symlink swaps are seen.
+    """
     again = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.set)
     folders = {str(path if path.is_dir() else path.parent) for path in map(Path, settings.rules)}

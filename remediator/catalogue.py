@@ -1,4 +1,7 @@
-"""Every kind of object that can be named: Kubernetes' own, and those of the sights that there are."""
+"""Every kind of object that can be named.
+
+Kubernetes' own, and those of the sights that there are.
+"""
 
 from .actions import ACTIONS
 from .causes import CAUSES
@@ -9,7 +12,10 @@ from .sights import SIGHTS
 
 
 def _known() -> dict[str, Kind]:
-    """By name. What is in a namespace comes before what holds it: labels are asked in this order."""
+    """By name.
+
+    What is in a namespace comes before what holds it: labels are asked in this order.
+    """
     sights = set(SIGHTS.values())
     for cause in CAUSES.values():
         sights |= cause.sees

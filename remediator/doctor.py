@@ -1,4 +1,7 @@
-"""Whether everything that the settings name can be reached and may be used; each line says what to do where not."""
+"""Whether everything that the settings name can be reached and may be used.
+
+Each line says what to do where not.
+"""
 
 import asyncio
 import contextlib
@@ -159,7 +162,9 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
 
 
 async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
-    """What is not allowed: everywhere, or where the rules' scopes name namespaces plainly, there."""
+    """What is not allowed: everywhere, or where the rules'
+    scopes name namespaces plainly, there.
+    """
     scopes = (
         {name for source in rules.sources for name in source.group.scope.namespaces}
         if rules
@@ -174,7 +179,8 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
         lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
         place = f" in {', '.join(lacking)}" if lacking != [""] else ""
         return (
-            f"{verb} {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}"
+            f"{verb}"
+            f" {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}"
             if lacking
             else None
         )
@@ -237,7 +243,10 @@ async def _alertmanager(
     """Every instance that is named; and whether the cluster has more of them."""
     what = f"alertmanager {source.name}" if source.name != "alertmanager" else "alertmanager"
     if not source.alertmanager:
-        advice = "set `alertmanager` of the source: no alert can be confirmed without it, and nothing acts"
+        advice = (
+            "set `alertmanager` of the source: no alert can be confirmed without it, and nothing"
+            " acts"
+        )
         yield DoctorLine("fail", what, "no URL", advice)
     known = [pair for url in source.alertmanager for pair in await addresses(url)]
     for url in source.alertmanager:
@@ -256,7 +265,10 @@ async def _alertmanager(
             continue
         version = (status.versionInfo or {}).get("version", "?")
         if status.members > len(known):
-            advice = "name the headless Service (alertmanager-operated), or list every instance: an alert's end is not believed"
+            advice = (
+                "name the headless Service (alertmanager-operated), or list every instance: an"
+                " alert's end is not believed"
+            )
             yield DoctorLine(
                 "warn",
                 what,
@@ -277,10 +289,9 @@ async def _alertmanager(
 async def _daemon(
     session: aiohttp.ClientSession, settings: Settings, url: str, test_alert: bool
 ) -> AsyncIterator[DoctorLine]:
-    base = (
-        url
-        or f"http{'s' if settings.web.tls_cert else ''}://{settings.web.listen.replace('0.0.0.0', '127.0.0.1')}"
-    ).rstrip("/")
+    scheme = "https" if settings.web.tls_cert else "http"
+    listens = settings.web.listen.replace("0.0.0.0", "127.0.0.1")
+    base = (url or f"{scheme}://{listens}").rstrip("/")
     try:
         async with session.get(f"{base}/readyz") as answer:
             text, status = (await answer.text()).strip(), answer.status
@@ -301,7 +312,8 @@ async def _daemon(
             "warn",
             "test alert",
             "not sent",
-            "--test-alert sends one through Alertmanager (severity none; your own routes see it too)",
+            "--test-alert sends one through Alertmanager (severity none; your own routes see it"
+            " too)",
         )
         return
     for source in settings.sources:
@@ -312,7 +324,10 @@ async def _daemon(
 async def _end_to_end(
     session: aiohttp.ClientSession, settings: Settings, source: Source, base: str
 ) -> DoctorLine:
-    """An alert into Alertmanager, out of it by its webhook, and into the journal; then it is ended."""
+    """An alert into Alertmanager, out of it by its webhook, and into the journal.
+
+    Then it is ended.
+    """
     mark = secrets.token_hex(6)
     token = next((o.token_file.get_secret_value() for o in settings.operators if o.token_file), "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -19,7 +19,10 @@ RemediatorError
 
 
 class RemediatorError(Exception):
-    """Anything that remediator raises on purpose; its message says cannot + what + why + what happens next."""
+    """Anything that remediator raises on purpose.
+
+    Its message says cannot + what + why + what happens next.
+    """
 
     exit_code = 1
 

@@ -1,4 +1,7 @@
-"""Kubernetes' own kinds. A custom resource's stands in the file of the sight or action that needs it."""
+"""Kubernetes' own kinds.
+
+A custom resource's stands in the file of the sight or action that needs it.
+"""
 
 from .model.kind import Kind
 from .model.raw import controller, meta

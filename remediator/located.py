@@ -1,4 +1,7 @@
-"""The one YAML door: every value knows its file, line and column; duplicate keys and YAML 1.1's traps are refused."""
+"""The one YAML door: every value knows its file, line and column.
+
+Duplicate keys and YAML 1.1's traps are refused.
+"""
 
 import re
 from collections.abc import Hashable
@@ -27,7 +30,10 @@ TRAPS = [
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake (or warning) in a file, to be shown with its line and a caret. Lines and columns start at 1."""
+    """One mistake (or warning) in a file, to be shown with its line and a caret.
+
+    Lines and columns start at 1.
+    """
 
     path: str
     line: int
@@ -44,12 +50,16 @@ class Finding:
         if not self.source:
             return f"{head}\n     {self.message}"
         gutter = f"{self.line:>5} | "
-        return f"{head}\n{gutter}{self.source}\n{' ' * (len(gutter) + self.column - 1)}{'^' * self.width} {self.message}"
+        caret = " " * (len(gutter) + self.column - 1) + "^" * self.width
+        return f"{head}\n{gutter}{self.source}\n{caret} {self.message}"
 
 
 @dataclass(slots=True)
 class Document:
-    """Plain data, and where each part of it stands; `most` values, for aliases of aliases come to more than any text says."""
+    """Plain data, and where each part of it stands.
+
+    `most` values, for aliases of aliases come to more than any text says.
+    """
 
     path: str
     lines: list[str]

@@ -1,4 +1,7 @@
-"""Values found in a package's modules and in other distributions: what is added is one file, and no list is kept."""
+"""Values found in a package's modules and in other distributions.
+
+What is added is one file, and no list is kept.
+"""
 
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -45,9 +48,12 @@ def _loaded(point: EntryPoint, kind: type[T]) -> T:
 
 
 class Registry(MutableMapping[str, T]):
-    """The values of a type by their names, found when they are first asked for: then every module is there.
+    """The values of a type by their names, found when they are first asked for.
 
-    Raises: ConfigurationError where what another distribution brings cannot be used, or two have one name.
+    Then every module is there.
+
+    Raises: ConfigurationError where what another distribution brings cannot be used, or two have
+    one name.
     """
 
     def __init__(self, package: str, kind: type[T]) -> None:

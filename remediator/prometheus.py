@@ -1,8 +1,11 @@
-"""The one home of prometheus_api_client, which is synchronous: threads, a hard timeout, Unknown on any failure.
+"""The one home of prometheus_api_client, which is synchronous.
 
-A Prometheus that does not answer keeps nobody waiting for long: one question finds that out, and until it answers again
-everybody else is told Unknown at once. Its rules are read in the background, and the last that were read count; whether they
-can be read says nothing of its answers to queries, since many a proxy lets queries through only.
+Threads, a hard timeout, Unknown on any failure.
+
+A Prometheus that does not answer keeps nobody waiting for long: one question finds that out, and
+until it answers again everybody else is told Unknown at once. Its rules are read in the background,
+and the last that were read count; whether they can be read says nothing of its answers to queries,
+since many a proxy lets queries through only.
 """
 
 import asyncio
@@ -23,7 +26,8 @@ ASK_AGAIN = 15.0  # seconds after a failure
 PROVED = 30.0  # seconds after an answer in which it is trusted
 MOMENT = 0.5  # seconds from a question on that others wait for its answer, while it is not trusted
 REMEMBERED = 30.0  # seconds that rules are taken to be as they were read
-FIRST = 2.0  # seconds that those who come first wait for rules; who comes later goes by what was read before
+# seconds that those who come first wait for rules; who comes later goes by what was read before
+FIRST = 2.0
 NONE_CONFIGURED = "no Prometheus is configured; set `prometheus:`"
 T = TypeVar("T")
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -69,7 +73,8 @@ class PrometheusApi:
             from prometheus_api_client import PrometheusConnect  # imported late: it is heavy
             from urllib3.util import Retry
 
-            # whoever holds for an answer asks again later; the library's own retries would keep a worker waiting
+            # whoever holds for an answer asks again later; the library's own retries would keep a
+            # worker waiting
             self._client = PrometheusConnect(url=self._url, timeout=TIMEOUT, retry=Retry(total=0))
         return self._client
 
@@ -83,7 +88,10 @@ class PrometheusApi:
         return ""
 
     async def _turn(self) -> str:
-        """Why it is not asked now, or nothing. Where it has not answered lately, one asks and the others wait a moment for that."""
+        """Why it is not asked now, or nothing.
+
+        Where it has not answered lately, one asks and the others wait a moment for that.
+        """
         now = time.monotonic()
         if now - self._answered_at > PROVED and self._asked and not self._silent():
             self._news.clear()
@@ -125,7 +133,10 @@ class PrometheusApi:
         return answer
 
     async def holds(self, query: str) -> bool | Unknown:
-        """Whether the query returns a non-empty vector. A scalar is none: it is there whatever its value."""
+        """Whether the query returns a non-empty vector.
+
+        A scalar is none: it is there whatever its value.
+        """
         answer = await self._ask(
             lambda: RESULT.validate_python(self._connect().custom_query(query))
         )

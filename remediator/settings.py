@@ -1,4 +1,7 @@
-"""Process settings: a YAML file, over defaults. Never rules. Secrets are read from files and held as SecretStr."""
+"""Process settings: a YAML file, over defaults.
+
+Never rules. Secrets are read from files and held as SecretStr.
+"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +31,10 @@ from .rules.schema import Duration, Rates, as_rate
 from .rules.wording import worded
 
 SHORTEST_KEY = 32
-JOURNAL_URL = "SQLAlchemy URL: a SQLite file, or PostgreSQL without a pooler between, since timeouts are given as `options` of each connection."
+JOURNAL_URL = (
+    "SQLAlchemy URL: a SQLite file, or PostgreSQL without a pooler between, since timeouts are"
+    " given as `options` of each connection."
+)
 
 
 class SettingsSection(BaseModel):
@@ -69,18 +75,25 @@ class Credential(SettingsSection):
     )
     certificate: str = Field(
         default="",
-        description="Common name or DNS name of a client certificate that `web.client_ca` signed (mTLS).",
+        description=(
+            "Common name or DNS name of a client certificate that `web.client_ca` signed (mTLS)."
+        ),
     )
 
 
 class Source(Credential):
-    """A configured Alertmanager (an HA pair is one source) and the cluster that its alerts are about."""
+    """A configured Alertmanager (an HA pair is one source) and
+    the cluster that its alerts are about.
+    """
 
     cluster: str = Field(default="default", description="Name of the cluster.")
     alertmanager: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         default=(),
-        description="URL of its Alertmanager, or a list of those of its instances; a name with several addresses (a headless "
-        "Service) stands for all of them. Without it no alert can be confirmed active, and nothing acts.",
+        description=(
+            "URL of its Alertmanager, or a list of those of its instances; a name with several"
+            " addresses (a headless Service) stands for all of them. Without it no alert can be"
+            " confirmed active, and nothing acts."
+        ),
     )
 
 
@@ -97,13 +110,18 @@ class Web(SettingsSection):
     tls_key: str = Field(default="", description="Key file (PEM).")
     trusted_proxy_header: str = Field(
         default="",
-        description="Header in which a trusted proxy names the operator; used only from `trusted_proxies`.",
+        description=(
+            "Header in which a trusted proxy names the operator; used only from `trusted_proxies`."
+        ),
     )
     trusted_proxies: tuple[str, ...] = Field(default=(), description="Addresses of those proxies.")
     max_body_bytes: int = Field(default=8_000_000, description="Largest webhook body.")
     client_ca: str = Field(
         default="",
-        description="File with the authorities (PEM) of client certificates, for credentials with a `certificate`.",
+        description=(
+            "File with the authorities (PEM) of client certificates, for credentials with a"
+            " `certificate`."
+        ),
     )
     source_rate: RateText | None = Field(
         default=None, description="Webhooks of one source, such as 600/1m; more are answered 503."
@@ -117,7 +135,9 @@ class Web(SettingsSection):
     )
     link_key_file: SecretFile | None = Field(
         default=None,
-        description="File with a long random secret that signs those links; without it there are none.",
+        description=(
+            "File with a long random secret that signs those links; without it there are none."
+        ),
     )
     max_waiting: int = Field(
         default=256, description="Webhooks that may wait for the journal; more are answered 503."
@@ -197,7 +217,9 @@ class ReceiverSettings(SettingsSection):
     name: str = Field(min_length=1, description="How rules name it.")
     kind: str = Field(
         default="log",
-        description="The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows.",
+        description=(
+            "The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows."
+        ),
     )
     tells: Literal["trouble", "everything"] = Field(
         default="trouble",
@@ -205,14 +227,18 @@ class ReceiverSettings(SettingsSection):
     )
     url: str = Field(
         default="",
-        description="Where a webhook is posted, an Apprise URL, or another API than the service's own.",
+        description=(
+            "Where a webhook is posted, an Apprise URL, or another API than the service's own."
+        ),
     )
     url_file: SecretFile | None = Field(
         default=None, description="File with the URL, where it holds a secret."
     )
     token_file: SecretFile | None = Field(
         default=None,
-        description="File with the webhook's bearer token, Slack's bot token, or PagerDuty's routing key.",
+        description=(
+            "File with the webhook's bearer token, Slack's bot token, or PagerDuty's routing key."
+        ),
     )
     secret_file: SecretFile | None = Field(
         default=None,
@@ -321,8 +347,8 @@ class Settings(SettingsSection):
         clusters = sorted({source.cluster for source in self.sources})
         if len(clusters) > 1:
             raise ValueError(
-                f"`sources` name {len(clusters)} clusters ({', '.join(clusters)}), and one daemon acts on one: "
-                "run a remediator for each cluster"
+                f"`sources` name {len(clusters)} clusters ({', '.join(clusters)}), and one daemon"
+                " acts on one: run a remediator for each cluster"
             )
         for section, credentials in (("sources", self.sources), ("operators", self.operators)):
             mute = [
@@ -332,23 +358,26 @@ class Settings(SettingsSection):
             ]
             if mute and (len(credentials) > 1 or section == "operators"):
                 raise ValueError(
-                    f"`{mute[0]}` under `{section}` has no token_file, password_file or certificate: "
-                    "nobody could ever speak for it"
+                    f"`{mute[0]}` under `{section}` has no token_file, password_file or"
+                    " certificate: nobody could ever speak for it"
                 )
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
         if named and not (self.web.client_ca and self.web.tls_cert):
             raise ValueError(
-                f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and web.tls_key too"
+                f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and"
+                " web.tls_key too"
             )
         if self.web.link_key_file and not self.web.public_url:
             raise ValueError("web.link_key_file needs web.public_url: the link must lead somewhere")
         if self.web.link_key_file and len(self.web.link_key_file.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(
-                f"the secret in web.link_key_file is shorter than {SHORTEST_KEY} characters; use `openssl rand -hex 32`"
+                f"the secret in web.link_key_file is shorter than {SHORTEST_KEY} characters; use"
+                " `openssl rand -hex 32`"
             )
         if self.web.link_key_file and not (self.operators or self.web.trusted_proxy_header):
             raise ValueError(
-                "web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to decide"
+                "web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to"
+                " decide"
             )
         return self
 
@@ -374,7 +403,10 @@ class Settings(SettingsSection):
 
 
 def load(path: Path | None) -> Settings:
-    """Reads the settings file, or the defaults. Raises: ConfigurationError with every mistake and its place."""
+    """Reads the settings file, or the defaults.
+
+    Raises: ConfigurationError with every mistake and its place.
+    """
     if path is None:
         return Settings()
     try:
@@ -392,6 +424,14 @@ def load(path: Path | None) -> Settings:
 
 def _fields() -> list[str]:
     models: list[type[BaseModel]] = [
-        Settings, Web, ClusterSettings, LimitSettings, StormSettings, BreakerSettings, ReceiverSettings, Source, Credential
-    ]  # fmt: skip
+        Settings,
+        Web,
+        ClusterSettings,
+        LimitSettings,
+        StormSettings,
+        BreakerSettings,
+        ReceiverSettings,
+        Source,
+        Credential,
+    ]
     return sorted({name for model in models for name in model.model_fields})

@@ -1,4 +1,7 @@
-"""Every metric in one table, and the log. Label values are our enums; names of targets and alerts are never labels."""
+"""Every metric in one table, and the log.
+
+Label values are our enums; names of targets and alerts are never labels.
+"""
 
 import os
 import platform
@@ -130,7 +133,10 @@ BUCKETS = dict.fromkeys(
 
 
 def severity_of(label: str | None) -> str:
-    """A `severity` label as a metric label: a closed list, since whoever writes labels could write anything."""
+    """A `severity` label as a metric label.
+
+    A closed list, since whoever writes labels could write anything.
+    """
     given = (label or "none").lower()
     return given if given in SEVERITIES else "other"
 
@@ -190,7 +196,9 @@ class Metrics:
         return child
 
     def zero(self, name: str, *labels: str) -> None:
-        """Makes a series exist before anything is counted, so that a rate over its first increase is seen."""
+        """Makes a series exist before anything is counted, so that a
+        rate over its first increase is seen.
+        """
         self._child(name, labels)
 
     def render(self) -> bytes:

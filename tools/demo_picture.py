@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Draws docs/pictures/demo.svg: the first incident of the demo and the last lines, as a terminal shows them."""
+"""Draws docs/pictures/demo.svg.
+
+The first incident of the demo and the last lines, as a terminal shows them.
+"""
 
 import re
 import subprocess
@@ -24,7 +27,8 @@ def main() -> None:
     shown = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.splitlines()
-    console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115 - it is drawn, not printed
+    # it is drawn, not printed
+    console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text("$ make demo", style="bold cyan"))
     first, last = (
         shown.index(next(line for line in shown if line.startswith("1. "))),

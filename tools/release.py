@@ -1,4 +1,6 @@
-"""Releases the version that the code names: wheel, chart package and SBOM in dist/, and a tag. Nothing is pushed.
+"""Releases the version that the code names: wheel, chart package and SBOM in dist/, and a tag.
+
+Nothing is pushed.
 
 Usage: make release
 """
@@ -117,7 +119,8 @@ def main() -> None:
     for path in sorted(DIST.iterdir()):
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size} bytes")
     print(
-        f"tagged v{name}; nothing was pushed: `git push origin v{name}` and upload dist/ where you publish"
+        f"tagged v{name}; nothing was pushed: `git push origin v{name}` and upload dist/ where you"
+        " publish"
     )
 
 

@@ -22,7 +22,8 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# What an action may call: the verb, the kind, the subresource. RBAC follows, and nothing else is sent.
+# What an action may call: the verb, the kind, the subresource. RBAC follows, and nothing else is
+# sent.
 Write = tuple[str, Kind, str]
 Sent = tuple[Evidence, ...]
 Causes = tuple[Cause, ...]
@@ -32,13 +33,14 @@ Causes = tuple[Cause, ...]
 class ActionSpec:
     """A kind of intervention. `plan`, `next`, `verify` and `undo` are pure.
 
-    `sees` is what must be seen to plan it, `watches` to verify it, go on with it and take it back. What is
-    `disruptive` takes pods away: what guards must see before that is seen too. `proof` is the default of a
-    step's `verify.until`. `next` gives the calls that depend on what the first ones brought, within the
-    plan's bounds. `undo` plans how to take back what was done, by comparing and restoring, and `restored`
-    verifies that; None where that cannot be. `ending` is what a timed undo does instead. `restore_after` is
-    the default of a step's `restore.after`: quiet since resolved. A storm does not hold what is
-    `storm_exempt`: it takes nothing away that serves.
+    `sees` is what must be seen to plan it, `watches` to verify it, go on with it and take it back.
+    What is `disruptive` takes pods away: what guards must see before that is seen too. `proof` is
+    the default of a step's `verify.until`. `next` gives the calls that depend on what the first
+    ones brought, within the plan's bounds. `undo` plans how to take back what was done, by
+    comparing and restoring, and `restored` verifies that; None where that cannot be. `ending` is
+    what a timed undo does instead. `restore_after` is the default of a step's `restore.after`:
+    quiet since resolved. A storm does not hold what is `storm_exempt`: it takes nothing away that
+    serves.
     """
 
     name: str

@@ -1,10 +1,12 @@
-"""Cordon a node and evict its pods, one of each workload at a time, as their disruption budgets allow.
+"""Cordon a node and evict its pods, one of each workload at a
+time, as their disruption budgets allow.
 
 Use when: a node is unwell and its pods serve badly there.
-Do not use when: the other nodes cannot take its pods, or something else replaces the node (Cluster API, medik8s, Karpenter).
+Do not use when: the other nodes cannot take its pods, or something else replaces the node (Cluster
+API, medik8s, Karpenter).
 How it verifies: no pod that had to go is left, and the node is still cordoned.
-What it leaves behind: a cordoned node, with the pods of DaemonSets and static pods on it. `remediator undo` uncordons it
-where the cordon is ours.
+What it leaves behind: a cordoned node, with the pods of DaemonSets and static pods on it.
+`remediator undo` uncordons it where the cordon is ours.
 """
 
 from collections.abc import Iterator, Mapping
@@ -73,7 +75,9 @@ class Params(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Residents:
-    """The pods on a node, the other nodes, every disruption budget, and the workloads of the pods by uid."""
+    """The pods on a node, the other nodes, every disruption budget,
+    and the workloads of the pods by uid.
+    """
 
     pods: tuple[Object, ...]
     nodes: tuple[Object, ...]
@@ -187,7 +191,10 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
 
 
 def drains(node: Target) -> str:
-    """The lock of all drains of a cluster: one at a time, so that each sees what the others have cordoned."""
+    """The lock of all drains of a cluster.
+
+    One at a time, so that each sees what the others have cordoned.
+    """
     return f"{node.cluster}/drain"
 
 
@@ -258,7 +265,10 @@ def _touches(
 
 
 def _cordon(target: Target, node: Object, wanted: bool) -> Call:
-    """The patch that keeps new pods from the node, or lets them come again: false is left out, not written."""
+    """The patch that keeps new pods from the node, or lets them come again.
+
+    False is left out, not written.
+    """
     change: Mapping[str, object] = {"op": "remove", "path": UNSCHEDULABLE}
     if wanted:
         change = {"op": "add", "path": UNSCHEDULABLE, "value": True}
@@ -388,7 +398,9 @@ ACTION = ActionSpec(
     params=Params,
     targets=frozenset({NODE}),
     calls=frozenset({("patch", NODE, ""), ("evict", POD, "")}),
-    disruption="every pod of the node once, one of each workload at a time, within disruption budgets",
+    disruption=(
+        "every pod of the node once, one of each workload at a time, within disruption budgets"
+    ),
     causes=frozenset(),
     sees=frozenset({RESIDENTS}),
     watches=frozenset({RESIDENTS}),

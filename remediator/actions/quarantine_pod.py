@@ -1,11 +1,13 @@
 """Take one pod out of service and off the network, and keep it running for those who look at it.
 
 Use when: a pod is suspected to be compromised, or must be looked at while its replacement serves.
-Do not use when: the pod is a StatefulSet's, or has a volume of its own: nothing could take its place.
+Do not use when: the pod is a StatefulSet's, or has a volume of its own: nothing could take its
+place.
 How it verifies: no Service lists the pod any more, its replacement is ready, and it still runs.
-What it leaves behind: the pod, with no label but the quarantine's (the others are kept in an annotation), its own
-deny-all NetworkPolicy, and in the journal its events and the ends of its logs. `remediator undo` releases it; once its
-alert has been quiet for `restore.after`, the pod and its policy are deleted.
+What it leaves behind: the pod, with no label but the quarantine's (the others are kept in an
+annotation), its own deny-all NetworkPolicy, and in the journal its events and the ends of its logs.
+`remediator undo` releases it; once its alert has been quiet for `restore.after`, the pod and its
+policy are deleted.
 """
 
 import json
@@ -140,7 +142,8 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
     if there is not None and labels(there).get(QUARANTINE) != target.uid:
         return Refusal(
             Reason.CONFLICT,
-            f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate {target}",
+            f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate"
+            f" {target}",
         )
     if spec.get("hostNetwork"):
         return Refusal(
@@ -235,7 +238,10 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
 
 
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
-    """Releases the pod: deletes its policy, and gives it its labels back; its workload then has one pod too many, and drops one."""
+    """Releases the pod: deletes its policy, and gives it its labels back.
+
+    Its workload then has one pod too many, and drops one.
+    """
     refused = _released(done, facts)
     if refused:
         return refused

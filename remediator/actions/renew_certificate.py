@@ -1,7 +1,8 @@
 """Have cert-manager issue a certificate anew, as `cmctl renew` does.
 
 Use when: a certificate is about to expire, or is not ready, and its issuer works.
-Do not use when: the issuer refuses, or a rate limit of the certificate authority was hit: each try counts there.
+Do not use when: the issuer refuses, or a rate limit of the certificate authority was hit: each try
+counts there.
 How it verifies: the certificate has a newer revision, and is Ready.
 What it leaves behind: a new revision of the certificate in its Secret; it cannot be undone.
 """
@@ -87,7 +88,9 @@ def _refusal(facts: Facts) -> Refusal | None:
 
 
 def _issuing(obj: Object, facts: Facts) -> Mapping[str, object]:
-    """Source: cert-manager pkg/util/cmd/renew: SetCertificateCondition(Issuing, True, ManuallyTriggered)."""
+    """Source: cert-manager pkg/util/cmd/renew:
+    SetCertificateCondition(Issuing, True, ManuallyTriggered).
+    """
     condition = {
         "type": "Issuing",
         "status": "True",

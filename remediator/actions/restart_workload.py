@@ -3,8 +3,9 @@
 Use when: pods leak, hang or hold stale state, and a fresh process helps.
 Do not use when: a new release is broken (roll it back), or the trouble is a dependency's.
 How it verifies: the rollout completes with every replica available, and the alert resolves.
-What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it cannot be undone. A
-StatefulSet's pods that are stuck on the revision before are deleted, as nothing else would replace them (kubernetes#67250).
+What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it
+cannot be undone. A StatefulSet's pods that are stuck on the revision before are deleted, as nothing
+else would replace them (kubernetes#67250).
 """
 
 from pydantic import Field
@@ -83,7 +84,10 @@ ACTION = ActionSpec(
     params=Params,
     targets=WORKLOADS,
     calls=ROLLING,
-    disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
+    disruption=(
+        "each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at"
+        " once"
+    ),
     causes=frozenset({"oom_killed", "crash_loop"}),
     sees=frozenset({PODS}),
     watches=frozenset({PODS}),

@@ -1,11 +1,14 @@
-"""Roll a workload back to its last revision that truly differs, preferring one that was seen healthy.
+"""Roll a workload back to its last revision that truly differs,
+preferring one that was seen healthy.
 
 Use when: a new release crashes or never becomes ready.
-Do not use when: the release ran migrations that the older one cannot live with (annotate it with a deny).
+Do not use when: the release ran migrations that the older one cannot live with (annotate it with a
+deny).
 How it verifies: the rollout completes on the chosen revision's template, and the alert resolves.
-What it leaves behind: a new revision with the older template; the broken revision stays in the history. A StatefulSet's
-pods that are stuck on the broken revision are deleted, as nothing else would replace them (kubernetes#67250).
-Where it made things worse (fewer ready pods once the rollout gave up), the template that it replaced is put back.
+What it leaves behind: a new revision with the older template; the broken revision stays in the
+history. A StatefulSet's pods that are stuck on the broken revision are deleted, as nothing else
+would replace them (kubernetes#67250). Where it made things worse (fewer ready pods once the rollout
+gave up), the template that it replaced is put back.
 """
 
 from collections.abc import Mapping
@@ -83,7 +86,9 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
 
 
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
-    """Puts back the template that the rollback replaced, where the one that it left is still there."""
+    """Puts back the template that the rollback replaced, where
+    the one that it left is still there.
+    """
     refused = _unseen(facts)
     if refused:
         return refused
@@ -112,7 +117,10 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
 
 
 def _unseen(facts: Facts) -> Refusal | None:
-    """Why nothing can be put in place of what runs: a default refusal, or revisions that are not known."""
+    """Why nothing can be put in place of what runs.
+
+    A default refusal, or revisions that are not known.
+    """
     refused, revisions = refusal(facts, NAME, WORKLOADS, WAIVES), facts[REVISIONS]
     if refused is None and isinstance(revisions, Unknown):
         why = f"cannot list the revisions of {facts.target}: {revisions.why}"
@@ -160,7 +168,10 @@ def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusa
     since = min(r.created_at for r in revisions if bare_template(r.template) == running)
     if facts.since - since > params.changed_within:
         age, window = format_duration(facts.since - since), format_duration(params.changed_within)
-        why = f"the revision of {facts.target} was {age} old when the trouble began; changed_within is {window}"
+        why = (
+            f"the revision of {facts.target} was {age} old when the trouble began; changed_within"
+            f" is {window}"
+        )
         return Refusal(Reason.NO_REVISION, why)
     others = [r for r in revisions if bare_template(r.template) != running]
     older = [r for r in others if r.number < current.number]
@@ -180,7 +191,10 @@ def healthy(revision: Revision, facts: Facts) -> bool:
 
 
 def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]
-    """The revision's template as the workload had it: without the label that a ReplicaSet's controller adds."""
+    """The revision's template as the workload had it.
+
+    Without the label that a ReplicaSet's controller adds.
+    """
     metadata = dict(revision.template.get("metadata") or {})
     metadata["labels"] = {
         k: v for k, v in (metadata.get("labels") or {}).items() if k != "pod-template-hash"
@@ -190,12 +204,17 @@ def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]
 
 ACTION = ActionSpec(
     name=NAME,
-    summary="Roll a Deployment, StatefulSet or DaemonSet back to its last revision that truly differs.",
+    summary=(
+        "Roll a Deployment, StatefulSet or DaemonSet back to its last revision that truly differs."
+    ),
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
     calls=ROLLING,
-    disruption="each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at once",
+    disruption=(
+        "each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at"
+        " once"
+    ),
     causes=frozenset({"rollout_changed"}),
     sees=frozenset({PODS, REVISIONS}),
     watches=frozenset({PODS, REVISIONS}),

@@ -1,10 +1,14 @@
-"""Run a CronJob now: one Job from its template, as `kubectl create job --from=cronjob/NAME` makes it.
+"""Run a CronJob now: one Job from its template, as `kubectl
+create job --from=cronjob/NAME` makes it.
 
-Use when: a backup or another periodic task was missed or failed, and running it once more does no harm.
-Do not use when: its runs must not overlap with what it would do now, or are no good outside their time.
-How it verifies: the Job is Complete. A Job that fails is kept, with its pods and logs, for those who look at it.
-What it leaves behind: the Job, named by the attempt and the CronJob's as any that it made: its success counts as the
-CronJob's, and it goes by the CronJob's history limits.
+Use when: a backup or another periodic task was missed or failed, and running it once more does no
+harm.
+Do not use when: its runs must not overlap with what it would do now, or are no good outside their
+time.
+How it verifies: the Job is Complete. A Job that fails is kept, with its pods and logs, for those
+who look at it.
+What it leaves behind: the Job, named by the attempt and the CronJob's as any that it made: its
+success counts as the CronJob's, and it goes by the CronJob's history limits.
 """
 
 from collections.abc import Mapping
@@ -103,7 +107,10 @@ def _succeeded_at(job: Object) -> str | None:
 
 
 def _job(cronjob: Target, obj: Object) -> Object:
-    """Source: kubectl create_job.go. It is the CronJob's own, so that its success is the CronJob's last one."""
+    """Source: kubectl create_job.go.
+
+    It is the CronJob's own, so that its success is the CronJob's last one.
+    """
     template = obj["spec"]["jobTemplate"]
     metadata = template.get("metadata") or {}
     owner = {

@@ -1,10 +1,13 @@
-"""Give a workload more replicas for a while: through its HPA's least count where it has one, else by its scale.
+"""Give a workload more replicas for a while.
+
+Through its HPA's least count where it has one, else by its scale.
 
 Use when: latency or load says that there are too few pods, and more of them help.
-Do not use when: a database or another dependency is the bottleneck, or pods crash: more of them are more trouble.
+Do not use when: a database or another dependency is the bottleneck, or pods crash: more of them are
+more trouble.
 How it verifies: as many replicas as asked for are available, and the alert resolves.
-What it leaves behind: the higher count, until the alert has been quiet for `restore.after`; then the count of before is
-put back, unless somebody else has changed it.
+What it leaves behind: the higher count, until the alert has been quiet for `restore.after`; then
+the count of before is put back, unless somebody else has changed it.
 """
 
 import math
@@ -52,7 +55,8 @@ class Params(Parameters):
         number = value[:-1] if isinstance(value, str) and value.endswith("%") else value
         if not str(number).isdigit() or int(number) < 1:
             raise ValueError(
-                f"{value!r} is no step; write a number of replicas, such as 2, or a share, such as 50%"
+                f"{value!r} is no step; write a number of replicas, such as 2, or a share, such"
+                " as 50%"
             )
         return value
 
@@ -145,7 +149,10 @@ def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
 
 
 def no_headroom(facts: Facts) -> Refusal | None:
-    """Whether pods that are asked for already do not come: no node takes them, or a quota or a webhook refuses them."""
+    """Whether pods that are asked for already do not come.
+
+    No node takes them, or a quota or a webhook refuses them.
+    """
     assert isinstance(facts.object, Mapping)
     for pod in pods_of(facts):
         for condition in (pod.get("status") or {}).get("conditions") or []:
@@ -206,7 +213,9 @@ def _touches(facts: Facts, call: Call) -> tuple[Touch, ...]:
 
 
 def _baseline(facts: Facts, name: str, present: Any) -> Any:
-    """What an undo puts back: where the last of our acts is still to be undone, what that one would (3 to 5 to 7 goes back to 3)."""
+    """What an undo puts back: where the last of our acts is still to be undone,
+    what that one would (3 to 5 to 7 goes back to 3).
+    """
     mine = [act for act in facts.past.acts if act.action == NAME and name in act.previous]
     last = mine[-1] if mine else None
     return last.previous[name] if last and last.owed and last.view.get(name) == present else present
@@ -298,7 +307,10 @@ def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
 
 ACTION = ActionSpec(
     name=NAME,
-    summary="Give a Deployment or StatefulSet more replicas for a while, through its HPA where it has one.",
+    summary=(
+        "Give a Deployment or StatefulSet more replicas for a while, through its HPA where it has"
+        " one."
+    ),
     manual=__doc__,
     params=Params,
     targets=TARGETS,
@@ -315,5 +327,7 @@ ACTION = ActionSpec(
     restore_after=timedelta(hours=1),
     storm_exempt=True,
     disruptive=False,
-    example="{action: scale_workload, if: always, with: {by: 2, at_most: 12}, restore: {after: 60m}}",
+    example=(
+        "{action: scale_workload, if: always, with: {by: 2, at_most: 12}, restore: {after: 60m}}"
+    ),
 )

@@ -1,10 +1,13 @@
 """Give the containers that ran out of memory more of it: in the workload's template, or in place.
 
-Use when: containers are killed for memory, and the workload is known to need more than it was given.
+Use when: containers are killed for memory, and the workload is known to need more than it was
+given.
 Do not use when: it leaks: more memory only makes it last longer.
-How it verifies: the rollout completes, and the alert resolves; in place: every pod's status shows the new limit.
-What it leaves behind: the higher limit, and the higher request where both were equal; `remediator undo` puts the old
-ones back. In place only the pods that run now get it: those that come later are made from the template.
+How it verifies: the rollout completes, and the alert resolves; in place: every pod's status shows
+the new limit.
+What it leaves behind: the higher limit, and the higher request where both were equal; `remediator
+undo` puts the old ones back. In place only the pods that run now get it: those that come later are
+made from the template.
 """
 
 from collections.abc import Iterator, Mapping
@@ -109,7 +112,10 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
 
 
 def _killed(evidence: Mapping[str, Any]) -> list[str]:
-    """The containers (pod/container) of an oom_killed cause; any other cause names none in a list."""
+    """The containers (pod/container) of an oom_killed cause.
+
+    Any other cause names none in a list.
+    """
     found = evidence.get("containers")
     return found if isinstance(found, list) else []
 
@@ -213,7 +219,10 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
 
 
 def _restarting(pod: Object, killed: set[str]) -> str:
-    """A container that a change of its memory restarts, by its own resizePolicy; empty where none does."""
+    """A container that a change of its memory restarts, by its own resizePolicy.
+
+    Empty where none does.
+    """
     for container in pod["spec"]["containers"]:
         for policy in container.get("resizePolicy") or []:
             told = (policy.get("resourceName"), policy.get("restartPolicy"))
@@ -354,7 +363,9 @@ ACTION = ActionSpec(
     params=Params,
     targets=WORKLOADS,
     calls=ROLLING | {("patch", POD, "resize")},
-    disruption="each pod once, within the workload's own maxUnavailable; in place: a container may restart",
+    disruption=(
+        "each pod once, within the workload's own maxUnavailable; in place: a container may restart"
+    ),
     causes=frozenset({"oom_killed"}),
     sees=frozenset({PODS}),
     watches=frozenset({PODS}),

@@ -116,7 +116,9 @@ def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
 
 
 def halfway(obj: Mapping[str, Any]) -> str | None:
-    """How a StatefulSet's or DaemonSet's own strategy keeps a rollout from reaching its pods, or None."""
+    """How a StatefulSet's or DaemonSet's own strategy keeps a
+    rollout from reaching its pods, or None.
+    """
     update = obj["spec"].get("updateStrategy") or {}
     if update.get("type") == "OnDelete":
         return "does nothing until its pods are deleted (OnDelete)"
@@ -126,9 +128,12 @@ def halfway(obj: Mapping[str, Any]) -> str | None:
 
 
 def taken(obj: Mapping[str, Any], facts: Facts) -> int:
-    """How many ready pods a rollout takes away at once: what its maxUnavailable leaves of them, unready pods counted off.
+    """How many ready pods a rollout takes away at once.
 
-    Source: kubernetes pkg/controller/deployment/util (ResolveFenceposts), daemon/util (UnavailableCount).
+    What its maxUnavailable leaves of them, unready pods counted off.
+
+    Source: kubernetes pkg/controller/deployment/util (ResolveFenceposts), daemon/util
+    (UnavailableCount).
     """
     spec, kind = obj["spec"], obj["kind"]
     up = sum(map(ready, pods_of(facts)))
@@ -185,7 +190,9 @@ def converged(obj: Mapping[str, Any]) -> bool:
 
 
 def rollout_running(obj: Mapping[str, Any]) -> bool:
-    """Whether pods of an older revision are still being replaced (unready pods alone are no rollout)."""
+    """Whether pods of an older revision are still being replaced
+    (unready pods alone are no rollout).
+    """
     kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
     if not observed(obj):
         return True
@@ -220,7 +227,9 @@ def patience(obj: Mapping[str, Any]) -> timedelta:
 
 
 def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
-    """Whether an undo is done: our template stands, and as many pods are ready as before the act that it takes back."""
+    """Whether an undo is done: our template stands, and as many pods are
+    ready as before the act that it takes back.
+    """
     seen = verify(plan, sent, facts)
     if seen.how in (Verified.CONVERGED, Verified.OVERTAKEN, Verified.UNKNOWN):
         return seen
@@ -248,14 +257,19 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
 
 
 def overtaken(sent: Sent, obj: Mapping[str, Any]) -> bool:
-    """Whether somebody changed the template after us: our stamp or the template that we left is gone."""
+    """Whether somebody changed the template after us.
+
+    Our stamp or the template that we left is gone.
+    """
     if not sent or annotations(obj).get(STAMP) != sent[0].stamp:
         return True
     return bool(at(obj, TEMPLATE) != sent[0].left.get(TEMPLATE))
 
 
 def rollout_failed(plan: Plan, obj: Mapping[str, Any], facts: Facts) -> bool:
-    """Whether there are fewer ready pods than before, or new restarts of older pods, once the rollout gave up."""
+    """Whether there are fewer ready pods than before, or new restarts
+    of older pods, once the rollout gave up.
+    """
     now = pods_before(facts)
     known = plan.before.get("restarts", {})
     restarted = any(
@@ -290,7 +304,10 @@ def rolled(
 
 
 def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
-    """Deletes a StatefulSet's pods that are stuck: unready, and not of the revision that is rolled out now."""
+    """Deletes a StatefulSet's pods that are stuck.
+
+    Unready, and not of the revision that is rolled out now.
+    """
     obj = facts.object
     if facts.target.kind != STATEFUL_SET.name or not isinstance(obj, Mapping):
         return ()

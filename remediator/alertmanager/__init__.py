@@ -1,1 +1,3 @@
-"""Alertmanager: its API, its webhook's payload, and one in memory for tests, replay and the demo."""
+"""Alertmanager: its API, its webhook's payload, and one in
+memory for tests, replay and the demo.
+"""

@@ -1,8 +1,10 @@
-"""Alertmanager's API: is an alert still active, silenced or inhibited? Asked by fingerprint, per source.
+"""Alertmanager's API: is an alert still active, silenced or inhibited?
 
-A source is one Alertmanager or a cluster of them, and every instance is asked by itself: a name with several addresses (a
-headless Service) stands for as many instances. What one answers in one go is a snapshot of all its alerts with its own
-uptime, shared by all who ask within a second.
+Asked by fingerprint, per source.
+
+A source is one Alertmanager or a cluster of them, and every instance is asked by itself: a name
+with several addresses (a headless Service) stands for as many instances. What one answers in one go
+is a snapshot of all its alerts with its own uptime, shared by all who ask within a second.
 """
 
 import asyncio
@@ -97,7 +99,10 @@ class Snapshot:
 
     @property
     def believed(self) -> list[Instance]:
-        """Those whose lists are believed: of a cluster of which somebody is silent only who has been up for a while."""
+        """Those whose lists are believed.
+
+        Of a cluster of which somebody is silent only who has been up for a while.
+        """
         answered = [instance for instance in self.instances if not instance.why]
         return (
             answered if len(answered) == len(self.instances) else [i for i in answered if i.settled]
@@ -110,7 +115,10 @@ class Snapshot:
 
 
 class AlertmanagerApi:
-    """The port over HTTP. An instance younger than `settled` is not believed when it does not list an alert."""
+    """The port over HTTP.
+
+    An instance younger than `settled` is not believed when it does not list an alert.
+    """
 
     def __init__(
         self,
@@ -130,10 +138,12 @@ class AlertmanagerApi:
         self._silent: dict[str, tuple[datetime, str]] = {}
 
     async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
-        """What the source's instances say of the alert, asked after `since`; UNKNOWN where that cannot be known.
+        """What the source's instances say of the alert, asked after `since`.
 
-        Muted by one is muted. Not listed is only what no instance lists, each of them settled: a pod that has just started
-        lists nothing yet, and one that does not answer might list it.
+        UNKNOWN where that cannot be known.
+
+        Muted by one is muted. Not listed is only what no instance lists, each of them settled: a
+        pod that has just started lists nothing yet, and one that does not answer might list it.
         """
         snapshot = await self._seen(source, since)
         found = [
@@ -153,7 +163,10 @@ class AlertmanagerApi:
         return Activity.NOT_LISTED if snapshot.settled and not mine else Activity.UNKNOWN
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
-        """The labels of all active alerts, silenced ones too: a silence does not stop an alert from being true."""
+        """The labels of all active alerts, silenced ones too.
+
+        A silence does not stop an alert from being true.
+        """
         snapshot = await self._seen(source, None)
         believed = snapshot.believed
         if not believed:
@@ -173,13 +186,18 @@ class AlertmanagerApi:
         )
 
     async def _seen(self, source: str, since: datetime | None) -> Snapshot:
-        """The last snapshot where it is recent enough, else a new one; whoever comes meanwhile shares that or the one after."""
+        """The last snapshot where it is recent enough, else a new one.
+
+        Whoever comes meanwhile shares that or the one after.
+        """
         came = self._clock()
         async with self._asking.setdefault(source, asyncio.Lock()):
             last, now = self._snapshots.get(source), self._clock()
-            recent = last is not None and timedelta() <= now - last.asked_at and (
-                now - last.asked_at < self._remembered or last.asked_at >= came
-            )  # fmt: skip
+            recent = (
+                last is not None
+                and timedelta() <= now - last.asked_at
+                and (now - last.asked_at < self._remembered or last.asked_at >= came)
+            )
             if last is not None and recent and (since is None or last.asked_at > since):
                 return last
             targets = [pair for url in self._urls.get(source, ()) for pair in await addresses(url)]
@@ -190,7 +208,10 @@ class AlertmanagerApi:
             return self._snapshots[source]
 
     async def _instance(self, url: str, host: str, now: datetime) -> Instance:
-        """One instance's alerts and status. Which of the two came first does not matter: both are of one process."""
+        """One instance's alerts and status.
+
+        Which of the two came first does not matter: both are of one process.
+        """
         until, why = self._silent.get(url, (now, ""))
         if now < until and until - now <= NOT_ASKED_FOR:  # a clock may jump back
             return Instance(url, why=why)
@@ -200,7 +221,10 @@ class AlertmanagerApi:
                 self._get(url, host, "/api/v2/status", UP),
             )
         except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
-            why = f"{url} could not be asked: {error if isinstance(error, _Refused) else type(error).__name__}"
+            why = (
+                f"{url} could not be asked:"
+                f" {error if isinstance(error, _Refused) else type(error).__name__}"
+            )
             self._silent[url] = (now + NOT_ASKED_FOR, why)
             self._metrics.count("alertmanager_queries_total", "error")
             return Instance(url, why=why)
@@ -239,7 +263,9 @@ class _Refused(Exception):
 
 
 async def addresses(url: str) -> list[tuple[str, str]]:
-    """(URL by address, URL by name) of each instance behind a URL. One family only: a pod has an address in each.
+    """(URL by address, URL by name) of each instance behind a URL.
+
+    One family only: a pod has an address in each.
 
     A name that cannot be resolved in time stands for itself: asking says what is wrong with it.
     """

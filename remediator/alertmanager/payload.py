@@ -1,6 +1,9 @@
-"""The body of an Alertmanager webhook, version 4 (0.25 to 0.34): unknown fields are ignored, missing ones refused.
+"""The body of an Alertmanager webhook, version 4 (0.25 to 0.34).
 
-Texts may be of any length, since what is refused is lost: the body's size alone is capped, before it is read.
+Unknown fields are ignored, missing ones refused.
+
+Texts may be of any length, since what is refused is lost: the body's size alone is capped, before
+it is read.
 """
 
 from collections import Counter
@@ -49,7 +52,10 @@ class BadPayload(ValueError):
 
 
 def decode(body: bytes) -> Webhook:
-    """The body, decoded and checked. Raises: BadPayload, in words short enough for Alertmanager's log."""
+    """The body, decoded and checked.
+
+    Raises: BadPayload, in words short enough for Alertmanager's log.
+    """
     try:
         return Webhook.model_validate_json(body)
     except ValidationError as error:
@@ -62,9 +68,12 @@ def decode(body: bytes) -> Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What is counted of a webhook: alerts by (status, severity label), those truncated, and the names among them.
+    """What is counted of a webhook.
 
-    It is kept while the webhook waits to be stored; the decoded webhook itself would keep the garbage collector busy.
+    Alerts by (status, severity label), those truncated, and the names among them.
+
+    It is kept while the webhook waits to be stored; the decoded webhook itself would keep the
+    garbage collector busy.
     """
 
     alerts: Mapping[tuple[str, str | None], int]

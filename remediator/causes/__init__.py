@@ -1,4 +1,7 @@
-"""Facts to causes: one file per cause, each a pure function, exporting CAUSE; the registry is the folder."""
+"""Facts to causes: one file per cause, each a pure function, exporting CAUSE.
+
+The registry is the folder.
+"""
 
 from collections.abc import Iterable
 from datetime import timedelta

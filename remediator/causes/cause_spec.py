@@ -19,9 +19,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class CauseSpec:
-    """A kind of cause; `manual` is its page. `find` is pure, and asked only where all that it `sees` is known.
+    """A kind of cause; `manual` is its page.
 
-    `find` is given how far back before the trouble began a change counts. It may answer Unknown itself.
+    `find` is pure, and asked only where all that it `sees` is known.
+
+    `find` is given how far back before the trouble began a change counts. It may answer Unknown
+    itself.
     """
 
     name: str

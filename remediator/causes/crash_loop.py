@@ -1,4 +1,7 @@
-"""A container of the target waits in CrashLoopBackOff: it ends again and again, and is started ever later."""
+"""A container of the target waits in CrashLoopBackOff.
+
+It ends again and again, and is started ever later.
+"""
 
 from datetime import timedelta
 

@@ -1,4 +1,7 @@
-"""A container of the target waits since its image cannot be had: no such tag, no access, a registry that does not answer."""
+"""A container of the target waits since its image cannot be had.
+
+No such tag, no access, a registry that does not answer.
+"""
 
 from datetime import timedelta
 

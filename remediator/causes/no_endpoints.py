@@ -1,6 +1,9 @@
-"""A Service has nothing ready behind it: it selects no pods, or none of those that it selects serves.
+"""A Service has nothing ready behind it.
 
-Looked for behind the Service that the alert is about, and behind each one that selects the workload's pods.
+It selects no pods, or none of those that it selects serves.
+
+Looked for behind the Service that the alert is about, and behind each one that selects the
+workload's pods.
 """
 
 from collections.abc import Mapping
@@ -24,7 +27,10 @@ class Behind:
 
 
 def _endpoints(facts: Facts, obj: Object) -> Looking[tuple[Behind, ...]]:
-    """One entry for each Service with a selector: without one, people keep its endpoints themselves."""
+    """One entry for each Service with a selector.
+
+    Without one, people keep its endpoints themselves.
+    """
     there = facts.target.namespace
     services, slices = yield (Read(SERVICE, there), Read(ENDPOINT_SLICE, there))
     if facts.target.kind == SERVICE.name:

@@ -11,7 +11,9 @@ from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
-    """The containers that the kernel killed since `changed_within` before the trouble began, by pod."""
+    """The containers that the kernel killed since
+    `changed_within` before the trouble began, by pod.
+    """
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         return pods

@@ -1,6 +1,8 @@
-"""Pods of the target are not created, since a ResourceQuota of its namespace has no room for one more.
+"""Pods of the target are not created, since a ResourceQuota of
+its namespace has no room for one more.
 
-The evidence is both: a pod that was refused in the last minutes, and a quota that is too full for one like it.
+The evidence is both: a pod that was refused in the last minutes, and a quota that is too full for
+one like it.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""A new revision was rolled out within the window before the trouble began; the evidence is what changed in it.
+"""A new revision was rolled out within the window before the trouble began.
+
+The evidence is what changed in it.
 
 A restart makes a revision that differs in nothing but its time, and a rollback of ours is no news:
 neither counts.
@@ -16,7 +18,9 @@ from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
-    """The change, where the template that runs now first appeared within `changed_within` of the trouble."""
+    """The change, where the template that runs now first appeared
+    within `changed_within` of the trouble.
+    """
     current, revisions = current_revision(facts), facts[REVISIONS]
     if isinstance(revisions, Unknown):
         return revisions
@@ -44,7 +48,10 @@ def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """The paths whose values differ; values are not shown, since env may hold secrets. Images are."""
+    """The paths whose values differ; values are not shown, since env may hold secrets.
+
+    Images are.
+    """
     below: list[tuple[Any, Any, str]] = []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):

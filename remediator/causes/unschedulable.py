@@ -1,4 +1,7 @@
-"""Pods of the target find no node: none has room, or is tolerated, selected, or in reach of their volume."""
+"""Pods of the target find no node.
+
+None has room, or is tolerated, selected, or in reach of their volume.
+"""
 
 from datetime import timedelta
 

@@ -1,4 +1,7 @@
-"""The command line: one file per group of commands; what a command needs is imported when it runs."""
+"""The command line: one file per group of commands.
+
+What a command needs is imported when it runs.
+"""
 
 import click
 

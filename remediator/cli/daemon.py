@@ -32,13 +32,17 @@ def serve(config: Path | None, log_level: str) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
-    """Write a commented configuration, a first rule file and Alertmanager's routes into FOLDER; overwrites nothing."""
+    """Write a commented configuration, a first rule file and Alertmanager's routes into FOLDER.
+
+    Overwrites nothing.
+    """
     from .starter import write
 
     for path in write(folder):
         click.echo(f"wrote {path}")
     click.echo(
-        f"next: remediator check {folder / 'rules'}; then remediator serve --config {folder / 'remediator.yaml'}"
+        f"next: remediator check {folder / 'rules'}; then remediator serve --config"
+        f" {folder / 'remediator.yaml'}"
     )
 
 
@@ -53,7 +57,10 @@ def init(folder: Path) -> None:
     "--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount."
 )
 def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
-    """Make the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links; one that is there is left as it is."""
+    """Make the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links.
+
+    One that is there is left as it is.
+    """
     from ..errors import ConfigurationError
 
     namespace, _, name = secret.partition("/")

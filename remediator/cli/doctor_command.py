@@ -22,7 +22,10 @@ import click
     help="Send an alert through Alertmanager and wait for it; your own routes see it too.",
 )
 def doctor(config: Path, url: str, test_alert: bool) -> None:
-    """Check that everything the settings name can be reached and may be used. Exit code 1 where something fails."""
+    """Check that everything the settings name can be reached and may be used.
+
+    Exit code 1 where something fails.
+    """
     from .. import settings, telemetry
 
     telemetry.configure_log("error")

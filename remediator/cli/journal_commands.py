@@ -1,4 +1,7 @@
-"""journal verify, export, backup: the history, straight from its database; the daemon may run meanwhile."""
+"""journal verify, export, backup: the history, straight from its database.
+
+The daemon may run meanwhile.
+"""
 
 import json
 import sys
@@ -38,14 +41,19 @@ def _url(config: Path | None, url: str | None) -> str:
 @click.option(
     "--head",
     default="",
-    help="A digest from the log (`journal_sealed`), its first 12 digits, or the metric's number: it must be in this history.",
+    help=(
+        "A digest from the log (`journal_sealed`), its first 12 digits, or the metric's number: it"
+        " must be in this history."
+    ),
 )
 def verify(config: Path | None, url: str | None, head: str) -> None:
-    """Compute every digest anew and say where an entry was changed, removed or moved. Exit code 1 where one was.
+    """Compute every digest anew and say where an entry was changed, removed or moved.
 
-    What it cannot show: whoever owns the database can rewrite all of it, cut off its end, or its beginning as if it had been
-    pruned, and compute new digests. Keep
-    a copy of the head elsewhere (the log, or the metric remediator_journal_head) and give it as --head.
+    Exit code 1 where one was.
+
+    What it cannot show: whoever owns the database can rewrite all of it, cut off its end, or its
+    beginning as if it had been pruned, and compute new digests. Keep a copy of the head elsewhere
+    (the log, or the metric remediator_journal_head) and give it as --head.
     """
     from ..journal import seals
     from ..journal.reading import reading
@@ -62,7 +70,8 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
     click.echo(f"{span}, {found.unsealed} entries not sealed yet, head {found.head}")
     if found.pruned_at:
         click.echo(
-            f"what was before was pruned at {found.pruned_at:%Y-%m-%d %H:%M:%S} UTC, by journal_keep if nobody did it by hand"
+            f"what was before was pruned at {found.pruned_at:%Y-%m-%d %H:%M:%S} UTC, by"
+            " journal_keep if nobody did it by hand"
         )
     if found.findings:
         raise RemediatorError(
@@ -79,7 +88,10 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
     help="File to write; default: standard output.",
 )
 def export(config: Path | None, url: str | None, output: Path | None) -> None:
-    """The history as JSON lines: every entry with its number and digest, each seal behind its range."""
+    """The history as JSON lines.
+
+    Every entry with its number and digest, each seal behind its range.
+    """
     from ..journal import seals
     from ..journal.reading import reading
 
@@ -95,7 +107,10 @@ def export(config: Path | None, url: str | None, output: Path | None) -> None:
 @_where
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 def backup(config: Path | None, url: str | None, target: Path) -> None:
-    """Copy a SQLite journal, whole and consistent, into TARGET, while the daemon runs. For PostgreSQL use pg_dump."""
+    """Copy a SQLite journal, whole and consistent, into TARGET, while the daemon runs.
+
+    For PostgreSQL use pg_dump.
+    """
     from ..journal.reading import copy
 
     size = copy(_url(config, url), target)

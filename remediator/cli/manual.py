@@ -7,7 +7,10 @@ def page(main: click.Group) -> str:
     """Every command with its options, as Markdown."""
     parts = [
         "# Commands",
-        "What `-h` says, on one page. Exit codes: 0 well; 1 it could not be done, or the answer is no; 2 a mistake in the command, the settings or the rules.",
+        (
+            "What `-h` says, on one page. Exit codes: 0 well; 1 it could not be done, or the answer"
+            " is no; 2 a mistake in the command, the settings or the rules."
+        ),
     ]
     return "\n\n".join([*parts, *_sections(main, "remediator")]) + "\n"
 

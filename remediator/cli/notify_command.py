@@ -25,7 +25,11 @@ def notify() -> None:
     help="Settings file.",
 )
 def test(receivers: tuple[str, ...], config: Path) -> None:
-    """Send a test message to each of the settings' RECEIVERS (default: all), and say what came of it. Exit code 1 where one failed."""
+    """Send a test message to each of the settings' RECEIVERS
+    (default: all), and say what came of it.
+
+    Exit code 1 where one failed.
+    """
     from .. import settings, telemetry
     from ..errors import ConfigurationError
 
@@ -70,7 +74,8 @@ async def _one(item: "ReceiverSettings") -> bool:
         await receiver.notify(ending, ref)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         click.echo(
-            f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and channel"
+            f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and"
+            " channel"
         )
         return False
     click.echo(f"{item.name:<20} {item.kind:<10} delivered: a test message, and its end")

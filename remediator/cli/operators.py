@@ -1,4 +1,7 @@
-"""What operators ask of a running daemon: explain, list, show, approve, deny, pause, resume, cancel, undo, retry."""
+"""What operators ask of a running daemon.
+
+Explain, list, show, approve, deny, pause, resume, cancel, undo, retry.
+"""
 
 import json
 import sys
@@ -49,7 +52,8 @@ class Api:
         except (urllib.error.URLError, TimeoutError) as error:
             why = getattr(getattr(error, "reason", error), "strerror", None) or error
             raise RemediatorError(
-                f"cannot reach remediator at {self._url}: {why}; is it serving? set --url or REMEDIATOR_URL"
+                f"cannot reach remediator at {self._url}: {why}; is it serving? set --url or"
+                " REMEDIATOR_URL"
             ) from None
 
 
@@ -77,7 +81,9 @@ def with_api(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> None:
-    """Why each rule did or did not match ALERT (a fingerprint, or a file with an alert or a webhook), and what it would do now."""
+    """Why each rule did or did not match ALERT (a fingerprint, or a file with
+    an alert or a webhook), and what it would do now.
+    """
     question: Any = {"fingerprint": alert}
     if Path(alert).is_file():
         try:
@@ -97,7 +103,10 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
 @click.option("--rule", help="Only those of this rule.")
 @click.option(
     "--since",
-    help="Only those created since then: a duration such as 2h, or a time such as 2026-05-01T12:00:00Z.",
+    help=(
+        "Only those created since then: a duration such as 2h, or a time such as"
+        " 2026-05-01T12:00:00Z."
+    ),
 )
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many at most."
@@ -105,9 +114,15 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def list_(
-    state: str | None, namespace: str | None, rule: str | None, since: str | None, limit: int, as_json: bool, url: str,
+    state: str | None,
+    namespace: str | None,
+    rule: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
+    url: str,
     token_file: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """The newest remediations."""
     asked = {"state": state, "namespace": namespace, "rule": rule, "since": since, "limit": limit}
     query = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
@@ -167,7 +182,10 @@ def _at_a_terminal() -> bool:
 
 
 def _looked_at(row: Any) -> str:
-    """The digest of the plan, shown to a person who says yes to it. Raises: RemediatorError where nobody can be asked."""
+    """The digest of the plan, shown to a person who says yes to it.
+
+    Raises: RemediatorError where nobody can be asked.
+    """
     digest = str(row["look"].get("digest") or "")
     if row["state"] != "awaiting_approval":
         raise RemediatorError(
@@ -175,7 +193,8 @@ def _looked_at(row: Any) -> str:
         )
     if not _at_a_terminal():
         raise RemediatorError(
-            f"cannot approve {row['id']}: say which plan, by --digest (`remediator show {row['id']}` prints it)"
+            f"cannot approve {row['id']}: say which plan, by --digest (`remediator show"
+            f" {row['id']}` prints it)"
         )
     click.echo(showing.remediation(row))
     click.confirm(f"\nApprove this plan ({digest})?", abort=True)
@@ -191,7 +210,8 @@ def _sure(remediation: str, would: Any, yes: bool) -> None:
         return
     if not _at_a_terminal():
         raise RemediatorError(
-            f"cannot undo {remediation}: nobody can be asked here; look at the plan above, then use --yes"
+            f"cannot undo {remediation}: nobody can be asked here; look at the plan above, then use"
+            " --yes"
         )
     click.confirm("\nDo this?", abort=True)
 
@@ -211,7 +231,10 @@ def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
 @click.option("--for", "for_", help="How long, such as 2h; default: until resumed.")
 @with_api
 def pause(scope: str, reason: str, for_: str | None, url: str, token_file: Path | None) -> None:
-    """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME); what is under way is finished."""
+    """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME).
+
+    What is under way is finished.
+    """
     answer = Api(url, token_file).ask(
         "POST", "/pauses", {"scope": scope, "reason": reason, "for": for_}
     )

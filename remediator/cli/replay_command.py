@@ -50,13 +50,24 @@ FAILED = 1
     help="States, separated by commas (unmatched too): exit code 1 where there is one.",
 )
 def replay(
-    fixtures: tuple[Path, ...], paths: tuple[Path, ...], facts: Path | None, cluster: bool, kubeconfig: str, context: str,
-    assume: str | None, mode: str | None, output: str, fail_on: str,
-) -> None:  # fmt: skip
-    """What the rules would have done about recorded webhooks: FIXTURES are files (JSON, JSON lines) or folders.
+    fixtures: tuple[Path, ...],
+    paths: tuple[Path, ...],
+    facts: Path | None,
+    cluster: bool,
+    kubeconfig: str,
+    context: str,
+    assume: str | None,
+    mode: str | None,
+    output: str,
+    fail_on: str,
+) -> None:
+    """What the rules would have done about recorded webhooks.
 
-    The same engine runs on virtual time with the doors closed: nothing is sent, acts are taken to converge, alerts
-    resolve where that was recorded. Without facts it goes as far as labels allow, and says so.
+    FIXTURES are files (JSON, JSON lines) or folders.
+
+    The same engine runs on virtual time with the doors closed: nothing is sent, acts are taken to
+    converge, alerts resolve where that was recorded. Without facts it goes as far as labels allow,
+    and says so.
     """
     if sum(map(bool, (facts, cluster, assume))) > 1:
         raise click.UsageError("give one of --facts, --cluster and --assume")
@@ -68,7 +79,8 @@ def replay(
     wanted = {word.strip() for word in fail_on.split(",") if word.strip()}
     if wanted - ends:
         raise click.UsageError(
-            f"--fail-on knows no {', '.join(sorted(wanted - ends))}; there are {', '.join(sorted(ends))}"
+            f"--fail-on knows no {', '.join(sorted(wanted - ends))}; there are"
+            f" {', '.join(sorted(ends))}"
         )
     telemetry.configure_log("error")
     report = asyncio.run(
@@ -87,9 +99,13 @@ def replay(
 
 
 async def _replay(
-    fixtures: tuple[Path, ...], paths: tuple[Path, ...], facts: Path | None, cluster: tuple[str, str] | None,
-    assume: str | None, mode: str | None,
-) -> Any:  # fmt: skip
+    fixtures: tuple[Path, ...],
+    paths: tuple[Path, ...],
+    facts: Path | None,
+    cluster: tuple[str, str] | None,
+    assume: str | None,
+    mode: str | None,
+) -> Any:
     from .. import shipped
     from ..guards.situation import ProcessLimits
     from ..replay import closed, in_mode, run

@@ -13,7 +13,10 @@ import click
     help="Settings: that they have every receiver named.",
 )
 def check(paths: tuple[Path, ...], config: Path | None) -> None:
-    """Check rule files, or folders of them; every mistake is shown with its place and what to do. Exit code 2 where there is one."""
+    """Check rule files, or folders of them; every mistake is shown with its place and what to do.
+
+    Exit code 2 where there is one.
+    """
     from ..errors import ConfigurationError
     from ..rules.loader import load, rule_files
 
@@ -32,7 +35,8 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
     }
     counted = ", ".join(f"{count} {mode}" for mode, count in modes.items())
     click.echo(
-        f"{len(rule_files(paths))} files, {len(rules.sources)} rules ({counted}), {len(rules.overrides)} overrides: no mistakes"
+        f"{len(rule_files(paths))} files, {len(rules.sources)} rules ({counted}),"
+        f" {len(rules.overrides)} overrides: no mistakes"
     )
 
 

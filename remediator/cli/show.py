@@ -56,7 +56,8 @@ def undoing(would: Row) -> str:
     for verdict in would["verdicts"]:
         if verdict["verdict"] != "allow":
             lines.append(
-                f"guard    {verdict['guard']}: {verdict['verdict']} {verdict['reason']}: {verdict['why']}"
+                f"guard    {verdict['guard']}: {verdict['verdict']} {verdict['reason']}:"
+                f" {verdict['why']}"
             )
     return _lines(lines)
 
@@ -81,7 +82,8 @@ def look(seen: Row, indent: str = "  ") -> list[str]:
         if verdict["verdict"] != "allow" or verdict["why"]:
             reason = f" {verdict['reason']}" if verdict["reason"] else ""
             lines.append(
-                f"{indent}guard    {verdict['guard']}: {verdict['verdict']}{reason}: {verdict['why']}"
+                f"{indent}guard    {verdict['guard']}: {verdict['verdict']}{reason}:"
+                f" {verdict['why']}"
             )
     passed = [
         verdict["guard"] for verdict in seen.get("verdicts") or [] if verdict["verdict"] == "allow"
@@ -99,7 +101,8 @@ def _lines(lines: Sequence[str]) -> str:
 def remediation(row: Row) -> str:
     """One remediation, whole."""
     lines = [
-        f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}  cluster {row.get('cluster', '-')}"
+        f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}  cluster"
+        f" {row.get('cluster', '-')}"
     ]
     ended = f", ended {_moment(row['ended_at'])}" if row.get("ended_at") else ""
     lines += [
@@ -116,23 +119,27 @@ def remediation(row: Row) -> str:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(episode["labels"].items()))
         status = "firing" if episode["open"] else "resolved"
         lines.append(
-            f"  alert    {status}, delivered {episode['deliveries']}x, fingerprint {episode['fingerprint']}: {labels}"
+            f"  alert    {status}, delivered {episode['deliveries']}x, fingerprint"
+            f" {episode['fingerprint']}: {labels}"
         )
     lines += look(row["look"])
     for attempt in row["attempts"]:
         lines.append(
-            f"  attempt  {attempt['number']}: {attempt['plan']['summary']} -> {attempt['outcome'] or 'under way'}"
+            f"  attempt  {attempt['number']}: {attempt['plan']['summary']} ->"
+            f" {attempt['outcome'] or 'under way'}"
         )
     for entry in row["history"]:
         reason = f" {entry['reason']}" if entry["reason"] else ""
         lines.append(f"  {_time(entry['at'])} {entry['kind']}{reason}: {entry['text']}")
     for message in row["messages"]:
         lines.append(
-            f"  told     {message['receiver']}: {'delivered' if message['delivered_at'] else message['error'] or 'waiting'}"
+            f"  told     {message['receiver']}:"
+            f" {'delivered' if message['delivered_at'] else message['error'] or 'waiting'}"
         )
     if row.get("taken_back_from"):
         lines.append(
-            f"  taken back once all was quiet, not before {row['taken_back_from'][:16].replace('T', ' ')} UTC"
+            "  taken back once all was quiet, not before"
+            f" {row['taken_back_from'][:16].replace('T', ' ')} UTC"
         )
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
@@ -188,29 +195,36 @@ def promotion(row: Row) -> str:
     lines.append(f"  observe  it would have acted {record['would']} times{nothing}")
     lines += [f"           lately: {plan}" for plan in record["lately"]]
     lines.append(
-        f"  approve  people approved {record['approved']} of {asked}, denied {record['denied']}, left {record['undecided']} undecided"
+        f"  approve  people approved {record['approved']} of {asked}, denied {record['denied']},"
+        f" left {record['undecided']} undecided"
     )
     lines.append(
-        f"  act      it helped {record['succeeded']} of {acted} times; {record['ineffective']} did not help, {record['failed']} failed"
+        f"  act      it helped {record['succeeded']} of {acted} times; {record['ineffective']} did"
+        f" not help, {record['failed']} failed"
     )
     against = []
     if row["breaker_open_since"]:
         against.append("its breaker is open: find out why it did not help, then `remediator reset`")
     if row["mode"] == "observe" and record["would"] < ENOUGH:
         against.append(
-            f"it would have acted {record['would']} times; look at {ENOUGH} plans before people are asked"
+            f"it would have acted {record['would']} times; look at {ENOUGH} plans before people are"
+            " asked"
         )
     if row["mode"] == "approve" and (
         record["approved"] < ENOUGH or 10 * record["approved"] < 9 * asked
     ):
         against.append(
-            f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten approved"
+            f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten"
+            " approved"
         )
     lines += [f"  against  {text}" for text in against] or [
         "  against  nothing that the journal knows"
     ]
     after = {"observe": "approve", "approve": "act"}.get(row["mode"])
-    edit = f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the daemon reloads by itself"
+    edit = (
+        f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the"
+        " daemon reloads by itself"
+    )
     lines.append(f"  edit     {edit}" if after else "  edit     none: it acts already")
     return _lines(lines)
 
@@ -224,9 +238,8 @@ def replay(report: Row) -> str:
             lines.append(day)
         reason = f" {line['reason']}" if line["reason"] else ""
         what, about = f"{line['what']}{reason}", line["remediation"] or "alert"
-        lines.append(
-            f"  {_time(line['at'])}  {about:<12}  {what:<28}  {line['target']}  {line['text']}".rstrip()
-        )
+        cells = (_time(line["at"]), f"{about:<12}", f"{what:<28}", line["target"], line["text"])
+        lines.append(f"  {'  '.join(cells)}".rstrip())
     lines += ["", *table(report["remediations"]).split("\n")] if report["remediations"] else []
     found = report["summary"]
     ends = (
@@ -236,9 +249,15 @@ def replay(report: Row) -> str:
     lost = f", {found['truncated']} truncated (set max_alerts: 0)" if found["truncated"] else ""
     lines += [
         "",
-        f"{found['webhooks']} webhooks, {found['alerts']} alerts{lost}, {found['episodes']} episodes, {found['unmatched']} unmatched",
+        (
+            f"{found['webhooks']} webhooks, {found['alerts']} alerts{lost}, {found['episodes']}"
+            f" episodes, {found['unmatched']} unmatched"
+        ),
         f"remediations: {ends}",
-        f"{found['calls']} calls would have been sent, people would have been told {found['told']} times; nothing was sent",
+        (
+            f"{found['calls']} calls would have been sent, people would have been told"
+            f" {found['told']} times; nothing was sent"
+        ),
     ]
     return _lines(lines)
 

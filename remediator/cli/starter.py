@@ -11,13 +11,13 @@ rules: [{folder}/rules]
 journal: sqlite:///{folder}/remediator.db        # or postgresql://user@host/db
 
 web:
-  listen: 127.0.0.1:9099                # beyond loopback every source and operator needs a credential
+  listen: 127.0.0.1:9099                # beyond loopback, credentials are required
 
-sources:                                # who may post alerts: one per Alertmanager (an HA pair is one)
+sources:                                # who may post: one per Alertmanager (an HA pair is one)
   - name: alertmanager
     token_file: {folder}/secrets/alertmanager
     cluster: default
-    alertmanager: http://alertmanager:9093   # asked whether an alert is still active; without it nothing acts
+    alertmanager: http://alertmanager:9093   # is an alert still active? without it nothing acts
 
 operators:                              # who may look, approve, pause: one per person
   - name: me
@@ -47,13 +47,13 @@ groups:
 """
 
 ROUTES = """\
-# Merge into Alertmanager's configuration. Alerts go to remediator at once; the pager hears of those that rules may heal
-# only when five minutes did not heal them: a dead remediator cannot prevent that.
+# Merge into Alertmanager's configuration. Alerts go to remediator at once. The pager hears of those
+# that rules may heal only if five minutes did not heal them: a dead remediator cannot prevent that.
 route:
   receiver: pager
   routes:
-    # The alert that always fires, often enough that its absence is noticed. It must stand above a route that sends Watchdog
-    # to `null`, as kube-prometheus-stack's does.
+    # The alert that always fires, often enough that its absence is noticed. It must stand above a
+    # route that sends Watchdog to `null`, as kube-prometheus-stack's does.
     - receiver: remediator
       matchers: ['alertname="Watchdog"']
       continue: true
@@ -85,7 +85,10 @@ receivers:
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes the files. Raises: ConfigurationError where one cannot be written, or is there already: then nothing is."""
+    """Writes the files.
+
+    Raises: ConfigurationError where one cannot be written, or is there already: then nothing is.
+    """
     place = folder.resolve()
     files = {
         "remediator.yaml": SETTINGS.format(folder=place),

@@ -15,7 +15,9 @@ from .operators import Api, with_api
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def rules(as_json: bool, url: str, token_file: Path | None) -> None:
-    """Each rule that is loaded: what it would have done, how often people agreed, how often it helped."""
+    """Each rule that is loaded: what it would have done, how often
+    people agreed, how often it helped.
+    """
     answer = Api(url, token_file).ask("GET", "/rules")
     click.echo(json.dumps(answer, indent=2) if as_json else showing.rules(answer["rules"]))
 
@@ -24,7 +26,10 @@ def rules(as_json: bool, url: str, token_file: Path | None) -> None:
 @click.argument("rule")
 @with_api
 def promote(rule: str, url: str, token_file: Path | None) -> None:
-    """The evidence for giving RULE more freedom, and the edit to make. Nothing is changed: promotion is a person's edit."""
+    """The evidence for giving RULE more freedom, and the edit to make.
+
+    Nothing is changed: promotion is a person's edit.
+    """
     found = [
         row for row in Api(url, token_file).ask("GET", "/rules")["rules"] if row["name"] == rule
     ]

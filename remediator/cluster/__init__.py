@@ -1,1 +1,4 @@
-"""The one home of kubernetes_asyncio: observe and apply, on a real cluster and on an in-memory sandbox."""
+"""The one home of kubernetes_asyncio.
+
+Observe and apply, on a real cluster and on an in-memory sandbox.
+"""

@@ -1,7 +1,7 @@
 """A real cluster through kubernetes_asyncio: raw dicts, timeouts, preconditions, translated errors.
 
-One connection pool; a token bucket of our own keeps us a polite client. The HTTP client's retries are off: a write is
-sent once, and after an unclear answer the object is looked at.
+One connection pool; a token bucket of our own keeps us a polite client. The HTTP client's retries
+are off: a write is sent once, and after an unclear answer the object is looked at.
 """
 
 import asyncio
@@ -51,7 +51,10 @@ JSON_PATCH = "application/json-patch+json"
 async def connect(
     kubeconfig: str, context: str, qps: float, metrics: Metrics | None = None
 ) -> "KubernetesCluster":
-    """A client from a kubeconfig file, else from the pod's own ServiceAccount. Raises: ConfigurationError."""
+    """A client from a kubeconfig file, else from the pod's own ServiceAccount.
+
+    Raises: ConfigurationError.
+    """
     settings = client.Configuration()
     try:
         if kubeconfig:
@@ -217,7 +220,10 @@ class KubernetesCluster:
         return 201
 
     async def _collect(self, pod: Target, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """The pod's events and the ends of its containers' logs; what cannot be read is said in its place."""
+        """The pod's events and the ends of its containers' logs.
+
+        What cannot be read is said in its place.
+        """
         path, lines = _path(POD, pod.namespace, pod.name), int(wanted["log_lines"])
         obj = await self._ask("GET", path, "get pods")
         out: dict[str, Any] = {
@@ -255,7 +261,8 @@ class KubernetesCluster:
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         """Creates a Kubernetes Event on the target. Raises: ClusterError."""
         kind = kind_of(target.kind)
-        now = datetime.now().astimezone().isoformat()  # noqa: TID251 - an Event's own time is the wall clock's
+        # an Event's own time is the wall clock's
+        now = datetime.now().astimezone().isoformat()  # noqa: TID251
         reference = {
             "apiVersion": f"{kind.group}/{kind.version}" if kind.group else kind.version,
             "kind": target.kind,
@@ -322,7 +329,10 @@ class KubernetesCluster:
     async def ask(
         self, method: str, path: str, what: str, body: Any = None, content_type: str = JSON
     ) -> Any:
-        """One request for an object that no action knows; its decoded answer. Raises: ClusterError."""
+        """One request for an object that no action knows; its decoded answer.
+
+        Raises: ClusterError.
+        """
         return await self._ask(method, path, what, body=body, content_type=content_type)
 
     async def _ask(
@@ -387,11 +397,13 @@ def _translated(what: str, status: int, text: bytes) -> Any:
     )
     if status == 401:
         raise Forbidden(
-            f"cannot {what}: the API server does not accept this credential; see the kubeconfig ({message[:300]})"
+            f"cannot {what}: the API server does not accept this credential; see the kubeconfig"
+            f" ({message[:300]})"
         )
     if status == 403:
         raise Forbidden(
-            f"cannot {what}: RBAC refuses it; `remediator generate rbac` prints what is needed ({message[:300]})"
+            f"cannot {what}: RBAC refuses it; `remediator generate rbac` prints what is needed"
+            f" ({message[:300]})"
         )
     if status == 404:
         raise TargetGone(f"cannot {what}: {message[:300]}")
@@ -412,10 +424,13 @@ def _path(kind: Kind, namespace: str, name: str = "") -> str:
 
 
 class _Renewing:
-    """A kubeconfig's token that ends (a plugin's, OIDC's, a file's): seen to beside the requests, at most so often, one at a time.
+    """A kubeconfig's token that ends (a plugin's, OIDC's, a file's).
 
-    The library asks for another five minutes before the end, so requests go on with what there is meanwhile. What fails is
-    tried again, and said. A client certificate that a plugin made stays until the daemon starts again.
+    Seen to beside the requests, at most so often, one at a time.
+
+    The library asks for another five minutes before the end, so requests go on with what there is
+    meanwhile. What fails is tried again, and said. A client certificate that a plugin made stays
+    until the daemon starts again.
     """
 
     def __init__(self, loader: Any) -> None:
@@ -437,7 +452,10 @@ class _Renewing:
             )  # the library has no public word for this alone
             settings.api_key["BearerToken"] = self._loader.token
         except Exception as error:
-            why = f"{type(error).__name__}; the token goes on until it ends: run the kubeconfig's command by hand"
+            why = (
+                f"{type(error).__name__}; the token goes on until it ends: run the kubeconfig's"
+                " command by hand"
+            )
             log().warning("credentials_not_renewed", why=why)
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""What Kubernetes' controllers do, for the sandbox: ReplicaSets, revisions, rollouts, pods' lives, HPAs' least count."""
+"""What Kubernetes' controllers do, for the sandbox.
+
+ReplicaSets, revisions, rollouts, pods' lives, HPAs' least count.
+"""
 
 import copy
 import math
@@ -23,7 +26,10 @@ Key = tuple[str, str, str]
 
 
 def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
-    """The object with the call's JSON Patch applied; managedFields say who set a count. Raises: Rejected."""
+    """The object with the call's JSON Patch applied; managedFields say who set a count.
+
+    Raises: Rejected.
+    """
     try:
         made = dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
@@ -51,7 +57,9 @@ def _note(fields: dict[str, Any], here: Any, path: list[str]) -> None:
 
 
 class Store:
-    """Objects by kind, namespace and name, with versions, generations and uids as an API server keeps them."""
+    """Objects by kind, namespace and name, with versions,
+    generations and uids as an API server keeps them.
+    """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -70,9 +78,13 @@ class Store:
         """Adds an object."""
         self.version += 1
         base = {
-            "name": name, "namespace": namespace, "uid": f"uid-{self.version}", "generation": 1,
-            "resourceVersion": str(self.version), "creationTimestamp": (at or self._clock()).isoformat(),
-        }  # fmt: skip
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{self.version}",
+            "generation": 1,
+            "resourceVersion": str(self.version),
+            "creationTimestamp": (at or self._clock()).isoformat(),
+        }
         self.objects[kind, namespace, name] = {"kind": kind, "metadata": base | metadata, **body}
         return self.objects[kind, namespace, name]
 
@@ -88,9 +100,12 @@ class Store:
     def of(self, kind: str, namespace: str, app: str) -> list[dict[str, Any]]:
         """The objects of a kind that carry a workload's label."""
         return [
-            o for (k, n, _), o in self.objects.items()
-            if k == kind and n == namespace and (o["metadata"].get("labels") or {}).get("app") == app
-        ]  # fmt: skip
+            o
+            for (k, n, _), o in self.objects.items()
+            if k == kind
+            and n == namespace
+            and (o["metadata"].get("labels") or {}).get("app") == app
+        ]
 
     def pods(self, namespace: str, app: str) -> list[dict[str, Any]]:
         """The pods of a workload."""
@@ -143,7 +158,10 @@ class Controllers:
     def _roll(
         self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime
     ) -> None:
-        """One step of a workload's controller: pods of the wanted template come, old ones go, within its bounds."""
+        """One step of a workload's controller.
+
+        Pods of the wanted template come, old ones go, within its bounds.
+        """
         wanted = obj["spec"].get("replicas", obj["nodes"])
         owner, digest = self._owner(kind, namespace, name, obj, now)
         deployment = kind == "Deployment"
@@ -181,7 +199,10 @@ class Controllers:
     def _owner(
         self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime
     ) -> tuple[Mapping[str, Any], str]:
-        """What owns new pods, and the hash of the wanted template; a template's ReplicaSet or revision is kept, and used again."""
+        """What owns new pods, and the hash of the wanted template.
+
+        A template's ReplicaSet or revision is kept, and used again.
+        """
         digest = template_hash(obj["spec"]["template"])[:8]
         kept = "ReplicaSet" if kind == "Deployment" else "ControllerRevision"
         key = (kept, namespace, f"{name}-{digest}")
@@ -293,7 +314,10 @@ class Controllers:
     def _progress(
         self, obj: dict[str, Any], step: tuple[Any, ...], complete: bool, now: datetime
     ) -> dict[str, str]:
-        """The Progressing condition: given up where nothing has moved for progressDeadlineSeconds."""
+        """The Progressing condition.
+
+        Given up where nothing has moved for progressDeadlineSeconds.
+        """
         uid = obj["metadata"]["uid"]
         if self._progressed.get(uid, (None, now))[0] != step:
             self._progressed[uid] = (step, now)

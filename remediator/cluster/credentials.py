@@ -1,4 +1,7 @@
-"""The Secret with the daemon's own tokens: made once, never replaced; keys that a later version needs are added."""
+"""The Secret with the daemon's own tokens: made once, never replaced.
+
+Keys that a later version needs are added.
+"""
 
 import base64
 import secrets

@@ -15,7 +15,10 @@ SECRET = re.compile(
 
 
 class Objects(Protocol):
-    """Reads raw objects. Raises: ClusterError's kinds; `get` answers None for what does not exist."""
+    """Reads raw objects.
+
+    Raises: ClusterError's kinds; `get` answers None for what does not exist.
+    """
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None: ...
 

@@ -34,7 +34,10 @@ EXPORTERS = {
 async def observe(
     objects: Objects, named: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
 ) -> Facts:
-    """One look: the target, its root, and what the sights ask for. What cannot be read is Unknown."""
+    """One look: the target, its root, and what the sights ask for.
+
+    What cannot be read is Unknown.
+    """
     target = named
     obj, namespace = await asyncio.gather(
         _read(objects, named),
@@ -160,7 +163,9 @@ async def see(
 
 @dataclass(frozen=True, slots=True)
 class _Rounds:
-    """The sights of one look that are not done, what each of them wants to read, and what others saw."""
+    """The sights of one look that are not done, what each of them
+    wants to read, and what others saw.
+    """
 
     running: dict[Sight[Any], Looking[Any]]
     wanted: dict[Sight[Any], tuple[Read, ...]]

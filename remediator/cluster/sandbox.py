@@ -1,7 +1,8 @@
 """An in-memory cluster behind the same port: workloads whose rollouts progress with the clock.
 
-It knows the kinds and verbs that the actions use and raises Unsupported for anything else. What a pod does follows
-from its image: one whose tag is in `crashing` never becomes ready; pods named in `leaking` were killed for memory.
+It knows the kinds and verbs that the actions use and raises Unsupported for anything else. What a
+pod does follows from its image: one whose tag is in `crashing` never becomes ready; pods named in
+`leaking` were killed for memory.
 """
 
 import copy
@@ -29,7 +30,10 @@ DELETABLE = {"Pod", "NetworkPolicy"}
 
 
 class SandboxCluster:
-    """The cluster port in memory. `clock` gives the time; `calls` lists every write that took effect; `objects` is what there is."""
+    """The cluster port in memory.
+
+    `clock` gives the time; `calls` lists every write that took effect; `objects` is what there is.
+    """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -47,7 +51,10 @@ class SandboxCluster:
     def create_workload(
         self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any
     ) -> None:
-        """Adds a workload with its pods running and ready; `more` goes into its spec, `labels` onto all of it."""
+        """Adds a workload with its pods running and ready.
+
+        `more` goes into its spec, `labels` onto all of it.
+        """
         if kind not in WORKLOAD_NAMES:
             raise Unsupported(f"the sandbox has no {kind}")
         mine = {"app": name}
@@ -92,7 +99,10 @@ class SandboxCluster:
         spec: Mapping[str, Any],
         status: Mapping[str, Any],
     ) -> None:
-        """Adds an object that no controller of the sandbox moves: a disruption budget, a quota, a node."""
+        """Adds an object that no controller of the sandbox moves.
+
+        A disruption budget, a quota, a node.
+        """
         self._store.put(kind, namespace, name, {"spec": dict(spec), "status": dict(status)})
 
     def set_image(self, kind: str, namespace: str, name: str, image: str) -> None:
@@ -167,7 +177,10 @@ class SandboxCluster:
         return True
 
     def _slices(self, namespace: str) -> list[Object]:
-        """What the endpoint controller would list: the pods that each Service selects, ready or not."""
+        """What the endpoint controller would list.
+
+        The pods that each Service selects, ready or not.
+        """
         there = [(kind, obj) for (kind, n, _), obj in self.objects.items() if n == namespace]
         pods = [obj for kind, obj in there if kind == "Pod"]
         services = [obj for kind, obj in there if kind == "Service"]

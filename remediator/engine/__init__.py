@@ -1,1 +1,4 @@
-"""Effects in order, talking only to ports: intake, triage, worker, executor, verification, people."""
+"""Effects in order, talking only to ports.
+
+Intake, triage, worker, executor, verification, people.
+"""

@@ -1,4 +1,7 @@
-"""How many workloads there are where a group may act: what a storm's share is taken of. Remembered for a while."""
+"""How many workloads there are where a group may act: what a storm's share is taken of.
+
+Remembered for a while.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +15,10 @@ REMEMBERED = timedelta(minutes=5)
 
 
 class Census:
-    """Counts by namespace, of every cluster; what could not be counted is asked again as seldom as what could."""
+    """Counts by namespace, of every cluster.
+
+    What could not be counted is asked again as seldom as what could.
+    """
 
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
         self._clusters = clusters

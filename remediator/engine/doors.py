@@ -39,8 +39,8 @@ class Wake:
 class Crowd:
     """Whether webhooks come faster than one commit each.
 
-    Unpacking them waits then, but no longer than the settle time, within which nothing would be done for them anyway: so a
-    burst is accepted first.
+    Unpacking them waits then, but no longer than the settle time, within which nothing would be
+    done for them anyway: so a burst is accepted first.
     """
 
     since: datetime | None = None
@@ -65,10 +65,12 @@ class Crowd:
 
 @dataclass(slots=True)
 class Doors:
-    """The ports and the process' own settings. `clusters` by name; `sources` says which cluster a source speaks of.
+    """The ports and the process' own settings.
 
-    `arrivals` wakes triage alone, `wake` everybody; `followers` are receivers that are told every step;
-    `link` makes the link to a plan that waits (remediation, digest, until when).
+    `clusters` by name; `sources` says which cluster a source speaks of.
+
+    `arrivals` wakes triage alone, `wake` everybody; `followers` are receivers that are told every
+    step; `link` makes the link to a plan that waits (remediation, digest, until when).
     """
 
     journal: Journal
@@ -101,7 +103,9 @@ class Doors:
         return self.sources.get(source, "default")
 
     def count_verdicts(self, remediation: Remediation, verdicts: list[Verdict]) -> Verdict:
-        """Counts what was not allowed, where that is news: a look that finds what the one before found counts nothing.
+        """Counts what was not allowed, where that is news.
+
+        A look that finds what the one before found counts nothing.
 
         Answers the strongest.
         """

@@ -1,4 +1,7 @@
-"""The engine: `run_due(now)` does all that is due; as a daemon it does so whenever something wakes it or a timer is due."""
+"""The engine: `run_due(now)` does all that is due.
+
+As a daemon it does so whenever something wakes it or a timer is due.
+"""
 
 import asyncio
 import contextlib
@@ -29,7 +32,10 @@ BREATH = 0.02
 
 
 class Engine:
-    """Triage, workers, escalation, notification and revival, each a task of its own: none waits for another's slowness."""
+    """Triage, workers, escalation, notification and revival, each a task of its own.
+
+    None waits for another's slowness.
+    """
 
     def __init__(
         self, doors: Doors, receivers: Mapping[str, Notifier], keep: timedelta = timedelta(days=90)
@@ -45,7 +51,10 @@ class Engine:
         )  # what a predecessor left is looked at first
 
     async def run_due(self) -> datetime | None:
-        """Everything that is due now, one after the other; when the next thing is. For virtual time."""
+        """Everything that is due now, one after the other; when the next thing is.
+
+        For virtual time.
+        """
         now = self.doors.clock.now()
         await triage.unpack(self.doors, now)
         await triage.pending(self.doors, now)
@@ -82,7 +91,10 @@ class Engine:
     async def _loop(
         self, name: str, body: Callable[[], Awaitable[float]], news: asyncio.Event
     ) -> None:
-        """Runs a body again and again: at news, or when the time that it answers is over. What it raises is logged and counted."""
+        """Runs a body again and again: at news, or when the time that it answers is over.
+
+        What it raises is logged and counted.
+        """
         while True:
             news.clear()
             pause = IDLE
@@ -139,7 +151,10 @@ class Engine:
             self._swept_at = now
 
     async def _seal(self) -> float:
-        """Seals what was written since; the head goes where an owner of the database cannot rewrite it."""
+        """Seals what was written since.
+
+        The head goes where an owner of the database cannot rewrite it.
+        """
         head = await self.doors.journal.seal(self.doors.clock.now())
         if head is not None:
             number, digest = head

@@ -1,4 +1,7 @@
-"""Why each rule did or did not match an alert, and what the matching ones would do now: a look without any write."""
+"""Why each rule did or did not match an alert, and what the matching ones would do now.
+
+A look without any write.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +18,10 @@ from .see.observe import observe
 
 
 async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers for a fingerprint that was received, or for an alert given as in a webhook; `error` where neither."""
+    """Answers for a fingerprint that was received, or for an alert given as in a webhook.
+
+    `error` where neither.
+    """
     now = doors.clock.now()
     if question.get("fingerprint"):
         rows = await doors.journal.episodes(1, str(question["fingerprint"]))
@@ -69,9 +75,25 @@ async def _would(
 ) -> dict[str, Any]:
     episode = Episode(0, source, alert, True, Fate.PENDING, None, now, now, 1, "")
     remediation = Remediation(
-        RemediationId("explain"), match.rule.name, match.loaded.digest, match.target, "", State.QUEUED, None, "", match.rule.mode,
-        0, now, now, None, None, "", "", "", 0,
-    )  # fmt: skip
+        RemediationId("explain"),
+        match.rule.name,
+        match.loaded.digest,
+        match.target,
+        "",
+        State.QUEUED,
+        None,
+        "",
+        match.rule.mode,
+        0,
+        now,
+        now,
+        None,
+        None,
+        "",
+        "",
+        "",
+        0,
+    )
     facts = await observe(doors, remediation, match.loaded, now)
     verdict = cannot_see(facts)
     if verdict is not None:

@@ -1,4 +1,7 @@
-"""The one place where a slice of work ends: the journal says what it wrote; metrics, log and the Event follow from that."""
+"""The one place where a slice of work ends: the journal says what it wrote.
+
+Metrics, log and the Event follow from that.
+"""
 
 from functools import partial
 

@@ -1,4 +1,7 @@
-"""The messages that people get: of a remediation, of a plan that waits for them, of a rule or a scope. Pure."""
+"""The messages that people get.
+
+Of a remediation, of a plan that waits for them, of a rule or a scope. Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +19,10 @@ THEIRS = (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who hears of a remediation: `to` at its end, `followers` of every step; `scope` is the storm's that may speak for it."""
+    """Who hears of a remediation: `to` at its end, `followers` of every step.
+
+    `scope` is the storm's that may speak for it.
+    """
 
     to: tuple[str, ...]
     followers: tuple[str, ...]
@@ -24,16 +30,22 @@ class Audience:
 
 
 def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]) -> Audience:
-    """By the rule as it is loaded; as it was when the remediation was created where it is loaded no more."""
+    """By the rule as it is loaded.
+
+    As it was when the remediation was created where it is loaded no more.
+    """
     rule = loaded.rule if loaded is not None else claim.rule
     scope = loaded.scope_of(claim.remediation.target.cluster) if loaded is not None else ""
     return Audience(tuple(rule.escalate.to), followers, scope)
 
 
 def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...]:
-    """What people are told of what was written: at an end the rule's `escalate`, at every step the followers.
+    """What people are told of what was written.
 
-    Nobody is paged for a rule that only observes. What a storm kept from acting is in the storm's own message.
+    At an end the rule's `escalate`, at every step the followers.
+
+    Nobody is paged for a rule that only observes. What a storm kept from acting is in the storm's
+    own message.
     """
     decided, spec = written.decided, STATES[written.state]
     remediation = claim.remediation
@@ -53,7 +65,10 @@ def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...
 
 
 def _left_to_others(claim: Claim, written: Written) -> bool:
-    """A timed undo finds that somebody changed or deleted what it would put back: nothing is left to do."""
+    """A timed undo finds that somebody changed or deleted what it would put back.
+
+    Nothing is left to do.
+    """
     return claim.remediation.undo_why == "timed" and written.decided.reason in THEIRS
 
 

@@ -1,4 +1,6 @@
-"""The worker: claims a due remediation, does one slice of work, writes what was decided, lets go."""
+"""The worker: claims a due remediation, does one slice of
+work, writes what was decided, lets go.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -49,7 +51,10 @@ async def run_one(doors: Doors, now: datetime) -> bool:
 
 
 async def _keep(doors: Doors, claim: Claim) -> None:
-    """Renews the lease while the work goes on; where somebody else has it, the work ends. Raises: LeaseLost."""
+    """Renews the lease while the work goes on; where somebody else has it, the work ends.
+
+    Raises: LeaseLost.
+    """
     while True:
         await asyncio.sleep(LEASE.total_seconds() / 3)
         await doors.journal.renew(claim.remediation, doors.clock.now(), LEASE)
@@ -63,7 +68,10 @@ async def work(doors: Doors, claim: Claim) -> None:
 
 
 async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
-    """What the state asks for, and what it leads to; None where another remediation took this one over."""
+    """What the state asks for, and what it leads to.
+
+    None where another remediation took this one over.
+    """
     now, remediation = doors.clock.now(), claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
     loaded = doors.rules.find(remediation.rule, alert)
@@ -83,7 +91,10 @@ async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
 
 
 def _without_action(claim: Claim, now: datetime) -> End | None:
-    """The end of what cannot be looked at any more: the distribution that brought its action is gone."""
+    """The end of what cannot be looked at any more.
+
+    The distribution that brought its action is gone.
+    """
     remediation = claim.remediation
     if remediation.state not in (State.EXECUTING, State.VERIFYING) and not remediation.undo_of:
         return None
@@ -162,7 +173,10 @@ async def _observe_and_act(
 
 
 async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime) -> Claim | None:
-    """The claim at the target that limits and locks go by; None where another of the same rule and target took it over."""
+    """The claim at the target that limits and locks go by.
+
+    None where another of the same rule and target took it over.
+    """
     remediation, root = claim.remediation, facts.root.key
     moved = (facts.target, root) != (remediation.target, remediation.root_key)
     if moved and not await doors.journal.retarget(remediation, facts.target, root, now):
@@ -171,7 +185,10 @@ async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime
 
 
 async def _resolved_unseen(doors: Doors, claim: Claim, judged: Assessment, now: datetime) -> bool:
-    """Where a settled Alertmanager lists none of the alerts: they resolved, though nobody delivered it."""
+    """Where a settled Alertmanager lists none of the alerts.
+
+    They resolved, though nobody delivered it.
+    """
     if judged.situation.activity != "not_listed":
         return False
     for episode in claim.episodes:

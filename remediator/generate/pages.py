@@ -1,4 +1,7 @@
-"""The reference pages that follow from the definitions: actions, reasons, guards, metrics, states, keys."""
+"""The reference pages that follow from the definitions.
+
+Actions, reasons, guards, metrics, states, keys.
+"""
 
 import json
 from collections.abc import Sequence
@@ -54,7 +57,8 @@ def actions(_paths: Sequence[Path]) -> str:
     for action in ACTIONS.values():
         out.append(f"## {action.name}\n\n{action.manual.strip()}\n")
         out.append(
-            f"* Targets: {', '.join(sorted(map(str, action.targets)))}\n* Causes: {', '.join(sorted(action.causes))}\n* Disruption: {action.disruption}"
+            f"* Targets: {', '.join(sorted(map(str, action.targets)))}\n* Causes:"
+            f" {', '.join(sorted(action.causes))}\n* Disruption: {action.disruption}"
         )
         for name, field in action.params.model_fields.items():
             out.append(f"* `{name}` (default `{field.default}`): {field.description}")
@@ -87,11 +91,12 @@ def reasons(_paths: Sequence[Path]) -> str:
 def guards(_paths: Sequence[Path]) -> str:
     """The guards in their order."""
     head = (
-        "# Guards\n\nAsked in this order; every verdict is kept and shown, and the strongest decides: deny, hold, ask, allow. What cannot\n"
-        "be known holds. The first look is before anything is observed, the second has facts and a plan; begin is the transaction\n"
-        "that begins an attempt, in which no two can both pass; write is just before each write. Verdicts that are not to allow are\n"
-        "counted in `remediator_verdicts_total`.\n\n"
-        "| guard | set by | is for | asked |\n|---|---|---|---|\n"
+        "# Guards\n\nAsked in this order; every verdict is kept and shown, and the strongest"
+        " decides: deny, hold, ask, allow. What cannot\nbe known holds. The first look is before"
+        " anything is observed, the second has facts and a plan; begin is the transaction\nthat"
+        " begins an attempt, in which no two can both pass; write is just before each write."
+        " Verdicts that are not to allow are\ncounted in `remediator_verdicts_total`.\n\n| guard |"
+        " set by | is for | asked |\n|---|---|---|---|\n"
     )
     rows = (
         f"| `{guard.name}` | {guard.set_by} | {guard.summary} | {guard.asked} |\n"
@@ -111,7 +116,10 @@ def metrics(_paths: Sequence[Path]) -> str:
 
 def annotations(_paths: Sequence[Path]) -> str:
     """What annotations on a target or its namespace do."""
-    head = "# Annotations\n\nOn a workload, or on its namespace for all that is in it. They only tighten.\n\n"
+    head = (
+        "# Annotations\n\nOn a workload, or on its namespace for all that is in it. They only"
+        " tighten.\n\n"
+    )
     return (
         head
         + "| annotation | means |\n|---|---|\n"
@@ -141,7 +149,10 @@ def _keys(model: type[BaseModel]) -> str:
 
 
 def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
-    """(path, default, description) of a model's fields and of the models within; lists are written `key[]`."""
+    """(path, default, description) of a model's fields and of the models within.
+
+    Lists are written `key[]`.
+    """
     out: list[tuple[str, str, str]] = []
     for name, field in model.model_fields.items():
         inner = [m for m in _models(field.annotation) if m is not model]
@@ -171,9 +182,11 @@ def _default(field: Any, nested: bool) -> str:
         return f"`{format_duration(value)}`"
     if isinstance(value, tuple):
         return ", ".join(
-            f"`{item.count}/{format_duration(item.window)}`"
-            if isinstance(item, Rate)
-            else f"`{item}`"
+            (
+                f"`{item.count}/{format_duration(item.window)}`"
+                if isinstance(item, Rate)
+                else f"`{item}`"
+            )
             for item in value
         )
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
@@ -192,6 +205,9 @@ def states(_paths: Sequence[Path]) -> str:
         f"| `{state}` | {spec.stage} | {spec.does} | {spec.severity if spec.told else '-'} |\n"
         for state, spec in STATES.items()
     )
-    head = "# States of a remediation\n\n| state | | what it does | people are told at once |\n|---|---|---|---|\n"
+    head = (
+        "# States of a remediation\n\n| state | | what it does | people are told at once"
+        " |\n|---|---|---|---|\n"
+    )
     diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> queued\n{arrows}{ends}```\n"
     return f"{head}{rows}\n{diagram}"

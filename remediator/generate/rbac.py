@@ -37,13 +37,19 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # a pattern that admits one
 
 
 def needs(loaded: RuleSet | None) -> list[Need]:
-    """What RBAC the rules need anywhere (every action's, where none are given); rules that only observe need no writes."""
+    """What RBAC the rules need anywhere (every action's, where none are given).
+
+    Rules that only observe need no writes.
+    """
     whole, local = grants(loaded)
     return _merged([*whole, *(need for needs_ in local.values() for need in needs_)])
 
 
 def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
-    """What is needed in every namespace, and what in single ones beside it: where rules may act is all that is named."""
+    """What is needed in every namespace, and what in single ones beside it.
+
+    Where rules may act is all that is named.
+    """
     if loaded is None:
         every = (*_always(), *_reads(_sights(ACTIONS) | causes.sights(CAUSES)))
         return _merged([*every, *_acts(set(ACTIONS))]), {}
@@ -67,7 +73,9 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
 
 
 def _always() -> list[Need]:
-    """What every rule needs: to find its target, to see what every rule must, and to write Events."""
+    """What every rule needs: to find its target, to see what
+    every rule must, and to write Events.
+    """
     named = [kind for kind in KINDS.values() if kind.labels or kind in CLIMBED]
     found = [(kind.group, kind.plural, ("get",)) for kind in named]
     counted = [(kind.group, kind.plural, ("list",)) for kind in WORKLOADS]
@@ -84,7 +92,10 @@ def _as_bound(loaded: RuleSet) -> Iterator[Rule]:
 
 
 def _acts_in(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
-    """The namespaces (patterns) in which a rule may act: by itself, and by each override that lets it."""
+    """The namespaces (patterns) in which a rule may act.
+
+    By itself, and by each override that lets it.
+    """
     own = source.group.scope.namespaces
     if source.rule.mode != "observe":
         yield own
@@ -105,7 +116,9 @@ def _merged(given: Sequence[Need]) -> list[Need]:
 
 
 def rbac(paths: Sequence[Path]) -> str:
-    """A ClusterRole with what the rules' actions need, and a Role in each single namespace in which some may act."""
+    """A ClusterRole with what the rules' actions need, and a Role in
+    each single namespace in which some may act.
+    """
     whole, local = grants(load(paths) if paths else None)
     roles = [_role("ClusterRole", {"name": "remediator"}, whole)]
     roles += [
@@ -169,7 +182,10 @@ def _call(verb: str, kind: Kind, below: str) -> list[Need]:
 
 
 def permissions(_paths: Sequence[Path]) -> str:
-    """What every rule needs, and each action to see and to act: from which the chart makes the RBAC of its rules."""
+    """What every rule needs, and each action to see and to act.
+
+    From which the chart makes the RBAC of its rules.
+    """
 
     def shown(needs: Sequence[Need]) -> list[dict[str, Any]]:
         return [
@@ -191,7 +207,9 @@ def permissions(_paths: Sequence[Path]) -> str:
 
 
 def binding(service_account: str, paths: Sequence[Path] = ()) -> str:
-    """A ServiceAccount, `namespace/name`, that is given the ClusterRole, and the Roles in single namespaces."""
+    """A ServiceAccount, `namespace/name`, that is given the
+    ClusterRole, and the Roles in single namespaces.
+    """
     namespace, _, name = service_account.rpartition("/")
     where = namespace or "default"
     account = {

@@ -1,1 +1,4 @@
-"""Checks before acting: one file per guard, asked in the pipeline's order; all verdicts are kept, the strongest wins."""
+"""Checks before acting: one file per guard, asked in the pipeline's order.
+
+All verdicts are kept, the strongest wins.
+"""

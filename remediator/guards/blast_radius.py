@@ -17,8 +17,8 @@ from .situation import Situation, Touched
 def check(situation: Situation) -> Verdict:
     """Denies a plan that takes more; unready pods do not count.
 
-    A single pod is not taken while others of its workload that went before it are not replaced: that is
-    waited for. The last ready pod of a workload goes only where the plan permits an outage.
+    A single pod is not taken while others of its workload that went before it are not replaced:
+    that is waited for. The last ready pod of a workload goes only where the plan permits an outage.
     """
     for item in situation.touched if situation.plan is not None else ():
         verdict = _check(item, situation.limits.blast_radius) if item.touch.takes else None
@@ -54,7 +54,8 @@ def _check(item: Touched, radius: Radius) -> Verdict | None:
 
 
 def _missing(touch: Touch, facts: Facts, pods: Pods, count: int) -> int:
-    """How many pods a workload still waits for, where single pods of it are taken one after the other.
+    """How many pods a workload still waits for, where single pods
+    of it are taken one after the other.
 
     Those that are unready on the very node that they leave are waited for elsewhere.
     """

@@ -1,7 +1,7 @@
 """breaker: a rule whose last remediations did not help waits for a person, whatever its mode says.
 
-Whether it is open follows from how the rule's remediations ended, so nothing has to be remembered but a person's reset.
-It closes when nothing ended badly for the quiet time.
+Whether it is open follows from how the rule's remediations ended, so nothing has to be remembered
+but a person's reset. It closes when nothing ended badly for the quiet time.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,10 @@ from .situation import Situation
 
 
 def open_since(limit: BreakerLimit, ends: Sequence[Ended], now: datetime) -> datetime | None:
-    """Since when it is open: the newest bad end, where there are too many among the last; None while it is closed."""
+    """Since when it is open: the newest bad end, where there are too many among the last.
+
+    None while it is closed.
+    """
     last = sorted(
         (end for end in ends if end.good is not None), key=lambda end: end.at, reverse=True
     )[: limit.of]
@@ -40,7 +43,10 @@ def check(situation: Situation, usage: Usage) -> Verdict:
     if since is None or (plan is not None and situation.approved_digest == plan.digest):
         return allow("breaker")
     left = format_duration(since + limit.quiet - situation.now)
-    text = f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}` ends that, or {left} of quiet)"
+    text = (
+        f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}`"
+        f" ends that, or {left} of quiet)"
+    )
     return Verdict("breaker", Decision.APPROVE, Reason.BREAKER_OPEN, text)
 
 

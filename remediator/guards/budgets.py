@@ -1,4 +1,6 @@
-"""budgets: no pod is taken away that a disruption budget would keep, whether or not the act's own controller asks it."""
+"""budgets: no pod is taken away that a disruption budget would keep,
+whether or not the act's own controller asks it.
+"""
 
 from collections.abc import Mapping
 from typing import Any

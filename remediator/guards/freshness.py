@@ -1,4 +1,6 @@
-"""freshness: the alert was confirmed active not too long ago, and has been firing for as long as the rule asks."""
+"""freshness: the alert was confirmed active not too long ago, and
+has been firing for as long as the rule asks.
+"""
 
 from datetime import timedelta
 
@@ -27,7 +29,10 @@ def check(situation: Situation) -> Verdict:
     firing = situation.now - min(episode.alert.starts_at for episode in still_open)
     if firing < situation.pending:
         left = situation.pending - firing
-        why = f"firing for {format_duration(firing)}; the rule waits for {format_duration(situation.pending)}"
+        why = (
+            f"firing for {format_duration(firing)}; the rule waits for"
+            f" {format_duration(situation.pending)}"
+        )
         return hold("freshness", Reason.TOO_RECENT, why, max(left, timedelta(seconds=1)))
     return allow("freshness")
 

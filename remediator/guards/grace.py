@@ -1,4 +1,6 @@
-"""grace: for a while after a start, what was pending before is let settle: bulk delivery is no new trouble."""
+"""grace: for a while after a start, what was pending before is let settle:
+bulk delivery is no new trouble.
+"""
 
 from ..model.verdict import Reason, Verdict, allow, hold
 from .guard import Guard

@@ -1,4 +1,7 @@
-"""A check before acting, as a value: one file each, in which it says when it is asked, and what it must see."""
+"""A check before acting, as a value.
+
+One file each, in which it says when it is asked, and what it must see.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +17,10 @@ from .situation import Before, Situation, Undoing
 class Guard:
     """One guard; `manual` is its page, `set_by` the keys that set it, `order` its place among all.
 
-    It is asked before anything is looked at (`first`), with facts and a plan and just before each write
-    (`planned`), in the transaction that begins an attempt (`begin`), and before an act is taken back
-    (`undo`): by what there is to look at then. `sees` is what it looks at where the action
-    sees it too, `sees_pods` what it must see before an act that takes pods away.
+    It is asked before anything is looked at (`first`), with facts and a plan and just before each
+    write (`planned`), in the transaction that begins an attempt (`begin`), and before an act is
+    taken back (`undo`): by what there is to look at then. `sees` is what it looks at where the
+    action sees it too, `sees_pods` what it must see before an act that takes pods away.
     """
 
     name: str

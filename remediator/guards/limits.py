@@ -1,7 +1,10 @@
-"""limits: target lock, cooldown, attempts, rates, in flight, storm and breaker: decided inside the begin transaction.
+"""limits: target lock, cooldown, attempts, rates, in flight, storm and breaker.
 
-Pure over what the journal read there, so that no two remediations can both pass. A remediation's own locks do not count
-against it; `attempts`, `rates` and the like count every attempt of which a call was, or may have been, sent.
+Decided inside the begin transaction.
+
+Pure over what the journal read there, so that no two remediations can both pass. A remediation's
+own locks do not count against it; `attempts`, `rates` and the like count every attempt of which a
+call was, or may have been, sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +52,8 @@ def yields(situation: Before, holder: Holder) -> bool:
 
 
 def cooldown(situation: Situation, usage: Usage) -> Verdict:
-    """Holds until the rule's cooldown since its last act on this target is over; rungs of one ladder do not wait.
+    """Holds until the rule's cooldown since its last act on this target is over.
+    Steps of one ladder do not wait.
 
     It doubles with each remediation in a row that did not help.
     """
@@ -88,7 +92,10 @@ def rates(situation: Situation, usage: Usage) -> list[Verdict]:
 def in_flight(situation: Situation, usage: Usage) -> Verdict:
     """Holds while the rule acts on as many targets as it may."""
     if usage.in_flight >= situation.limits.in_flight:
-        why = f"rule {situation.rule} is acting on {usage.in_flight} targets, which is as many as it may"
+        why = (
+            f"rule {situation.rule} is acting on {usage.in_flight} targets, which is as many as"
+            " it may"
+        )
         return hold("in_flight", Reason.TOO_MANY_IN_FLIGHT, why)
     return allow("in_flight")
 

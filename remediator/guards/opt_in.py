@@ -11,7 +11,9 @@ from .situation import Situation
 
 ENABLED = f"{PREFIX}/enabled"
 ANNOTATION = {
-    ENABLED: '`"true"`: it may be touched by rules of a group that says `opt_in`; nothing else may be'
+    ENABLED: (
+        '`"true"`: it may be touched by rules of a group that says `opt_in`; nothing else may be'
+    )
 }
 
 

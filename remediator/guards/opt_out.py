@@ -16,7 +16,9 @@ from .situation import Situation
 
 ANNOTATIONS = {
     f"{PREFIX}/disabled": '`"true"`: nothing is done to it',
-    f"{PREFIX}/paused-until": "a time (RFC 3339): nothing is done to it before; a time that cannot be read holds",
+    f"{PREFIX}/paused-until": (
+        "a time (RFC 3339): nothing is done to it before; a time that cannot be read holds"
+    ),
     f"{PREFIX}/deny": "actions, separated by commas: these are not done to it",
     f"{PREFIX}/allow": "actions, separated by commas: no others are done to it",
     MAX_REPLICAS: "a number: scale_workload gives it no more replicas",

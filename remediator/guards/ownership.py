@@ -1,8 +1,9 @@
 """ownership: GitOps, Helm, an operator or an autoscaler owns what the plan would write.
 
-Assessment per field: GitOps and Helm own the fields that their manager applied (managedFields); where they own the object by
-label or annotation and managedFields are silent, the template, and the replicas that were last applied. A controller
-that is a custom resource owns the whole object, an HPA the replicas, KEDA's ScaledObject the HPA; GitOps and Helm may own an HPA too.
+Assessment per field: GitOps and Helm own the fields that their manager applied (managedFields);
+where they own the object by label or annotation and managedFields are silent, the template, and the
+replicas that were last applied. A controller that is a custom resource owns the whole object, an
+HPA the replicas, KEDA's ScaledObject the HPA; GitOps and Helm may own an HPA too.
 """
 
 import json
@@ -82,8 +83,10 @@ def _appliers(obj: Mapping[str, Any], paths: tuple[str, ...]) -> list[tuple[str,
     """GitOps and Helm, where they applied a field that is to be written."""
     names, notes = labels(obj), annotations(obj)
     marks = {
-        "gitops": any(key in notes for key in GITOPS_ANNOTATIONS)
-        or any(key in names for key in GITOPS_LABELS),
+        "gitops": (
+            any(key in notes for key in GITOPS_ANNOTATIONS)
+            or any(key in names for key in GITOPS_LABELS)
+        ),
         "helm": names.get("app.kubernetes.io/managed-by") == "Helm",
     }
     shown = {"gitops": "GitOps", "helm": "Helm"}
@@ -95,7 +98,10 @@ def _appliers(obj: Mapping[str, Any], paths: tuple[str, ...]) -> list[tuple[str,
 
 
 def _applied(obj: Mapping[str, Any], path: str, managers: tuple[str, ...], marked: bool) -> bool:
-    """Whether one of the managers applied the field; where none is named, what was last applied tells, or the mark."""
+    """Whether one of the managers applied the field.
+
+    Where none is named, what was last applied tells, or the mark.
+    """
 
     def mine(name: str) -> bool:
         return name.startswith(managers)

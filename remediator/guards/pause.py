@@ -1,4 +1,6 @@
-"""pause: holds while somebody has paused everything, or the cluster, a namespace or the rule of what is touched."""
+"""pause: holds while somebody has paused everything, or the cluster,
+a namespace or the rule of what is touched.
+"""
 
 from ..model.verdict import Reason, Verdict, allow, hold
 from .guard import Guard

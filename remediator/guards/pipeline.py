@@ -1,4 +1,7 @@
-"""The guards in their order, and each moment's. The limits are decided last, inside the begin transaction."""
+"""The guards in their order, and each moment's.
+
+The limits are decided last, inside the begin transaction.
+"""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,9 @@
-"""replaceability: no pod that serves is taken away unless everything shows that its replacement can come.
+"""replaceability: no pod that serves is taken away unless
+everything shows that its replacement can come.
 
-A full quota, a missing image or Secret, a refusing webhook or no node that takes pods turns a repair into an outage.
-Nothing is tried: what the namespace, the nodes and the pods' siblings show decides.
+A full quota, a missing image or Secret, a refusing webhook or no node that takes pods turns a
+repair into an outage. Nothing is tried: what the namespace, the nodes and the pods' siblings show
+decides.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,8 +31,13 @@ from .guard import Guard
 from .situation import Situation
 
 CANNOT_START = {
-    "CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "RunContainerError",
-}  # fmt: skip
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "RunContainerError",
+}
 Template = Mapping[str, Any]
 KEEPS_AWAY = {"NoSchedule", "NoExecute"}
 
@@ -69,7 +76,10 @@ def _check(touch: Touch, facts: Facts) -> Verdict | None:
 
 
 def _own_template(facts: Facts) -> Template | None:
-    """What replaces a pod where a plan does not say: what its workload runs now. A stored plan does not keep it."""
+    """What replaces a pod where a plan does not say: what its workload runs now.
+
+    A stored plan does not keep it.
+    """
     obj = facts.object
     if not isinstance(obj, Mapping):
         return None
@@ -133,7 +143,10 @@ def _leaving(peers: Pods, facts: Facts) -> dict[str, Any]:
 
 
 def _unable(peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
-    """Pods of the very template that cannot start, or find no node: they speak for what is missing."""
+    """Pods of the very template that cannot start, or find no node.
+
+    They speak for what is missing.
+    """
     owners = _revisions(facts, successor)
     for pod in peers:
         owner = str((controller(pod) or {}).get("uid"))
@@ -150,7 +163,10 @@ def _unable(peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
 
 
 def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
-    """Whether a pod shows the template's containers, their images and sources of configuration; it may have been given more."""
+    """Whether a pod shows the template's containers, their images and sources of configuration.
+
+    It may have been given more.
+    """
 
     def shown(obj: Mapping[str, Any]) -> dict[str, Any]:
         containers = (obj.get("spec") or {}).get("containers") or []
@@ -174,7 +190,9 @@ def _nodes(room: Room, facts: Facts, touch: Touch, successor: Template) -> Itera
 
 
 def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
-    """Whether the node is ready, not cordoned, selected, and without a taint that is not tolerated."""
+    """Whether the node is ready, not cordoned, selected, and
+    without a taint that is not tolerated.
+    """
     spec, pod = node.get("spec") or {}, template.get("spec") or {}
     conditions = (node.get("status") or {}).get("conditions") or []
     up = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)

@@ -1,6 +1,7 @@
 """Everything that guards may look at: gathered by the engine, once, before they are asked.
 
-Three moments, three types: before anything is looked at, before an act, before an act is taken back.
+Three moments, three types: before anything is looked at, before an act, before an act is taken
+back.
 """
 
 from collections.abc import Mapping
@@ -62,7 +63,10 @@ class Touched:
 
 
 def touched(plan: Plan | None, facts: Facts, others: Mapping[str, Facts]) -> tuple[Touched, ...]:
-    """Everything that a plan touches, the target first; `others` are the facts of the rest, by key."""
+    """Everything that a plan touches, the target first.
+
+    `others` are the facts of the rest, by key.
+    """
     touches = plan.touches if plan is not None else ()
     if not any(touch.target.key == facts.target.key for touch in touches):
         touches = (Touch(facts.target, facts.root), *touches)
@@ -72,9 +76,12 @@ def touched(plan: Plan | None, facts: Facts, others: Mapping[str, Facts]) -> tup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """One remediation at one moment, before it is looked at. No field has a default: what is forgotten is a type error.
+    """One remediation at one moment, before it is looked at.
 
-    `scope` is the rule's group and `namespaces` where it may act. `root` is the target until the climb has found it.
+    No field has a default: what is forgotten is a type error.
+
+    `scope` is the rule's group and `namespaces` where it may act. `root` is the target until the
+    climb has found it.
     """
 
     now: datetime
@@ -133,9 +140,18 @@ class Before:
         own = _fields(self) | {"target": facts.target, "root": facts.root}
         own |= {"action": action, "mode": mode, "approved_digest": approved_digest}
         return Situation(
-            **own, facts=facts, plan=plan, touched=touched, outside=outside, activity=activity, inhibitor=inhibitor, unmet=unmet,
-            step_attempts=step_attempts, workloads=workloads, storm_exempt=storm_exempt,
-        )  # fmt: skip
+            **own,
+            facts=facts,
+            plan=plan,
+            touched=touched,
+            outside=outside,
+            activity=activity,
+            inhibitor=inhibitor,
+            unmet=unmet,
+            step_attempts=step_attempts,
+            workloads=workloads,
+            storm_exempt=storm_exempt,
+        )
 
 
 def _fields(before: Before) -> dict[str, Any]:
@@ -144,7 +160,10 @@ def _fields(before: Before) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing(Before):
-    """What guards look at before an act is taken back; `outside` is what the rule's group may not act on."""
+    """What guards look at before an act is taken back.
+
+    `outside` is what the rule's group may not act on.
+    """
 
     facts: Facts
     outside: tuple[Target, ...]
@@ -154,7 +173,8 @@ class Undoing(Before):
 class Situation(Undoing):
     """What guards look at before an act. `plan` is None where no step of the ladder plans.
 
-    `touched` is everything that the plan touches, the target always. `workloads` counts those in the namespaces of the scope, None where that is unknown.
+    `touched` is everything that the plan touches, the target always. `workloads` counts those in
+    the namespaces of the scope, None where that is unknown.
     """
 
     plan: Plan | None
@@ -168,7 +188,10 @@ class Situation(Undoing):
 
     @property
     def apart(self) -> tuple[Touched, ...]:
-        """The target, and what is touched of other workloads: an HPA of the target's own goes with it."""
+        """The target, and what is touched of other workloads.
+
+        An HPA of the target's own goes with it.
+        """
         own = self.facts.root.key
         first, *others = self.touched
         return (first, *(item for item in others if item.touch.root.key != own))

@@ -1,8 +1,9 @@
-"""storm: many workloads in trouble at once have a common cause: nothing is repaired one by one, people are told once.
+"""storm: many workloads in trouble at once have a common cause:
+nothing is repaired one by one, people are told once.
 
-A storm is counted, not timed: it lasts as long as so many roots in the scope of the rule's group have an alert that fires,
-and is over once they were few for `calm`. Decided inside the begin transaction. What takes nothing away that serves
-(scaling out, quarantine) is not held.
+A storm is counted, not timed: it lasts as long as so many roots in the scope of the rule's group
+have an alert that fires, and is over once they were few for `calm`. Decided inside the begin
+transaction. What takes nothing away that serves (scaling out, quarantine) is not held.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,10 @@ LONGEST_PAUSE = timedelta(minutes=1)
 
 
 def check(situation: Situation, usage: Usage) -> Verdict:
-    """Holds while a storm is on or was on lately; the verdict of a new one says what was counted."""
+    """Holds while a storm is on or was on lately.
+
+    The verdict of a new one says what was counted.
+    """
     if situation.storm_exempt or not situation.process.storm.roots:
         return allow("storm")
     counted = _counted(situation, usage)
@@ -28,7 +32,10 @@ def check(situation: Situation, usage: Usage) -> Verdict:
         return hold("storm", Reason.STORM, counted, LONGEST_PAUSE)
     if usage.storm_until is not None and usage.storm_until > situation.now:
         left = usage.storm_until - situation.now
-        why = f"few workloads in {situation.scope} are in trouble now; the storm is over in {format_duration(left)}"
+        why = (
+            f"few workloads in {situation.scope} are in trouble now; the storm is over in"
+            f" {format_duration(left)}"
+        )
         return hold("storm", Reason.STORM, why, min(left, LONGEST_PAUSE))
     return allow("storm")
 

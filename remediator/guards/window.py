@@ -1,4 +1,6 @@
-"""window: the rule acts only in its active time intervals, and never in one that mutes it (a freeze)."""
+"""window: the rule acts only in its active time intervals, and
+never in one that mutes it (a freeze).
+"""
 
 from datetime import timedelta
 

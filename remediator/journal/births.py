@@ -5,7 +5,9 @@ from sqlalchemy import Connection
 
 
 def alone(c: Connection, *keys: str) -> None:
-    """Until this transaction ends nobody else on PostgreSQL gives birth to, or moves, a remediation of these rules and targets."""
+    """Until this transaction ends nobody else on PostgreSQL gives birth to, or
+    moves, a remediation of these rules and targets.
+    """
     if c.dialect.name == "postgresql":
         for key in sorted(set(keys)):
             c.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))

@@ -1,4 +1,7 @@
-"""Claims: a remediation that is due is somebody's for as long as its lease; and what is stored becomes values again."""
+"""Claims: a remediation that is due is somebody's for as long as its lease.
+
+And what is stored becomes values again.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,7 +89,9 @@ DATABASE_CLOCK = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_
 
 @cache
 def _claimable(postgresql: bool) -> sa.Select[Any]:
-    """Leases go by the database's own clock where several daemons share it, else by the daemon's."""
+    """Leases go by the database's own clock where several
+    daemons share it, else by the daemon's.
+    """
     over = DATABASE_CLOCK if postgresql else sa.bindparam("now")
     return (
         timers.due(table, table.c.id, "work")
@@ -114,7 +119,10 @@ UNREADABLE = (
 
 
 def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
-    """The most overdue remediation that nobody works on; ours until the lease ends. What cannot be read is put aside."""
+    """The most overdue remediation that nobody works on; ours until the lease ends.
+
+    What cannot be read is put aside.
+    """
     while True:
         row = c.execute(_claimable(c.dialect.name == "postgresql"), {"now": now}).first()
         if row is None:
@@ -145,7 +153,10 @@ def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedel
 
 
 def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[], T]) -> T | None:
-    """What was read; where that fails the row is put aside for a while with all that it holds, and others go on."""
+    """What was read.
+
+    Where that fails the row is put aside for a while with all that it holds, and others go on.
+    """
     try:
         return read()
     except UNREADABLE as error:
@@ -159,7 +170,10 @@ def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[
 
 
 def free(c: Connection, now: datetime) -> None:
-    """What a dead predecessor had claimed: remediations that it worked on, messages that it was about to deliver."""
+    """What a dead predecessor had claimed.
+
+    Remediations that it worked on, messages that it was about to deliver.
+    """
     c.execute(sa.update(table).where(table.c.lease_until.is_not(None)).values(lease_until=None))
     taken = sa.and_(outbox.c.due_at > now, outbox.c.tries == 0, outbox.c.delivered_at.is_(None))
     c.execute(sa.update(outbox).where(taken).values(due_at=now))

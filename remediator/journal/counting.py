@@ -1,7 +1,7 @@
 """What limits are decided from, read in the transaction in which an attempt would begin.
 
-Nothing here grows with the history: limits are counts (the time of the k-th newest charge), and what is counted of
-remediations and alerts is what is live, or fires, now.
+Nothing here grows with the history: limits are counts (the time of the k-th newest charge), and
+what is counted of remediations and alerts is what is live, or fires, now.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,8 @@ ROOTS = sa.select(table.c.kind, table.c.namespace, table.c.name, table.c.root_ke
     table.c.state != State.SUPERSEDED,
 )
 ATTACHED = ROOTS.join_from(attachment, table, table.c.id == attachment.c.remediation)
-# An alert that fires for weeks was on hundreds of remediations. All but the last of each rule say nothing new: what has ended and
+# An alert that fires for weeks was on hundreds of remediations. All but the last of each rule say
+# nothing new: what has ended and
 # was not revived, what is live, and what is triaged again and on none that lives yet.
 TROUBLED = sa.union(
     ATTACHED.where(attachment.c.ended, attachment.c.episode.in_(FIRING.where(MATCHED))),
@@ -117,7 +118,10 @@ def read(c: Connection, remediation: Remediation, reading: Reading, now: datetim
 
 
 def used_up(c: Connection, counted: Sequence[Counted], now: datetime) -> dict[Counted, datetime]:
-    """The limits that have no room: their k-th newest charge is within the window; with when that was."""
+    """The limits that have no room: their k-th newest charge is within the window.
+
+    With when that was.
+    """
     out: dict[Counted, datetime] = {}
     for limit in counted:
         if limit.rate.count == 0:
@@ -147,7 +151,10 @@ def charges(c: Connection, since: datetime) -> list[Charge]:
 
 
 def ends(c: Connection, rule: str, limit: int) -> tuple[Ended, ...]:
-    """How the rule's last acting remediations ended, since its breaker was reset; the newest first."""
+    """How the rule's last acting remediations ended, since its breaker was reset.
+
+    The newest first.
+    """
     reset_at = c.execute(sa.select(breaker.c.reset_at).where(breaker.c.rule == rule)).scalar()
     out = []
     for row in c.execute(ENDS, {"rule": rule, "since": reset_at or EPOCH, "most": 3 * limit}):
@@ -166,7 +173,10 @@ def _locks(c: Connection, keys: tuple[str, ...]) -> dict[str, Holder]:
 
 
 def troubled(c: Connection, cluster: str) -> tuple[Troubled, ...]:
-    """The roots of which an alert fires now; one that was not looked at yet by the name that its pods go by."""
+    """The roots of which an alert fires now.
+
+    One that was not looked at yet by the name that its pods go by.
+    """
     found = set()
     for row in c.execute(TROUBLED, {"cluster": cluster}):
         root = row.root_key.rsplit("/", 1)[-1]

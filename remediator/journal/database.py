@@ -1,8 +1,11 @@
-"""Transactions: an engine, threads, a file's lock, migrations; and what is done about a database that does not answer.
+"""Transactions: an engine, threads, a file's lock, migrations.
 
-SQLite: one connection that writes, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, one that reads for the engine, one for the
-views that people ask for, and a lock beside the file against a second daemon.
-In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small pool, and a smaller one for the views.
+And what is done about a database that does not answer.
+
+SQLite: one connection that writes, `synchronous=FULL`, WAL, `BEGIN IMMEDIATE`, one that reads for
+the engine, one for the views that people ask for, and a lock beside the file against a second
+daemon. In memory: SQLite too, so that a replay runs the very same queries. PostgreSQL: a small
+pool, and a smaller one for the views.
 """
 
 import asyncio
@@ -42,9 +45,13 @@ PATIENCE = {  # what libpq itself is told; only a network that swallows everythi
 }
 IN_TIME = (
     "-c statement_timeout=9000 -c lock_timeout=9000 -c idle_in_transaction_session_timeout=30000"
-    " -c enable_seqscan=off -c random_page_cost=1.1 -c jit=off"  # no whole table is read where an index answers
+    # no whole table is read where an index answers
+    " -c enable_seqscan=off -c random_page_cost=1.1 -c jit=off"
 )
-HOWEVER_LONG = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
+HOWEVER_LONG = (
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c"
+    " idle_session_timeout=0"
+)
 
 
 def parsed_url(url: str) -> sa.URL:
@@ -66,7 +73,10 @@ def schema_of(c: Connection) -> str | None:
 
 
 def _told(url: sa.URL, usual: str = "", always: str = "") -> dict[str, Any]:
-    """What a PostgreSQL connection is told. What the URL says holds over what is usual, its `options` too."""
+    """What a PostgreSQL connection is told.
+
+    What the URL says holds over what is usual, its `options` too.
+    """
     theirs = url.query.get("options", "")
     options = " ".join(
         filter(None, [usual, *([theirs] if isinstance(theirs, str) else theirs), always])
@@ -104,9 +114,12 @@ class Database:
         parsed = parsed_url(url)
         if not self.sqlite:
             return sa.create_engine(
-                parsed.set(drivername="postgresql+psycopg"), pool_size=pool, max_overflow=0,
-                pool_timeout=SILENCE, connect_args=_told(parsed, IN_TIME),
-            )  # fmt: skip
+                parsed.set(drivername="postgresql+psycopg"),
+                pool_size=pool,
+                max_overflow=0,
+                pool_timeout=SILENCE,
+                connect_args=_told(parsed, IN_TIME),
+            )
         engine = sa.create_engine(
             parsed, poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
@@ -134,14 +147,16 @@ class Database:
             return
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._lock = open(f"{path}.lock", "a")  # noqa: SIM115 - held as long as the journal is open
+            # held as long as the journal is open
+            self._lock = open(f"{path}.lock", "a")  # noqa: SIM115
         except OSError as error:
             raise ConfigurationError(f"cannot open the journal {path}: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalLocked(
-                f"cannot open the journal {path}: another remediator holds it; stop that one, or use a PostgreSQL journal"
+                f"cannot open the journal {path}: another remediator holds it; stop that one, or"
+                " use a PostgreSQL journal"
             ) from None
         self._lock.truncate(0)
         self._lock.write(f"{os.getpid()}\n")
@@ -172,7 +187,10 @@ class Database:
             patient.dispose()
 
     async def probe(self) -> str:
-        """What stands there, without changing it. Raises: ConfigurationError, JournalLocked, JournalUnavailable."""
+        """What stands there, without changing it.
+
+        Raises: ConfigurationError, JournalLocked, JournalUnavailable.
+        """
         path = self._engine.url.database if self.sqlite else None
         if self.sqlite and path and path != ":memory:" and not Path(path).exists():
             folder = Path(path).resolve().parent
@@ -215,7 +233,10 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """One transaction that only reads: on a SQLite file it does not wait for the one that writes."""
+        """One transaction that only reads.
+
+        On a SQLite file it does not wait for the one that writes.
+        """
         return await self._on(
             self._readers, self._reading, lambda c: function(c, *arguments, **named)
         )
@@ -226,7 +247,10 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """One transaction that only reads and may take its time: the engine does not wait for it."""
+        """One transaction that only reads and may take its time.
+
+        The engine does not wait for it.
+        """
         return await self._on(
             self._lookers, self._looking, lambda c: function(c, *arguments, **named)
         )
@@ -257,7 +281,10 @@ class Database:
             raise JournalUnavailable(f"the database did not answer within {SILENCE:.0f}s") from None
 
     def _hang_up(self) -> None:
-        """Ends the connections that a transaction has waited on for too long: nothing else makes its thread come back."""
+        """Ends the connections that a transaction has waited on for too long.
+
+        Nothing else makes its thread come back.
+        """
         now = time.monotonic()
         for connection, since in list(self._connected.values()):
             if now - since > SILENCE - 1:
@@ -304,7 +331,10 @@ class Database:
 
     @contextlib.contextmanager
     def _connection(self, engine: Engine) -> Iterator[Connection]:
-        """One that is alive, and rolled back unless it was committed. All that it waits for, its first question too, is watched."""
+        """One that is alive, and rolled back unless it was committed.
+
+        All that it waits for, its first question too, is watched.
+        """
         connection, thread = engine.connect(), threading.get_ident()
         try:
             if not self.sqlite:
@@ -341,6 +371,9 @@ class Database:
 
 
 def _forget(running: "asyncio.Future[Any]") -> None:
-    """What became of a transaction that nobody waits for any more: it failed, since its connection was ended."""
+    """What became of a transaction that nobody waits for any more.
+
+    It failed, since its connection was ended.
+    """
     if not running.cancelled():
         running.exception()

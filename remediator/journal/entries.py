@@ -14,7 +14,10 @@ ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
 def new_id(prefix: str) -> str:
-    """A short id that can be read aloud: a letter, a dash and ten letters or digits that do not look alike."""
+    """A short id that can be read aloud.
+
+    A letter, a dash and ten letters or digits that do not look alike.
+    """
     return f"{prefix}-{''.join(secrets.choice(ALPHABET) for _ in range(10))}"
 
 

@@ -77,9 +77,15 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
 
 @lru_cache
 def _last_ends(dialect: str, count: int) -> sa.TextualSelect:
-    """Each fingerprint's newest end: one step in the index, however often the alert came and went."""
+    """Each fingerprint's newest end.
+
+    One step in the index, however often the alert came and went.
+    """
     ended = "open = 0" if dialect == "sqlite" else "NOT open"
-    newest = f"SELECT max(ends_at) FROM episode WHERE fingerprint = asked.named AND source = :source AND {ended}"
+    newest = (
+        "SELECT max(ends_at) FROM episode WHERE fingerprint = asked.named AND source = :source AND"
+        f" {ended}"
+    )
     values = ", ".join(f"(:f{number})" for number in range(count))
     words = sa.text(
         f"WITH asked(named) AS (VALUES {values}) SELECT named, ({newest}) AS ends_at FROM asked"
@@ -143,7 +149,10 @@ class _Batch:
             update.update(b_open=False, b_ends=values["ends_at"])
 
     def write(self, c: Connection) -> list[Episode]:
-        """All of it, closes before inserts, since one open episode per key is a constraint; the new and open ones."""
+        """All of it, closes before inserts, since one open episode per key is a constraint.
+
+        The new and open ones.
+        """
         bind = sa.bindparam
         seen = {
             "deliveries": table.c.deliveries + bind("b_count"),
@@ -176,7 +185,8 @@ class _Batch:
                 [{"b_id": u["b_id"]} for u in closed],
             )
             wake(c, [u["b_id"] for u in closed], self.now)
-        # an episode that opened and closed within the batch must not collide with the one that follows it
+        # an episode that opened and closed within the batch must not collide with the one that
+        # follows it
         for row in (r for r in self.inserts if not r["open"]):
             c.execute(sa.insert(table), row)
         still_open = [row for row in self.inserts if row["open"]]
@@ -304,7 +314,10 @@ def still_open(c: Connection, after: Episode | None, limit: int) -> list[Episode
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
-    """Stores fates in one statement; creates the remediations that are wanted, or attaches to the live ones."""
+    """Stores fates in one statement.
+
+    Creates the remediations that are wanted, or attaches to the live ones.
+    """
     if not decided:
         return
     bind = sa.bindparam
@@ -346,7 +359,9 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
 
 
 def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
-    """(episode, rule) where the rule's remediation of the episode has ended and nothing revived it."""
+    """(episode, rule) where the rule's remediation of the
+    episode has ended and nothing revived it.
+    """
     query = sa.select(attachment.c.episode, remediation.c.rule).join(
         remediation, remediation.c.id == attachment.c.remediation
     )
@@ -422,7 +437,10 @@ def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
 
 
 def close(c: Connection, item: Episode, now: datetime) -> None:
-    """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it. Not one that was delivered since."""
+    """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it.
+
+    Not one that was delivered since.
+    """
     values = {"open": False, "ends_at": now, "due_at": None, "last_seen": now}
     same = sa.and_(table.c.id == item.id, table.c.open, table.c.last_seen == item.last_seen)
     if not c.execute(sa.update(table).where(same).values(**values)).rowcount:
@@ -435,7 +453,9 @@ def close(c: Connection, item: Episode, now: datetime) -> None:
 
 
 def release(c: Connection, remediation_id: str, state: State, now: datetime) -> None:
-    """After an end: its alerts that fire on wait for a revival, or are triaged again where it was superseded."""
+    """After an end: its alerts that fire on wait for a revival, or
+    are triaged again where it was superseded.
+    """
     mine = sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id)
     closed = sa.update(table).where(table.c.id.in_(mine), ~table.c.open)
     c.execute(closed.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None))
@@ -453,7 +473,10 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
 
 
 def revive(c: Connection, ended: Any, now: datetime) -> int:
-    """Sends the open episodes of ended remediations back to triage; how many. `ended` is a list or a query of their ids."""
+    """Sends the open episodes of ended remediations back to triage; how many.
+
+    `ended` is a list or a query of their ids.
+    """
     mine = sa.select(attachment.c.episode).where(attachment.c.remediation.in_(ended))
     done = c.execute(
         sa.update(table)
@@ -466,7 +489,10 @@ def revive(c: Connection, ended: Any, now: datetime) -> int:
 
 
 def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
-    """Unmatched, observed and blocked episodes are triaged again; remediations that wait look at once."""
+    """Unmatched, observed and blocked episodes are triaged again.
+
+    Remediations that wait look at once.
+    """
     other = table.c.rules_digest != rules_digest
     c.execute(
         sa.update(table)

@@ -1,4 +1,6 @@
-"""The inbox: webhooks as they came, one row each, so that accepting costs one short commit whatever they hold."""
+"""The inbox: webhooks as they came, one row each, so that accepting
+costs one short commit whatever they hold.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -25,7 +27,9 @@ def store(c: Connection, bodies: Sequence[Body]) -> None:
 
 @lru_cache
 def _insert(dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
-    """The INSERT in the database's own words, and the order of its values where they go by position."""
+    """The INSERT in the database's own words, and the order of
+    its values where they go by position.
+    """
     compiled = (
         sa.insert(table)
         .inline()

@@ -25,7 +25,8 @@ def put(c: Connection, remediation_id: str, receiver: str, said: Notice, now: da
     c.execute(sa.insert(outbox).values(**values, due_at=now, at=now))
 
 
-# A replica of before may still write without `at`; and for the bare column SQLite would go through all that was ever delivered
+# A replica of before may still write without `at`; and for the bare column SQLite would go through
+# all that was ever delivered
 written_at = sa.func.coalesce(outbox.c.at, outbox.c.delivered_at, outbox.c.due_at)
 
 
@@ -47,10 +48,12 @@ LEASE = timedelta(
 def due(
     c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]
 ) -> list[Letter]:
-    """Takes messages that are to be delivered, each with what the receiver answered for an earlier one of its remediation.
+    """Takes messages that are to be delivered, each with what the receiver
+    answered for an earlier one of its remediation.
 
-    One waits while an earlier one to the same receiver about the same remediation is not delivered: threads have an order.
-    They are due again when the lease is over, unless the delivery's end was written before.
+    One waits while an earlier one to the same receiver about the same remediation is not delivered:
+    threads have an order. They are due again when the lease is over, unless the delivery's end was
+    written before.
     """
     whose = {"receiver": receiver} if receiver is not None else {"but_not": but_not}
     found = c.execute(_due(receiver is not None), {"now": now, "most": limit, **whose}).all()
@@ -78,7 +81,10 @@ ANY_DUE = (
 
 
 def any_due(c: Connection, now: datetime) -> bool:
-    """Whether anything is to be delivered: asked first, so that nobody who has nothing to do is in a writer's way."""
+    """Whether anything is to be delivered.
+
+    Asked first, so that nobody who has nothing to do is in a writer's way.
+    """
     return c.execute(ANY_DUE, {"now": now}).first() is not None
 
 

@@ -20,7 +20,10 @@ MIGRATION_LOCK = 7_305_803  # PostgreSQL's advisory lock that makes migrations o
 
 
 def upgrade(engine: Engine) -> None:
-    """Runs the missing migrations, one process at a time. Raises: ConfigurationError where a newer remediator wrote the journal."""
+    """Runs the missing migrations, one process at a time.
+
+    Raises: ConfigurationError where a newer remediator wrote the journal.
+    """
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -29,7 +32,8 @@ def upgrade(engine: Engine) -> None:
         connection.rollback()
         if version is not None and version not in known:
             raise ConfigurationError(
-                f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade this one"
+                f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade"
+                " this one"
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -37,12 +41,16 @@ def upgrade(engine: Engine) -> None:
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    """Nobody else migrates meanwhile; who waited finds the work done. A SQLite file is locked by its daemon already."""
+    """Nobody else migrates meanwhile; who waited finds the work done.
+
+    A SQLite file is locked by its daemon already.
+    """
     if engine.dialect.name != "postgresql":
         yield
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # asked again and again rather than waited for: a statement that waits would keep indexes from being built meanwhile
+        # asked again and again rather than waited for: a statement that waits would keep indexes
+        # from being built meanwhile
         waiting = False
         while not connection.execute(
             sa.text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")

@@ -65,7 +65,10 @@ def decide(
     now: datetime,
     why: str = "",
 ) -> str | None:
-    """Approves exactly the digest that is shown, or denies; None where it took effect, else why not."""
+    """Approves exactly the digest that is shown, or denies.
+
+    None where it took effect, else why not.
+    """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"there is no remediation {remediation_id}"
@@ -75,7 +78,10 @@ def decide(
         return f"{row.cancel_by} already; {remediation_id} ends at its next look"
     shown = orjson.loads(row.look).get("digest", "")
     if digest and digest != shown:
-        return f"the plan changed: its digest is {shown} now; look at it again with `remediator show {remediation_id}`"
+        return (
+            f"the plan changed: its digest is {shown} now; look at it again with `remediator show"
+            f" {remediation_id}`"
+        )
     approval = from_text(row.rule_text).approval
     by = approval.by
     if by and operator not in by:
@@ -127,7 +133,10 @@ def cancel(
     why: str = "",
     word: str = "cancelled",
 ) -> str | None:
-    """Cancels what has not ended: at once while it waits, at its next look while it acts (what was called stays)."""
+    """Cancels what has not ended.
+
+    At once while it waits, at its next look while it acts (what was called stays).
+    """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"there is no remediation {remediation_id}"
@@ -150,7 +159,9 @@ def because(text: str, why: str) -> str:
 def retry(
     c: Connection, remediation_id: str, operator: str, now: datetime, why: str = ""
 ) -> str | None:
-    """Sends the still firing alerts of an ended remediation back to triage, forgetting that steps were ineffective."""
+    """Sends the still firing alerts of an ended remediation back to
+    triage, forgetting that steps were ineffective.
+    """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
         return f"there is no remediation {remediation_id}"
@@ -215,7 +226,10 @@ QUIETED = sa.select(table).where(table.c.told, ~table.c.live, ~FIRING).limit(sa.
 
 
 def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
-    """Ended remediations of which trouble was told, and whose alerts have all resolved; and the receivers."""
+    """Ended remediations of which trouble was told, and whose alerts have all resolved.
+
+    And the receivers.
+    """
     out = []
     for row in c.execute(QUIETED, {"most": limit}).all():
         out.append((claims.from_row(row), tuple(letters.told(c, row.id))))
@@ -235,8 +249,10 @@ SLICE = 100  # what is forgotten in one transaction: others wait for it
 
 
 def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
-    """Forgets a slice of closed episodes, ended remediations and sealed history older than `before`; and charges, once no
-    limit counts them. How much that was: 0 once nothing is left.
+    """Forgets a slice of closed episodes, ended remediations and sealed history older
+    than `before`; and charges, once no limit counts them.
+
+    How much that was: 0 once nothing is left.
     """
     waiting = sa.exists().where(timer.c.ref == table.c.id)  # an alert of it fires on
     owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
@@ -263,13 +279,19 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
 
 
 def _forget(c: Connection, where: sa.Table, ids: sa.Select[Any]) -> int:
-    """Deletes a slice of rows by their ids; how many. Looked up first: what is deleted by a search locks what it searched."""
+    """Deletes a slice of rows by their ids; how many.
+
+    Looked up first: what is deleted by a search locks what it searched.
+    """
     chosen = list(c.execute(ids.limit(SLICE)).scalars())
     return c.execute(sa.delete(where).where(where.c.id.in_(chosen))).rowcount
 
 
 def _prune_others(c: Connection, before: datetime, sent: sa.ColumnElement[bool]) -> int:
-    """Messages of no remediation, unless the storm or breaker that they tell of lasts on; webhooks that nobody could read."""
+    """Messages of no remediation, unless the storm or breaker that they tell of lasts on.
+
+    Webhooks that nobody could read.
+    """
     theirs = sa.exists().where(table.c.id == outbox.c.remediation)
     notices = sa.select(outbox.c.id).where(
         outbox.c.at < before, sent, ~theirs, outbox.c.remediation.not_in(trust.lasting(c))

@@ -1,4 +1,7 @@
-"""The journal for those who only look: verified, exported or copied, beside a daemon that writes it."""
+"""The journal for those who only look.
+
+Verified, exported or copied, beside a daemon that writes it.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -15,7 +18,10 @@ from .sql import HEAD, parsed_url, schema_of
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
-    """One transaction that sees the journal as it is now. Raises: ConfigurationError, JournalUnavailable."""
+    """One transaction that sees the journal as it is now.
+
+    Raises: ConfigurationError, JournalUnavailable.
+    """
     parsed = parsed_url(url)
     if parsed.get_backend_name() == "sqlite":
         path = _file(parsed)
@@ -35,7 +41,10 @@ def reading(url: str) -> Iterator[Connection]:
         with engine.connect() as connection:
             version = schema_of(connection)
             if version != HEAD:
-                why = f"its schema is {version or 'none'} and this version reads {HEAD}; start the daemon once, it migrates"
+                why = (
+                    f"its schema is {version or 'none'} and this version reads {HEAD}; start the"
+                    " daemon once, it migrates"
+                )
                 raise ConfigurationError(f"cannot read the journal: {why}")
             yield connection
     except sa.exc.DBAPIError as error:
@@ -45,7 +54,10 @@ def reading(url: str) -> Iterator[Connection]:
 
 
 def copy(url: str, target: Path) -> int:
-    """Copies a SQLite journal, page by page, consistently; its size in bytes. Raises: ConfigurationError, JournalUnavailable."""
+    """Copies a SQLite journal, page by page, consistently; its size in bytes.
+
+    Raises: ConfigurationError, JournalUnavailable.
+    """
     parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(
@@ -70,6 +82,7 @@ def _file(parsed: sa.URL) -> Path:
     path = Path(parsed.database or "")
     if not parsed.database or not path.is_file():
         raise ConfigurationError(
-            f"cannot read the journal {path}: there is no such file; name one with --journal or --config"
+            f"cannot read the journal {path}: there is no such file; name one with --journal or"
+            " --config"
         )
     return path.resolve()

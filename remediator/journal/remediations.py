@@ -55,7 +55,10 @@ BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a 
 def retarget(
     c: Connection, remediation: Remediation, target: Target, root_key: str, now: datetime
 ) -> bool:
-    """Fixes target and root after the climb; merges with a live remediation of the same rule and target."""
+    """Fixes target and root after the climb.
+
+    Merges with a live remediation of the same rule and target.
+    """
     alone(c, f"{remediation.rule} {target.key}")
     fence(c, remediation)
     query = sa.select(table).where(
@@ -122,7 +125,10 @@ def _end_superseded(
 
 
 def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
-    """Ends those that only verified and are of lower priority; their locks are free then, what they did stays."""
+    """Ends those that only verified and are of lower priority.
+
+    Their locks are free then, what they did stays.
+    """
     for held in sorted(holders):
         c.execute(sa.select(table.c.id).where(table.c.id == held).with_for_update()).one()
         made = attempt.c.id == attempts_of(c, held)[-1].id
@@ -164,16 +170,29 @@ def begin(
     if intent.charged:
         c.execute(
             sa.insert(charge).values(
-                remediation=remediation.id, rule=intent.rule, action=made.action, namespace=intent.target.namespace,
-                root_key=intent.root_key, target_key=intent.target.key, at=now,
+                remediation=remediation.id,
+                rule=intent.rule,
+                action=made.action,
+                namespace=intent.target.namespace,
+                root_key=intent.root_key,
+                target_key=intent.target.key,
+                at=now,
             )
-        )  # fmt: skip
+        )
     c.execute(
         sa.insert(attempt).values(
-            id=made.id, remediation=remediation.id, number=made.number, step=made.step, action=made.action,
-            plan=dumps(stored(made.plan, made.times)), digest=made.digest, causes=dumps([asdict(cause) for cause in made.causes]), begun_at=now, sent_by=made.sent_by,
+            id=made.id,
+            remediation=remediation.id,
+            number=made.number,
+            step=made.step,
+            action=made.action,
+            plan=dumps(stored(made.plan, made.times)),
+            digest=made.digest,
+            causes=dumps([asdict(cause) for cause in made.causes]),
+            begun_at=now,
+            sent_by=made.sent_by,
         )
-    )  # fmt: skip
+    )
     state = next_state(State(row.state), Event.BEGIN)
     values = {
         "state": state,
@@ -190,8 +209,10 @@ def begin(
 
 
 def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
-    """Promises until when the attempt's next call may be sent, and keeps what its earlier ones were answered, where the
-    lease is ours. Who cancelled it meanwhile: then nothing more is sent.
+    """Promises until when the attempt's next call may be sent, and keeps what its
+    earlier ones were answered, where the lease is ours.
+
+    Who cancelled it meanwhile: then nothing more is sent.
     """
     row = fence(c, remediation)
     values = {
@@ -223,7 +244,10 @@ def settle(
     asked: Decided,
     tell: Callable[[Written], tuple[Message, ...]],
 ) -> Written:
-    """Writes a decision, or what it is instead where it does not hold any more; at an end also locks, timers and episodes."""
+    """Writes a decision, or what it is instead where it does not hold any more.
+
+    At an end also locks, timers and episodes.
+    """
     row = fence(c, remediation)
     decided = _still(c, remediation, row, asked)
     state = State(row.state)
@@ -262,7 +286,10 @@ def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) 
 
 
 def _written(c: Connection, row: Any, state: State, after: State, decided: Decided) -> Written:
-    """With what people are told of an end: the history so far, and who was told of the storm that it is a part of."""
+    """With what people are told of an end.
+
+    The history so far, and who was told of the storm that it is a part of.
+    """
     told = STATES[after].told
     history = entries.of(c, row.id) if told else ()
     by_storm = told and decided.reason is Reason.STORM
@@ -291,7 +318,10 @@ def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str,
 
 
 def _with_asked(decided: Decided, look: Look, before: str) -> Mapping[str, Any]:
-    """The look, and which plan people were asked about: they are asked once, whatever was seen in between."""
+    """The look, and which plan people were asked about.
+
+    They are asked once, whatever was seen in between.
+    """
     shown = look.as_json()
     asked = shown["digest"] if isinstance(decided, Ask) else orjson.loads(before).get("asked")
     return {**shown, "asked": asked} if asked else shown
@@ -302,7 +332,10 @@ def _without_asked(before: str) -> Mapping[str, Any]:
 
 
 def _free_locks(c: Connection, row: Any, state: State, after: State, decided: Decided) -> None:
-    """Locks go to an undo, back to who waits for it, or are freed: all at an end, some once the calls were answered."""
+    """Locks go to an undo, back to who waits for it, or are freed.
+
+    All at an end, some once the calls were answered.
+    """
     if isinstance(decided, Retry) and decided.unsent:
         _release(c, row.id, decided.change.attempt)
     if isinstance(decided, Applied) and decided.unlock:
@@ -319,7 +352,10 @@ def _free_locks(c: Connection, row: Any, state: State, after: State, decided: De
 
 
 def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
-    """The charge of an attempt that was given back before any call of it was sent: nothing was done that a limit counts."""
+    """The charge of an attempt that was given back before any call of it was sent.
+
+    Nothing was done that a limit counts.
+    """
     made = c.execute(sa.select(attempt.c.begun_at).where(attempt.c.id == attempt_id)).scalar()
     c.execute(sa.delete(charge).where(charge.c.remediation == remediation_id, charge.c.at == made))
     others = c.execute(
@@ -345,7 +381,10 @@ def _fires(c: Connection, remediation_id: str) -> bool:
 def start_undo(
     c: Connection, parent: Any, attempt_id: str, why: str, now: datetime, asked: str = ""
 ) -> str:
-    """A remediation of its own that takes an attempt back, because somebody `asked` or by itself; its id."""
+    """A remediation of its own that takes an attempt back, because somebody `asked` or by itself.
+
+    Its id.
+    """
     born = entries.new_id("u")
     same = (
         "rule",
@@ -399,7 +438,10 @@ def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
 
 
 def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
-    """Sets the timers of the undos that are to come once all is quiet: what failed halfway is put back too."""
+    """Sets the timers of the undos that are to come once all is quiet.
+
+    What failed halfway is put back too.
+    """
     for made in attempts_of(c, remediation_id):
         if owes(made):
             timers.put(c, "restore", made.id, now + (made.times.restore_after or timedelta()))

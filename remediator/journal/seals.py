@@ -1,8 +1,10 @@
-"""Seals: the history's entries are numbered and chained by digests, so that an edit, a gap or another order is found.
+"""Seals: the history's entries are numbered and chained by digests, so
+that an edit, a gap or another order is found.
 
-One sealer at a time, after the writers and never in their way: it numbers what was committed, and writes a seal over the
-range and the seal before. What it cannot show: whoever owns the database can rewrite everything, or cut the end off,
-unless a copy of the head is kept elsewhere. The head is in the log and in the metrics for that.
+One sealer at a time, after the writers and never in their way: it numbers what was committed, and
+writes a seal over the range and the seal before. What it cannot show: whoever owns the database can
+rewrite everything, or cut the end off, unless a copy of the head is kept elsewhere. The head is in
+the log and in the metrics for that.
 """
 
 import contextlib
@@ -55,12 +57,18 @@ UNSEALED = sa.select(entry.c.id).where(entry.c.number.is_(None)).limit(1)
 
 
 def due(c: Connection) -> bool:
-    """Whether anything is not sealed yet: asked first, so that an idle sealer is in no writer's way."""
+    """Whether anything is not sealed yet.
+
+    Asked first, so that an idle sealer is in no writer's way.
+    """
     return c.execute(UNSEALED).first() is not None
 
 
 def write(c: Connection, now: datetime) -> tuple[int, str] | None:
-    """Seals what was committed since; the head, None where nothing is new or another sealer is at work."""
+    """Seals what was committed since.
+
+    The head, None where nothing is new or another sealer is at work.
+    """
     if (
         c.dialect.name == "postgresql"
         and not c.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK})")).scalar()
@@ -94,7 +102,10 @@ def write(c: Connection, now: datetime) -> tuple[int, str] | None:
 
 
 def prune(c: Connection, before: datetime, now: datetime) -> int:
-    """Forgets a slice of whole sealed ranges older than `before`; the last of their seals stays as the anchor of what follows."""
+    """Forgets a slice of whole sealed ranges older than `before`.
+
+    The last of their seals stays as the anchor of what follows.
+    """
     oldest = c.execute(sa.select(seal).order_by(seal.c.number).limit(SEALS_AT_ONCE)).all()
     old = [
         row for row in oldest if row.at < before and row.last - oldest[0].last <= FORGOTTEN_AT_ONCE
@@ -110,12 +121,16 @@ def prune(c: Connection, before: datetime, now: datetime) -> int:
 
 
 def _pruned(anchor: Any) -> str:
-    return f"entries up to {anchor.last} were pruned; seal {anchor.number} over them was {anchor.digest}"
+    return (
+        f"entries up to {anchor.last} were pruned; seal {anchor.number} over them was"
+        f" {anchor.digest}"
+    )
 
 
 @dataclass(slots=True)
 class SealReport:
-    """What was found: the range that was read, the head, what is not sealed yet, and what is wrong with it.
+    """What was found: the range that was read, the head, what is not
+    sealed yet, and what is wrong with it.
 
     `pruned_at` is when what was before the range is said to have been pruned.
     """
@@ -130,7 +145,10 @@ class SealReport:
 
 
 def verify(c: Connection, head: str = "") -> SealReport:
-    """Reads the whole history and computes every digest anew; `head` is an outside copy of a digest (or of the metric) that must be there."""
+    """Reads the whole history and computes every digest anew.
+
+    `head` is an outside copy of a digest (or of the metric) that must be there.
+    """
     out, previous, expected, anchored = SealReport(), START, 1, False
     seen = {START}
     for position, row in enumerate(c.execute(sa.select(seal).order_by(seal.c.number)).all()):
@@ -149,7 +167,8 @@ def verify(c: Connection, head: str = "") -> SealReport:
             out.findings.append(f"seal {row.number} is marked as pruned in the midst of others")
         if row.first != expected or row.previous != previous:
             out.findings.append(
-                f"before seal {row.number} (entries {row.first} to {row.last}) at least one seal is missing or was changed"
+                f"before seal {row.number} (entries {row.first} to {row.last}) at least one seal is"
+                " missing or was changed"
             )
         out.findings += _range(c, row)
         out.first = out.first or row.first
@@ -178,7 +197,10 @@ def verify(c: Connection, head: str = "") -> SealReport:
 
 
 def _is_head(given: str, digest: str) -> bool:
-    """Whether what somebody kept is of this digest: all of it, its beginning, or the metric's number."""
+    """Whether what somebody kept is of this digest.
+
+    All of it, its beginning, or the metric's number.
+    """
     with contextlib.suppress(ValueError):  # a digest is no number, but by chance
         if float(given) == head_number(digest):  # 7.1662063051e+13, as Prometheus shows it
             return True
@@ -204,17 +226,26 @@ def _range(c: Connection, row: Any) -> Iterator[str]:
         if item is None:
             yield f"entry {number} is missing"
         elif digest_of(item, number) != item.digest:
-            yield f"entry {number} ({item.at:%Y-%m-%d %H:%M:%S}, {item.kind}) was changed, or stood elsewhere"
+            yield (
+                f"entry {number} ({item.at:%Y-%m-%d %H:%M:%S}, {item.kind}) was changed, or stood"
+                " elsewhere"
+            )
         else:
             continue
         clean = False
     digests = [found[number].digest for number in sorted(found)]
     if clean and chained(row.previous, row.first, row.last, digests) != row.digest:
-        yield f"seal {row.number} does not fit its entries {row.first} to {row.last}: they were changed together with their digests"
+        yield (
+            f"seal {row.number} does not fit its entries {row.first} to {row.last}: they were"
+            " changed together with their digests"
+        )
 
 
 def export(c: Connection) -> Iterator[dict[str, Any]]:
-    """Every entry with its number and digest, and every seal behind its range: what another program can verify."""
+    """Every entry with its number and digest, and every seal behind its range.
+
+    What another program can verify.
+    """
     bounds = {row.last: row for row in c.execute(sa.select(seal).order_by(seal.c.number)).all()}
     for row in c.execute(
         sa.select(entry).order_by(entry.c.number.is_(None), entry.c.number, entry.c.id)

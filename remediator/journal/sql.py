@@ -1,4 +1,7 @@
-"""The journal's port on SQLAlchemy Core: every operation is one transaction on a thread of its own."""
+"""The journal's port on SQLAlchemy Core.
+
+Every operation is one transaction on a thread of its own.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +59,9 @@ class SqlJournal(Database):
     """The journal at a SQLAlchemy URL; `sqlite://` is in memory."""
 
     async def open(self, now: datetime) -> None:
-        """Locks (SQLite file), migrates where needed, and frees what a dead predecessor had claimed."""
+        """Locks (SQLite file), migrates where needed, and frees
+        what a dead predecessor had claimed.
+        """
         try:
             self._take_lock()
             if self._inline:

@@ -1,4 +1,7 @@
-"""The journal's tables. Constraints are the locks: one open episode per key, one live remediation per rule and target."""
+"""The journal's tables.
+
+Constraints are the locks: one open episode per key, one live remediation per rule and target.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,7 +35,10 @@ class Instant(sa.TypeDecorator[datetime]):
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
-        """To an aware time; one that no calendar has is the epoch, so that no row can keep others from being read."""
+        """To an aware time.
+
+        One that no calendar has is the epoch, so that no row can keep others from being read.
+        """
         try:
             return None if value is None else EPOCH + timedelta(microseconds=value)
         except OverflowError:
@@ -45,7 +51,8 @@ metadata = MetaData()
 def partial(sqlite: str, postgresql: str = "") -> dict[str, Any]:
     """Which rows an index holds, in the words in which each database's statements ask for them.
 
-    SQLite uses a partial index only for a statement that says the very same: `open = 1`, where PostgreSQL says `open`.
+    SQLite uses a partial index only for a statement that says the very same: `open = 1`, where
+    PostgreSQL says `open`.
     """
     return {"sqlite_where": sa.text(sqlite), "postgresql_where": sa.text(postgresql or sqlite)}
 
@@ -152,9 +159,12 @@ Index("remediation_target", remediation.c.target_key)
 Index("remediation_rule", remediation.c.rule, remediation.c.ended_at)
 Index("remediation_history", remediation.c.rule, remediation.c.target_key, remediation.c.born_at)
 Index(
-    "remediation_retried", remediation.c.rule, remediation.c.target_key, remediation.c.retried_at,
+    "remediation_retried",
+    remediation.c.rule,
+    remediation.c.target_key,
+    remediation.c.retried_at,
     **partial("retried_at IS NOT NULL"),
-)  # fmt: skip
+)
 Index(
     "remediation_acts",
     remediation.c.target_key,
@@ -164,13 +174,21 @@ Index(
 Index(
     "remediation_undoes", remediation.c.undo_of, remediation.c.born_at, **partial("undo_of != ''")
 )
-IS_ACTING = "state IN ('executing', 'undoing', 'verifying')"  # written out: an index is not used for bound values
+IS_ACTING = (  # written out: an index is not used for bound values
+    "state IN ('executing', 'undoing', 'verifying')"
+)
 IS_JUDGED = "state IN ('failed', 'ineffective', 'succeeded')"
 IS_BAD = "state IN ('failed', 'ineffective')"
 Index(  # what each rule has earned is counted from the index alone
-    "remediation_record", remediation.c.rule, remediation.c.undo_of, remediation.c.state, remediation.c.reason, remediation.c.acted,
-    remediation.c.born_at, **partial("live = 0", "NOT live"),
-)  # fmt: skip
+    "remediation_record",
+    remediation.c.rule,
+    remediation.c.undo_of,
+    remediation.c.state,
+    remediation.c.reason,
+    remediation.c.acted,
+    remediation.c.born_at,
+    **partial("live = 0", "NOT live"),
+)
 Index("remediation_acting", remediation.c.rule, **partial(IS_ACTING))
 Index(
     "remediation_bad",
@@ -178,13 +196,18 @@ Index(
     **partial(f"acted = 1 AND {IS_BAD}", f"acted AND {IS_BAD}"),
 )
 Index(
-    "remediation_judged", remediation.c.rule, remediation.c.ended_at,
+    "remediation_judged",
+    remediation.c.rule,
+    remediation.c.ended_at,
     **partial(f"acted = 1 AND {IS_JUDGED}", f"acted AND {IS_JUDGED}"),
-)  # fmt: skip
+)
 Index(
-    "remediation_acted", remediation.c.rule, remediation.c.target_key, remediation.c.ended_at,
+    "remediation_acted",
+    remediation.c.rule,
+    remediation.c.target_key,
+    remediation.c.ended_at,
     **partial("acted = 1 AND live = 0", "acted AND NOT live"),
-)  # fmt: skip
+)
 
 attachment = Table(
     "attachment",

@@ -19,7 +19,10 @@ def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
 
 
 def due(selected: Any, ref: Any, kind: str) -> sa.Select[Any]:
-    """What timers of a kind that are due at `:now` refer to, the most overdue first. To be built once: it is asked every second."""
+    """What timers of a kind that are due at `:now` refer to, the most overdue first.
+
+    To be built once: it is asked every second.
+    """
     mine = sa.and_(timer.c.ref == ref, timer.c.kind == kind)
     return (
         sa.select(selected)

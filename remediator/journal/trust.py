@@ -34,7 +34,10 @@ COUNTED = (
 def storm(
     c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime
 ) -> bool:
-    """Writes or prolongs a storm's row; True where there was none. People are told once of a storm."""
+    """Writes or prolongs a storm's row; True where there was none.
+
+    People are told once of a storm.
+    """
     mine = storm_table.c.scope == scope
     there = c.execute(sa.select(storm_table).where(mine)).first()
     if there is not None and there.until > now:
@@ -69,7 +72,10 @@ def lasting(c: Connection) -> list[str]:
 
 
 def ident(kind: str, name: str) -> str:
-    """What messages about a storm or a breaker go by in the outbox: short enough for a thread's key."""
+    """What messages about a storm or a breaker go by in the outbox.
+
+    Short enough for a thread's key.
+    """
     return f"{kind}-{name}"[:40]
 
 
@@ -132,7 +138,10 @@ def switch(
     said: Notice,
     now: datetime,
 ) -> None:
-    """Journals that a breaker opened or closed, once; told are `to`, and of its closing whoever was told before."""
+    """Journals that a breaker opened or closed, once.
+
+    Told are `to`, and of its closing whoever was told before.
+    """
     mine = breaker.c.rule == rule
     row = c.execute(sa.select(breaker).where(mine).with_for_update()).first()
     if (row.opened_at if row else None) == opened_at:
@@ -164,9 +173,11 @@ def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
 
 
 def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    """For each rule: how often it `would` have acted and how often there was nothing to do or something against it (`idle`,
-    with `against` by reason); approved, denied, expired (undecided), acted, and of those succeeded, ineffective, failed; and
-    `lately` with the newest plans that it only observed."""
+    """For each rule: how often it `would` have acted and how often there was nothing to do
+    or something against it (`idle`, with `against` by reason); approved, denied, expired
+    (undecided), acted, and of those succeeded, ineffective, failed; and `lately` with
+    the newest plans that it only observed.
+    """
     out: dict[str, dict[str, Any]] = {
         rule: dict.fromkeys(COUNTED, 0) | {"against": {}, "lately": []} for rule in rules
     }

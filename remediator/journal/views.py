@@ -126,7 +126,9 @@ def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[st
 
 
 def counts(c: Connection) -> dict[str, dict[str, int]]:
-    """How many there are: open episodes by fate, live remediations by state, webhooks to unpack, messages to deliver."""
+    """How many there are: open episodes by fate, live remediations by
+    state, webhooks to unpack, messages to deliver.
+    """
     packed = c.execute(
         sa.select(sa.func.count()).where(inbox.c.error.is_(None)).select_from(inbox)
     ).scalar()

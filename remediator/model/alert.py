@@ -48,7 +48,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One firing of one alert, as the journal keeps it. `confirmed_at` is when it was last known to be active."""
+    """One firing of one alert, as the journal keeps it.
+
+    `confirmed_at` is when it was last known to be active.
+    """
 
     id: int
     source: str

@@ -9,7 +9,10 @@ from .template import PREFIX
 
 
 def against(obj: Mapping[str, Any], action: str) -> str:
-    """What an object's annotations say against an action, after its name; empty where nothing does."""
+    """What an object's annotations say against an action, after its name.
+
+    Empty where nothing does.
+    """
     notes = annotations(obj)
     if notes.get(f"{PREFIX}/disabled", "").lower() == "true":
         return f"is annotated {PREFIX}/disabled"
@@ -26,7 +29,10 @@ def _words(text: str) -> set[str]:
 
 
 def paused(obj: Mapping[str, Any], now: datetime) -> str:
-    """Until when an object's annotation says that nothing is done to it; empty where it says nothing, or that is over."""
+    """Until when an object's annotation says that nothing is done to it.
+
+    Empty where it says nothing, or that is over.
+    """
     until = annotations(obj).get(f"{PREFIX}/paused-until")
     if until is None:
         return ""

@@ -1,4 +1,7 @@
-"""One call to the cluster, as a value: what it assumes, what it leaves, and what proves that it took effect."""
+"""One call to the cluster, as a value.
+
+What it assumes, what it leaves, and what proves that it took effect.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -30,12 +33,12 @@ class Effect(StrEnum):
 class Call:
     """One call. The executor adds the resourceVersion of its last reading.
 
-    `body` is a JSON Patch (patch), the object (create), or what to read (collect). `assumes` is what
-    pointers must show just before, `leaves` what they show once the call took effect; `seen` is the
-    object's version at planning. `proof` names what tells that it took effect; where nothing does, it is
-    sent again only while the object's version is still `seen`. `whole` is false of a call that was stored
-    without its secret values: it is not sent. `touch` is the key of what the plan touches by it, where
-    that is not its target.
+    `body` is a JSON Patch (patch), the object (create), or what to read (collect). `assumes` is
+    what pointers must show just before, `leaves` what they show once the call took effect; `seen`
+    is the object's version at planning. `proof` names what tells that it took effect; where nothing
+    does, it is sent again only while the object's version is still `seen`. `whole` is false of a
+    call that was stored without its secret values: it is not sent. `touch` is the key of what the
+    plan touches by it, where that is not its target.
     """
 
     verb: str
@@ -85,7 +88,9 @@ def _timeless(op: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a call returned: the answer's status, the call's id, and what `view` showed then (or what was collected)."""
+    """What a call returned: the answer's status, the call's id, and what
+    `view` showed then (or what was collected).
+    """
 
     status: int
     stamp: str
@@ -116,7 +121,10 @@ def bound(call: Call, call_id: str) -> Call:
 
 
 def version_of(obj: Mapping[str, Any]) -> int:
-    """What tells that somebody changed the object: its generation, else (an HPA has none) its resourceVersion."""
+    """What tells that somebody changed the object.
+
+    Its generation, else (an HPA has none) its resourceVersion.
+    """
     generation = meta(obj).get("generation")
     return int(generation if generation is not None else meta(obj).get("resourceVersion") or 0)
 

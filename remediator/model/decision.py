@@ -1,6 +1,9 @@
-"""What one slice of work decided for a remediation: a value, which the journal writes if it still holds.
+"""What one slice of work decided for a remediation.
 
-Metrics, messages, logs and Kubernetes Events follow from what was written, never from what was decided.
+A value, which the journal writes if it still holds.
+
+Metrics, messages, logs and Kubernetes Events follow from what was written, never from what was
+decided.
 """
 
 from collections.abc import Mapping
@@ -60,7 +63,10 @@ class Hold(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask(_Decided):
-    """A person must approve the plan. `question` is what people are sent, None where they know of this plan."""
+    """A person must approve the plan.
+
+    `question` is what people are sent, None where they know of this plan.
+    """
 
     event = Event.ASK
     until: datetime
@@ -72,7 +78,8 @@ class Ask(_Decided):
 class Retry(_Decided):
     """The attempt is given back, and its step is looked at again from the start at `until`.
 
-    An approval stays. `unsent` says that no call of the attempt was sent, so its charge is released.
+    An approval stays. `unsent` says that no call of the attempt was sent, so its charge is
+    released.
     """
 
     event = Event.CLIMB
@@ -93,7 +100,10 @@ class Climb(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied(_Decided):
-    """All calls were answered; verification begins. `unlock` are locks that are not needed any longer."""
+    """All calls were answered; verification begins.
+
+    `unlock` are locks that are not needed any longer.
+    """
 
     event = Event.APPLIED
     until: datetime
@@ -113,7 +123,8 @@ class TakeBack(_Decided):
 class End(_Decided):
     """It is over. `template` is the hash of the target's template at the end, where it was seen.
 
-    `unless_firing`: it does not end if an alert of it fires when this is written; one may have joined since.
+    `unless_firing`: it does not end if an alert of it fires when this is written; one may have
+    joined since.
     """
 
     event: Event  # type: ignore[misc]

@@ -1,4 +1,7 @@
-"""What was observed, once, before deciding. What could not be observed is Unknown, never a default."""
+"""What was observed, once, before deciding.
+
+What could not be observed is Unknown, never a default.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,11 +25,11 @@ class Facts:
     """One look at one target. Objects are raw dicts as the API server sends them.
 
     `origin` is what the alert named, `target` what the rule names after the climb, `root` its top
-    controller (or itself). `object` is Unknown when it could not be read, Unresolved where there is no
-    one object to act on, and None when it does not exist. `beside` is an object that a plan asked to see
-    too. `past` is what remediator did to the target before, by its journal. `began` is when the trouble
-    began: the alert's start less its `for`; None where no alert is known. What each sight saw is asked
-    for by the sight: `facts[PODS]`.
+    controller (or itself). `object` is Unknown when it could not be read, Unresolved where there is
+    no one object to act on, and None when it does not exist. `beside` is an object that a plan
+    asked to see too. `past` is what remediator did to the target before, by its journal. `began` is
+    when the trouble began: the alert's start less its `for`; None where no alert is known. What
+    each sight saw is asked for by the sight: `facts[PODS]`.
     """
 
     at: datetime

@@ -1,4 +1,7 @@
-"""Time intervals in Alertmanager's grammar: when a rule may act, or must not. Source: Alertmanager's timeinterval package."""
+"""Time intervals in Alertmanager's grammar: when a rule may act, or must not.
+
+Source: Alertmanager's timeinterval package.
+"""
 
 import calendar
 from collections.abc import Sequence
@@ -17,8 +20,8 @@ Range = tuple[int, int]
 class Interval:
     """One entry of a time interval: a time is in it where every field that is given says so.
 
-    `times` are minutes of the day, the end left out; weekdays count from sunday = 0; days of the month may be negative:
-    -1 is the last one. Both ends of every other range are in it.
+    `times` are minutes of the day, the end left out; weekdays count from sunday = 0; days of the
+    month may be negative: -1 is the last one. Both ends of every other range are in it.
     """
 
     times: tuple[Range, ...] = ()
@@ -112,6 +115,7 @@ def _bound(text: str, names: Sequence[str], least: int, most: int) -> int:
         raise ValueError(f"{text!r} is none of {known}{least} to {most}") from None
     if not least <= value <= most or (least < 0 and value == 0) or (names is WEEKDAYS):
         raise ValueError(
-            f"{text!r} is none of {names[0] if names is WEEKDAYS else least} to {names[-1] if names is WEEKDAYS else most}"
+            f"{text!r} is none of {names[0] if names is WEEKDAYS else least} to"
+            f" {names[-1] if names is WEEKDAYS else most}"
         )
     return value

@@ -10,9 +10,9 @@ from .sight import Climb
 class Kind:
     """What the API server calls a kind, and how an alert leads to an object of it.
 
-    `labels` are the alert labels that name one; alerts whose names begin with `alerts` name one in the
-    label `name`. `above` is one step up from an object towards the
-    workload that it belongs to; None: its controller.
+    `labels` are the alert labels that name one; alerts whose names begin with `alerts` name one in
+    the label `name`. `above` is one step up from an object towards the workload that it belongs to;
+    None: its controller.
     """
 
     name: str

@@ -6,7 +6,10 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Radius:
-    """How many ready pods may go at once: a share of them (0 to 1), a count, or both: the smaller binds."""
+    """How many ready pods may go at once.
+
+    A share of them (0 to 1), a count, or both: the smaller binds.
+    """
 
     share: float | None = 0.3
     count: int | None = None
@@ -23,9 +26,12 @@ class Radius:
 
 @dataclass(frozen=True, slots=True)
 class StormLimit:
-    """So many distinct roots, and such a share of the workloads in scope, in trouble at once: a common cause.
+    """So many distinct roots, and such a share of the workloads in scope, in trouble at once.
 
-    Nothing but what is exempt begins then, until they were fewer for `calm`. `roots` 0 switches it off.
+    A common cause.
+
+    Nothing but what is exempt begins then, until they were fewer for `calm`. `roots` 0 switches it
+    off.
     """
 
     roots: int = 5
@@ -35,7 +41,9 @@ class StormLimit:
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimit:
-    """A rule of whose last `of` remediations `bad` did not help or failed is capped at approve, until it was quiet for `quiet`."""
+    """A rule of whose last `of` remediations `bad` did not help or failed is
+    capped at approve, until it was quiet for `quiet`.
+    """
 
     bad: int = 3
     of: int = 5

@@ -1,4 +1,6 @@
-"""What one look saw and what was judged of it, as the journal keeps it and `show` and `explain` print it."""
+"""What one look saw and what was judged of it, as the journal
+keeps it and `show` and `explain` print it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Who owns a field: one walker of managedFields. Source: structured-merge-diff, fieldpath serialization."""
+"""Who owns a field: one walker of managedFields.
+
+Source: structured-merge-diff, fieldpath serialization.
+"""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """Alertmanager's matcher grammar: `name op "value"` with =, !=, =~ and !~.
 
-Names may be quoted and hold any UTF-8; regular expressions are RE2 and anchored at both ends. A label that is missing
-is the empty string. Source: Alertmanager matcher/parse and pkg/labels.
+Names may be quoted and hold any UTF-8; regular expressions are RE2 and anchored at both ends. A
+label that is missing is the empty string. Source: Alertmanager matcher/parse and pkg/labels.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,6 @@
-"""What people are told: one value for every receiver, and the payload that webhooks get, which is public and versioned."""
+"""What people are told: one value for every receiver, and the payload
+that webhooks get, which is public and versioned.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,9 +14,10 @@ ALWAYS = ("remediation", "rule", "target", "state", "reason", "why", "show")
 class Notice:
     """One message about a remediation, a storm or a rule.
 
-    `undo` is the undo that it is about, `story` what happened so far, `members` the workloads of a storm.
-    `plan`, `digest`, `approve` and `link` are set where a plan waits for a person. `closed` is true of the
-    last message about a thing. `id` is the delivery's: the same when it is delivered again.
+    `undo` is the undo that it is about, `story` what happened so far, `members` the workloads of a
+    storm. `plan`, `digest`, `approve` and `link` are set where a plan waits for a person. `closed`
+    is true of the last message about a thing. `id` is the delivery's: the same when it is delivered
+    again.
     """
 
     remediation: str

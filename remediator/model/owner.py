@@ -7,7 +7,8 @@ BY_HAND = {
     ("Rollout", "restart_workload"): "kubectl argo rollouts restart {name} -n {namespace}",
     ("Rollout", "scale_workload"): "kubectl scale rollout {name} -n {namespace} --replicas=N",
     ("ScaledObject", "scale_workload"): (
-        'kubectl patch scaledobject {name} -n {namespace} --type merge -p \'{{"spec":{{"minReplicaCount":N}}}}\''
+        "kubectl patch scaledobject {name} -n {namespace} --type merge -p"
+        ' \'{{"spec":{{"minReplicaCount":N}}}}\''
     ),
 }
 

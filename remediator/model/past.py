@@ -1,4 +1,7 @@
-"""What was done to a target before: our own acts are no news, and what did not help is not repeated."""
+"""What was done to a target before.
+
+Our own acts are no news, and what did not help is not repeated.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +13,12 @@ from .remediation import Outcome
 
 @dataclass(frozen=True, slots=True)
 class PastAct:
-    """One attempt that wrote to the target. `before` and `left` are hashes of its template as compared.
+    """One attempt that wrote to the target.
 
-    `view` are the fields that it left, `previous` what an undo puts back, `owed` whether one is to come.
+    `before` and `left` are hashes of its template as compared.
+
+    `view` are the fields that it left, `previous` what an undo puts back, `owed` whether one is to
+    come.
     """
 
     rule: str
@@ -29,7 +35,9 @@ class PastAct:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Every act on the target, and when the rule's alerts of it fired (start, end or None) and a person said retry."""
+    """Every act on the target, and when the rule's alerts of it fired
+    (start, end or None) and a person said retry.
+    """
 
     acts: tuple[PastAct, ...] = ()
     firing: tuple[tuple[datetime, datetime | None], ...] = ()
@@ -47,7 +55,10 @@ class Past:
 
     @property
     def proved(self) -> frozenset[str]:
-        """The templates on which an act of ours was proved to help: they ran whole, and no alert fired."""
+        """The templates on which an act of ours was proved to help.
+
+        They ran whole, and no alert fired.
+        """
         return frozenset(act.left for act in self.acts if act.outcome is Outcome.SUCCEEDED)
 
     def ineffective(
@@ -55,7 +66,8 @@ class Past:
     ) -> frozenset[tuple[str, str]]:
         """(action, cause) pairs of the rule that did not help and are not to be repeated.
 
-        Forgotten once the alert was quiet for `window`, somebody else changed the template, or a person said retry.
+        Forgotten once the alert was quiet for `window`, somebody else changed the template, or a
+        person said retry.
         """
         since = self._unbroken_since(window, now)
         asked = self.retried_at
@@ -63,13 +75,19 @@ class Past:
         return frozenset(
             (act.action, cause)
             for act in self.acts
-            if act.rule == rule and act.outcome is Outcome.INEFFECTIVE and template in own
-            and (since is None or act.begun_at >= since) and (asked is None or act.begun_at > asked)
+            if act.rule == rule
+            and act.outcome is Outcome.INEFFECTIVE
+            and template in own
+            and (since is None or act.begun_at >= since)
+            and (asked is None or act.begun_at > asked)
             for cause in act.causes
-        )  # fmt: skip
+        )
 
     def _unbroken_since(self, window: timedelta, now: datetime) -> datetime | None:
-        """Where the present run of firings began: none within it was further apart than `window`."""
+        """Where the present run of firings began.
+
+        None within it was further apart than `window`.
+        """
         start: datetime | None = None
         quiet_since: datetime | None = None
         for began, ended in sorted(self.firing, key=lambda span: span[0]):

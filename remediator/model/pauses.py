@@ -6,7 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A scope that somebody paused: `all`, `cluster:X`, `namespace:X` or `rule:X`; `until` None is until it is resumed."""
+    """A scope that somebody paused: `all`, `cluster:X`, `namespace:X` or `rule:X`.
+
+    `until` None is until it is resumed.
+    """
 
     scope: str
     reason: str

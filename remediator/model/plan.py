@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class Touch:
     """An object that a plan changes, or a workload that loses pods by it: what guards judge.
 
-    `paths` are the fields that are written, as JSON pointers. `takes` is how many ready pods are taken
-    away at once, `successor` the pod template of what replaces them, `away_from` a node that does not
-    take them. `waits` says that the calls themselves wait for disruption budgets, `outage` that the last
-    ready pod may go.
+    `paths` are the fields that are written, as JSON pointers. `takes` is how many ready pods are
+    taken away at once, `successor` the pod template of what replaces them, `away_from` a node that
+    does not take them. `waits` says that the calls themselves wait for disruption budgets, `outage`
+    that the last ready pod may go.
     """
 
     target: Target
@@ -58,10 +58,10 @@ class Bound:
 class Plan:
     """Calls, one after the other, and what they assume of the target.
 
-    `touches` are what guards judge; what `bounds` do not name is never called later. `previous` is what
-    an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside` is an object
-    that verification must see too. `brief` are those of its locks that are needed only until its calls
-    were answered.
+    `touches` are what guards judge; what `bounds` do not name is never called later. `previous` is
+    what an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside`
+    is an object that verification must see too. `brief` are those of its locks that are needed only
+    until its calls were answered.
     """
 
     action: str
@@ -90,13 +90,18 @@ class Plan:
 
     @property
     def _others(self) -> list[str]:
-        """What is touched beside the target and what its calls name: the workloads that a drain takes pods from."""
+        """What is touched beside the target and what its calls name.
+
+        The workloads that a drain takes pods from.
+        """
         named = {self.target.key, *(call.target.key for call in self.calls)}
         return sorted({touch.target.key for touch in self.touches} - named)
 
     @property
     def digest(self) -> str:
-        """What an approval is for: what the plan would do, not what merely happens to be (versions, times, counts)."""
+        """What an approval is for: what the plan would do, not what merely
+        happens to be (versions, times, counts).
+        """
         assumed = {key: value for key, value in self.assumptions.items() if key not in DRIFTING}
         covered: dict[str, Any] = {
             "uid": self.target.uid,
@@ -115,7 +120,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long what follows an attempt may take, fixed when it begins; `restore_after` is None where it stays."""
+    """How long what follows an attempt may take, fixed when it begins.
+
+    `restore_after` is None where it stays.
+    """
 
     converged_within: timedelta
     resolved_within: timedelta
@@ -132,7 +140,10 @@ class Refusal:
 
 
 class Verified(StrEnum):
-    """What an action sees of its effect. FAILED ended without success and is not taken back; WORSE is."""
+    """What an action sees of its effect.
+
+    FAILED ended without success and is not taken back; WORSE is.
+    """
 
     CONVERGED = "converged"
     WAITING = "waiting"
@@ -144,14 +155,18 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look at an action's effect came to, in words where they say more than the word does."""
+    """What a look at an action's effect came to, in words where
+    they say more than the word does.
+    """
 
     how: Verified
     why: str = ""
 
 
 def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The JSON Patch operations that put the call's id on the object, next to what is already there."""
+    """The JSON Patch operations that put the call's id on the
+    object, next to what is already there.
+    """
     operations: list[Mapping[str, Any]] = []
     if not annotations(obj):
         operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
@@ -166,7 +181,10 @@ def unannotated(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def gone(plan: Plan, facts: "Facts") -> bool:
-    """Whether the plan's object is certainly not there any more: deleted, or another has its name."""
+    """Whether the plan's object is certainly not there any more.
+
+    Deleted, or another has its name.
+    """
     obj = facts.object
     return obj is None or (
         isinstance(obj, Mapping) and str(meta(obj).get("uid")) != plan.target.uid
@@ -174,7 +192,10 @@ def gone(plan: Plan, facts: "Facts") -> bool:
 
 
 def redacted(value: Any) -> Any:
-    """Without the values of environment variables, which may be secrets: what may be stored and shown."""
+    """Without the values of environment variables, which may be secrets.
+
+    What may be stored and shown.
+    """
     if isinstance(value, Mapping):
         hidden = "value" in value and "name" in value and len(value) == 2
         return {

@@ -44,7 +44,9 @@ def asked(template: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def format_bytes(amount: Decimal) -> str:
-    """An amount of bytes, rounded up to whole Ki, or Mi from one on, as an API server writes it: 2Gi, never 2048Mi."""
+    """An amount of bytes, rounded up to whole Ki, or Mi from one on, as
+    an API server writes it: 2Gi, never 2048Mi.
+    """
     units = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
     least = 1 if amount >= SUFFIXES["Mi"] else 0
     count, place = -(-int(amount) // int(SUFFIXES[units[least]])), least

@@ -56,7 +56,10 @@ def restarts(pod: Mapping[str, Any]) -> int:
 
 
 def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector selects an object with these labels; an empty one selects everything."""
+    """Whether a LabelSelector selects an object with these labels.
+
+    An empty one selects everything.
+    """
     if any(given.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     for expression in selector.get("matchExpressions") or []:

@@ -55,9 +55,10 @@ class Severity(StrEnum):
 class StateSpec:
     """What a state means: what the remediation does in it, who is told, and what follows.
 
-    `told`: the receivers of the rule's `escalate` hear of it at once; `followed`: those that follow every
-    step do. `event` is the Kubernetes Event on the target. `by_reload`: the alerts of such an end are
-    triaged again when the rules change, as nothing else would make it come to something else.
+    `told`: the receivers of the rule's `escalate` hear of it at once; `followed`: those that follow
+    every step do. `event` is the Kubernetes Event on the target. `by_reload`: the alerts of such an
+    end are triaged again when the rules change, as nothing else would make it come to something
+    else.
     """
 
     stage: Stage
@@ -231,11 +232,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """rule × target, as the journal keeps it. `rung` is the first step not tried yet; `token` fences the lease.
+    """rule × target, as the journal keeps it.
 
-    `undo_of` names the remediation whose attempt `undoes` this one takes back, because it made things worse, or its time
-    is over, or somebody asked (`undo_why`); `ended_template` is the target's template at the end, which somebody else's
-    change is told by. `asked_digest` is of the plan that people are asked about now.
+    `rung` is the first step not tried yet; `token` fences the lease.
+
+    `undo_of` names the remediation whose attempt `undoes` this one takes back, because it made
+    things worse, or its time is over, or somebody asked (`undo_why`); `ended_template` is the
+    target's template at the end, which somebody else's change is told by. `asked_digest` is of the
+    plan that people are asked about now.
     """
 
     id: RemediationId
@@ -268,7 +272,8 @@ class Remediation:
 class Attempt:
     """One rung tried; `evidence` of every call that was answered.
 
-    `sent_by` is promised: no call of the attempt is sent later, so that recovery knows when none can land any more.
+    `sent_by` is promised: no call of the attempt is sent later, so that recovery knows when none
+    can land any more.
     """
 
     id: str

@@ -11,7 +11,10 @@ SET = re.compile(r"(\S+) (in|notin) \(([^)]*)\)")
 
 
 def selector_text(selector: Mapping[str, Any]) -> str:
-    """A LabelSelector as the API's query parameter; an empty one selects nothing, and is an error here."""
+    """A LabelSelector as the API's query parameter.
+
+    An empty one selects nothing, and is an error here.
+    """
     parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     for expression in selector.get("matchExpressions") or []:
         key, values = expression["key"], ",".join(expression.get("values") or [])
@@ -28,7 +31,10 @@ def selector_text(selector: Mapping[str, Any]) -> str:
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether a query parameter that `selector_text` wrote selects an object with these labels; an empty one selects all."""
+    """Whether a query parameter that `selector_text` wrote selects an object with these labels.
+
+    An empty one selects all.
+    """
     return all(_holds(part, labels) for part in PART.findall(selector))
 
 

@@ -27,7 +27,8 @@ class Read:
     fields: str = ""
 
 
-# Yields reads that may be made together, is sent their answers in the same order, returns what it made
+# Yields reads that may be made together, is sent their answers in the same order, returns what it
+# made
 # of them. An object that does not exist is answered None. It is closed where one cannot be made.
 Looking = Generator[tuple[Read, ...], list[Any], T]
 
@@ -40,9 +41,9 @@ Climb = Callable[["Target", Object], Looking[tuple[Link, ...]]]
 class Sight(Generic[T]):
     """One question about a target. `look` is pure: it says what to read, and reads nothing itself.
 
-    `lists` and `gets` are the kinds that it may ask for: RBAC follows from them, and any other read is
-    refused. `of` are the kinds of targets that have such a fact, None: all. Of any other kind it is
-    Unknown, never empty.
+    `lists` and `gets` are the kinds that it may ask for: RBAC follows from them, and any other read
+    is refused. `of` are the kinds of targets that have such a fact, None: all. Of any other kind it
+    is Unknown, never empty.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""Pod templates as compared: without what a restart, a controller and we ourselves write into them."""
+"""Pod templates as compared.
+
+Without what a restart, a controller and we ourselves write into them.
+"""
 
 import hashlib
 import json

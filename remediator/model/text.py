@@ -8,5 +8,7 @@ UNSEEN = re.compile(
 
 
 def one_line(text: object) -> str:
-    """The text without characters that would move a terminal's cursor, begin a line, or hide something."""
+    """The text without characters that would move a terminal's
+    cursor, begin a line, or hide something.
+    """
     return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", str(text))

@@ -42,7 +42,10 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Which charges a limit counts: those whose columns have these values; none named = every charge."""
+    """Which charges a limit counts: those whose columns have these values.
+
+    None named = every charge.
+    """
 
     limit: str
     rate: Rate
@@ -69,7 +72,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an acting remediation ended. `good` is None where nobody can know, or somebody stepped in."""
+    """How an acting remediation ended.
+
+    `good` is None where nobody can know, or somebody stepped in.
+    """
 
     good: bool | None
     at: datetime
@@ -77,12 +83,15 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Read inside the begin transaction. `ended` is the last end of an acted remediation of this rule and target.
+    """Read inside the begin transaction.
 
-    `used_up` holds the limits that have no room now, each with the time of the oldest charge that fills it: it frees one
-    window later. `begun` says whether this remediation has made an attempt. `ineffective_in_row` counts its last ends that
-    did not help. `ends` are those of the rule on all targets, the newest first, since its breaker was last reset;
-    `troubled` are the roots of which alerts fire now; `storm_until` is the end of the scope's storm.
+    `ended` is the last end of an acted remediation of this rule and target.
+
+    `used_up` holds the limits that have no room now, each with the time of the oldest charge that
+    fills it: it frees one window later. `begun` says whether this remediation has made an attempt.
+    `ineffective_in_row` counts its last ends that did not help. `ends` are those of the rule on all
+    targets, the newest first, since its breaker was last reset; `troubled` are the roots of which
+    alerts fire now; `storm_until` is the end of the scope's storm.
     """
 
     locks: Mapping[str, Holder]

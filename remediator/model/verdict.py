@@ -87,9 +87,9 @@ class Reason(StrEnum):
 class ReasonSpec:
     """What a reason means, and what follows from it.
 
-    `holds`: an action's refusal with it is looked at again, as it may pass. `clears`: a remediation that
-    expired for it is looked at again once it is over. `stepped_in`: a failure with it says nothing of the
-    rule, since somebody else changed the object, or a person decided.
+    `holds`: an action's refusal with it is looked at again, as it may pass. `clears`: a remediation
+    that expired for it is looked at again once it is over. `stepped_in`: a failure with it says
+    nothing of the rule, since somebody else changed the object, or a person decided.
     """
 
     means: str
@@ -152,10 +152,12 @@ REASONS: dict[Reason, ReasonSpec] = {
     ),
     Reason.BUDGET_EXHAUSTED: ReasonSpec("a disruption budget permits no more pods to go now"),
     Reason.STORM: ReasonSpec(
-        "so many workloads are in trouble at once that they have a common cause; it is for people to find"
+        "so many workloads are in trouble at once that they have a common cause; it is for people"
+        " to find"
     ),
     Reason.BREAKER_OPEN: ReasonSpec(
-        "too many of the rule's last remediations did not help: a person must approve; `remediator reset` ends that"
+        "too many of the rule's last remediations did not help: a person must approve; `remediator"
+        " reset` ends that"
     ),
     Reason.APPROVAL_REQUIRED: ReasonSpec("waiting for a person: `remediator approve` or `deny`"),
     Reason.APPROVAL_EXPIRED: ReasonSpec("nobody decided in time", clears=False),
@@ -185,7 +187,8 @@ REASONS: dict[Reason, ReasonSpec] = {
     Reason.NOT_REPLACEABLE: ReasonSpec("nothing would take the place of what the act removes"),
     Reason.TERMINATING: ReasonSpec("the target is being deleted"),
     Reason.ALREADY_DONE: ReasonSpec(
-        "it is so already, or an act of ours did this before and others took it back: it is theirs to decide"
+        "it is so already, or an act of ours did this before and others took it back: it is theirs"
+        " to decide"
     ),
     Reason.TARGET_GONE: ReasonSpec(
         "the target does not exist, or another object has its name now", stepped_in=True
@@ -206,7 +209,8 @@ REASONS: dict[Reason, ReasonSpec] = {
         "a rule of higher priority took over while this one only verified"
     ),
     Reason.RULE_CHANGED: ReasonSpec(
-        "the rule was changed or withdrawn while the remediation had not begun, or what it did was to be undone"
+        "the rule was changed or withdrawn while the remediation had not begun, or what it did was"
+        " to be undone"
     ),
 }
 

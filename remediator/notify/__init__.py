@@ -1,4 +1,7 @@
-"""Receivers: where the outbox delivers. One file for each kind, exporting RECEIVER; the registry is the folder."""
+"""Receivers: where the outbox delivers.
+
+One file for each kind, exporting RECEIVER; the registry is the folder.
+"""
 
 from ..plugins import Registry
 from .receiver import ReceiverKind

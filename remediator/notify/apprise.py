@@ -1,4 +1,7 @@
-"""Everything else, by Apprise: mail, Teams, Discord, Telegram, ntfy, Matrix and a hundred more, by a URL each."""
+"""Everything else, by Apprise.
+
+Mail, Teams, Discord, Telegram, ntfy, Matrix and a hundred more, by a URL each.
+"""
 
 import asyncio
 
@@ -22,7 +25,8 @@ class AppriseReceiver:
         self._apprise = apprise.Apprise()
         if not self._apprise.add(url):
             raise ConfigurationError(
-                "cannot use a receiver of kind apprise: its URL is none that Apprise knows (apprise --details)"
+                "cannot use a receiver of kind apprise: its URL is none that Apprise knows (apprise"
+                " --details)"
             )
 
     async def notify(self, message: Notice, ref: str = "") -> str:
@@ -34,7 +38,8 @@ class AppriseReceiver:
                 title=title(message),
                 body="\n".join(details(message)),
                 notify_type=apprise.NotifyType(KINDS[severity(message)]),
-                body_format=apprise.NotifyFormat.TEXT,  # labels are untrusted: where a service shows HTML they are escaped
+                # labels are untrusted: where a service shows HTML they are escaped
+                body_format=apprise.NotifyFormat.TEXT,
             )
         if not taken:
             raise OSError("the service behind the Apprise URL did not take it")

@@ -1,4 +1,7 @@
-"""A kind of receiver, as a value: one file each, in which it says what it needs and how one is made."""
+"""A kind of receiver, as a value.
+
+One file each, in which it says what it needs and how one is made.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

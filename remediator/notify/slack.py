@@ -1,4 +1,7 @@
-"""Slack: one thread per remediation. Its first message always shows the present state; what happened stands below it."""
+"""Slack: one thread per remediation.
+
+Its first message always shows the present state; what happened stands below it.
+"""
 
 from typing import Any
 
@@ -28,7 +31,11 @@ class SlackReceiver:
         self._channel = channel
 
     async def notify(self, message: Notice, ref: str = "") -> str:
-        """Opens the remediation's thread, or writes into it and brings its first message up to date. Raises: OSError."""
+        """Opens the remediation's thread, or writes into it and
+        brings its first message up to date.
+
+        Raises: OSError.
+        """
         from slack_sdk.errors import SlackClientError
 
         head = f"{MARKS[severity(message)]} *{_plain(title(message))}*"
@@ -48,7 +55,10 @@ class SlackReceiver:
 
 
 def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
-    """What is shown; `text` is for notifications only. But for the title and our own link nothing is markup, mention or link."""
+    """What is shown; `text` is for notifications only.
+
+    But for the title and our own link nothing is markup, mention or link.
+    """
     body, link = "\n".join(details(message)), message.link
     parts = [body[at : at + LONGEST] for at in range(0, len(body), LONGEST)][:MOST]
     texts = [
@@ -71,7 +81,10 @@ def _why(error: Exception) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is a link or a mention with other words than its own: labels are untrusted."""
+    """Text in which nothing is a link or a mention with other words than its own.
+
+    Labels are untrusted.
+    """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -27,8 +27,8 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
 class WebhookReceiver:
     """POSTs JSON; anything but 2xx is a failure and is tried again.
 
-    With a secret it is signed as standardwebhooks.com says: `webhook-id` (the same when it is delivered again),
-    `webhook-timestamp`, `webhook-signature`.
+    With a secret it is signed as standardwebhooks.com says: `webhook-id` (the same when it is
+    delivered again), `webhook-timestamp`, `webhook-signature`.
     """
 
     kind = "webhook"

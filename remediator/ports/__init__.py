@@ -22,7 +22,10 @@ class Clock(Protocol):
 
 
 class Cluster(Protocol):
-    """The two verbs of a Kubernetes cluster. Raises: ClusterError's kinds from `apply`; `observe` answers Unknown."""
+    """The two verbs of a Kubernetes cluster.
+
+    Raises: ClusterError's kinds from `apply`; `observe` answers Unknown.
+    """
 
     async def observe(
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
@@ -68,9 +71,12 @@ class Alertmanager(Protocol):
 
 
 class Notifier(Protocol):
-    """One receiver; `kind` is its metric label. Raises: OSError or an aiohttp error where the message was not taken.
+    """One receiver; `kind` is its metric label.
 
-    `ref` is what the receiver answered for an earlier message about the same remediation (a thread), empty at first.
+    Raises: OSError or an aiohttp error where the message was not taken.
+
+    `ref` is what the receiver answered for an earlier message about the same remediation (a
+    thread), empty at first.
     """
 
     kind: str

@@ -1,6 +1,7 @@
 """The journal's port: what the rest asks of the durable store, split by who asks it.
 
-Every method is one transaction. Raises: JournalUnavailable where it cannot be written, LeaseLost where a token is old.
+Every method is one transaction. Raises: JournalUnavailable where it cannot be written, LeaseLost
+where a token is old.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,10 @@ class Inbox(Protocol):
         """Puts a stored webhook aside that cannot be unpacked; it is kept."""
 
     async def receive(self, deliveries: Sequence[Delivery]) -> list[Episode]:
-        """Makes episodes of every alert of every delivery, and forgets their bodies; those that are new and open."""
+        """Makes episodes of every alert of every delivery, and forgets their bodies.
+
+        Those that are new and open.
+        """
 
     async def pending(self, now: datetime, limit: int = 500) -> list[Episode]: ...
 
@@ -66,10 +70,16 @@ class Inbox(Protocol):
 
 
 class Work(Protocol):
-    """Remediations, from a claim to what was decided of it. Each is written under the lease of its claim."""
+    """Remediations, from a claim to what was decided of it.
+
+    Each is written under the lease of its claim.
+    """
 
     async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
-        """The most overdue remediation; one that cannot be read is put aside, and told in the history."""
+        """The most overdue remediation.
+
+        One that cannot be read is put aside, and told in the history.
+        """
 
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
         """Keeps the lease for longer, while the work goes on."""
@@ -77,17 +87,27 @@ class Work(Protocol):
     async def retarget(
         self, remediation: Remediation, target: Target, root_key: str, now: datetime
     ) -> bool:
-        """Fixes the climbed target; False where this one was superseded by a live one of the same rule and target."""
+        """Fixes the climbed target.
+
+        False where this one was superseded by a live one of the same rule and target.
+        """
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage: ...
 
     async def begin(
         self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]
     ) -> list[Verdict]:
-        """Usage, `decide`, locks, charge and intent in one transaction; the verdicts, all allowing where it began."""
+        """Usage, `decide`, locks, charge and intent in one transaction.
+
+        The verdicts, all allowing where it began.
+        """
 
     async def send(self, remediation: Remediation, attempt: Attempt) -> str:
-        """Makes durable what the attempt's calls were answered, and until when the next may be sent. Who has cancelled it."""
+        """Makes durable what the attempt's calls were answered, and
+        until when the next may be sent.
+
+        Who has cancelled it.
+        """
 
     async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
         """Makes further calls of an attempt durable, before the first of them is sent."""
@@ -98,7 +118,9 @@ class Work(Protocol):
         decided: Decided,
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
-        """Writes what was decided, if it still holds, and what `tell` says that people are to be told of it."""
+        """Writes what was decided, if it still holds, and what `tell`
+        says that people are to be told of it.
+        """
 
     async def next_work(self) -> datetime | None:
         """When a remediation is due next that nobody works on."""
@@ -108,7 +130,10 @@ class Aftermath(Protocol):
     """What is still to be done for remediations that have ended."""
 
     async def revivals(self, now: datetime, limit: int) -> list[Claim]:
-        """Ended remediations whose alerts fire on and that are to be looked at; nothing is leased."""
+        """Ended remediations whose alerts fire on and that are to be looked at.
+
+        Nothing is leased.
+        """
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
         """Sends the still open episodes back to triage."""
@@ -127,7 +152,9 @@ class Aftermath(Protocol):
     async def undo(
         self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
     ) -> str | None:
-        """Gives birth to an undo of an attempt of a remediation that has ended; None where it did, else why not.
+        """Gives birth to an undo of an attempt of a remediation that has ended.
+
+        None where it did, else why not.
 
         `asked` says who wanted it, and why.
         """
@@ -150,7 +177,9 @@ class Outbox(Protocol):
     ) -> None: ...
 
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
-        """Ended remediations of which trouble was told (to whom), and whose alerts have all resolved."""
+        """Ended remediations of which trouble was told (to whom),
+        and whose alerts have all resolved.
+        """
 
     async def told_quiet(
         self, remediation: RemediationId, messages: tuple[Message, ...], now: datetime
@@ -164,7 +193,10 @@ class Outbox(Protocol):
         receiver: str | None = None,
         but_not: tuple[str, ...] = (),
     ) -> list[Letter]:
-        """Takes messages that are due, for a while: of one receiver, or of all others; of one remediation only the oldest."""
+        """Takes messages that are due, for a while: of one receiver, or of all others.
+
+        Of one remediation only the oldest.
+        """
 
     async def delivered(
         self,
@@ -233,7 +265,10 @@ class Trust(Protocol):
     async def storm(
         self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime
     ) -> bool:
-        """A storm is on: its row is written or prolonged; True, and the messages are sent, where it is a new one."""
+        """A storm is on: its row is written or prolonged.
+
+        True, and the messages are sent, where it is a new one.
+        """
 
     async def storms(self) -> tuple[Storm, ...]:
         """The storms that are on, or in their calm."""
@@ -255,10 +290,16 @@ class Trust(Protocol):
         said: Notice,
         now: datetime,
     ) -> None:
-        """A breaker opened (or closed, without a time); writes and tells only where that is news."""
+        """A breaker opened (or closed, without a time).
+
+        Writes and tells only where that is news.
+        """
 
     async def ends(self, rule: str, limit: int) -> tuple[Ended, ...]:
-        """How the rule's last acting remediations ended, since its breaker was reset; the newest first."""
+        """How the rule's last acting remediations ended, since its breaker was reset.
+
+        The newest first.
+        """
 
     async def suspects(self, since: datetime, limit: int) -> list[str]:
         """The rules of which a remediation did not help, or failed, since then."""
@@ -291,16 +332,24 @@ class Upkeep(Protocol):
     async def charges(self, since: datetime) -> list[Charge]: ...
 
     async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
-        """(rule, whether it acted, seconds from start to end) of matched alerts whose end was learnt in that time."""
+        """(rule, whether it acted, seconds from start to end) of matched
+        alerts whose end was learnt in that time.
+        """
 
     def size(self) -> int:
         """Bytes on disk, where that can be known."""
 
     async def seal(self, now: datetime) -> tuple[int, str] | None:
-        """Seals the history that is not sealed yet: (number of its last entry, digest); None where nothing is new."""
+        """Seals the history that is not sealed yet: (number of its last entry, digest).
+
+        None where nothing is new.
+        """
 
     async def prune(self, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
-        """Forgets a part of what is older, and how much that was; of the sealed history whole ranges. Ask until it is 0."""
+        """Forgets a part of what is older, and how much that was.
+
+        Of the sealed history whole ranges. Ask until it is 0.
+        """
 
 
 class Journal(Inbox, Work, Aftermath, Outbox, People, Trust, Upkeep, Protocol):

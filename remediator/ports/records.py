@@ -30,7 +30,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One payload's alerts from one source. `body` is the stored webhook that they come from, 0 for none."""
+    """One payload's alerts from one source.
+
+    `body` is the stored webhook that they come from, 0 for none.
+    """
 
     source: str
     alerts: tuple[Alert, ...]
@@ -40,7 +43,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A remediation that an episode asks for: created, or joined where one is live for this rule and target.
+    """A remediation that an episode asks for.
+
+    Created, or joined where one is live for this rule and target.
 
     `settled_at` is its first look: the settle time since the alert was received.
     """
@@ -89,7 +94,10 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to tell one receiver, delivered at least once; `trouble` is closed once all is quiet."""
+    """Something to tell one receiver, delivered at least once.
+
+    `trouble` is closed once all is quiet.
+    """
 
     receiver: str
     notice: Notice
@@ -108,7 +116,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class RemediationRecord:
-    """All that is known of one remediation, read without a lease; `undos` are those of its own attempts."""
+    """All that is known of one remediation, read without a lease.
+
+    `undos` are those of its own attempts.
+    """
 
     claim: Claim
     undos: tuple[Remediation, ...]
@@ -138,9 +149,12 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the journal wrote for a claim: the state before and after, and the decision, which may not be the one asked for.
+    """What the journal wrote for a claim.
 
-    `history` and `storms` are read for an end of which people are told; `storms` only where a storm is its reason.
+    The state before and after, and the decision, which may not be the one asked for.
+
+    `history` and `storms` are read for an end of which people are told; `storms` only where a storm
+    is its reason.
     """
 
     before: State
@@ -152,7 +166,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message that is to be delivered now. `ref` is what the receiver answered for an earlier one of its thread."""
+    """A message that is to be delivered now.
+
+    `ref` is what the receiver answered for an earlier one of its thread.
+    """
 
     id: int
     remediation: str
@@ -164,7 +181,9 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The attempt to begin: durable, with locks and a charge (an undo has none), before anything is called."""
+    """The attempt to begin: durable, with locks and a charge (an
+    undo has none), before anything is called.
+    """
 
     attempt: Attempt
     reading: Reading

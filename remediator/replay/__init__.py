@@ -1,4 +1,6 @@
-"""Recorded alerts through the same engine, on virtual time, with the doors closed: what the rules would have done.
+"""Recorded alerts through the same engine, on virtual time, with the doors closed.
+
+What the rules would have done.
 
 Acts are noted, not sent, and taken to converge; alerts resolve only where that was recorded.
 """
@@ -46,7 +48,9 @@ class VirtualClock:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a replay: a timeline, every remediation whole, the alerts, and what people would have been told."""
+    """What came of a replay: a timeline, every remediation whole, the
+    alerts, and what people would have been told.
+    """
 
     timeline: Sequence[Mapping[str, Any]]
     remediations: Sequence[Mapping[str, Any]]
@@ -90,10 +94,17 @@ async def run(
     told: list[Mapping[str, Any]] = []
     await journal.open(clock.now())
     doors = Doors(
-        journal=journal, clusters={"default": cluster}, sources={SOURCE: "default"},
-        prometheus=ClosedPrometheus(isinstance(facts, Healthy)), alertmanager=alertmanager, clock=clock, metrics=Metrics(),
-        rules=rules, limits=replace(limits, grace=timedelta()), started_at=clock.now() - timedelta(hours=1),
-    )  # fmt: skip
+        journal=journal,
+        clusters={"default": cluster},
+        sources={SOURCE: "default"},
+        prometheus=ClosedPrometheus(isinstance(facts, Healthy)),
+        alertmanager=alertmanager,
+        clock=clock,
+        metrics=Metrics(),
+        rules=rules,
+        limits=replace(limits, grace=timedelta()),
+        started_at=clock.now() - timedelta(hours=1),
+    )
     names = sorted({name for source in rules.sources for name in source.rule.escalate.to})
     engine = Engine(doors, receivers(names, told))
     try:
@@ -140,7 +151,9 @@ async def _report(
     rules: RuleSet,
     told: Sequence[Mapping[str, Any]],
 ) -> Report:
-    """What is told: ids are numbers in the order of birth, so that two replays of the same are the same."""
+    """What is told: ids are numbers in the order of birth, so that
+    two replays of the same are the same.
+    """
     rows = [
         shown
         for row in reversed(await journal.remediations(MANY, None))

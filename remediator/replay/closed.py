@@ -1,4 +1,6 @@
-"""The doors, closed: what is observed comes from where facts are taken from, what is called is only noted, and taken to work."""
+"""The doors, closed: what is observed comes from where facts are taken
+from, what is called is only noted, and taken to work.
+"""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -52,8 +54,10 @@ class SnapshotFile:
             for item in items
         ):
             raise ConfigurationError(
-                f"cannot use the facts {path}: they are no Kubernetes objects; write some with "
-                "`kubectl get deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice,pdb,quota,node -A -o json`"
+                f"cannot use the facts {path}: they are no Kubernetes objects; write some with"
+                " `kubectl get"
+                " deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice,pdb,quota,node -A"
+                " -o json`"
             )
         for item in items:
             self._objects[
@@ -76,7 +80,10 @@ class SnapshotFile:
 
 
 class Healthy:
-    """Every object that an alert names exists and is well: workloads of three ready pods, pods with their owners."""
+    """Every object that an alert names exists and is well.
+
+    Workloads of three ready pods, pods with their owners.
+    """
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object that is taken to exist."""
@@ -185,7 +192,10 @@ def _whole(obj: Object) -> Object:
 
 
 class ClosedCluster:
-    """The cluster port over facts, or none: nothing is sent. `calls` notes what would have been, and what it changes is taken to come true."""
+    """The cluster port over facts, or none: nothing is sent.
+
+    `calls` notes what would have been, and what it changes is taken to come true.
+    """
 
     def __init__(self, facts: Objects | None) -> None:
         self._facts: Objects = facts or Healthy()

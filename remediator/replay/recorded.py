@@ -1,4 +1,6 @@
-"""Recorded webhooks: files with one JSON document each, JSON lines, or folders of them, in the order of time."""
+"""Recorded webhooks: files with one JSON document each, JSON lines,
+or folders of them, in the order of time.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,10 @@ from ..model.alert import Alert
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One webhook, where it stands, and when it is taken to have come: when the newest of its alerts began or ended."""
+    """One webhook, where it stands, and when it is taken to have come.
+
+    When the newest of its alerts began or ended.
+    """
 
     place: str
     at: datetime
@@ -23,7 +28,10 @@ class Recorded:
 
 
 def read(paths: Sequence[Path]) -> list[Recorded]:
-    """Every webhook of the files and folders. Raises: ConfigurationError with every one that cannot be read."""
+    """Every webhook of the files and folders.
+
+    Raises: ConfigurationError with every one that cannot be read.
+    """
     found: list[Recorded] = []
     wrong: list[str] = []
     for path in [file for given in paths for file in _files(given)]:
@@ -48,7 +56,10 @@ def read(paths: Sequence[Path]) -> list[Recorded]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or the JSON files of a folder; what is no webhook in a folder (captured headers, say) has to be named otherwise."""
+    """The file, or the JSON files of a folder.
+
+    What is no webhook in a folder (captured headers, say) has to be named otherwise.
+    """
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.rglob("*") if file.suffix in {".json", ".jsonl", ".ndjson"})

@@ -1,1 +1,3 @@
-"""YAML to rules: what a rule says, which rule an alert matches, and the plan that its first fitting step makes."""
+"""YAML to rules: what a rule says, which rule an alert matches, and
+the plan that its first fitting step makes.
+"""

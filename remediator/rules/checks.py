@@ -1,4 +1,7 @@
-"""What a rule file says that cannot work, beyond its form: found when it is loaded, not at night."""
+"""What a rule file says that cannot work, beyond its form.
+
+Found when it is loaded, not at night.
+"""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +36,10 @@ def of_rule(rule: Rule, scope: Scope, document: Document, loc: Loc) -> list[Find
         found += _target(rule, rule.target, scope, document, loc)
     least = min((rate.count for rate in rule.limits.attempts), default=0)
     if len(rule.steps) > least:
-        message = f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last steps could never be tried"
+        message = (
+            f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last"
+            " steps could never be tried"
+        )
         found.append(document.finding((*loc, "steps"), "ladder-too-long", message, at_key=True))
     return found
 
@@ -127,9 +133,15 @@ def _always(query: Any) -> str:
     while type(query).__name__ == "ParenExpr":
         query = query.expr
     if _scalar(query):
-        return "a scalar is there whatever its value; compare something, so that the query can come back empty"
+        return (
+            "a scalar is there whatever its value; compare something, so that the query can come"
+            " back empty"
+        )
     if getattr(getattr(query, "modifier", None), "return_bool", False):
-        return "with `bool` a comparison answers 0 or 1 for every series, so this holds whatever it finds; remove `bool`"
+        return (
+            "with `bool` a comparison answers 0 or 1 for every series, so this holds whatever it"
+            " finds; remove `bool`"
+        )
     function = getattr(query, "func", None)
     return (
         "vector() is there whatever its value; compare it with something"
@@ -170,7 +182,9 @@ def _excludes(one: Matcher, other: Matcher) -> bool:
 def _target(
     rule: Rule, target: ExplicitTarget, scope: Scope, document: Document, loc: Loc
 ) -> list[Finding]:
-    """A literal target: a kind that there is, that its actions take, in a place where the group may act."""
+    """A literal target: a kind that there is, that its actions
+    take, in a place where the group may act.
+    """
     place = (*loc, "target")
     found = [
         document.finding((*place, key), "bad-template", message)
@@ -201,6 +215,9 @@ def _target(
         and target.namespace
         and not admits(scope.namespaces, target.namespace)
     ):
-        message = f"namespace {target.namespace} is outside the scope of the group, so nothing would ever be done"
+        message = (
+            f"namespace {target.namespace} is outside the scope of the group, so nothing would ever"
+            " be done"
+        )
         found.append(document.finding((*place, "namespace"), "out-of-scope", message))
     return found

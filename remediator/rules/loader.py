@@ -27,7 +27,10 @@ class RuleErrors(ConfigurationError):
 
 
 def rule_files(paths: Iterable[Path]) -> list[Path]:
-    """The YAML files named, and those in the folders named, in order of name. Hidden ones (ConfigMap's ..data) are not files of ours."""
+    """The YAML files named, and those in the folders named, in order of name.
+
+    Hidden ones (ConfigMap's ..data) are not files of ours.
+    """
     out: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -189,7 +192,10 @@ def _not_yet(document: Document, value: Any, loc: Loc) -> list[Finding]:
         for key, child in value.items():
             place = (*loc, key)
             if key in LATER and "with" not in loc:
-                message = f"`{key}` is not supported yet ({LATER[key]}); remove it, or the rule would promise what nothing keeps"
+                message = (
+                    f"`{key}` is not supported yet ({LATER[key]}); remove it, or the rule would"
+                    " promise what nothing keeps"
+                )
                 found.append(document.finding(place, "not-supported-yet", message, at_key=True))
             elif key == "target" and child in ("node", "none"):
                 message = (
@@ -215,7 +221,10 @@ def _is_later(item: Mapping[str, Any]) -> bool:
 
 
 def _check_raw_steps(document: Document) -> list[Finding]:
-    """The steps of a file that does not parse otherwise: their mistakes belong into the same answer."""
+    """The steps of a file that does not parse otherwise.
+
+    Their mistakes belong into the same answer.
+    """
     found: list[Finding] = []
     for place, value in _lists(document.data, ("groups", "rules", "steps")):
         if (
@@ -228,7 +237,10 @@ def _check_raw_steps(document: Document) -> list[Finding]:
 
 
 def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, Any]]:
-    """The items below nested lists: groups[].rules[].steps[], whatever else is wrong around them."""
+    """The items below nested lists.
+
+    Groups[].rules[].steps[], whatever else is wrong around them.
+    """
     if not keys:
         return [(loc, value)]
     inner = value.get(keys[0]) if isinstance(value, Mapping) else None
@@ -259,7 +271,10 @@ def _check_overrides(
     for override, document, index in overrides:
         loc: Loc = ("overrides", index)
         if _elsewhere(override, [names[name] for name in override.rules if name in names]):
-            message = f"{', '.join(override.namespaces)}: outside the scope of these rules, so the override changes nothing"
+            message = (
+                f"{', '.join(override.namespaces)}: outside the scope of these rules, so the"
+                " override changes nothing"
+            )
             found.append(document.finding((*loc, "namespaces"), "out-of-scope", message))
         for n, name in enumerate(override.rules):
             if name not in names:
@@ -296,7 +311,9 @@ def _check_overrides(
 
 
 def _elsewhere(override: Override, sources: list[LoadedRule]) -> bool:
-    """Whether its namespaces are all plain names, and none of them is in the scope of a rule of it."""
+    """Whether its namespaces are all plain names, and none of
+    them is in the scope of a rule of it.
+    """
     named = override.namespaces
     if not named or not sources or not all(NAMESPACE.match(place) for place in named):
         return False

@@ -15,7 +15,9 @@ MARGIN = timedelta(minutes=5)
 
 
 def resolved_within(rule: Mapping[str, Any] | None, generator_url: str) -> timedelta:
-    """max(15m, look-back + keep_firing_for + 5m) from Prometheus' rule, else from the query in generatorURL, else 30m."""
+    """max(15m, look-back + keep_firing_for + 5m) from Prometheus' rule,
+    else from the query in generatorURL, else 30m.
+    """
     if rule is not None:
         keep = timedelta(seconds=float(rule.get("keepFiringFor") or 0))
         return max(

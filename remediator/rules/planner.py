@@ -34,7 +34,10 @@ ALWAYS: frozenset[Sight[Any]] = frozenset(
 
 
 def sights(rule: Rule) -> frozenset[Sight[Any]]:
-    """Everything that the rule must see: for its actions, for their guards, for the causes of its steps."""
+    """Everything that the rule must see.
+
+    For its actions, for their guards, for the causes of its steps.
+    """
     seen: set[Sight[Any]] = set(ALWAYS)
     for step in rule.steps:
         action, wanted = ACTIONS[step.action], causes_of(step)
@@ -59,10 +62,11 @@ def plan(
 ) -> Planned:
     """Plans the first step from `rung` on that is for a cause found.
 
-    `tried` holds (action, cause) pairs that were ineffective before; such a step is skipped for that
-    cause, as are the steps whose own `when` does not hold (`skipped`). A step whose action refuses is
-    skipped where a later one plans; else the first refusal is the answer. A step of which nobody can
-    see whether it is needed, or what to do, is waited for: no later one is taken instead.
+    `tried` holds (action, cause) pairs that were ineffective before; such a step is skipped for
+    that cause, as are the steps whose own `when` does not hold (`skipped`). A step whose action
+    refuses is skipped where a later one plans; else the first refusal is the answer. A step of
+    which nobody can see whether it is needed, or what to do, is waited for: no later one is taken
+    instead.
     """
     looked = causes.look(facts, changed_within(rule))
     found = tuple(cause for cause in looked.values() if isinstance(cause, Cause))
@@ -108,7 +112,10 @@ def _step(
 
 
 def fits(step: Step, names: Set[str]) -> frozenset[str] | None:
-    """The causes found that the step is for; empty where it needs none; None where it does not fit."""
+    """The causes found that the step is for; empty where it needs none.
+
+    None where it does not fit.
+    """
     wanted = causes_of(step)
     if "always" in wanted:
         return frozenset()
@@ -117,7 +124,10 @@ def fits(step: Step, names: Set[str]) -> frozenset[str] | None:
 
 
 def changed_within(rule: Rule) -> timedelta:
-    """The longest `changed_within` of the rule's steps, else an hour: how far back a rollout counts as a cause."""
+    """The longest `changed_within` of the rule's steps, else an hour.
+
+    How far back a rollout counts as a cause.
+    """
     windows = []
     for step in rule.steps:
         params = ACTIONS[step.action].params.model_validate(dict(step.with_))

@@ -1,7 +1,8 @@
 """The rules that are loaded: which one an alert matches, and why the others do not.
 
-An index by `alertname="…"` keeps the cost per alert flat: only rules that could match are tried. Scope is part of
-matching; order is file, then position; the first match wins unless it says `continue`.
+An index by `alertname="…"` keeps the cost per alert flat: only rules that could match are tried.
+Scope is part of matching; order is file, then position; the first match wins unless it says
+`continue`.
 """
 
 import hashlib
@@ -25,7 +26,10 @@ PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 @dataclass(frozen=True, slots=True)
 class LoadedRule:
-    """A rule, its group and where it stands. `raw` is the rule's data with the group's defaults merged in."""
+    """A rule, its group and where it stands.
+
+    `raw` is the rule's data with the group's defaults merged in.
+    """
 
     rule: Rule
     group: Group
@@ -64,7 +68,10 @@ def _dump(rule_json: str, scope_json: str) -> str:
 
 
 def digest_of(rule: Rule, scope: Scope) -> str:
-    """A short digest of a rule and its scope; keys that say no more than the default change nothing, nor do new ones."""
+    """A short digest of a rule and its scope.
+
+    Keys that say no more than the default change nothing, nor do new ones.
+    """
     return _dump(
         rule.model_dump_json(by_alias=True, exclude_defaults=True),
         scope.model_dump_json(exclude_defaults=True),
@@ -178,7 +185,10 @@ class RuleSet:
         return self._index.keys()
 
     def named(self, names: Sequence[str]) -> tuple[Named, ...]:
-        """The time intervals of these names; that they exist was checked when the rules were loaded."""
+        """The time intervals of these names.
+
+        That they exist was checked when the rules were loaded.
+        """
         return tuple(self.intervals[name] for name in names if name in self.intervals)
 
     def in_scope(self, source: LoadedRule, target: Target) -> bool:
@@ -213,7 +223,8 @@ class RuleSet:
                 return WhyNot(
                     name,
                     Reason.OUT_OF_SCOPE,
-                    f"the alert's namespace {origin!r} is outside the scope of group `{source.group.name}`",
+                    f"the alert's namespace {origin!r} is outside the scope of group"
+                    f" `{source.group.name}`",
                 )
         if not self.in_scope(source, target):
             return WhyNot(

@@ -1,4 +1,7 @@
-"""The rule file's keys. Every field's description is its documentation; unknown keys are refused."""
+"""The rule file's keys.
+
+Every field's description is its documentation; unknown keys are refused.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -78,7 +81,8 @@ def _radius(value: Any) -> Radius:
             count = item
         else:
             raise ValueError(
-                f"{item!r} is no radius; write a share such as 30%, a count of pods, or both: [2, 30%]"
+                f"{item!r} is no radius; write a share such as 30%, a count of pods, or both: [2,"
+                " 30%]"
             )
     if share is None and count is None:
         raise ValueError(
@@ -122,7 +126,8 @@ def _times(value: Any) -> Any:
         start, end = parse_time(str(item["start_time"])), parse_time(str(item["end_time"]))
         if end <= start:
             raise ValueError(
-                f"{item['start_time']} to {item['end_time']} ends before it starts; write two, around midnight"
+                f"{item['start_time']} to {item['end_time']} ends before it starts; write two,"
+                " around midnight"
             )
         out.append((start, end))
     return tuple(out)
@@ -178,7 +183,10 @@ class Scope(RuleSection):
     )
     alerts: tuple[Regex, ...] | None = Field(
         default=None,
-        description='Where its alerts may come from; "" admits those without a namespace. Default: as `namespaces`.',
+        description=(
+            'Where its alerts may come from; "" admits those without a namespace. Default: as'
+            " `namespaces`."
+        ),
     )
     nodes: tuple[Regex, ...] = Field(
         default=(), description="Anchored regexes of nodes it may act on."
@@ -213,7 +221,10 @@ class Limits(RuleSection):
     )
     cooldown: Duration = Field(
         default=timedelta(minutes=15),
-        description="Per rule and target, since the last one's end; doubles with each in a row that did not help.",
+        description=(
+            "Per rule and target, since the last one's end; doubles with each in a row that did not"
+            " help."
+        ),
     )
     per_rule: Rates = Field(
         default=(Rate(10, timedelta(hours=1)),), description="The rule's attempts on all targets."
@@ -223,7 +234,10 @@ class Limits(RuleSection):
     )
     blast_radius: RadiusText = Field(
         default=Radius(),
-        description="Ready pods of the workload that may go at once: a share (rounded down, at least one), a count, or both.",
+        description=(
+            "Ready pods of the workload that may go at once: a share (rounded down, at least one),"
+            " a count, or both."
+        ),
     )
 
 
@@ -239,7 +253,9 @@ class Escalate(RuleSection):
     to: tuple[str, ...] = Field(min_length=1, description="Names of receivers from the settings.")
     after: Duration = Field(
         default=timedelta(minutes=10),
-        description="Since the remediation was born; people are told at once when it ends without success.",
+        description=(
+            "Since the remediation was born; people are told at once when it ends without success."
+        ),
     )
 
 
@@ -334,14 +350,20 @@ class Verify(RuleSection):
 
     until: Literal["resolved", "converged"] | tuple[str, ...] | None = Field(
         default=None,
-        description="The alert resolved, nothing but convergence, or PromQL queries that must return something.",
+        description=(
+            "The alert resolved, nothing but convergence, or PromQL queries that must return"
+            " something."
+        ),
     )
     converged_within: Duration | None = Field(
         default=None, description="Since the first call; default: the action's own."
     )
     resolved_within: Duration | None = Field(
         default=None,
-        description="Since convergence; default: the look-back of the alert's expression + 5m, at least 15m; 30m where it cannot be had.",
+        description=(
+            "Since convergence; default: the look-back of the alert's expression + 5m, at least"
+            " 15m; 30m where it cannot be had."
+        ),
     )
     quiet_for: Duration = Field(
         default=timedelta(minutes=5), description="The proof must hold this long."
@@ -353,7 +375,9 @@ class Restore(RuleSection):
 
     after: Duration | None = Field(
         default=None,
-        description="Once the alert has been quiet for so long; `0s` = never. Default: the action's own.",
+        description=(
+            "Once the alert has been quiet for so long; `0s` = never. Default: the action's own."
+        ),
     )
 
 
@@ -412,7 +436,9 @@ class Rule(RuleSection):
     priority: int = Field(
         default=0,
         strict=True,
-        description="Takes over the locks of one of lower priority that only verifies; that one ends.",
+        description=(
+            "Takes over the locks of one of lower priority that only verifies; that one ends."
+        ),
     )
     windows: Windows = Field(default=Windows(), description="When it may act; else it holds.")
     owners: Owners = Field(
@@ -433,7 +459,10 @@ class Rule(RuleSection):
 
 
 class Override(RuleSection):
-    """A change of rules for a part of the world; applied after all files, in order, the last wins."""
+    """A change of rules for a part of the world.
+
+    Applied after all files, in order, the last wins.
+    """
 
     rules: tuple[str, ...] = Field(min_length=1, description="Names of rules.")
     namespaces: tuple[Regex, ...] = Field(

@@ -1,4 +1,7 @@
-"""A rule as the journal keeps it with a remediation: what was promised when it was created, whatever is loaded since."""
+"""A rule as the journal keeps it with a remediation.
+
+What was promised when it was created, whatever is loaded since.
+"""
 
 from functools import lru_cache
 

@@ -1,9 +1,12 @@
-"""Which object an alert is about, from its conventional labels: never the exporter that was scraped for it.
+"""Which object an alert is about, from its conventional labels.
 
-Order: an explicit target, `exported_*`, then the labels of the kinds in their order, the pod last. Under
-kube-prometheus-stack `pod`, `container` and `service` may be kube-state-metrics' own, so a pod is only believed where
-nothing says that it is an exporter's (the climb looks at the pod's own labels once more). Cluster-scoped kinds ignore
-`namespace`. A Service stands for the workload behind it, which the climb finds.
+Never the exporter that was scraped for it.
+
+Order: an explicit target, `exported_*`, then the labels of the kinds in their order, the pod last.
+Under kube-prometheus-stack `pod`, `container` and `service` may be kube-state-metrics' own, so a
+pod is only believed where nothing says that it is an exporter's (the climb looks at the pod's own
+labels once more). Cluster-scoped kinds ignore `namespace`. A Service stands for the workload behind
+it, which the climb finds.
 """
 
 import re
@@ -101,13 +104,18 @@ def scraped_exporter(labels: Mapping[str, str]) -> bool:
 
 
 def _own(labels: Mapping[str, str], label: str) -> str:
-    """A label's value where it tells what was scraped: the node exporter's job says so of every node, and of no pod."""
+    """A label's value where it tells what was scraped.
+
+    The node exporter's job says so of every node, and of no pod.
+    """
     value = labels.get(label, "")
     return "" if label in ("job", "service") and any(name in value for name in EXPORTERS) else value
 
 
 def _victim(labels: Mapping[str, str], label: str) -> bool:
-    """With honorLabels, `service` is the exporter's while pod and container are the victim's own."""
+    """With honorLabels, `service` is the exporter's while pod
+    and container are the victim's own.
+    """
     return (
         label == "service"
         and bool(labels.get("pod"))

@@ -1,4 +1,7 @@
-"""`{{ labels.x }}`, `{{ target.name }}`, `{{ root.namespace }}`: nothing else, and no language behind it."""
+"""`{{ labels.x }}`, `{{ target.name }}`, `{{ root.namespace }}`.
+
+Nothing else, and no language behind it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +19,10 @@ class AbsentLabel(LookupError):
 
 
 def mistakes(text: str, promql: bool = False) -> list[str]:
-    """What is wrong with a template, in words; in PromQL a place must stand within a double-quoted string."""
+    """What is wrong with a template, in words.
+
+    In PromQL a place must stand within a double-quoted string.
+    """
     found = [
         f"`{place}` is no template value; use labels.x, target.name or root.namespace"
         for place in PLACE.findall(text)
@@ -36,7 +42,10 @@ def render(
     root: Target | None = None,
     promql: bool = False,
 ) -> str:
-    """Fills the places. Inside PromQL what comes in is escaped, in a regex matcher as a regex too. Raises: AbsentLabel."""
+    """Fills the places.
+
+    Inside PromQL what comes in is escaped, in a regex matcher as a regex too. Raises: AbsentLabel.
+    """
 
     def value(match: re.Match[str]) -> str:
         known = KNOWN.fullmatch(match.group(1))

@@ -1,4 +1,7 @@
-"""What is shipped beside the code and installed with it: remediation rules, alerting rules, dashboards."""
+"""What is shipped beside the code and installed with it.
+
+Remediation rules, alerting rules, dashboards.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""What can be seen of a target: one file per sight, each a value; what decides by one asks facts for it."""
+"""What can be seen of a target: one file per sight, each a value.
+
+What decides by one asks facts for it.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""isolation: where a pod stands: Services that list it, pods in quarantine beside it, its own policy."""
+"""isolation: where a pod stands.
+
+Services that list it, pods in quarantine beside it, its own policy.
+"""
 
 from dataclasses import dataclass
 

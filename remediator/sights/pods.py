@@ -1,4 +1,7 @@
-"""pods: the pods of the target. peers: those of the workload that is acted upon, or that a pod is one of."""
+"""pods: the pods of the target. peers.
+
+Those of the workload that is acted upon, or that a pod is one of.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,7 @@
-"""revisions: the pod templates that a workload had: a Deployment's ReplicaSets, ControllerRevisions else."""
+"""revisions: the pod templates that a workload had.
+
+A Deployment's ReplicaSets, ControllerRevisions else.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +74,10 @@ def _replica_sets(deployment: Object, sets: list[Object]) -> tuple[Revision, ...
 def _controller_revisions(
     workload: Object, found: list[Object], pods: list[Object]
 ) -> tuple[Revision, ...]:
-    """The current one is what the workload's controller rolls out; a revision's health is its pods'."""
+    """The current one is what the workload's controller rolls out.
+
+    A revision's health is its pods'.
+    """
     wanted = bare_template(workload["spec"]["template"])
     numbered = sorted(found, key=lambda item: int(item.get("revision") or 0))
     matching = [item for item in numbered if bare_template(_template(item)) == wanted]
@@ -102,7 +108,10 @@ def _created(item: Object) -> datetime:
 
 
 def _template(revision: Object) -> Mapping[str, Any]:
-    """The template in a ControllerRevision: a patch of the workload, of which `$patch` is no part."""
+    """The template in a ControllerRevision.
+
+    A patch of the workload, of which `$patch` is no part.
+    """
     template = revision["data"]["spec"]["template"]
     return {key: value for key, value in template.items() if key != "$patch"}
 

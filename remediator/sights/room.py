@@ -1,4 +1,7 @@
-"""room: whether a replacement can come: quotas, nodes, and pods that could not be created of late."""
+"""room: whether a replacement can come.
+
+Quotas, nodes, and pods that could not be created of late.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

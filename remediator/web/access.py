@@ -15,7 +15,10 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The sources that may post, and the operators who may look and decide. None configured: loopback only, as `local`."""
+    """The sources that may post, and the operators who may look and decide.
+
+    None configured: loopback only, as `local`.
+    """
 
     settings: Settings
 
@@ -66,7 +69,10 @@ def _by_token(credentials: Sequence[Credential], token: str) -> str | None:
 
 
 def certificate_names(request: web.Request) -> set[str]:
-    """The common name and the DNS names of the client certificate; the handshake proved that an authority of ours signed it."""
+    """The common name and the DNS names of the client certificate.
+
+    The handshake proved that an authority of ours signed it.
+    """
     peer = request.transport.get_extra_info("peercert") if request.transport else None
     if not peer:
         return set()
@@ -86,7 +92,8 @@ def _named(credentials: Sequence[Credential], request: web.Request) -> str | Non
                 _bytes(value), credential.token_file.get_secret_value().encode()
             )
         elif scheme.lower() == "basic" and credential.password_file is not None:
-            expected = f"{credential.username or credential.name}:{credential.password_file.get_secret_value()}"
+            user, password = credential.username or credential.name, credential.password_file
+            expected = f"{user}:{password.get_secret_value()}"
             matches = hmac.compare_digest(_decoded(value), expected.encode())
         else:
             matches = bool(credential.certificate) and credential.certificate in certified
@@ -115,5 +122,8 @@ def refuses_to_listen(settings: Settings) -> str | None:
     for what, credentials in (("sources", settings.sources), ("operators", settings.operators)):
         secrets = [c for c in credentials if c.token_file or c.password_file or c.certificate]
         if not credentials or len(secrets) < len(credentials):
-            return f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential with a token_file, password_file or certificate, and none without"
+            return (
+                f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential"
+                " with a token_file, password_file or certificate, and none without"
+            )
     return None

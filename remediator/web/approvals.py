@@ -1,4 +1,7 @@
-"""The page behind a signed link: it shows the plan, and asks whoever decides for a credential of their own."""
+"""The page behind a signed link.
+
+It shows the plan, and asks whoever decides for a credential of their own.
+"""
 
 import html
 from collections.abc import Mapping
@@ -16,28 +19,60 @@ from .throttle import Throttle
 
 LONGEST_REASON = 500
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "same-origin",  # with no-referrer a browser would hide the form's origin from us too
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none';"
+        " base-uri 'none'"
+    ),
+    "Referrer-Policy": (
+        "same-origin"
+    ),  # with no-referrer a browser would hide the form's origin from us too
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
-h1{font-size:1.35rem;margin:0 0 .25rem}p.why{margin:.25rem 0 1rem;color:#57606a}
-dl{display:grid;grid-template-columns:7rem 1fr;gap:.35rem .75rem;margin:1rem 0}dt{color:#57606a}dd{margin:0;overflow-wrap:anywhere}
-code,.call{font:14px/1.45 ui-monospace,monospace}.call{display:block;background:#f6f8fa;border-radius:6px;padding:.4rem .6rem;margin:.2rem 0}
-form{border:1px solid #d0d7de;border-radius:8px;padding:1rem;margin:1.25rem 0}label{display:block;margin:0 0 .75rem}
-input{display:block;width:100%;box-sizing:border-box;font:inherit;padding:.45rem .6rem;border:1px solid #8c959f;border-radius:6px}
-button{font:inherit;font-weight:600;padding:.5rem 1.1rem;border-radius:6px;border:1px solid #1a7f37;background:#1a7f37;color:#fff;margin-right:.5rem}
-button.no{background:#fff;color:#a40e26;border-color:#a40e26}.note{border-left:4px solid #bf8700;padding:.4rem .8rem;background:#fff8e5}
-@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}dt,p.why{color:#9198a1}.call{background:#161b22}
-form{border-color:#30363d}input{background:#0d1117;color:inherit;border-color:#6e7681}.note{background:#272115}button.no{background:#0d1117;color:#ff8182;border-color:#ff8182}}
+body {
+  font:16px/1.5 system-ui,sans-serif; max-width:46rem; margin:2rem auto; padding:0 1rem;
+  color:#1b1f24; background:#fff;
+}
+h1 { font-size:1.35rem; margin:0 0 .25rem }
+p.why { margin:.25rem 0 1rem; color:#57606a }
+dl { display:grid; grid-template-columns:7rem 1fr; gap:.35rem .75rem; margin:1rem 0 }
+dt { color:#57606a }
+dd { margin:0; overflow-wrap:anywhere }
+code,.call { font:14px/1.45 ui-monospace,monospace }
+.call {
+  display:block; background:#f6f8fa; border-radius:6px; padding:.4rem .6rem; margin:.2rem 0;
+}
+form { border:1px solid #d0d7de; border-radius:8px; padding:1rem; margin:1.25rem 0 }
+label { display:block; margin:0 0 .75rem }
+input {
+  display:block; width:100%; box-sizing:border-box; font:inherit; padding:.45rem .6rem;
+  border:1px solid #8c959f; border-radius:6px;
+}
+button {
+  font:inherit; font-weight:600; padding:.5rem 1.1rem; border-radius:6px;
+  border:1px solid #1a7f37; background:#1a7f37; color:#fff; margin-right:.5rem;
+}
+button.no { background:#fff; color:#a40e26; border-color:#a40e26 }
+.note { border-left:4px solid #bf8700; padding:.4rem .8rem; background:#fff8e5 }
+@media(prefers-color-scheme:dark) {
+  body { background:#0d1117; color:#e6edf3 }
+  dt,p.why { color:#9198a1 }
+  .call { background:#161b22 }
+  form { border-color:#30363d }
+  input { background:#0d1117; color:inherit; border-color:#6e7681 }
+  .note { background:#272115 }
+  button.no { background:#0d1117; color:#ff8182; border-color:#ff8182 }
+}
 """
 
 
 class Approvals:
-    """GET shows, POST decides. Wrong credentials are counted per address, decisions per operator."""
+    """GET shows, POST decides.
+
+    Wrong credentials are counted per address, decisions per operator.
+    """
 
     def __init__(
         self, doors: Doors, access: Access, links: Links, wrong: Throttle, asking: Throttle
@@ -62,7 +97,9 @@ class Approvals:
         return self._plan(request, row)
 
     async def decide(self, request: web.Request) -> web.Response:
-        """Approves or denies as the operator whose credential the form carries, or whom a trusted proxy names."""
+        """Approves or denies as the operator whose credential the form
+        carries, or whom a trusted proxy names.
+        """
         refused = self._refused(request)
         if refused:
             return _page(refused, "", 403)
@@ -115,7 +152,10 @@ class Approvals:
         return self._links.refused(request.match_info["id"], *given, self._doors.clock.now())
 
     def _same_origin(self, request: web.Request) -> bool:
-        """A browser says where a form was sent from. Behind a proxy that knows its user it must say so."""
+        """A browser says where a form was sent from.
+
+        Behind a proxy that knows its user it must say so.
+        """
         origin, own = request.headers.get("Origin"), urlsplit(self._links.url)
         if origin is None:
             return not self._access.proxied(request)
@@ -134,7 +174,8 @@ class Approvals:
         if waiting and changed:
             body.append(
                 _note(
-                    "The plan changed since this link was sent. A new link was sent to the same receivers."
+                    "The plan changed since this link was sent. A new link was sent to the same"
+                    " receivers."
                 )
             )
         elif waiting:
@@ -181,12 +222,18 @@ def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, s
 
 
 def _form(known: bool) -> str:
-    """For somebody whom a proxy, a certificate or the loopback vouches for, or who gives a token."""
-    token = '<label>Your operator token<input type="password" name="token" autocomplete="off" required></label>'
+    """For somebody whom a proxy, a certificate or the loopback
+    vouches for, or who gives a token.
+    """
+    token = (
+        '<label>Your operator token<input type="password" name="token" autocomplete="off"'
+        " required></label>"
+    )
     return (
-        f'<form method="post">{"" if known else token}'
-        f'<label>Why (kept in the journal)<input name="reason" maxlength="{LONGEST_REASON}"></label>'
-        '<button name="verdict" value="approve">Approve</button><button class="no" name="verdict" value="deny">Deny</button></form>'
+        f'<form method="post">{"" if known else token}<label>Why (kept in the journal)<input'
+        f' name="reason" maxlength="{LONGEST_REASON}"></label><button name="verdict"'
+        ' value="approve">Approve</button><button class="no" name="verdict"'
+        ' value="deny">Deny</button></form>'
     )
 
 
@@ -196,7 +243,8 @@ def _note(text: str) -> str:
 
 def _page(title: str, body: str, status: int = 200) -> web.Response:
     text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
+        ' content="width=device-width">'
         f"<title>{html.escape(title)} - remediator</title><style>{STYLE}</style></head>"
         f"<body><main><h1>{html.escape(title)}</h1>{body}</main></body></html>"
     )

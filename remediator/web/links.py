@@ -1,7 +1,9 @@
-"""Signed links to a plan that waits for a decision: they show it; who decides must prove who they are on the page.
+"""Signed links to a plan that waits for a decision: they show it.
 
-A link names the remediation, the plan's digest and when it ends, under an HMAC. So a link preview or whoever was forwarded
-it can look for a while, and decide nothing.
+Who decides must prove who they are on the page.
+
+A link names the remediation, the plan's digest and when it ends, under an HMAC. So a link preview
+or whoever was forwarded it can look for a while, and decide nothing.
 """
 
 import hmac

@@ -1,4 +1,6 @@
-"""The HTTP server: POST /webhook, /healthz, /readyz, /metrics, and /api/v1, which shows what the CLI shows."""
+"""The HTTP server: POST /webhook, /healthz, /readyz, /metrics, and
+/api/v1, which shows what the CLI shows.
+"""
 
 import asyncio
 import contextlib
@@ -42,7 +44,10 @@ SCOPES = ("cluster:", "namespace:", "rule:")
 
 
 class Server:
-    """The routes. `delivered` is told of every stored alert (the sandbox Alertmanager listens there)."""
+    """The routes.
+
+    `delivered` is told of every stored alert (the sandbox Alertmanager listens there).
+    """
 
     def __init__(
         self,
@@ -125,13 +130,18 @@ class Server:
         return guarded
 
     def _unknown(self, request: web.Request, why: str) -> web.Response:
-        """Wrong credentials, counted by address. Who has the right ones is never kept out by whoever guesses beside them."""
+        """Wrong credentials, counted by address.
+
+        Who has the right ones is never kept out by whoever guesses beside them.
+        """
         if self._wrong.allows(request.remote or "", self._doors.clock.now()):
             return _error(401, why)
         return _error(429, "too many wrong credentials from this address; wait a minute")
 
     def _by_a_page(self, request: web.Request) -> web.Response | None:
-        """The refusal where a web page sends what its visitor's certificate, proxy or network would vouch for."""
+        """The refusal where a web page sends what its visitor's
+        certificate, proxy or network would vouch for.
+        """
         if request.method == "POST" and request.content_type != "application/json":
             return _error(415, "send Content-Type: application/json")
         origin, own = request.headers.get("Origin"), urlsplit(self._settings.web.public_url)
@@ -160,7 +170,8 @@ class Server:
             self._say_refused(request.remote or "")
             return _error(
                 401,
-                "unknown credentials: send a source's token or password (`sources` in the settings)",
+                "unknown credentials: send a source's token or password (`sources` in the"
+                " settings)",
             )
         if not self.serving:
             return _error(503, "not ready; deliver again")
@@ -172,7 +183,8 @@ class Server:
             return _unread(
                 source,
                 413,
-                f"the body is larger than {self._settings.web.max_body_bytes} bytes (web.max_body_bytes)",
+                f"the body is larger than {self._settings.web.max_body_bytes} bytes"
+                " (web.max_body_bytes)",
             )
         try:
             webhook = decode(body)
@@ -190,7 +202,10 @@ class Server:
         return _json({"stored": sum(counted.alerts.values())})
 
     def _say_refused(self, address: str) -> None:
-        """In the log once a minute for each address: a wrong secret in Alertmanager's configuration must not go unnoticed."""
+        """In the log once a minute for each address.
+
+        A wrong secret in Alertmanager's configuration must not go unnoticed.
+        """
         if self._refusals.allows(address, self._doors.clock.now()):
             log().warning(
                 "webhook_refused",
@@ -199,7 +214,9 @@ class Server:
             )
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """The process answers, and no transaction of it has hung for so long that only a new process helps."""
+        """The process answers, and no transaction of it has hung for
+        so long that only a new process helps.
+        """
         stuck = self._doors.journal.stuck_for()
         if stuck > HOPELESS:
             return web.Response(status=503, text=f"the journal has not answered for {stuck:.0f}s\n")
@@ -258,7 +275,9 @@ class Server:
         return _error(409 if await self._doors.journal.show(ident) else 404, why)
 
     async def decide(self, request: web.Request, operator: str) -> web.Response:
-        """approve (only with the digest of the plan that was looked at), deny, cancel, retry, undo."""
+        """approve (only with the digest of the plan that was
+        looked at), deny, cancel, retry, undo.
+        """
         journal, now, verb, ident = (
             self._doors.journal,
             self._doors.clock.now(),
@@ -286,7 +305,9 @@ class Server:
         )
 
     async def _caught_up(self) -> None:
-        """Waits a moment for what was just accepted to be triaged, so that who posts and then asks is answered."""
+        """Waits a moment for what was just accepted to be triaged, so
+        that who posts and then asks is answered.
+        """
         journal, now = self._doors.journal, self._doors.clock.now()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP):
@@ -300,7 +321,9 @@ class Server:
         return _json(await self._doors.journal.episodes(200, asked["fingerprint"] or None))
 
     async def counts(self, _request: web.Request, _operator: str) -> web.Response:
-        """Open episodes by fate, live remediations by state, webhooks that wait to be unpacked, messages to be delivered."""
+        """Open episodes by fate, live remediations by state, webhooks that
+        wait to be unpacked, messages to be delivered.
+        """
         return _json(await self._doors.journal.counts())
 
     async def explain(self, request: web.Request, _operator: str) -> web.Response:
@@ -356,7 +379,10 @@ class Server:
         return _json({"paused": scope, "until": until, "by": operator})
 
     async def _missing(self, namespace: str) -> bool:
-        """Whether every cluster that can be asked has no such namespace; a pause is not refused where nobody knows."""
+        """Whether every cluster that can be asked has no such namespace.
+
+        A pause is not refused where nobody knows.
+        """
         now = self._doors.clock.now()
         seen = [
             await cluster.observe(Target(name, "Namespace", "", namespace), False, frozenset(), now)
@@ -375,7 +401,10 @@ class Server:
         )
 
     async def rules(self, _request: web.Request, _operator: str) -> web.Response:
-        """Each rule with its record: what it would have done, how often people agreed, how often it helped; and its breaker."""
+        """Each rule with its record.
+
+        What it would have done, how often people agreed, how often it helped; and its breaker.
+        """
         loaded = self._doors.rules
         record = await self._doors.journal.record([source.rule.name for source in loaded.sources])
         opened = {row.rule: row.opened_at for row in await self._doors.journal.breakers()}
@@ -414,7 +443,10 @@ def _unread(source: str, status: int, why: str) -> web.Response:
 
 
 def _asked(request: web.Request, *names: str) -> dict[str, str]:
-    """The query's parameters; empty where one is not given. Raises: _Mistake for one that there is not."""
+    """The query's parameters; empty where one is not given.
+
+    Raises: _Mistake for one that there is not.
+    """
     unknown = sorted(set(request.query) - set(names))
     if unknown:
         raise _Mistake(f"no parameter {unknown[0]}; there are {', '.join(names)}")
@@ -444,7 +476,8 @@ def _since(text: str, now: datetime) -> datetime | None:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise _Mistake(
-            f"since: {text!r} is neither a duration such as 2h nor a time such as 2026-05-01T12:00:00Z"
+            f"since: {text!r} is neither a duration such as 2h nor a time such as"
+            " 2026-05-01T12:00:00Z"
         ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

@@ -9,7 +9,10 @@ MOST_CALLERS = 4096
 
 
 class Throttle:
-    """Allows each caller its rate; of very many callers the ones not seen for longest are forgotten."""
+    """Allows each caller its rate.
+
+    Of very many callers the ones not seen for longest are forgotten.
+    """
 
     def __init__(self, rate: Rate | None) -> None:
         self._rate = rate

@@ -1,4 +1,7 @@
-"""The shipped alerting rules: promtool on the oldest and the current Prometheus, and the conventions that pint checks."""
+"""The shipped alerting rules.
+
+Promtool on the oldest and the current Prometheus, and the conventions that pint checks.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,6 @@
-"""The chart: rendered by Helm, and accepted by a real API server under Pod Security `restricted`."""
+"""The chart: rendered by Helm, and accepted by a real API
+server under Pod Security `restricted`.
+"""
 
 import json
 import subprocess
@@ -23,9 +25,12 @@ CHART = ROOT / "helm" / "remediator"
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
 NAMESPACE = "rem"
 PLURALS = {
-    "ConfigMap": "/api/v1/namespaces/{}/configmaps", "Secret": "/api/v1/namespaces/{}/secrets",
-    "Service": "/api/v1/namespaces/{}/services", "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
-    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims", "Pod": "/api/v1/namespaces/{}/pods",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Secret": "/api/v1/namespaces/{}/secrets",
+    "Service": "/api/v1/namespaces/{}/services",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "Pod": "/api/v1/namespaces/{}/pods",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
@@ -34,9 +39,10 @@ PLURALS = {
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "ServiceMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{}/servicemonitors",
-    "Job": "/apis/batch/v1/namespaces/{}/jobs", "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
     "PrometheusRule": "/apis/monitoring.coreos.com/v1/namespaces/{}/prometheusrules",
-}  # fmt: skip
+}
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -106,7 +112,8 @@ groups:
     defaults: {mode: act, escalate: {to: [log]}}
     rules:
       - {name: more, match: ['alertname="Slow"'], steps: [{action: scale_workload, if: always}]}
-      - {name: look, match: ['alertname="Odd"'], mode: observe, target: object, steps: [{action: quarantine_pod, if: always}]}
+      - {name: look, match: ['alertname="Odd"'], mode: observe, target: object,
+         steps: [{action: quarantine_pod, if: always}]}
 overrides:
   - {rules: [restart-a-leaking-workload], namespaces: [shop], mode: approve}
 """
@@ -126,8 +133,11 @@ def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> N
     def granted(role: Any) -> set[tuple[str, str, str]]:
         return {
             (group, resource, verb)
-            for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]
-        }  # fmt: skip
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
 
     items = rendered(*arguments)
     roles = [
@@ -241,11 +251,18 @@ def test_the_first_start_after_an_upgrade_may_take_its_time() -> None:
 
 def test_what_users_of_other_charts_expect_is_there(tmp_path: Path) -> None:
     values = {
-        "commonLabels": {"team": "sre"}, "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
-        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}], "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
-        "ingress": {"enabled": True, "host": "remediator.example.org", "className": "nginx", "tlsSecret": "tls"},
+        "commonLabels": {"team": "sre"},
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        "ingress": {
+            "enabled": True,
+            "host": "remediator.example.org",
+            "className": "nginx",
+            "tlsSecret": "tls",
+        },
         "auth": {"receiversSecret": "chat"},
-    }  # fmt: skip
+    }
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     items = rendered("--values", str(tmp_path / "values.yaml"))
     assert all(item["metadata"]["labels"]["team"] == "sre" for item in items)

@@ -1,4 +1,7 @@
-"""The shipped dashboards: Grafana's own types, strictly; the conventions that dashboard-linter checks; known metrics only."""
+"""The shipped dashboards: Grafana's own types, strictly.
+
+The conventions that dashboard-linter checks; known metrics only.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""The benches run: a short round of each, so that none of them rots. Figures are not judged here."""
+"""The benches run: a short round of each, so that none of them rots.
+
+Figures are not judged here.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,6 @@
-"""What each action that needs more than a workload does on a real API server, with the RBAC that its rule brings."""
+"""What each action that needs more than a workload does on a real API
+server, with the RBAC that its rule brings.
+"""
 
 import asyncio
 import urllib.error

@@ -1,4 +1,7 @@
-"""The Alertmanager port's contract, on the sandbox and on a real Alertmanager; and what `init` writes, held against it."""
+"""The Alertmanager port's contract, on the sandbox and on a real Alertmanager.
+
+And what `init` writes, held against it.
+"""
 
 import json
 import re
@@ -220,7 +223,10 @@ def test_amtool_accepts_the_routes_that_init_writes(tmp_path: Path) -> None:
 
 
 def test_healed_before_paged(server: AlertmanagerServer, sink: Sink, tmp_path: Path) -> None:
-    """The routes of `init`, their waits made short: what heals in time pages nobody, what does not is paged."""
+    """The routes of `init`, their waits made short.
+
+    What heals in time pages nobody, what does not is paged.
+    """
     write(tmp_path / "init")
     text = (
         (tmp_path / "init" / "alertmanager.yaml")
@@ -245,17 +251,30 @@ def test_healed_before_paged(server: AlertmanagerServer, sink: Sink, tmp_path: P
 
 KPS: dict[str, Any] = {  # as kube-prometheus-stack generates it
     "global": {"resolve_timeout": "5m"},
-    "inhibit_rules": [{"source_matchers": ['severity = "critical"'], "target_matchers": ['severity =~ "warning|info"'], "equal": ["namespace"]}],
+    "inhibit_rules": [
+        {
+            "source_matchers": ['severity = "critical"'],
+            "target_matchers": ['severity =~ "warning|info"'],
+            "equal": ["namespace"],
+        }
+    ],
     "route": {
-        "group_by": ["namespace"], "group_wait": "30s", "group_interval": "5m", "repeat_interval": "12h", "receiver": "null",
+        "group_by": ["namespace"],
+        "group_wait": "30s",
+        "group_interval": "5m",
+        "repeat_interval": "12h",
+        "receiver": "null",
         "routes": [{"receiver": "null", "matchers": ['alertname = "Watchdog"']}],
     },
     "receivers": [{"name": "null"}],
-}  # fmt: skip
+}
 
 
 def test_the_page_s_route_merges_into_kube_prometheus_stack_s(tmp_path: Path) -> None:
-    """Getting started, step 4, word by word: the Watchdog comes here although the stack sends it to `null`."""
+    """Getting started, step 4, word by word.
+
+    The Watchdog comes here although the stack sends it to `null`.
+    """
     page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text()
     step = page[page.index("## 4. Let Alertmanager post") : page.index("## 5.")]
     block = yaml.safe_load(

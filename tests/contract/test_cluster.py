@@ -1,4 +1,7 @@
-"""The cluster port's contract: the same suite on the sandbox and on a real API server, refusals included."""
+"""The cluster port's contract.
+
+The same suite on the sandbox and on a real API server, refusals included.
+"""
 
 import asyncio
 import base64
@@ -98,7 +101,10 @@ class World:
             self.cluster.create_autoscaler(self.namespace, name, kind, least, most)
 
     async def carry_out(self, calls: tuple[Call, ...], name: str) -> tuple[Evidence, ...]:
-        """Every call, one after the other, each on what stands there then; the id of each is its stamp."""
+        """Every call, one after the other, each on what stands there then.
+
+        The id of each is its stamp.
+        """
         done = []
         for number, call in enumerate(calls):
             evidence = None
@@ -668,7 +674,9 @@ async def test_an_admission_policy_s_refusal_is_rejected_with_its_message(
         "matchConstraints": {"resourceRules": [rule]},
         "validations": [
             {
-                "expression": "!('remediator.io/stamp' in object.metadata.?annotations.orValue({}))",
+                "expression": (
+                    "!('remediator.io/stamp' in object.metadata.?annotations.orValue({}))"
+                ),
                 "message": "a freeze is on",
             }
         ],
@@ -737,11 +745,17 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
 async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `aws eks get-token` or `kubelogin`: a token for minutes, for a daemon that runs for months."""
+    """As `aws eks get-token` or `kubelogin`.
+
+    A token for minutes, for a daemon that runs for months.
+    """
     monkeypatch.setattr(client, "RENEWED_EVERY", 0.2)
     plugin, token = tmp_path / "plugin", tmp_path / "token"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    answer = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s","expirationTimestamp":"%s"}}'
+    answer = (
+        '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
+        '"status":{"token":"%s","expirationTimestamp":"%s"}}'
+    )
     plugin.write_text(
         f"#!/bin/sh\necho asked >> {tmp_path}/asked\nprintf '{answer}' \"$(cat {token})\" {soon}\n"
     )

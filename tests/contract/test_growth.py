@@ -1,6 +1,9 @@
-"""A journal that has grown for years answers as on its first day: no statement of the hot paths scans or sorts what grows.
+"""A journal that has grown for years answers as on its first day.
 
-Every statement that the hot methods send, on both databases, is explained on a journal with a history.
+No statement of the hot paths scans or sorts what grows.
+
+Every statement that the hot methods send, on both databases, is explained on a journal with a
+history.
 """
 
 import asyncio
@@ -39,9 +42,16 @@ from tests.contract.records import TEXT, rule
 REMEDIATIONS, EPISODES = 5_000, 20_000
 GROWS = {"episode", "remediation", "attempt", "charge", "attachment", "entry", "outbox"}
 NOW_ONLY = {  # partial indexes: they hold what is live, fires or waits now
-    "episode_pending", "episode_began", "episode_fate", "episode_open", "remediation_alive", "remediation_acting", "remediation_told",
-    "remediation_live", "entry_unsealed",
-}  # fmt: skip
+    "episode_pending",
+    "episode_began",
+    "episode_fate",
+    "episode_open",
+    "remediation_alive",
+    "remediation_acting",
+    "remediation_told",
+    "remediation_live",
+    "entry_unsealed",
+}
 SORTED_AT_MOST = 2000  # rows: what fires now, or the newest of something
 SECOND = timedelta(seconds=1)
 LEASE = 60 * SECOND
@@ -137,7 +147,8 @@ def postgresql_trouble(c: sa.Connection, statement: str, parameters: Any) -> lis
     sizes = {
         row[0]: row[1]
         for row in c.exec_driver_sql(
-            "SELECT relname, reltuples FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            "SELECT relname, reltuples FROM pg_class WHERE relkind = 'r' AND relnamespace ="
+            " 'public'::regnamespace"
         )
     }
     (answer,) = c.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
@@ -192,7 +203,10 @@ async def test_no_statement_of_the_hot_paths_scans_or_sorts_what_grows(journal: 
 
 
 def work_of(c: sa.Connection, statement: str, parameters: Any) -> int:
-    """What a statement costs the database: SQLite's steps, or the pages that PostgreSQL looks at."""
+    """What a statement costs the database.
+
+    SQLite's steps, or the pages that PostgreSQL looks at.
+    """
     if c.dialect.name == "sqlite":
 
         def ask(c: sa.Connection) -> None:
@@ -213,7 +227,10 @@ def work_of(c: sa.Connection, statement: str, parameters: Any) -> int:
 
 
 async def hot_work(journal: SqlJournal, history: History) -> dict[str, int]:
-    """What each statement that reads or changes rows costs at most, by its text; a day of history is forgotten."""
+    """What each statement that reads or changes rows costs at most, by its text.
+
+    A day of history is forgotten.
+    """
     await seed(journal, history)
     items = [
         item for item in await hot(journal) if not item.name.startswith("record")
@@ -239,7 +256,10 @@ async def hot_work(journal: SqlJournal, history: History) -> dict[str, int]:
 async def test_no_hot_statement_does_more_on_a_journal_that_is_four_times_as_old(
     journal: SqlJournal, older: SqlJournal
 ) -> None:
-    """As many acts and alerts a day, as many that live and that fire; few workloads and rules, so that each has a long history."""
+    """As many acts and alerts a day, as many that live and that fire.
+
+    Few workloads and rules, so that each has a long history.
+    """
     same = {"rules": 5, "workloads": 20, "live": 50, "firing": 200}
     young = await hot_work(journal, History(5_000, 20_000, days=30, **same))
     old = await hot_work(older, History(20_000, 80_000, days=120, **same))
@@ -289,14 +309,29 @@ async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_
         {"receiver": "log", "body": "{}", "delivered_at": NOW, "due_at": None},
     )
     with journal._engine.begin() as c:
-        c.execute(sa.insert(outbox), [
-            {**told, "remediation": "storm-all", "at": old}, {**told, "remediation": "breaker-open", "at": old}, {**told, "remediation": "breaker-r", "at": NOW},
-            {**told, "remediation": "storm-shop", "at": old, "delivered_at": None, "due_at": NOW},
-        ])  # fmt: skip
-        c.execute(sa.insert(inbox), [
-            {"source": "am", "received_at": old, "body": b"{", "error": "no JSON"}, {"source": "am", "received_at": NOW, "body": b"{", "error": "no JSON"},
-            {"source": "am", "received_at": old, "body": b"{}", "error": None},
-        ])  # fmt: skip
+        c.execute(
+            sa.insert(outbox),
+            [
+                {**told, "remediation": "storm-all", "at": old},
+                {**told, "remediation": "breaker-open", "at": old},
+                {**told, "remediation": "breaker-r", "at": NOW},
+                {
+                    **told,
+                    "remediation": "storm-shop",
+                    "at": old,
+                    "delivered_at": None,
+                    "due_at": NOW,
+                },
+            ],
+        )
+        c.execute(
+            sa.insert(inbox),
+            [
+                {"source": "am", "received_at": old, "body": b"{", "error": "no JSON"},
+                {"source": "am", "received_at": NOW, "body": b"{", "error": "no JSON"},
+                {"source": "am", "received_at": old, "body": b"{}", "error": None},
+            ],
+        )
         c.execute(sa.insert(breaker).values(rule="open", opened_at=old, reset_by=""))
     while await journal.prune(NOW - timedelta(days=90), NOW, timedelta(hours=24)):
         pass
@@ -341,12 +376,34 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
         Alert(f"f{n}", AlertStatus.FIRING, {"alertname": "A"}, {}, NOW, None) for n in range(20)
     )
     row = {
-        "rule": "r", "rule_digest": "d", "rule_text": TEXT, "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
-        "target_key": "c/Deployment/s/web", "root_key": "c/Deployment/s/web", "state": State.BLOCKED, "live": False, "born_at": NOW, "changed_at": NOW,
-    }  # fmt: skip
+        "rule": "r",
+        "rule_digest": "d",
+        "rule_text": TEXT,
+        "mode": "act",
+        "cluster": "c",
+        "kind": "Deployment",
+        "namespace": "s",
+        "name": "web",
+        "target_key": "c/Deployment/s/web",
+        "root_key": "c/Deployment/s/web",
+        "state": State.BLOCKED,
+        "live": False,
+        "born_at": NOW,
+        "changed_at": NOW,
+    }
     born = await journal.receive([Delivery("am", alerts, NOW)])
-    closed = {"source": "am", "open": False, "fate": "resolved", "starts_at": NOW, "last_seen": NOW, "confirmed_at": NOW, "deliveries": 1,
-              "alert": "{}", "rules_digest": "d", "reopened": False}  # fmt: skip
+    closed = {
+        "source": "am",
+        "open": False,
+        "fate": "resolved",
+        "starts_at": NOW,
+        "last_seen": NOW,
+        "confirmed_at": NOW,
+        "deliveries": 1,
+        "alert": "{}",
+        "rules_digest": "d",
+        "reopened": False,
+    }
     with journal._engine.begin() as c:
         c.execute(sa.update(episode).values(fate="attached"))
         for each in born:
@@ -391,9 +448,20 @@ async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_eac
     tmp_path: Path,
 ) -> None:
     row = {
-        "rule": "r", "rule_digest": "d", "rule_text": TEXT, "mode": "act", "cluster": "c", "kind": "Deployment", "namespace": "s", "name": "web",
-        "root_key": "", "state": State.QUEUED, "live": True, "born_at": NOW, "changed_at": NOW,
-    }  # fmt: skip
+        "rule": "r",
+        "rule_digest": "d",
+        "rule_text": TEXT,
+        "mode": "act",
+        "cluster": "c",
+        "kind": "Deployment",
+        "namespace": "s",
+        "name": "web",
+        "root_key": "",
+        "state": State.QUEUED,
+        "live": True,
+        "born_at": NOW,
+        "changed_at": NOW,
+    }
     work = []
     for many in (200, 800):
         journal = SqlJournal(f"sqlite:///{tmp_path}/{many}.db")
@@ -431,16 +499,35 @@ async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(
     table = f"generate_series(1, {many}) AS g(n)"
     yes, no = "TRUE", "FALSE"
     if journal.sqlite:
-        table = f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n<{many}) SELECT n FROM g) AS g"
+        table = (
+            f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n<{many}) SELECT"
+            " n FROM g) AS g"
+        )
         yes, no = "1", "0"
-    columns = "id, source, fingerprint, open, fate, reason, starts_at, ends_at, last_seen, confirmed_at, deliveries, alert, rules_digest, reopened, due_at"
+    columns = (
+        "id, source, fingerprint, open, fate, reason, starts_at, ends_at, last_seen, confirmed_at,"
+        " deliveries, alert, rules_digest, reopened, due_at"
+    )
     row = {
-        "rule": "r", "rule_digest": "d", "rule_text": TEXT, "mode": "observe", "cluster": "c", "kind": "Pod", "namespace": "s", "name": "p",
-        "target_key": "c/Pod/s/p", "state": State.OBSERVED, "live": False, "born_at": NOW, "changed_at": NOW, "ended_at": NOW,
-    }  # fmt: skip
+        "rule": "r",
+        "rule_digest": "d",
+        "rule_text": TEXT,
+        "mode": "observe",
+        "cluster": "c",
+        "kind": "Pod",
+        "namespace": "s",
+        "name": "p",
+        "target_key": "c/Pod/s/p",
+        "state": State.OBSERVED,
+        "live": False,
+        "born_at": NOW,
+        "changed_at": NOW,
+        "ended_at": NOW,
+    }
     with journal._engine.begin() as c:
         c.exec_driver_sql(
-            f"INSERT INTO episode ({columns}) SELECT n, {values.format(yes=yes, no=no)} FROM {table}"
+            f"INSERT INTO episode ({columns}) SELECT n, {values.format(yes=yes, no=no)} FROM"
+            f" {table}"
         )
         c.execute(sa.insert(remediation), [{**row, "id": f"r-{n}"} for n in range(1, many + 1)])
         c.execute(

@@ -1,6 +1,9 @@
-"""A source of several Alertmanagers, and dependencies that fail: what is believed, what is held, and who waits.
+"""A source of several Alertmanagers, and dependencies that fail.
 
-Instances are HTTP servers of our own on loopback addresses, behind one name, as pods are behind a headless Service.
+What is believed, what is held, and who waits.
+
+Instances are HTTP servers of our own on loopback addresses, behind one name, as pods are behind a
+headless Service.
 """
 
 import asyncio
@@ -105,7 +108,9 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Instance, Instance]]
 
 
 def wrongly(right: Any) -> Iterator[Any]:
-    """What was right, with each of its parts in turn replaced by something of another shape, or left out."""
+    """What was right, with each of its parts in turn replaced by
+    something of another shape, or left out.
+    """
     yield from (None, "", "x", 0, -1, 1.5, True, [], {}, [None], ["x"], {"x": None})
     for key, part in (
         right.items()

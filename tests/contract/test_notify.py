@@ -1,4 +1,7 @@
-"""Receivers against local servers that take, fail, refuse and stall; the outbox delivers at least once and never drops silently."""
+"""Receivers against local servers that take, fail, refuse and stall.
+
+The outbox delivers at least once and never drops silently.
+"""
 
 import asyncio
 import json

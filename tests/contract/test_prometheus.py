@@ -1,4 +1,7 @@
-"""The Prometheus port on a real Prometheus: what holds, what rules say, and Unknown for every failure."""
+"""The Prometheus port on a real Prometheus.
+
+What holds, what rules say, and Unknown for every failure.
+"""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""Seals: an edit, a gap, another order and a cut are found and named; pruning keeps the chain; writers are not in the way."""
+"""Seals: an edit, a gap, another order and a cut are found and named; pruning keeps the chain.
+
+Writers are not in the way.
+"""
 
 import json
 import sqlite3
@@ -73,11 +76,17 @@ async def test_what_was_written_is_sealed_once_and_found_whole(journal: SqlJourn
         ("UPDATE entry SET reason = NULL WHERE number = 3", "entry 3"),
         ("DELETE FROM entry WHERE number = 2", "entry 2 is missing"),
         (
-            "UPDATE entry SET number = CASE number WHEN 1 THEN -2 WHEN 2 THEN -1 END WHERE number IN (1, 2)",
+            (
+                "UPDATE entry SET number = CASE number WHEN 1 THEN -2 WHEN 2 THEN -1 END WHERE"
+                " number IN (1, 2)"
+            ),
             "entry 1 is missing",
         ),
         (
-            "UPDATE entry SET text = CASE number WHEN 1 THEN 'b' ELSE 'a' END WHERE number IN (1, 2)",
+            (
+                "UPDATE entry SET text = CASE number WHEN 1 THEN 'b' ELSE 'a' END WHERE number IN"
+                " (1, 2)"
+            ),
             "entry 1",
         ),
         (

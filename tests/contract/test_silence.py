@@ -1,4 +1,7 @@
-"""A database that goes silent in the middle of a connection: nobody waits for long, readiness and health say so, and it recovers."""
+"""A database that goes silent in the middle of a connection.
+
+Nobody waits for long, readiness and health say so, and it recovers.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""Generated pages are equal to what the code generates; every promise names tests that exist; YAML in the docs parses."""
+"""Generated pages are equal to what the code generates; every promise names tests that exist.
+
+YAML in the docs parses.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -59,8 +62,26 @@ def test_the_page_of_messages_names_what_people_are_told_of() -> None:
     target = Target("c", "Pod", "shop", "web")
     never = datetime(2026, 5, 1, tzinfo=UTC)
     undo = Remediation(
-        RemediationId("u-1"), "r", "d", target, "", State.FAILED, None, "", "act", 0, never, never, None, None, "", "", "", 0, "r-1",
-    )  # fmt: skip
+        RemediationId("u-1"),
+        "r",
+        "d",
+        target,
+        "",
+        State.FAILED,
+        None,
+        "",
+        "act",
+        0,
+        never,
+        never,
+        None,
+        None,
+        "",
+        "",
+        "",
+        0,
+        "r-1",
+    )
     for key in message(undo, "failed", "", "").payload():
         assert f'"{key}"' in text or f"`{key}`" in text, key
 
@@ -98,8 +119,14 @@ def test_the_rules_shown_load(path: str) -> None:
 
 
 PAGES_SHOWN = [
-    "README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/rules.md", "docs/security.md", "docs/http-api.md", "docs/messages.md",
-]  # fmt: skip
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/getting-started.md",
+    "docs/rules.md",
+    "docs/security.md",
+    "docs/http-api.md",
+    "docs/messages.md",
+]
 
 
 @pytest.mark.parametrize("path", PAGES_SHOWN)

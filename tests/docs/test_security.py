@@ -1,4 +1,7 @@
-"""The threat model: every claim names a test that exists; and the claims that no other place tests."""
+"""The threat model: every claim names a test that exists.
+
+And the claims that no other place tests.
+"""
 
 import hmac
 import re
@@ -32,7 +35,9 @@ def test_every_claim_names_a_test_that_exists() -> None:
 def test_secrets_are_compared_in_constant_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
-    """Every credential is compared, by the standard library's comparison, whether or not one before it matched."""
+    """Every credential is compared, by the standard library's
+    comparison, whether or not one before it matched.
+    """
     compared: list[bytes] = []
     compare = hmac.compare_digest
 
@@ -64,9 +69,9 @@ def test_no_right_to_read_secrets_is_ever_asked_for() -> None:
 
 def test_an_override_cannot_name_a_scope() -> None:
     text = (
-        "version: 1\ngroups:\n  - {name: g, scope: {namespaces: [shop]}, rules: [{name: a, match: ['a=\"b\"'], "
-        "escalate: {to: [log]}, steps: [{action: restart_workload}]}]}\n"
-        "overrides:\n  - {rules: [a], scope: {namespaces: ['.*']}}\n"
+        "version: 1\ngroups:\n  - {name: g, scope: {namespaces: [shop]}, rules: [{name: a, match:"
+        " ['a=\"b\"'], escalate: {to: [log]}, steps: [{action: restart_workload}]}]}\noverrides:\n "
+        " - {rules: [a], scope: {namespaces: ['.*']}}\n"
     )
     with pytest.raises(RuleErrors) as error:
         build([load_text(text, "r.yaml")])

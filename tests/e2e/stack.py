@@ -85,7 +85,9 @@ RULES = {
 
 
 class Exporter:
-    """What kube-state-metrics would say of crash loops, and a leak that the test switches on until pods are younger."""
+    """What kube-state-metrics would say of crash loops, and a leak that
+    the test switches on until pods are younger.
+    """
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -119,7 +121,8 @@ class Exporter:
                 lines.append(
                     f'test_suspected{{namespace="{namespace}",pod="{name}"}} {int(suspected)}'
                 )
-                labels = f'namespace="{namespace}",pod="{name}",container="app",uid="{pod["metadata"]["uid"]}"'
+                uid = pod["metadata"]["uid"]
+                labels = f'namespace="{namespace}",pod="{name}",container="app",uid="{uid}"'
                 states = [
                     s.get("state", {}).get("waiting") or {}
                     for s in pod.get("status", {}).get("containerStatuses", [])
@@ -128,7 +131,8 @@ class Exporter:
                 lines.append(f"test_crash_looping{{{labels}}} {int(waiting)}")
                 leaks = pod["metadata"]["uid"] in self.leaking.get((namespace, app), set())
                 lines.append(
-                    f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}} {int(leaks)}'
+                    f'test_leaking{{namespace="{namespace}",deployment="{app}",pod="{name}"}}'
+                    f" {int(leaks)}"
                 )
             for app in sorted(app for where, app in self.slow if where == namespace):
                 few = sum(pod["metadata"]["labels"].get("app") == app for pod in pods) < 5
@@ -249,9 +253,14 @@ class Stack:
         (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
             "prometheus",
-            [self.prometheus, f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
-             f"--web.listen-address=127.0.0.1:{self.prom_port}", "--rules.alert.resend-delay=1s"],
-        )  # fmt: skip
+            [
+                self.prometheus,
+                f"--config.file={self.folder}/prom.yaml",
+                f"--storage.tsdb.path={self.folder}/prom",
+                f"--web.listen-address=127.0.0.1:{self.prom_port}",
+                "--rules.alert.resend-delay=1s",
+            ],
+        )
         until(
             lambda: self.get(f"http://127.0.0.1:{self.prom_port}/-/ready", raw=True),
             "Prometheus",
@@ -297,7 +306,10 @@ class Stack:
         self.delete(f"{self.url}/api/v1/pauses/namespace:{namespace}")
 
     def fire(self, namespace: str, name: str = "KubePodCrashLooping", ended: bool = False) -> None:
-        """An alert that is active in the real Alertmanager for the test's time; or the same, ended."""
+        """An alert that is active in the real Alertmanager for the test's time.
+
+        Or the same, ended.
+        """
         self.alertmanager.fire(
             {
                 "alertname": name,
@@ -367,7 +379,8 @@ class Stack:
             )
         except AssertionError as error:
             raise AssertionError(
-                f"{error}; there is {self.remediations(namespace)}\n{self.processes.log('remediator')[-4000:]}"
+                f"{error}; there is"
+                f" {self.remediations(namespace)}\n{self.processes.log('remediator')[-4000:]}"
             ) from None
 
     @contextlib.contextmanager

@@ -29,10 +29,16 @@ def test_all_is_well_to_the_end_of_a_test_alert_s_way(stack: Stack) -> None:
     code, shown = doctor(stack.folder, "--test-alert")
     assert code == 0, shown
     for line in (
-        "ok    rules           6 rules, 6 of them may act", "ok    journal         held by a daemon that runs",
-        "ok    cluster         the API server answers", "ok    rbac            everything that the rules need is allowed",
-        "ok    prometheus", "ok    alertmanager am", "and has a webhook receiver", "is ready", "from Alertmanager (am) to the journal in",
-    ):  # fmt: skip
+        "ok    rules           6 rules, 6 of them may act",
+        "ok    journal         held by a daemon that runs",
+        "ok    cluster         the API server answers",
+        "ok    rbac            everything that the rules need is allowed",
+        "ok    prometheus",
+        "ok    alertmanager am",
+        "and has a webhook receiver",
+        "is ready",
+        "from Alertmanager (am) to the journal in",
+    ):
         assert line in shown, shown
 
 
@@ -48,8 +54,9 @@ def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: st
     assert code == 1
     lacking = [line for line in shown.splitlines() if line.startswith("fail  rbac")]
     assert sorted(line.split("may not ")[1] for line in lacking) == [
-        "get deployments/scale.apps (for scale)", "patch deployments/scale.apps (for scale)",
-    ]  # fmt: skip
+        "get deployments/scale.apps (for scale)",
+        "patch deployments/scale.apps (for scale)",
+    ]
     assert "remediator generate rbac --rules" in shown
     assert "--test-alert sends one" in shown
 
@@ -59,9 +66,13 @@ def test_everything_down_is_told_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("version: 2\n")
     (tmp_path / "token").write_text("t")
     kubeconfig = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:9"}}], "users": [{"name": "x", "user": {"token": "t"}}],
-    }  # fmt: skip
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "x", "user": {"token": "t"}}],
+    }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
     settings = {
         "rules": [str(tmp_path / "rules.yaml")],

@@ -107,11 +107,20 @@ def post(walk: Newcomer, pod: str) -> None:
         "templates": ["/etc/alertmanager/config/*.tmpl"],
     }
     text = b64encode(yaml.safe_dump(merged).encode()).decode()
-    walk.plane.ask("POST", "/api/v1/namespaces/monitoring/secrets", {"metadata": {"name": "alertmanager-kps"}, "data": {"alertmanager.yaml": text}})  # fmt: skip
+    walk.plane.ask(
+        "POST",
+        "/api/v1/namespaces/monitoring/secrets",
+        {"metadata": {"name": "alertmanager-kps"}, "data": {"alertmanager.yaml": text}},
+    )
     for line in walk.page.commands(4):
         if line.startswith("kubectl -n") and " exec " not in line:
             walk.run(line)
-    resource = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Alertmanager", "metadata": {"name": "kps"}, "spec": {"replicas": 1, "secrets": ["remediator"]}}  # fmt: skip
+    resource = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "Alertmanager",
+        "metadata": {"name": "kps"},
+        "spec": {"replicas": 1, "secrets": ["remediator"]},
+    }
     walk.plane.ask(
         "POST", "/apis/monitoring.coreos.com/v1/namespaces/monitoring/alertmanagers", resource
     )
@@ -214,8 +223,12 @@ def without_helm(walk: Newcomer) -> None:
     )
     walk.run(walk.starting("remediator generate rbac"))
     account = walk.account("ops", "remediator")
-    there = {"http://alertmanager:9093": walk.alertmanager.url, "http://prometheus:9090": f"http://127.0.0.1:{walk.prometheus}",
-             "127.0.0.1:9099": f"127.0.0.1:{walk.port}", 'kubeconfig: ""': f"kubeconfig: {account}"}  # fmt: skip
+    there = {
+        "http://alertmanager:9093": walk.alertmanager.url,
+        "http://prometheus:9090": f"http://127.0.0.1:{walk.prometheus}",
+        "127.0.0.1:9099": f"127.0.0.1:{walk.port}",
+        'kubeconfig: ""': f"kubeconfig: {account}",
+    }
     for name in ("remediator.yaml", "alertmanager.yaml"):
         text = (ops / name).read_text()
         for word, value in there.items():

@@ -1,4 +1,7 @@
-"""Killed, or told to stop, in each state: the same end, exactly one act by the API server's own audit log."""
+"""Killed, or told to stop, in each state.
+
+The same end, exactly one act by the API server's own audit log.
+"""
 
 import pytest
 

@@ -1,6 +1,9 @@
-"""kill -9 in a loop under load: what was accepted is there, every remediation ends, and each acted once by the audit log.
+"""kill -9 in a loop under load.
 
-REMEDIATOR_KILLS says how often (default 4, for CI). The alerts come from a real Alertmanager, which delivers again.
+What was accepted is there, every remediation ends, and each acted once by the audit log.
+
+REMEDIATOR_KILLS says how often (default 4, for CI). The alerts come from a real Alertmanager, which
+delivers again.
 """
 
 import os
@@ -47,7 +50,10 @@ def stack(
 
 
 class Noise:
-    """Webhooks of alerts that no rule matches, one after the other; counts those that were answered 200."""
+    """Webhooks of alerts that no rule matches, one after the other.
+
+    Counts those that were answered 200.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.accepted, self.sent = stack, set[str](), 0
@@ -123,7 +129,9 @@ def alert(stack: Stack, namespace: str, name: str, ended: bool = False) -> None:
 def test_killed_in_a_loop_under_load_nothing_is_lost_and_nothing_acts_twice(
     stack: Stack, namespace: str
 ) -> None:
-    """In waves: as soon as all workloads of one are whole, the next one breaks, until there were enough kills."""
+    """In waves: as soon as all workloads of one are whole, the next
+    one breaks, until there were enough kills.
+    """
     names: list[str] = []
     dice, noise, healing, kills = random.Random(7), Noise(stack), set[str](), 0
     again = time.monotonic() + 60
@@ -156,9 +164,9 @@ def test_killed_in_a_loop_under_load_nothing_is_lost_and_nothing_acts_twice(
     there = stored(stack)
     acts = {name: len(stack.plane.acts(namespace, name)) for name in names}
     print(
-        f"killed {kills} times; noise: {noise.sent} sent, {len(noise.accepted)} accepted, "
-        f"{len(noise.accepted - there)} lost; acts by the audit log: {sum(acts.values())} on {len(names)} workloads, "
-        f"{sum(count > 1 for count in acts.values())} doubled"
+        f"killed {kills} times; noise: {noise.sent} sent, {len(noise.accepted)} accepted,"
+        f" {len(noise.accepted - there)} lost; acts by the audit log: {sum(acts.values())} on"
+        f" {len(names)} workloads, {sum(count > 1 for count in acts.values())} doubled"
     )
     assert [row["state"] for row in ended(stack, namespace)] == ["succeeded"] * len(names)
     assert noise.accepted <= there

@@ -1,4 +1,5 @@
-"""Every action, from a real Prometheus' alert to its proof, on the oldest and the current Prometheus and Alertmanager.
+"""Every action, from a real Prometheus' alert to its proof, on the
+oldest and the current Prometheus and Alertmanager.
 
 And what Prometheus then has of the daemon: every query of the dashboards, with data.
 """
@@ -74,7 +75,9 @@ def test_each_action_answers_a_real_alert_and_is_proved(stack: Stack, namespace:
 
 def _dashboards_have_data(stack: Stack) -> None:
     def ask(query: str) -> Any:
-        """What Grafana asks for: the query over the time shown, so that what happened a minute ago is still drawn."""
+        """What Grafana asks for: the query over the time shown, so that
+        what happened a minute ago is still drawn.
+        """
         now = time.time()
         asked = urllib.parse.urlencode({"query": query, "start": now - 600, "end": now, "step": 5})
         url = f"http://127.0.0.1:{stack.prom_port}/api/v1/query_range?{asked}"

@@ -1,4 +1,7 @@
-"""A real node with real containers: a real crash loop is rolled back, a real OOM kill is named, a real pod is isolated and runs on."""
+"""A real node with real containers.
+
+A real crash loop is rolled back, a real OOM kill is named, a real pod is isolated and runs on.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,6 @@
-"""The world at its worst: an API server or Alertmanager that fails, a full disk, floods, a second daemon."""
+"""The world at its worst: an API server or Alertmanager that
+fails, a full disk, floods, a second daemon.
+"""
 
 import contextlib
 import json
@@ -88,10 +90,16 @@ def test_an_alertmanager_that_is_down_holds(stack: Stack, namespace: str) -> Non
 def webhook(first: int, count: int, namespace: str) -> dict[str, object]:
     now = datetime.now(UTC).isoformat()
     alerts = [
-        {"status": "firing", "labels": {"alertname": "Flood", "namespace": namespace, "pod": f"p{n}"}, "annotations": {},
-         "startsAt": now, "endsAt": "0001-01-01T00:00:00Z", "fingerprint": f"{n:016x}"}
+        {
+            "status": "firing",
+            "labels": {"alertname": "Flood", "namespace": namespace, "pod": f"p{n}"},
+            "annotations": {},
+            "startsAt": now,
+            "endsAt": "0001-01-01T00:00:00Z",
+            "fingerprint": f"{n:016x}",
+        }
         for n in range(first, first + count)
-    ]  # fmt: skip
+    ]
     return {"version": "4", "status": "firing", "alerts": alerts}
 
 
@@ -243,9 +251,21 @@ def test_two_alertmanagers_of_a_pair_are_one_source_and_one_act(
     row = stack.remediations(namespace)[0]
     shown = stack.get(f"{stack.url}/api/v1/remediations/{row['id']}")
     alert = shown["episodes"][0]
-    body = {"version": "4", "status": "resolved", "truncatedAlerts": 3, "alerts": [
-        {"status": "firing", "labels": alert["labels"], "annotations": {}, "startsAt": alert["starts_at"],
-         "endsAt": "0001-01-01T00:00:00Z", "fingerprint": alert["fingerprint"]}]}  # fmt: skip
+    body = {
+        "version": "4",
+        "status": "resolved",
+        "truncatedAlerts": 3,
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": alert["labels"],
+                "annotations": {},
+                "startsAt": alert["starts_at"],
+                "endsAt": "0001-01-01T00:00:00Z",
+                "fingerprint": alert["fingerprint"],
+            }
+        ],
+    }
     assert [deliver(stack, body) for _ in range(3)] == [200, 200, 200]
     time.sleep(3)
     (again,) = stack.get(f"{stack.url}/api/v1/episodes?fingerprint={alert['fingerprint']}")

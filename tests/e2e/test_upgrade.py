@@ -1,4 +1,6 @@
-"""A release of the version before, with its tokens and its journal, is upgraded in place by Helm."""
+"""A release of the version before, with its tokens and its
+journal, is upgraded in place by Helm.
+"""
 
 import sqlite3
 import urllib.error
@@ -18,7 +20,10 @@ def test_an_older_release_is_upgraded_in_place_and_keeps_its_tokens_and_its_hist
 ) -> None:
     newcomer.namespace, newcomer.release = f"earlier-{kept}", f"{kept}-remediator"
     place = f"{newcomer.release} {{}} --namespace {newcomer.namespace}"
-    urls = f"--set alertmanagerUrl={newcomer.alertmanager.url} --set prometheusUrl=http://127.0.0.1:{newcomer.prometheus}"
+    urls = (
+        f"--set alertmanagerUrl={newcomer.alertmanager.url} --set"
+        f" prometheusUrl=http://127.0.0.1:{newcomer.prometheus}"
+    )
     old = FIXTURES / "charts" / "remediator-0.1.0.tgz"
     newcomer.run(f"helm install {place.format(old)} --create-namespace {urls}")
     before = newcomer.secret(newcomer.namespace, newcomer.release)

@@ -1,7 +1,9 @@
-"""Commands of a page, run word by word in a folder of their own, and the cluster of somebody who reads it.
+"""Commands of a page, run word by word in a folder of their own,
+and the cluster of somebody who reads it.
 
-What is put in place of a word (a service's address, a pod's folder) is in `put`. Containers do not run here: what a pod's
-container would run is started with the pod's own files, arguments and ServiceAccount.
+What is put in place of a word (a service's address, a pod's folder) is in `put`. Containers do not
+run here: what a pod's container would run is started with the pod's own files, arguments and
+ServiceAccount.
 """
 
 import json
@@ -32,7 +34,10 @@ COMMAND = re.compile(r"(\.venv/bin/remediator|remediator|helm|kubectl|make|expor
 
 
 class Page:
-    """The sections of a page by number: the commands in their order, and the blocks that are YAML."""
+    """The sections of a page by number.
+
+    The commands in their order, and the blocks that are YAML.
+    """
 
     def __init__(self, path: Path) -> None:
         self._sections = re.split(r"^## ", path.read_text(), flags=re.M)[1:]
@@ -64,7 +69,9 @@ class Page:
 
 
 class Walk:
-    """Runs commands in a folder that looks like a clone's, with kubectl, helm and remediator on the PATH."""
+    """Runs commands in a folder that looks like a clone's, with
+    kubectl, helm and remediator on the PATH.
+    """
 
     def __init__(self, page: Page, folder: Path, kubeconfig: Path, url: str) -> None:
         self.page, self.folder = page, folder
@@ -82,9 +89,12 @@ class Walk:
             (folder / "bin" / name).symlink_to(target)
         (folder / ".venv" / "bin").symlink_to(folder / "bin")
         self.env = {
-            **os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "HOME": str(folder), "KUBECONFIG": str(kubeconfig),
+            **os.environ,
+            "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "KUBECONFIG": str(kubeconfig),
             "REMEDIATOR_URL": url,
-        }  # fmt: skip
+        }
 
     def words(self, line: str, more: Mapping[str, str] | None = None) -> list[str]:
         """The command for a shell, with the reader's own values in their places."""
@@ -93,7 +103,10 @@ class Walk:
         return ["bash", "-euo", "pipefail", "-c", line]
 
     def run(self, line: str, more: Mapping[str, str] | None = None, answer: str = "") -> str:
-        """One command of the page, at a terminal whose reader answers. Its output, once it ended well."""
+        """One command of the page, at a terminal whose reader answers.
+
+        Its output, once it ended well.
+        """
         self.walked.add(line)
         ours, terminal = pty.openpty()
         os.write(ours, answer.encode())
@@ -213,7 +226,10 @@ class Newcomer(Walk):
         )
 
     def kubelet(self) -> list[str]:
-        """Puts the files of the Deployment's pod where it mounts them. Its container's arguments."""
+        """Puts the files of the Deployment's pod where it mounts them.
+
+        Its container's arguments.
+        """
         spec = self.plane.deployment(self.namespace, self.release)["spec"]["template"]["spec"]
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
         container = spec["containers"][0]
@@ -256,7 +272,9 @@ class Newcomer(Walk):
         return {key: b64decode(text) for key, text in found["data"].items()}
 
     def operator(self) -> None:
-        """kube-prometheus-stack's definitions, and the operator that makes Alertmanager's configuration and mounts."""
+        """kube-prometheus-stack's definitions, and the operator that makes
+        Alertmanager's configuration and mounts.
+        """
         self.plane.define()
         self.processes.start(
             "operator",
@@ -272,8 +290,12 @@ class Newcomer(Walk):
         """The alert that always fires, and one that a person would be paged for."""
         rules = [
             {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}},
-            {"alert": "KubePodCrashLooping", "expr": "vector(1)", "labels": {**{k: v for k, v in FIRING.items() if k != "alertname"}, "pod": pod}},
-        ]  # fmt: skip
+            {
+                "alert": "KubePodCrashLooping",
+                "expr": "vector(1)",
+                "labels": {**{k: v for k, v in FIRING.items() if k != "alertname"}, "pod": pod},
+            },
+        ]
         (self.folder / "alerts.yaml").write_text(
             yaml.safe_dump({"groups": [{"name": "walk", "interval": "1s", "rules": rules}]})
         )
@@ -289,9 +311,14 @@ class Newcomer(Walk):
         (self.folder / "prom.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
             "prometheus",
-            [binary("prometheus", "prometheus"), f"--config.file={self.folder}/prom.yaml", f"--storage.tsdb.path={self.folder}/prom",
-             f"--web.listen-address=127.0.0.1:{self.prometheus}", "--rules.alert.resend-delay=1s"],
-        )  # fmt: skip
+            [
+                binary("prometheus", "prometheus"),
+                f"--config.file={self.folder}/prom.yaml",
+                f"--storage.tsdb.path={self.folder}/prom",
+                f"--web.listen-address=127.0.0.1:{self.prometheus}",
+                "--rules.alert.resend-delay=1s",
+            ],
+        )
 
     def stop(self) -> None:
         self.processes.stop()

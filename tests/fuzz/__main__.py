@@ -1,4 +1,7 @@
-"""`make fuzz INPUTS=1000000`: coverage-guided, each target in a process of its own; a finding is kept as a file and ends the run."""
+"""`make fuzz INPUTS=1000000`: coverage-guided, each target in a process of its own.
+
+A finding is kept as a file and ends the run.
+"""
 
 import argparse
 import os
@@ -43,9 +46,20 @@ def run(name: str, inputs: int, kept: Path) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory() as folder:
         corpus(name, Path(folder))
         command = [
-            sys.executable, "-m", "tests.fuzz", "--one", name, folder, f"-atheris_runs={inputs}", f"-timeout={SLOWEST}",
-            f"-max_len={LARGEST}", f"-artifact_prefix={kept}/{name}-", "-rss_limit_mb=2048", "-verbosity=1", "-print_final_stats=1",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            "--one",
+            name,
+            folder,
+            f"-atheris_runs={inputs}",
+            f"-timeout={SLOWEST}",
+            f"-max_len={LARGEST}",
+            f"-artifact_prefix={kept}/{name}-",
+            "-rss_limit_mb=2048",
+            "-verbosity=1",
+            "-print_final_stats=1",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
     told = [line for line in lines if " cov: " in line]
@@ -73,7 +87,8 @@ def main() -> int:
         held, said = run(name, each, given.kept)
         findings += not held
         print(
-            f"{name:10} {each} inputs in {time.monotonic() - started:.0f}s: {'held' if held else 'FINDING'}  {said}",
+            f"{name:10} {each} inputs in {time.monotonic() - started:.0f}s:"
+            f" {'held' if held else 'FINDING'}  {said}",
             flush=True,
         )
     print(f"{each * len(TARGETS)} inputs, {findings} findings")

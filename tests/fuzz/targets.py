@@ -15,14 +15,23 @@ from remediator.rules.loader import build
 from remediator.rules.ruleset import Match, RuleSet
 from remediator.rules.targets import resolve
 
-HEAD = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: ['shop-.+']}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
-RULE = "      - {name: a, match: ['alertname=~\"A|B|.*Crash\"', 'severity!=\"info\"'], steps: [{action: restart_workload}]}\n"
+HEAD = (
+    "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: ['shop-.+']}\n    defaults:"
+    " {escalate: {to: [log]}}\n    rules:\n"
+)
+RULE = (
+    "      - {name: a, match: ['alertname=~\"A|B|.*Crash\"', 'severity!=\"info\"'], steps:"
+    " [{action: restart_workload}]}\n"
+)
 RULES: RuleSet = build([load_text(HEAD + RULE, "rules.yaml")])
 WEB = Target("c", "Deployment", "shop-a", "web")
 
 
 def webhook(data: bytes) -> None:
-    """A webhook's body, as far as triage: refused in few words, or matched; a target is always within the scope."""
+    """A webhook's body, as far as triage: refused in few words, or matched.
+
+    A target is always within the scope.
+    """
     try:
         decoded = decode(data)
     except BadPayload as error:
@@ -43,7 +52,9 @@ def _triaged(alert: Alert) -> None:
 
 
 def matcher(data: bytes) -> None:
-    """The matcher grammar: an error with a place inside the text, or a matcher that prints itself as one that is equal."""
+    """The matcher grammar: an error with a place inside the text, or a
+    matcher that prints itself as one that is equal.
+    """
     text = data.decode(errors="replace")
     try:
         made = parse_matcher(text)
@@ -110,7 +121,10 @@ SEEDS: dict[str, list[bytes]] = {
     "matcher": [b'alertname="A"', b'a=~"x|y.*"', b"{a!=b}", b'"utf8.name"!~"x"', b'a="\\n\\"\\\\"'],
     "rule_file": [
         (HEAD + RULE).encode(),
-        b"version: 1\ntime_intervals: [{name: x, time_intervals: [{weekdays: ['monday:friday']}]}]\n",
+        (
+            b"version: 1\ntime_intervals: [{name: x, time_intervals: [{weekdays:"
+            b" ['monday:friday']}]}]\n"
+        ),
     ],
     "rule": [
         RULE.strip().removeprefix("- ").encode(),

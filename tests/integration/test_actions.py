@@ -1,4 +1,7 @@
-"""Each action through the whole engine on virtual time: what it does, how it is taken back, who else may own it."""
+"""Each action through the whole engine on virtual time.
+
+What it does, how it is taken back, who else may own it.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -12,8 +15,14 @@ from tests.integration.world import Told, World, rules
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 STEP = timedelta(seconds=15)
-SCALE = "name: more, match: ['alertname=\"Slow\"'], limits: {cooldown: 0s}, steps: [{action: scale_workload, if: always, with: {by: 2}}]"
-ISOLATE = "name: isolate, match: ['alertname=\"Suspect\"'], target: object, steps: [{action: quarantine_pod, if: always}]"
+SCALE = (
+    "name: more, match: ['alertname=\"Slow\"'], limits: {cooldown: 0s}, steps: [{action:"
+    " scale_workload, if: always, with: {by: 2}}]"
+)
+ISOLATE = (
+    "name: isolate, match: ['alertname=\"Suspect\"'], target: object, steps: [{action:"
+    " quarantine_pod, if: always}]"
+)
 BACK = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}]"
 
 

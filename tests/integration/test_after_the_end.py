@@ -1,4 +1,7 @@
-"""An alert fires on after its remediation ended: what sends it back to triage, and what never does."""
+"""An alert fires on after its remediation ended.
+
+What sends it back to triage, and what never does.
+"""
 
 from datetime import timedelta
 from typing import Any

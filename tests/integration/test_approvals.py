@@ -1,4 +1,7 @@
-"""A plan that waits, by link: it is shown to whoever has the link, and decided only by an operator's own credential."""
+"""A plan that waits, by link.
+
+It is shown to whoever has the link, and decided only by an operator's own credential.
+"""
 
 import asyncio
 import json
@@ -59,9 +62,12 @@ def configured(folder: Path, port: int, **web: Any) -> Settings:
         **web,
     }
     return settings(
-        folder, rules=[str(folder / "rules.yaml")], web=given, operators=operators,
+        folder,
+        rules=[str(folder / "rules.yaml")],
+        web=given,
+        operators=operators,
         receivers=[{"name": "hook", "kind": "webhook", "url": f"http://127.0.0.1:{port}/"}],
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -78,8 +84,17 @@ async def asked(app: App, hook: Hook) -> str:
     assert isinstance(cluster, SandboxCluster)
     cluster.create_workload("Deployment", "shop", "web", "web:1")
     now = datetime.now(UTC)
-    alert = {"status": "firing", "labels": {"alertname": "Leak", "namespace": "shop", "deployment": "web", "note": "<script>x</script>"},
-             "startsAt": now.isoformat(), "fingerprint": "f1"}  # fmt: skip
+    alert = {
+        "status": "firing",
+        "labels": {
+            "alertname": "Leak",
+            "namespace": "shop",
+            "deployment": "web",
+            "note": "<script>x</script>",
+        },
+        "startsAt": now.isoformat(),
+        "fingerprint": "f1",
+    }
     body = {"version": "4", "alerts": [alert]}
     async with (
         aiohttp.ClientSession(app.url) as http,

@@ -1,4 +1,7 @@
-"""What bad luck and bad labels come to: one history for pods under new names, re-sends, injections, changed plans."""
+"""What bad luck and bad labels come to.
+
+One history for pods under new names, re-sends, injections, changed plans.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -143,7 +146,10 @@ async def test_a_prometheus_that_is_down_holds() -> None:
 
 
 async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() -> None:
-    more = "name: more, match: ['alertname=\"Slow\"'], mode: approve, steps: [{action: scale_workload, if: always, with: {by: 2}}]"
+    more = (
+        "name: more, match: ['alertname=\"Slow\"'], mode: approve, steps: [{action: scale_workload,"
+        " if: always, with: {by: 2}}]"
+    )
     world = await World(rules(more)).start()
     await world.deliver("Slow")
     await world.run(MINUTE)
@@ -185,13 +191,39 @@ async def test_a_change_between_the_last_look_and_the_write_is_not_overwritten(
 
 
 MEANWHILE: list[tuple[str, Callable[[World], Any], list[tuple[str, str | None]]]] = [
-    ("a pause", lambda w: w.journal.pause("all", "stop", "me", None, w.clock.now()), [("held", "paused")]),
-    ("an opt-out", lambda w: w.cluster.annotate("Deployment", "shop", "web", "remediator.io/deny", "restart_workload"), [("blocked", "opted_out")]),
-    ("the rule withdrawn", lambda w: w.engine.reload(rules(ROLL_BACK)), [("superseded", "rule_changed")]),
-    ("the rule made to observe", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: observe, limits:"))), [("superseded", "rule_changed"), ("observed", "observe_mode")]),
-    ("the rule made to ask", lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: approve, limits:"))), [("superseded", "rule_changed"), ("awaiting_approval", "approval_required")]),
-    ("the scope narrowed", lambda w: w.engine.reload(rules(RESTART, scope="db")), [("superseded", "rule_changed")]),
-]  # fmt: skip
+    (
+        "a pause",
+        lambda w: w.journal.pause("all", "stop", "me", None, w.clock.now()),
+        [("held", "paused")],
+    ),
+    (
+        "an opt-out",
+        lambda w: w.cluster.annotate(
+            "Deployment", "shop", "web", "remediator.io/deny", "restart_workload"
+        ),
+        [("blocked", "opted_out")],
+    ),
+    (
+        "the rule withdrawn",
+        lambda w: w.engine.reload(rules(ROLL_BACK)),
+        [("superseded", "rule_changed")],
+    ),
+    (
+        "the rule made to observe",
+        lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: observe, limits:"))),
+        [("superseded", "rule_changed"), ("observed", "observe_mode")],
+    ),
+    (
+        "the rule made to ask",
+        lambda w: w.engine.reload(rules(RESTART.replace("limits:", "mode: approve, limits:"))),
+        [("superseded", "rule_changed"), ("awaiting_approval", "approval_required")],
+    ),
+    (
+        "the scope narrowed",
+        lambda w: w.engine.reload(rules(RESTART, scope="db")),
+        [("superseded", "rule_changed")],
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +250,10 @@ async def test_what_comes_between_the_last_look_and_the_write_still_holds(
 
 
 async def test_withdrawing_the_rule_while_it_verifies_lets_it_end_and_climbs_no_further() -> None:
-    ladder = "name: both, match: ['alertname=\"Leak\"'], steps: [{action: restart_workload}, {name: more, action: restart_workload, if: always}]"
+    ladder = (
+        "name: both, match: ['alertname=\"Leak\"'], steps: [{action: restart_workload}, {name:"
+        " more, action: restart_workload, if: always}]"
+    )
     world = await World(rules(ladder)).start()
     world.leak()
     await world.deliver("Leak")
@@ -231,7 +266,10 @@ async def test_withdrawing_the_rule_while_it_verifies_lets_it_end_and_climbs_no_
 
 
 async def test_the_ladder_climbs_when_a_step_did_not_help() -> None:
-    ladder = "name: both, match: ['alertname=\"Leak\"'], steps: [{action: restart_workload}, {name: more, action: restart_workload, if: always}]"
+    ladder = (
+        "name: both, match: ['alertname=\"Leak\"'], steps: [{action: restart_workload}, {name:"
+        " more, action: restart_workload, if: always}]"
+    )
     world = await World(rules(ladder)).start()
     world.leak()
     await world.deliver("Leak")
@@ -277,10 +315,13 @@ async def test_in_flight_holds_many_targets() -> None:
     await world.journal.close()
 
 
-async def test_an_alert_that_comes_back_with_its_old_start_is_new_trouble_where_alertmanager_lists_it(
+async def test_an_alert_that_comes_back_with_its_old_start_is_new_trouble_where_it_is_listed(
     world: World,
 ) -> None:
-    """Prometheus had lost its Alertmanager for a while: the alert timed out there, and fires again with the same startsAt."""
+    """Prometheus had lost its Alertmanager for a while.
+
+    The alert timed out there, and fires again with the same startsAt.
+    """
     began = world.clock.now()
     await world.deliver("Other")
     await world.run(MINUTE)

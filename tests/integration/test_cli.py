@@ -26,7 +26,8 @@ groups:
     scope: {namespaces: [shop]}
     defaults: {mode: approve, escalate: {to: [log]}}
     rules:
-      - {name: restart, match: ['alertname="Leak"'], steps: [{action: restart_workload, if: always}]}
+      - {name: restart, match: ['alertname="Leak"'],
+         steps: [{action: restart_workload, if: always}]}
 """
 Run = Callable[..., Any]
 
@@ -262,7 +263,8 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
 
 SCALES = RULES.replace("mode: approve", "mode: act").replace(
     "{action: restart_workload, if: always}",
-    "{action: scale_workload, if: always, with: {by: 2}, verify: {until: converged, quiet_for: 0s}}",
+    "{action: scale_workload, if: always, with: {by: 2}, verify: {until: converged, quiet_for:"
+    " 0s}}",
 )
 
 

@@ -1,4 +1,7 @@
-"""Dependencies that fail: what needs them is held, and nothing else is slowed. Compared within one run, on real time."""
+"""Dependencies that fail: what needs them is held, and nothing else is slowed.
+
+Compared within one run, on real time.
+"""
 
 import asyncio
 import statistics
@@ -22,8 +25,14 @@ from remediator.model.target import Target
 from remediator.prometheus import PrometheusApi
 from tests.integration.world import World, rules
 
-PLAIN = "name: plain, match: ['alertname=\"Leak\"'], limits: {in_flight: 50, per_rule: 99/1h}, steps: [{action: restart_workload, if: always}]"
-ASKING = "name: asking, match: ['alertname=\"Other\"'], when: ['up > 0'], limits: {in_flight: 50}, steps: [{action: restart_workload, if: always}]"
+PLAIN = (
+    "name: plain, match: ['alertname=\"Leak\"'], limits: {in_flight: 50, per_rule: 99/1h}, steps:"
+    " [{action: restart_workload, if: always}]"
+)
+ASKING = (
+    "name: asking, match: ['alertname=\"Other\"'], when: ['up > 0'], limits: {in_flight: 50},"
+    " steps: [{action: restart_workload, if: always}]"
+)
 WORKERS, MANY = 4, 20
 
 
@@ -83,7 +92,9 @@ async def busy(url: str) -> AsyncIterator[World]:
 
 
 async def until_acted(url: str) -> float:
-    """Seconds until a rule that does not ask Prometheus has acted, while many that do wait before it."""
+    """Seconds until a rule that does not ask Prometheus has
+    acted, while many that do wait before it.
+    """
     async with busy(url) as world:
         task = asyncio.ensure_future(world.engine.run(WORKERS))
         await asyncio.sleep(3)  # they are looked at, and find that Prometheus is silent
@@ -125,9 +136,7 @@ def _target() -> Any:
     return Target("default", "Deployment", "shop", "web")
 
 
-async def test_a_prometheus_that_answers_every_other_time_delays_an_act_and_uses_up_no_attempt() -> (
-    None
-):
+async def test_a_prometheus_that_answers_every_other_time_uses_up_no_attempt() -> None:
     world = await World(rules(ASKING)).start()
     answers: list[Any] = []
 
@@ -162,7 +171,10 @@ class Slow:
 
 
 async def test_a_slow_receiver_gets_each_message_once_and_keeps_no_other_waiting() -> None:
-    both = "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, slow]}, steps: [{action: restart_workload, if: always}]"
+    both = (
+        "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, slow]},"
+        " steps: [{action: restart_workload, if: always}]"
+    )
     world, slow = await World(rules(both)).start(), Slow(1)
     world.doors.settle = timedelta()
     world.engine._receivers = {"slow": slow, "log": world.told}
@@ -188,7 +200,10 @@ async def test_a_slow_receiver_gets_each_message_once_and_keeps_no_other_waiting
 
 async def test_a_silent_receiver_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliver, "SLOWEST", 2.0)
-    both = "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, stuck]}, steps: [{action: restart_workload, if: always}]"
+    both = (
+        "name: ask, match: ['alertname=\"Leak\"'], mode: approve, escalate: {to: [log, stuck]},"
+        " steps: [{action: restart_workload, if: always}]"
+    )
     world = await World(rules(both)).start()
     world.doors.settle = timedelta()
     world.engine._receivers = {"stuck": Slow(60), "log": world.told}

@@ -1,4 +1,7 @@
-"""The guards that need a history or a neighbourhood, in the whole engine: windows, storms, breakers, ranks, what can be replaced."""
+"""The guards that need a history or a neighbourhood, in the whole engine.
+
+Windows, storms, breakers, ranks, what can be replaced.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -12,8 +15,14 @@ from tests.integration.world import RESTART, ROLL_BACK, START, World, rules
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 STEP = timedelta(seconds=20)
-OFTEN = "name: restart, match: ['alertname=\"Leak\"'], limits: {attempts: 9/6h, cooldown: 1m, in_flight: 9}, steps: [{action: restart_workload}]"
-MORE = "name: more, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with: {by: 2}}]"
+OFTEN = (
+    "name: restart, match: ['alertname=\"Leak\"'], limits: {attempts: 9/6h, cooldown: 1m,"
+    " in_flight: 9}, steps: [{action: restart_workload}]"
+)
+MORE = (
+    "name: more, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with:"
+    " {by: 2}}]"
+)
 WINDOWED = """\
 version: 1
 time_intervals:
@@ -26,7 +35,8 @@ groups:
     scope: {namespaces: [shop]}
     defaults: {mode: act, escalate: {to: [log]}, windows: {active: [afternoon], mute: [freeze]}}
     rules:
-      - {name: restart, match: ['alertname="Leak"'], expire: 2h, deadline: 3h, max_age: 3h, steps: [{action: restart_workload}]}
+      - {name: restart, match: ['alertname="Leak"'], expire: 2h, deadline: 3h, max_age: 3h,
+         steps: [{action: restart_workload}]}
 """
 
 
@@ -135,7 +145,9 @@ async def test_crashing_pods_of_one_workload_are_no_storm() -> None:
 
 
 async def failed_thrice(world: World) -> None:
-    """Three restarts that do not help, each on its own workload, among so many that this is no storm."""
+    """Three restarts that do not help, each on its own workload,
+    among so many that this is no storm.
+    """
     for number in range(20):
         world.cluster.create_workload("Deployment", "shop", f"other{number}", "other:1", replicas=1)
     await leaks(world, *many(world, 3))
@@ -203,7 +215,10 @@ async def test_the_cooldown_doubles_after_what_did_not_help() -> None:
 
 
 async def test_what_only_verifies_yields_to_a_higher_priority() -> None:
-    urgent = "name: urgent, match: ['alertname=\"Down\"'], priority: 5, steps: [{action: scale_workload, if: always, with: {by: 1}}]"
+    urgent = (
+        "name: urgent, match: ['alertname=\"Down\"'], priority: 5, steps: [{action: scale_workload,"
+        " if: always, with: {by: 1}}]"
+    )
     world = await World(rules(RESTART, urgent)).start()
     await leaks(world, "web")
     await world.run(MINUTE)

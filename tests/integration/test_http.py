@@ -1,4 +1,7 @@
-"""The daemon's HTTP server in process: credentials, bad bodies, a journal that fails, and what the CLI asks."""
+"""The daemon's HTTP server in process.
+
+Credentials, bad bodies, a journal that fails, and what the CLI asks.
+"""
 
 import asyncio
 import base64
@@ -249,8 +252,24 @@ def test_secrets_are_not_printed(tmp_path: Path) -> None:
 
 async def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert), "-days", "1",
-               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]  # fmt: skip
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     web = {"listen": "127.0.0.1:0", "tls_cert": str(cert), "tls_key": str(key)}
     trusting = ssl.create_default_context(cafile=str(cert))
@@ -377,7 +396,10 @@ async def test_bytes_that_are_no_text_are_wrong_credentials_and_a_deep_body_is_n
     host, port = app.url.removeprefix("http://").split(":")
     for path, scheme in (("/webhook", b"Bearer \xff\xfe"), ("/api/v1/pauses", b"Basic \xff")):
         reader, writer = await asyncio.open_connection(host, int(port))
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\nAuthorization: ".encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection:"
+            " close\r\nAuthorization: ".encode()
+        )
         writer.write(head + scheme + b"\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 401"), path
         writer.close()

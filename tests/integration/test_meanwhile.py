@@ -1,4 +1,7 @@
-"""What people and time do while a remediation runs: targets that vanish, decisions that cross, clocks and rules that change."""
+"""What people and time do while a remediation runs.
+
+Targets that vanish, decisions that cross, clocks and rules that change.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -30,8 +33,14 @@ from tests.integration.world import RESTART, START, World, rules
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 STEP = timedelta(seconds=15)
 ASK = RESTART.replace("limits:", "mode: approve, limits:")
-SCALE = "name: more, match: ['alertname=\"Slow\"'], limits: {cooldown: 0s}, steps: [{action: scale_workload, if: always, with: {by: 2}}]"
-ISOLATE = "name: isolate, match: ['alertname=\"Suspect\"'], target: object, steps: [{action: quarantine_pod, if: always}]"
+SCALE = (
+    "name: more, match: ['alertname=\"Slow\"'], limits: {cooldown: 0s}, steps: [{action:"
+    " scale_workload, if: always, with: {by: 2}}]"
+)
+ISOLATE = (
+    "name: isolate, match: ['alertname=\"Suspect\"'], target: object, steps: [{action:"
+    " quarantine_pod, if: always}]"
+)
 
 
 async def verifying(world: World, alert: str) -> Any:
@@ -188,7 +197,10 @@ async def test_who_asked_for_an_undo_a_retry_or_an_end_is_in_the_history_with_th
 
 
 async def test_a_rule_with_a_target_of_its_own_in_another_namespace_acts_by_its_override() -> None:
-    rule = "name: cache, match: ['alertname=\"Leak\"'], target: {kind: Deployment, namespace: infra, name: cache}, steps: [{action: restart_workload, if: always}]"
+    rule = (
+        "name: cache, match: ['alertname=\"Leak\"'], target: {kind: Deployment, namespace: infra,"
+        " name: cache}, steps: [{action: restart_workload, if: always}]"
+    )
     world = World(with_override(rule))
     world.cluster.create_workload("Deployment", "infra", "cache", "cache:1")
     await world.start()
@@ -203,10 +215,10 @@ def with_override(rule: str) -> RuleSet:
     return build(
         [
             load_text(
-                "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [infra], alerts: [shop]}\n"
-                "    defaults: {mode: act, escalate: {to: [log]}}\n"
-                f"    rules:\n      - {{{rule}}}\n"
-                "overrides:\n  - {rules: [cache], namespaces: [infra], mode: approve}\n",
+                "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [infra], alerts:"
+                " [shop]}\n    defaults: {mode: act, escalate: {to: [log]}}\n    rules:\n    "
+                f"  - {{{rule}}}\noverrides:\n  - {{rules: [cache], namespaces: [infra], mode:"
+                " approve}\n",
                 "rules.yaml",
             )
         ]
@@ -328,8 +340,8 @@ async def test_a_count_that_a_person_set_again_is_theirs() -> None:
 async def test_a_ladder_that_scaled_twice_goes_back_to_where_it_began() -> None:
     twice = SCALE.replace(
         "steps: [{action: scale_workload, if: always, with: {by: 2}}]",
-        "steps: [{name: a, action: scale_workload, if: always, with: {by: 2}, verify: {resolved_within: 2m}}, "
-        "{name: b, action: scale_workload, if: always, with: {by: 2}}]",
+        "steps: [{name: a, action: scale_workload, if: always, with: {by: 2}, verify:"
+        " {resolved_within: 2m}}, {name: b, action: scale_workload, if: always, with: {by: 2}}]",
     )
     world = await World(rules(twice)).start()
     await verifying(world, "Slow")
@@ -378,8 +390,14 @@ async def test_concurrent_begins_exceed_no_rate(tmp_path: Any) -> None:
 
 
 async def test_calls_that_follow_end_with_the_time_to_converge() -> None:
-    """A StatefulSet's stuck pod is not deleted while a guard holds; the remediation does not wait for that for ever."""
-    back = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload, verify: {converged_within: 10m}}]"
+    """A StatefulSet's stuck pod is not deleted while a guard holds.
+
+    The remediation does not wait for that for ever.
+    """
+    back = (
+        "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload, verify:"
+        " {converged_within: 10m}}]"
+    )
     world = await World(rules(back)).start()
     world.cluster.create_workload("StatefulSet", "shop", "db", "db:1")
     world.clock.time += MINUTE

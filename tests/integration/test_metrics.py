@@ -1,4 +1,6 @@
-"""The exposition: accepted by promtool, every metric of the table there, and no name of a target in it."""
+"""The exposition: accepted by promtool, every metric of the
+table there, and no name of a target in it.
+"""
 
 import subprocess
 from collections.abc import AsyncIterator

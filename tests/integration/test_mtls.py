@@ -1,4 +1,6 @@
-"""Client certificates: a source or an operator is known by one that our authority signed, and by nothing else."""
+"""Client certificates: a source or an operator is known by one that
+our authority signed, and by nothing else.
+"""
 
 import ssl
 import subprocess
@@ -17,8 +19,21 @@ def openssl(*arguments: str) -> None:
 
 
 def authority(folder: Path, name: str) -> None:
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}",
-            "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem"))  # fmt: skip
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        f"/CN={name}",
+        "-keyout",
+        str(folder / f"{name}.key"),
+        "-out",
+        str(folder / f"{name}.pem"),
+    )
 
 
 def certificate(folder: Path, name: str, signed_by: str, common: str) -> tuple[str, str]:
@@ -35,16 +50,44 @@ def certificate(folder: Path, name: str, signed_by: str, common: str) -> tuple[s
         "-out",
         request,
     )
-    openssl("x509", "-req", "-in", request, "-CA", str(folder / f"{signed_by}.pem"), "-CAkey", str(folder / f"{signed_by}.key"),
-            "-CAcreateserial", "-days", "1", "-out", made)  # fmt: skip
+    openssl(
+        "x509",
+        "-req",
+        "-in",
+        request,
+        "-CA",
+        str(folder / f"{signed_by}.pem"),
+        "-CAkey",
+        str(folder / f"{signed_by}.key"),
+        "-CAcreateserial",
+        "-days",
+        "1",
+        "-out",
+        made,
+    )
     return made, key
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keys")
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / "server.key"), "-out", str(folder / "server.pem"))  # fmt: skip
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(folder / "server.key"),
+        "-out",
+        str(folder / "server.pem"),
+    )
     for name in ("ours", "theirs"):
         authority(folder, name)
     certificate(folder, "am", "ours", "alertmanager.monitoring")
@@ -67,9 +110,11 @@ async def test_a_source_is_known_by_its_certificate(
     tmp_path: Path, keys: Path, name: str | None, expected: int | None
 ) -> None:
     web = {
-        "listen": "127.0.0.1:0", "tls_cert": str(keys / "server.pem"), "tls_key": str(keys / "server.key"),
+        "listen": "127.0.0.1:0",
+        "tls_cert": str(keys / "server.pem"),
+        "tls_key": str(keys / "server.key"),
         "client_ca": str(keys / "ours.pem"),
-    }  # fmt: skip
+    }
     sources = [{"name": "am", "certificate": "alertmanager.monitoring"}]
     async with (
         running(settings(tmp_path, web=web, sources=sources)) as app,

@@ -1,4 +1,7 @@
-"""Actions, causes and sights of other distributions: found by entry points, used like ours, refused in words."""
+"""Actions, causes and sights of other distributions.
+
+Found by entry points, used like ours, refused in words.
+"""
 
 import subprocess
 import sys
@@ -12,7 +15,7 @@ from remediator.engine.after import undo
 from tests.integration.world import World
 
 MODULE = '''
-"""Wake a workload that somebody put to sleep: a custom resource of its own, a sight, a cause and an action."""
+"""Wake a workload: a custom resource of its own, a sight, a cause and an action."""
 
 from remediator.actions.action_spec import ActionSpec, Parameters
 from remediator.causes.cause_spec import CauseSpec, Found
@@ -30,10 +33,11 @@ def look(facts, obj):
 
 
 NAPS = Sight("naps", look, lists=frozenset({NAP}))
-CAUSE = CauseSpec("asleep", "Somebody put it to sleep.", frozenset({NAPS}), lambda facts, within: None)
+CAUSE = CauseSpec("asleep", "It sleeps.", frozenset({NAPS}), lambda facts, within: None)
 MANUAL = """Wake a workload."""
 ACTION = ActionSpec(
-    name="wake_workload", summary="Wake it.", manual=MANUAL, params=Parameters, targets=frozenset({NAP}),
+    name="wake_workload", summary="Wake it.", manual=MANUAL, params=Parameters,
+    targets=frozenset({NAP}),
     calls=frozenset({("delete", NAP, "")}), disruption="none", causes=frozenset({"asleep"}),
     sees=frozenset({NAPS}), watches=frozenset(), waives=frozenset(),
     plan=lambda facts, params, causes: Refusal(Reason.NO_CAUSE, "it is awake"),
@@ -92,12 +96,24 @@ def test_what_another_distribution_brings_is_used_like_ours(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        ("[remediator.actions]\nx = naps:MISSING\n", "cannot load remediator.actions `x` of naps: AttributeError"),
-        ("[remediator.actions]\nx = absent:ACTION\n", "cannot load remediator.actions `x` of naps: ModuleNotFoundError"),
-        ("[remediator.actions]\nx = naps:CAUSE\n", "cannot use remediator.actions `x` of naps: it is of type CauseSpec, not ActionSpec"),
-        ("[remediator.sights]\na = naps:NAPS\nb = naps:NAPS\n", "two of type Sight are called `naps`"),
+        (
+            "[remediator.actions]\nx = naps:MISSING\n",
+            "cannot load remediator.actions `x` of naps: AttributeError",
+        ),
+        (
+            "[remediator.actions]\nx = absent:ACTION\n",
+            "cannot load remediator.actions `x` of naps: ModuleNotFoundError",
+        ),
+        (
+            "[remediator.actions]\nx = naps:CAUSE\n",
+            "cannot use remediator.actions `x` of naps: it is of type CauseSpec, not ActionSpec",
+        ),
+        (
+            "[remediator.sights]\na = naps:NAPS\nb = naps:NAPS\n",
+            "two of type Sight are called `naps`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_named_and_nothing_starts(
     points: str, message: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,6 @@
-"""Reloads: many rules keep no alert waiting, and a system without inotify instances left is looked at by polling."""
+"""Reloads: many rules keep no alert waiting, and a system without
+inotify instances left is looked at by polling.
+"""
 
 import asyncio
 import threading
@@ -13,16 +15,22 @@ import watchfiles
 import remediator.app as daemon
 from remediator.settings import ClusterSettings, Settings, Web
 
-RULE = "version: 1\ngroups:\n  - name: g\n    scope: {{namespaces: [shop]}}\n    defaults: {{escalate: {{to: [log]}}}}\n    rules:\n      - {{name: {}, match: ['alertname=\"A\"'], steps: [{{action: restart_workload}}]}}\n"
+RULE = (
+    "version: 1\ngroups:\n  - name: g\n    scope: {{namespaces: [shop]}}\n    defaults: {{escalate:"
+    " {{to: [log]}}}}\n    rules:\n      - {{name: {}, match: ['alertname=\"A\"'], steps:"
+    " [{{action: restart_workload}}]}}\n"
+)
 
 
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "a.yaml").write_text(RULE.format("first"))
     return Settings(
-        rules=(str(tmp_path / "rules"),), journal=f"sqlite:///{tmp_path}/j.db", web=Web(listen="127.0.0.1:0"),
+        rules=(str(tmp_path / "rules"),),
+        journal=f"sqlite:///{tmp_path}/j.db",
+        web=Web(listen="127.0.0.1:0"),
         cluster=ClusterSettings(kind="sandbox"),
-    )  # fmt: skip
+    )
 
 
 async def reloaded(app: daemon.App, name: str) -> bool:

@@ -23,13 +23,15 @@ groups:
     scope: {namespaces: ["shop|pawpal|prp-system"], alerts: ["shop|pawpal|prp-system"]}
     defaults: {mode: act, escalate: {to: [pager], after: 5m}}
     rules:
-      - {name: back, match: ['alertname=~"KubePodCrashLooping|Crash"'], steps: [{action: rollback_workload}]}
+      - {name: back, match: ['alertname=~"KubePodCrashLooping|Crash"'],
+         steps: [{action: rollback_workload}]}
       - name: more
         match: ['alertname="Slow"']
         mode: observe
         when: ['up{namespace="{{ root.namespace }}"} == 1']
         steps: [{action: scale_workload, if: always, with: {by: 2}}]
-      - {name: isolate, match: ['alertname="Suspect"'], target: object, steps: [{action: quarantine_pod, if: always}]}
+      - {name: isolate, match: ['alertname="Suspect"'], target: object,
+         steps: [{action: quarantine_pod, if: always}]}
 """
 
 
@@ -42,9 +44,12 @@ def webhook(
         T + timedelta(minutes=minute),
     )
     alert = {
-        "status": "firing" if firing else "resolved", "labels": given, "startsAt": starts.isoformat(),
-        "endsAt": "0001-01-01T00:00:00Z" if firing else now.isoformat(), "fingerprint": f"{name}0"[:64],
-    }  # fmt: skip
+        "status": "firing" if firing else "resolved",
+        "labels": given,
+        "startsAt": starts.isoformat(),
+        "endsAt": "0001-01-01T00:00:00Z" if firing else now.isoformat(),
+        "fingerprint": f"{name}0"[:64],
+    }
     return json.dumps({"version": "4", "status": alert["status"], "alerts": [alert]})
 
 

@@ -93,8 +93,9 @@ async def test_2_what_was_accepted_before_a_kill_is_done_once(tmp_path: Path) ->
 )
 def test_3_a_misspelt_key_is_an_error_with_its_place(good: str, bad: str) -> None:
     text = (
-        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    rules:\n"
-        "      - {name: a, match: ['alertname=\"A\"'], escalate: {to: [log]}, steps: [{action: restart_workload}]}\n"
+        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    rules:\n      -"
+        " {name: a, match: ['alertname=\"A\"'], escalate: {to: [log]}, steps: [{action:"
+        " restart_workload}]}\n"
     )
     assert build([load_text(text, "r.yaml")])
     with pytest.raises(RuleErrors) as error:
@@ -152,7 +153,10 @@ async def test_6_a_resolved_notification_acts_on_nothing(world: World) -> None:
 
 
 async def test_7_quarantine_isolates_one_pod_and_overwrites_no_policy() -> None:
-    text = "name: q, match: ['alertname=\"Suspect\"'], target: object, steps: [{action: quarantine_pod, if: always}]"
+    text = (
+        "name: q, match: ['alertname=\"Suspect\"'], target: object, steps: [{action:"
+        " quarantine_pod, if: always}]"
+    )
     world = await World(rules(text)).start()
     pods = world.cluster.pods("shop", "web")
     name, uid = pods[0]["metadata"]["name"], pods[0]["metadata"]["uid"]

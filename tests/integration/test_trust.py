@@ -1,4 +1,6 @@
-"""Trust that is earned: what each rule's record says, what promotion asks for, and a breaker that a person resets."""
+"""Trust that is earned: what each rule's record says, what promotion
+asks for, and a breaker that a person resets.
+"""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,6 @@
-"""An act that made things worse is taken back by a remediation of its own, which has its parent's locks and no charge."""
+"""An act that made things worse is taken back by a remediation of its
+own, which has its parent's locks and no charge.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -9,11 +11,17 @@ from tests.integration.world import RESTART, ROLL_BACK, START, World, rules
 
 MINUTE = timedelta(minutes=1)
 STEP = timedelta(seconds=3)
-LADDER = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}, {action: restart_workload, if: any}]"
+LADDER = (
+    "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}, {action:"
+    " restart_workload, if: any}]"
+)
 
 
 async def made_worse(world: World) -> None:
-    """A crashing release is rolled back to a revision that stops working just then: what it needs is gone, say."""
+    """A crashing release is rolled back to a revision that stops working just then.
+
+    What it needs is gone, say.
+    """
     world.crash()
     await world.deliver("Crash")
     while not world.cluster.calls:

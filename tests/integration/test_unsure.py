@@ -1,4 +1,7 @@
-"""What is not known for sure while something is done: answers that are lost, alerts that join, people who say stop."""
+"""What is not known for sure while something is done.
+
+Answers that are lost, alerts that join, people who say stop.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +22,10 @@ from remediator.model.sight import Sight
 from remediator.model.target import Target
 from tests.integration.world import RESTART, Told, World, rules
 
-ISOLATE = "name: isolate, match: ['alertname=\"Suspect\"'], target: object, {} steps: [{{action: quarantine_pod, if: always}}]"
+ISOLATE = (
+    "name: isolate, match: ['alertname=\"Suspect\"'], target: object, {} steps: [{{action:"
+    " quarantine_pod, if: always}}]"
+)
 ALWAYS = RESTART.replace("{action: restart_workload}", "{action: restart_workload, if: always}")
 TOLD = RESTART.replace("limits:", "escalate: {to: [log], after: 5m}, limits:")
 
@@ -149,7 +155,9 @@ async def test_what_landed_is_known_though_the_rule_was_withdrawn() -> None:
 
 
 async def lost_for_good(lost: str) -> tuple[World, str, str]:
-    """An isolation of which nobody can say whether it was done, since the cluster cannot be read and somebody cancelled."""
+    """An isolation of which nobody can say whether it was done, since the
+    cluster cannot be read and somebody cancelled.
+    """
     world, pod = await isolating(lost)
     ident = str((await world.only())["id"])
     observe = world.cluster.observe
@@ -222,7 +230,10 @@ async def test_suspected_pods_leave_one_by_one_as_they_are_replaced(replicas: in
 
 async def test_a_storm_is_told_to_all_whom_its_members_would_tell() -> None:
     many = TOLD.replace("limits: {attempts: 2/6h}", "limits: {attempts: 2/6h, in_flight: 50}")
-    other = "name: payments, match: ['alertname=\"PaymentsDown\"'], escalate: {to: [pager], after: 5m}, steps: [{action: restart_workload}]"
+    other = (
+        "name: payments, match: ['alertname=\"PaymentsDown\"'], escalate: {to: [pager], after: 5m},"
+        " steps: [{action: restart_workload}]"
+    )
     world, pager = await World(rules(many, other)).start(), Told()
     world.engine = Engine(world.doors, {"log": world.told, "pager": pager})
     for number in range(15):

@@ -1,4 +1,7 @@
-"""A journal that an older version left, with remediations in flight, is migrated and goes on; nothing is done twice."""
+"""A journal that an older version left, with remediations in flight, is migrated and goes on.
+
+Nothing is done twice.
+"""
 
 import json
 import sqlite3
@@ -22,8 +25,14 @@ from tests.unit.objects import WEB, facts
 OLD = Path(__file__).parent.parent / "fixtures" / "journals" / "0001.sql"
 LEFT_AT = datetime(2026, 5, 1, 12, 1, 16, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-ASK = "name: ask, match: ['alertname=\"Ask\"'], mode: approve, steps: [{action: restart_workload, if: always}]"
-MORE = "name: more, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with: {by: 2}}]"
+ASK = (
+    "name: ask, match: ['alertname=\"Ask\"'], mode: approve, steps: [{action: restart_workload, if:"
+    " always}]"
+)
+MORE = (
+    "name: more, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with:"
+    " {by: 2}}]"
+)
 
 
 def written(path: Path) -> Path:
@@ -33,7 +42,10 @@ def written(path: Path) -> Path:
 
 
 def found_again(world: World, path: Path) -> None:
-    """The cluster as the older version left it: web rolled back, more scaled, the others not touched."""
+    """The cluster as the older version left it.
+
+    Web rolled back, more scaled, the others not touched.
+    """
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
             "SELECT kind, namespace, name, uid FROM remediation WHERE uid != ''"

@@ -1,4 +1,7 @@
-"""One alert goes through the engine's rooms once, in order; the page that shows it is what is recorded here."""
+"""One alert goes through the engine's rooms once, in order.
+
+The page that shows it is what is recorded here.
+"""
 
 from itertools import groupby
 from pathlib import Path

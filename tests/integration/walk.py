@@ -1,4 +1,6 @@
-"""The walk of one alert through the daemon, recorded: which modules it enters, in order, and how often.
+"""The walk of one alert through the daemon, recorded.
+
+Which modules it enters, in order, and how often.
 
 `python -m tests.integration.walk` prints the page that `docs/reference/walk.md` is.
 """
@@ -39,10 +41,11 @@ BEGINNINGS: tuple[Any, ...] = (
 FIRED_FOR = timedelta(minutes=3)
 HEAD = """# The walk of one alert
 
-What one alert enters from its webhook to the proof, as a test records it: a release crashes, its alert is posted, the
-release is rolled back, the alert resolves three minutes later, and a follower hears of the end. Each room of the engine
-is entered once, in this order. What all rooms share (`doors`, `see`, `messages`, `finish`) and what is below the engine
-is left out. A module is counted once for each time that somebody takes the remediation up.
+What one alert enters from its webhook to the proof, as a test records it: a release crashes, its
+alert is posted, the release is rolled back, the alert resolves three minutes later, and a follower
+hears of the end. Each room of the engine is entered once, in this order. What all rooms share
+(`doors`, `see`, `messages`, `finish`) and what is below the engine is left out. A module is counted
+once for each time that somebody takes the remediation up.
 
 | room | module | times |
 |---|---|---|

@@ -1,4 +1,7 @@
-"""The engine on virtual time: SQLite in memory, the sandbox cluster, Alertmanager and Prometheus in memory."""
+"""The engine on virtual time.
+
+SQLite in memory, the sandbox cluster, Alertmanager and Prometheus in memory.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -44,14 +47,20 @@ class Told:
 
 def rules(*rule: str, scope: str = "shop", nodes: str = "") -> RuleSet:
     where = f"nodes: ['{nodes}']" if nodes else f"namespaces: [{scope}]"
-    head = f"version: 1\ngroups:\n  - name: g\n    scope: {{{where}}}\n    defaults: {{mode: act, escalate: {{to: [log]}}}}\n    rules:\n"
+    head = (
+        f"version: 1\ngroups:\n  - name: g\n    scope: {{{where}}}\n    defaults: {{mode: act,"
+        " escalate: {to: [log]}}\n    rules:\n"
+    )
     return build(
         [load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), "rules.yaml")]
     )
 
 
 ROLL_BACK = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}]"
-RESTART = "name: restart, match: ['alertname=\"Leak\"'], limits: {attempts: 2/6h}, steps: [{action: restart_workload}]"
+RESTART = (
+    "name: restart, match: ['alertname=\"Leak\"'], limits: {attempts: 2/6h}, steps: [{action:"
+    " restart_workload}]"
+)
 
 
 class World:
@@ -76,10 +85,17 @@ class World:
     def boot(self, started_at: datetime) -> None:
         """A new process on the same journal."""
         self.doors = Doors(
-            journal=self.journal, clusters={"default": self.cluster}, sources={"s": "default"}, prometheus=self.prometheus,
-            alertmanager=self.alertmanager, clock=self.clock, metrics=Metrics(), rules=self.ruleset,
-            limits=ProcessLimits(), started_at=started_at,
-        )  # fmt: skip
+            journal=self.journal,
+            clusters={"default": self.cluster},
+            sources={"s": "default"},
+            prometheus=self.prometheus,
+            alertmanager=self.alertmanager,
+            clock=self.clock,
+            metrics=Metrics(),
+            rules=self.ruleset,
+            limits=ProcessLimits(),
+            started_at=started_at,
+        )
         self.engine = Engine(self.doors, {"log": self.told})
 
     async def run(
@@ -100,7 +116,10 @@ class World:
         since: datetime | None = None,
         **labels: str,
     ) -> None:
-        """An alert as Alertmanager delivers it, and lists it from then on; it fires since now, or since then."""
+        """An alert as Alertmanager delivers it, and lists it from then on.
+
+        It fires since now, or since then.
+        """
         now = self.clock.now()
         status = AlertStatus.FIRING if firing else AlertStatus.RESOLVED
         given = {"alertname": name, "namespace": "shop", "deployment": app, **labels}

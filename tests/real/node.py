@@ -1,6 +1,9 @@
-"""A real node: kubelet and containerd with real containers, on a bridge of its own. Needs root and cgroups.
+"""A real node: kubelet and containerd with real containers, on a bridge of its own.
 
-Images are made here: one layer with busybox, under several names; what a container does is its command.
+Needs root and cgroups.
+
+Images are made here: one layer with busybox, under several names; what a container does is its
+command.
 """
 
 import hashlib
@@ -20,7 +23,10 @@ import yaml
 from tests.real.parts import ControlPlane, Processes, binary, missing, until
 
 NAME, BRIDGE, ADDRESS = "real", "remediator0", "10.244.77"
-SERVES = "echo serving {0}; mkdir -p /tmp/w; echo {0} > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w"
+SERVES = (
+    "echo serving {0}; mkdir -p /tmp/w; echo {0} > /tmp/w/index.html; exec httpd -f -p 8080 -h"
+    " /tmp/w"
+)
 IMAGES = {
     "remediator.test/pause:1": ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1; done"],
     "remediator.test/app:1": ["sh", "-c", SERVES.format("app 1")],
@@ -63,13 +69,30 @@ class RealNode:
         cni = self.folder / "cni"
         cni.mkdir()
         network = {
-            "cniVersion": "1.0.0", "name": "remediator",
-            "plugins": [{
-                "type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False,
-                "ipam": {"type": "host-local", "dataDir": str(self.folder / "ipam"), "ranges": [[{
-                    "subnet": f"{ADDRESS}.0/24", "rangeStart": f"{ADDRESS}.10", "gateway": f"{ADDRESS}.1"}]]},
-            }],
-        }  # fmt: skip
+            "cniVersion": "1.0.0",
+            "name": "remediator",
+            "plugins": [
+                {
+                    "type": "bridge",
+                    "bridge": BRIDGE,
+                    "isGateway": True,
+                    "ipMasq": False,
+                    "ipam": {
+                        "type": "host-local",
+                        "dataDir": str(self.folder / "ipam"),
+                        "ranges": [
+                            [
+                                {
+                                    "subnet": f"{ADDRESS}.0/24",
+                                    "rangeStart": f"{ADDRESS}.10",
+                                    "gateway": f"{ADDRESS}.1",
+                                }
+                            ]
+                        ],
+                    },
+                }
+            ],
+        }
         (cni / "10-remediator.conflist").write_text(json.dumps(network))
         bin_dir = str(Path(binary("cni", "bridge")).parent)
         config = f"""
@@ -123,21 +146,47 @@ SystemdCgroup = false
 
     def _kubelet(self) -> None:
         config = {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "address": f"{ADDRESS}.1",
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": f"{ADDRESS}.1",
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
-            "authorization": {"mode": "AlwaysAllow"}, "cgroupDriver": "cgroupfs", "cgroupRoot": "/", "failCgroupV1": False,
-            "failSwapOn": False, "containerRuntimeEndpoint": f"unix://{self.socket}", "healthzPort": 0, "readOnlyPort": 0,
-            "clusterDNS": [], "resolvConf": "", "registerWithTaints": [{"key": "real", "value": "yes", "effect": "NoSchedule"}],
-            "podLogsDir": str(self.folder / "pod-logs"), "evictionHard": {"memory.available": "1Mi"}, "imageGCHighThresholdPercent": 100,
+            "authorization": {"mode": "AlwaysAllow"},
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": "/",
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "containerRuntimeEndpoint": f"unix://{self.socket}",
+            "healthzPort": 0,
+            "readOnlyPort": 0,
+            "clusterDNS": [],
+            "resolvConf": "",
+            "registerWithTaints": [{"key": "real", "value": "yes", "effect": "NoSchedule"}],
+            "podLogsDir": str(self.folder / "pod-logs"),
+            "evictionHard": {"memory.available": "1Mi"},
+            "imageGCHighThresholdPercent": 100,
             "nodeStatusUpdateFrequency": "2s",
-        }  # fmt: skip
+        }
         (self.folder / "kubelet.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
             "kubelet",
-            [binary("kubelet", "kubelet"), "--config", str(self.folder / "kubelet.yaml"), "--kubeconfig", str(self.plane.kubeconfig),
-             "--root-dir", str(self.folder / "kubelet"), "--hostname-override", NAME, "--node-ip", f"{ADDRESS}.1",
-             "--cert-dir", str(self.folder / "kubelet-certs"), "--node-labels", "remediator.test/node=real"],
-        )  # fmt: skip
+            [
+                binary("kubelet", "kubelet"),
+                "--config",
+                str(self.folder / "kubelet.yaml"),
+                "--kubeconfig",
+                str(self.plane.kubeconfig),
+                "--root-dir",
+                str(self.folder / "kubelet"),
+                "--hostname-override",
+                NAME,
+                "--node-ip",
+                f"{ADDRESS}.1",
+                "--cert-dir",
+                str(self.folder / "kubelet-certs"),
+                "--node-labels",
+                "remediator.test/node=real",
+            ],
+        )
 
     def _ready(self) -> bool:
         conditions = self.plane.ask("GET", f"/api/v1/nodes/{NAME}")["status"].get("conditions", [])
@@ -155,15 +204,21 @@ SystemdCgroup = false
         """A Deployment with a Service, whose pods run on this node."""
         self.plane.namespace(namespace)
         container = {
-            "name": "app", "image": image, "imagePullPolicy": "Never", "resources": {"limits": {"memory": memory}},
+            "name": "app",
+            "image": image,
+            "imagePullPolicy": "Never",
+            "resources": {"limits": {"memory": memory}},
             "ports": [{"containerPort": 8080}],
             "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-        }  # fmt: skip
+        }
         pod = {
-            "nodeSelector": {"remediator.test/node": "real"}, "tolerations": [{"key": "real", "operator": "Exists"}],
-            "automountServiceAccountToken": False, "enableServiceLinks": False, "terminationGracePeriodSeconds": 1,
+            "nodeSelector": {"remediator.test/node": "real"},
+            "tolerations": [{"key": "real", "operator": "Exists"}],
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 1,
             "containers": [container],
-        }  # fmt: skip
+        }
         labels = {"app": name}
         template = {"metadata": {"labels": labels}, "spec": pod}
         spec = {
@@ -203,7 +258,8 @@ SystemdCgroup = false
         for item in self.plane.ask("GET", f"/api/v1/pods?fieldSelector=spec.nodeName%3D{NAME}")[
             "items"
         ]:
-            where = f"/api/v1/namespaces/{item['metadata']['namespace']}/pods/{item['metadata']['name']}"
+            meta = item["metadata"]
+            where = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
             self.plane.ask("DELETE", where, {"gracePeriodSeconds": 0})
         self.plane.ask("DELETE", f"/api/v1/nodes/{NAME}")
         time.sleep(1)
@@ -215,7 +271,10 @@ SystemdCgroup = false
         subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True)
 
     def _end_shims(self) -> None:
-        """The shims that this node's containerd started: their command names its socket or folder; and what they run."""
+        """The shims that this node's containerd started: their command names its socket or folder.
+
+        And what they run.
+        """
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
@@ -255,9 +314,11 @@ def write_images(path: Path) -> None:
         _add(tar, f"{digest}/layer.tar", data)
         for tag, command in IMAGES.items():
             config = {
-                "architecture": "amd64", "os": "linux", "config": {"Cmd": command, "Env": ["PATH=/bin"], "WorkingDir": "/"},
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {"Cmd": command, "Env": ["PATH=/bin"], "WorkingDir": "/"},
                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-            }  # fmt: skip
+            }
             text = json.dumps(config).encode()
             name = f"{hashlib.sha256(text).hexdigest()}.json"
             _add(tar, name, text)

@@ -1,4 +1,5 @@
-"""Starts the real parts: a control plane, Prometheus, Alertmanager, PostgreSQL, each on free loopback ports.
+"""Starts the real parts: a control plane, Prometheus, Alertmanager,
+PostgreSQL, each on free loopback ports.
 
 A part that is missing skips its tests and says how to get it; in CI it is a failure.
 """
@@ -127,7 +128,8 @@ class Processes:
             for name, process in self._running:
                 if process.poll() is not None:
                     raise Ended(
-                        f"{name} ended ({process.returncode}) before {what} was there:\n{self.log(name)[-2000:]}"
+                        f"{name} ended ({process.returncode}) before {what} was"
+                        f" there:\n{self.log(name)[-2000:]}"
                     )
             return condition()
 
@@ -150,7 +152,9 @@ class Processes:
 
 
 class ControlPlane:
-    """etcd, API server with its audit log on, controller manager, scheduler and KWOK with one fake node."""
+    """etcd, API server with its audit log on, controller manager,
+    scheduler and KWOK with one fake node.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -176,42 +180,115 @@ class ControlPlane:
         etcd = f"http://127.0.0.1:{client}"
         self.processes.start(
             "etcd",
-            [binary("etcd", "etcd"), "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
-             "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-             "--initial-cluster", f"default=http://127.0.0.1:{peer}"],
-        )  # fmt: skip
+            [
+                binary("etcd", "etcd"),
+                "--data-dir",
+                str(folder / "etcd"),
+                "--unsafe-no-fsync",
+                "--listen-client-urls",
+                etcd,
+                "--advertise-client-urls",
+                etcd,
+                "--listen-peer-urls",
+                f"http://127.0.0.1:{peer}",
+                "--initial-advertise-peer-urls",
+                f"http://127.0.0.1:{peer}",
+                "--initial-cluster",
+                f"default=http://127.0.0.1:{peer}",
+            ],
+        )
         self.processes.until(
             lambda: urllib.request.urlopen(f"{etcd}/health", timeout=5).status == 200, "etcd", 90
         )
         self.processes.start(
             "apiserver",
-            [binary("kubernetes", "kube-apiserver"), "--etcd-servers", etcd, "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
-             "--cert-dir", str(folder / "certs"), "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC",
-             "--service-account-key-file", str(folder / "sa.key"), "--service-account-signing-key-file", str(folder / "sa.key"),
-             "--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16",
-             "--audit-log-path", str(self.audit), "--audit-policy-file", str(folder / "audit.yaml"), "--allow-privileged", "--kubelet-preferred-address-types", "InternalIP",
-             "--disable-admission-plugins", "ServiceAccount"],
-        )  # fmt: skip
+            [
+                binary("kubernetes", "kube-apiserver"),
+                "--etcd-servers",
+                etcd,
+                "--secure-port",
+                str(self.port),
+                "--bind-address",
+                "127.0.0.1",
+                "--cert-dir",
+                str(folder / "certs"),
+                "--token-auth-file",
+                str(folder / "tokens.csv"),
+                "--authorization-mode",
+                "RBAC",
+                "--service-account-key-file",
+                str(folder / "sa.key"),
+                "--service-account-signing-key-file",
+                str(folder / "sa.key"),
+                "--service-account-issuer",
+                "https://kubernetes.default.svc",
+                "--service-cluster-ip-range",
+                "10.96.0.0/16",
+                "--audit-log-path",
+                str(self.audit),
+                "--audit-policy-file",
+                str(folder / "audit.yaml"),
+                "--allow-privileged",
+                "--kubelet-preferred-address-types",
+                "InternalIP",
+                "--disable-admission-plugins",
+                "ServiceAccount",
+            ],
+        )
         self.processes.until(
             lambda: self.ask("GET", "/readyz", raw=True) == b"ok", "the API server", 180
         )
         self.processes.start(
             "controller-manager",
-            [binary("kubernetes", "kube-controller-manager"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--node-monitor-grace-period=1h",
-             "--service-account-private-key-file", str(folder / "sa.key"), "--secure-port", str(free_port()), "--bind-address", "127.0.0.1",
-             "--cert-dir", str(folder / "kcm"), "--horizontal-pod-autoscaler-sync-period=5s", "--kube-api-qps=200", "--kube-api-burst=400"],
-        )  # fmt: skip
+            [
+                binary("kubernetes", "kube-controller-manager"),
+                "--kubeconfig",
+                str(self.kubeconfig),
+                "--leader-elect=false",
+                "--node-monitor-grace-period=1h",
+                "--service-account-private-key-file",
+                str(folder / "sa.key"),
+                "--secure-port",
+                str(free_port()),
+                "--bind-address",
+                "127.0.0.1",
+                "--cert-dir",
+                str(folder / "kcm"),
+                "--horizontal-pod-autoscaler-sync-period=5s",
+                "--kube-api-qps=200",
+                "--kube-api-burst=400",
+            ],
+        )
         self.processes.start(
             "scheduler",
-            [binary("kubernetes", "kube-scheduler"), "--kubeconfig", str(self.kubeconfig), "--leader-elect=false",
-             "--secure-port", str(free_port()), "--bind-address", "127.0.0.1", "--cert-dir", str(folder / "sched")],
-        )  # fmt: skip
+            [
+                binary("kubernetes", "kube-scheduler"),
+                "--kubeconfig",
+                str(self.kubeconfig),
+                "--leader-elect=false",
+                "--secure-port",
+                str(free_port()),
+                "--bind-address",
+                "127.0.0.1",
+                "--cert-dir",
+                str(folder / "sched"),
+            ],
+        )
         self.processes.start(
             "kwok",
-            [binary("kwok", "kwok"), "--kubeconfig", str(self.kubeconfig), "--manage-all-nodes=false",
-             "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--server-address", f"127.0.0.1:{free_port()}",
-             "--config", str(Path(__file__).parent / "stages.yaml")],
-        )  # fmt: skip
+            [
+                binary("kwok", "kwok"),
+                "--kubeconfig",
+                str(self.kubeconfig),
+                "--manage-all-nodes=false",
+                "--manage-nodes-with-annotation-selector",
+                "kwok.x-k8s.io/node=fake",
+                "--server-address",
+                f"127.0.0.1:{free_port()}",
+                "--config",
+                str(Path(__file__).parent / "stages.yaml"),
+            ],
+        )
         node = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -235,11 +312,15 @@ class ControlPlane:
     def write_kubeconfig(self, path: Path, url: str, token: str = TOKEN) -> None:
         """A kubeconfig for the bearer of a token."""
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [
+                {"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}
+            ],
             "users": [{"name": "admin", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
-        }  # fmt: skip
+        }
         path.write_text(yaml.safe_dump(config))
 
     def ask(
@@ -330,7 +411,10 @@ class ControlPlane:
         until(ready, f"{kind} {namespace}/{name}", 60)
 
     def service_account(self, namespace: str, name: str, role: Any, *local: Any) -> str:
-        """A ServiceAccount with a ClusterRole, and Roles in the namespaces that they name; its token."""
+        """A ServiceAccount with a ClusterRole, and Roles in the namespaces that they name.
+
+        Its token.
+        """
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.ask("POST", path, {"metadata": {"name": name}})
         rbac = "/apis/rbac.authorization.k8s.io/v1"
@@ -364,7 +448,9 @@ class ControlPlane:
         return self.ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
     def define(self) -> None:
-        """The custom resource definitions that kube-prometheus-stack installs, until they are served."""
+        """The custom resource definitions that
+        kube-prometheus-stack installs, until they are served.
+        """
         folder = Path(binary("crds", "alertmanagers.yaml")).parent
         kubectl = [
             binary("kubernetes", "kubectl"),
@@ -379,9 +465,14 @@ class ControlPlane:
         names = [f"{path.stem}.monitoring.coreos.com" for path in folder.glob("*.yaml")]
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for name in names:
-            until(lambda: any(
-                c["type"] == "Established" and c["status"] == "True" for c in self.ask("GET", f"{path}/{name}")["status"]["conditions"] or ()
-            ), name, 30)  # fmt: skip
+            until(
+                lambda: any(
+                    c["type"] == "Established" and c["status"] == "True"
+                    for c in self.ask("GET", f"{path}/{name}")["status"]["conditions"] or ()
+                ),
+                name,
+                30,
+            )
 
     def autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int) -> None:
         """An HPA of the workload of that name."""
@@ -439,29 +530,45 @@ class ControlPlane:
         )
 
     def acts(self, namespace: str, name: str) -> list[Any]:
-        """The successful writes by remediator on a Deployment, counted in the API server's audit log."""
+        """The successful writes by remediator on a Deployment,
+        counted in the API server's audit log.
+        """
         lines = [
             json.loads(line) for line in self.audit.read_text().splitlines() if '"patch"' in line
         ]
         return [
-            line for line in lines
-            if line.get("userAgent", "").startswith("remediator/") and line["objectRef"].get("namespace") == namespace
-            and line["objectRef"].get("name") == name and line["responseStatus"]["code"] == 200
-        ]  # fmt: skip
+            line
+            for line in lines
+            if line.get("userAgent", "").startswith("remediator/")
+            and line["objectRef"].get("namespace") == namespace
+            and line["objectRef"].get("name") == name
+            and line["responseStatus"]["code"] == 200
+        ]
 
     def writes(self, namespace: str) -> list[tuple[str, str, int]]:
-        """(verb, resource, status) of every write by remediator in a namespace but its Events, from the audit log."""
+        """(verb, resource, status) of every write by remediator in a
+        namespace but its Events, from the audit log.
+        """
         lines = [
             json.loads(line)
             for line in self.audit.read_text().splitlines()
             if '"remediator/' in line and '"objectRef"' in line
         ]
         return [
-            (line["verb"], "/".join(filter(None, (line["objectRef"]["resource"], line["objectRef"].get("subresource")))), line["responseStatus"]["code"])
+            (
+                line["verb"],
+                "/".join(
+                    filter(
+                        None, (line["objectRef"]["resource"], line["objectRef"].get("subresource"))
+                    )
+                ),
+                line["responseStatus"]["code"],
+            )
             for line in lines
-            if line["objectRef"].get("namespace") == namespace and line["verb"] not in ("get", "list", "watch")
+            if line["objectRef"].get("namespace") == namespace
+            and line["verb"] not in ("get", "list", "watch")
             and line["objectRef"]["resource"] != "events"
-        ]  # fmt: skip
+        ]
 
     def stop(self) -> None:
         self.processes.stop()
@@ -479,9 +586,14 @@ class AlertmanagerServer:
         (self.folder / "am.yaml").write_text(yaml.safe_dump(config))
         self.processes.start(
             "alertmanager",
-            [binary(self.part, "alertmanager"), f"--config.file={self.folder}/am.yaml", f"--storage.path={self.folder}/am",
-             f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="],
-        )  # fmt: skip
+            [
+                binary(self.part, "alertmanager"),
+                f"--config.file={self.folder}/am.yaml",
+                f"--storage.path={self.folder}/am",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                "--cluster.listen-address=",
+            ],
+        )
         self.processes.until(lambda: self.ask("GET", "/api/v2/status"), "Alertmanager", 30)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -525,7 +637,8 @@ class AlertmanagerServer:
 class PostgreSQL:
     """A server of its own on a Unix socket folder and a free port.
 
-    Its data is not in pytest's folder: another pytest that starts closes that to all but its owner, who is not PostgreSQL's.
+    Its data is not in pytest's folder: another pytest that starts closes that to all but its owner,
+    who is not PostgreSQL's.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -16,8 +16,9 @@ from tests.real.parts import TOKEN, ControlPlane
 class Proxy:
     """What happens on the way: as the attributes say.
 
-    `hold` a PATCH "before" or "after" it took effect; `answers` are statuses that the next PATCHes get instead of being
-    forwarded; `delay` seconds before every answer; `cut` = every connection is dropped.
+    `hold` a PATCH "before" or "after" it took effect; `answers` are statuses that the next PATCHes
+    get instead of being forwarded; `delay` seconds before every answer; `cut` = every connection is
+    dropped.
     """
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
@@ -85,7 +86,10 @@ class Proxy:
 def forward(
     plane: ControlPlane, method: str, path: str, body: bytes, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    """One request to the API server; the caller's user agent goes along, the audit log counts by it."""
+    """One request to the API server.
+
+    The caller's user agent goes along, the audit log counts by it.
+    """
     kept = {
         key: value
         for key, value in headers.items()

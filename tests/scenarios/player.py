@@ -1,7 +1,10 @@
-"""A scenario is a file: rules, what happens at which time, and how it must end. It is played on virtual time.
+"""A scenario is a file: rules, what happens at which time, and how it must end.
 
-The process can die before or after any of its effects: any transaction of the journal, any call to the cluster. What is left then,
-the journal and the cluster, is kept as it is at that moment, and a new process goes on from there.
+It is played on virtual time.
+
+The process can die before or after any of its effects: any transaction of the journal, any call to
+the cluster. What is left then, the journal and the cluster, is kept as it is at that moment, and a
+new process goes on from there.
 """
 
 import hashlib
@@ -70,7 +73,9 @@ class Crash(BaseException):
 
 @dataclass(slots=True)
 class Moment:
-    """All that a crash leaves: the journal, the cluster and the world around, and which line of the play was under way."""
+    """All that a crash leaves: the journal, the cluster and the world
+    around, and which line of the play was under way.
+    """
 
     label: str
     journal: bytes
@@ -155,7 +160,10 @@ class Stage:
         return Moment(label, journal, around, self.line, self._digest(around))
 
     def _digest(self, around: bytes) -> str:
-        """Of all that a new process would see: two moments that are equal in it need to be tried once."""
+        """Of all that a new process would see.
+
+        Two moments that are equal in it need to be tried once.
+        """
         made = hashlib.sha256(around + str(self.line).encode())
         with self.journal._engine.connect() as c:
             for table in metadata.sorted_tables:
@@ -182,7 +190,10 @@ class Stage:
             await self.world.run(left, STEP)
 
     async def end(self) -> dict[str, Any]:
-        """How it ended, without what a crash may change: ids, times, and what people were told twice."""
+        """How it ended, without what a crash may change.
+
+        Ids, times, and what people were told twice.
+        """
         rows = await self.world.rows()
         objects = self.world.cluster.objects
         with self.journal._engine.connect() as c:

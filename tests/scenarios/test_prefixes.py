@@ -1,4 +1,6 @@
-"""Killed before and after every transaction and every call, in every scenario: a new process comes to the same end, with one act.
+"""Killed before and after every transaction and every call, in every scenario.
+
+A new process comes to the same end, with one act.
 
 Moments that leave the very same journal, cluster and time are tried once.
 """
@@ -32,7 +34,8 @@ async def test_killed_at_every_effect_it_comes_to_the_same_end(path: Path) -> No
             f"killed {moment.label} of {len(whole.moments) // 2} effects"
         )
     print(
-        f"{scenario.name}: {len(whole.moments) // 2} effects, {len(whole.moments)} crashes, {len(moments)} that differ"
+        f"{scenario.name}: {len(whole.moments) // 2} effects, {len(whole.moments)} crashes,"
+        f" {len(moments)} that differ"
     )
     await journal.close()
 

@@ -1,4 +1,7 @@
-"""`make simulate SEEDS=10000`: plays seeds on all processors; a failing one prints itself and the least that it needs."""
+"""`make simulate SEEDS=10000`: plays seeds on all processors.
+
+A failing one prints itself and the least that it needs.
+"""
 
 import argparse
 import gc
@@ -38,7 +41,10 @@ def play(seeds: Iterable[int]) -> tuple[Counter[str], int, list[tuple[int, str]]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log: thousands of daemons live here. Garbage is collected when a part is over, which is soon enough."""
+    """No log: thousands of daemons live here.
+
+    Garbage is collected when a part is over, which is soon enough.
+    """
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     gc.disable()
@@ -65,7 +71,9 @@ def explain(seed: int) -> str:
 
 
 def find(number: int, least: int = 0) -> tuple[int, str, str]:
-    """Looks for a mutation: the seed that found it, the invariant that did, and the one that was to."""
+    """Looks for a mutation: the seed that found it, the invariant
+    that did, and the one that was to.
+    """
     mutation, wanted, _ = MUTATIONS[number]
     others: Counter[str] = Counter()
     with quiet(), mutation():
@@ -124,7 +132,8 @@ def main() -> int:
         faults = ", ".join(f"{count} {what}" for what, count in counted.most_common())
         seconds = time.monotonic() - started
         print(
-            f"{given.seeds} seeds in {seconds:.0f}s: {steps} steps checked, {sum(counted.values())} faults ({faults}), {len(broken)} broken"
+            f"{given.seeds} seeds in {seconds:.0f}s: {steps} steps checked, {sum(counted.values())}"
+            f" faults ({faults}), {len(broken)} broken"
         )
         for seed, _ in sorted(broken)[:3]:
             print(explain(seed))

@@ -1,4 +1,7 @@
-"""What must hold after every step, by name: the promises P1 to P8, and that people are told in time."""
+"""What must hold after every step, by name.
+
+The promises P1 to P8, and that people are told in time.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -106,13 +109,15 @@ class Watch:
         if before is not None and not item.what.startswith("COLLECT"):
             raise Broken(
                 P2,
-                f"{item.what} of {item.call_id} took effect at {before.at:.1f}s and at {item.at:.1f}s",
+                f"{item.what} of {item.call_id} took effect at {before.at:.1f}s and at"
+                f" {item.at:.1f}s",
             )
         self._landed[item.call_id] = item
         if item.deaf_for > UNSEEN_AT_MOST:
             raise Broken(
                 P5,
-                f"{item.what}: nobody could know for {item.deaf_for:.0f}s whether its alert was active",
+                f"{item.what}: nobody could know for {item.deaf_for:.0f}s whether its alert was"
+                " active",
             )
         if item.paused_for > UNSEEN_AT_MOST:
             raise Broken(P5, f"{item.what}: everything was paused since {item.paused_for:.0f}s")
@@ -128,7 +133,8 @@ class Watch:
         if item.uid and item.uid not in uids:
             raise Broken(
                 RIGHT_OBJECT,
-                f"{item.what} was written to {item.uid}; the plan was for {', '.join(sorted(uids))}",
+                f"{item.what} was written to {item.uid}; the plan was for"
+                f" {', '.join(sorted(uids))}",
             )
         if rows[0].mode == "approve" and not rows[0].undo_of:
             approved = sa.select(entry.c.id).where(
@@ -145,7 +151,8 @@ class Watch:
         if rows and rows[0].token != claimed.token and name != "retarget":
             raise Broken(
                 LEASE,
-                f"{name} of {claimed.id} by lease {claimed.token}, which {rows[0].token} had taken over",
+                f"{name} of {claimed.id} by lease {claimed.token}, which {rows[0].token} had taken"
+                " over",
             )
 
     def _success(self, row: Any, now: float) -> None:
@@ -165,7 +172,8 @@ class Watch:
         if not converged(obj):
             raise Broken(
                 P6,
-                f"{row.id} succeeded while {row.kind}/{row.name} had not converged: {obj['status']}",
+                f"{row.id} succeeded while {row.kind}/{row.name} had not converged:"
+                f" {obj['status']}",
             )
 
     def _locks(self, acting: list[Any]) -> None:
@@ -211,14 +219,18 @@ class Watch:
             made = rows[number]
             for name, (most, keys) in RATES.items():
                 same = [
-                    other for other in rows[: number + 1]
-                    if other.begun_at > made.begun_at - WINDOW and all(getattr(other, key) == getattr(made, key) for key in keys)
-                    and (other.outcome is None or other.id in self.sent)  # given back before anything was sent
-                ]  # fmt: skip
+                    other
+                    for other in rows[: number + 1]
+                    if other.begun_at > made.begun_at - WINDOW
+                    and all(getattr(other, key) == getattr(made, key) for key in keys)
+                    # given back before anything was sent
+                    and (other.outcome is None or other.id in self.sent)
+                ]
                 if len(same) > most:
                     raise Broken(
                         P4,
-                        f"{len(same)} attempts within 10m, {name} allows {most}: {', '.join(o.id for o in same)}",
+                        f"{len(same)} attempts within 10m, {name} allows {most}:"
+                        f" {', '.join(o.id for o in same)}",
                     )
             troubled = self._troubled & self._in_trouble()
             if len(troubled) >= STORM and not ACTIONS[made.action].storm_exempt:
@@ -261,7 +273,8 @@ class Watch:
             if self._rows(waits):
                 raise Broken(
                     TOLD,
-                    f"{row.id} was born {(now - row.born_at).total_seconds():.0f}s ago, is {row.state}, and nobody was told",
+                    f"{row.id} was born {(now - row.born_at).total_seconds():.0f}s ago, is"
+                    f" {row.state}, and nobody was told",
                 )
 
     def unfinished(self) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""An event loop on virtual time: when nothing is ready it jumps to the next timer. No threads, no sockets, no waiting."""
+"""An event loop on virtual time: when nothing is ready it jumps to the next timer.
+
+No threads, no sockets, no waiting.
+"""
 
 import asyncio
 import selectors
@@ -12,7 +15,8 @@ class _Jumping(selectors.DefaultSelector):
         """Nothing ever comes from outside; the wait is added to the time."""
         if timeout is None:
             raise RuntimeError(
-                "nothing is ready and no timer is set: everything waits for something that cannot come"
+                "nothing is ready and no timer is set: everything waits for something that cannot"
+                " come"
             )
         if timeout > 0:
             self.loop.now += timeout

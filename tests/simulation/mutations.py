@@ -1,4 +1,6 @@
-"""Bugs on purpose: each breaks one promise, and the simulation must find it by the invariant that names that promise."""
+"""Bugs on purpose: each breaks one promise, and the simulation must
+find it by the invariant that names that promise.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -11,18 +11,29 @@ version: 1
 groups:
   - name: g
     scope: {{namespaces: [shop]}}
-    defaults: {{mode: act, expire: 3m, deadline: 5m, escalate: {{to: [log], after: 2m}}, approval: {{expires: 90s}}, {LIMITS}}}
+    defaults: {{mode: act, expire: 3m, deadline: 5m, escalate: {{to: [log], after: 2m}},
+      approval: {{expires: 90s}}, {LIMITS}}}
     rules:
-      - {{name: back, match: ['alertname="Crash"'], steps: [{{action: rollback_workload, {TIMES}}}, {{action: restart_workload, if: any, {TIMES}}}]}}
-      - {{name: restart, match: ['alertname="Leak"'], steps: [{{action: restart_workload, if: always, {TIMES}}}]}}
-      - {{name: more, match: ['alertname="Slow"'], priority: 1, steps: [{{action: scale_workload, if: always, with: {{by: 1}}, restore: {{after: 60s}}, {TIMES}}}]}}
-      - {{name: isolate, match: ['alertname="Suspect"'], target: object, steps: [{{action: quarantine_pod, if: always, restore: {{after: 60s}}, {TIMES}}}]}}
-      - {{name: ask, match: ['alertname="Ask"'], mode: approve, steps: [{{action: restart_workload, if: always, {TIMES}}}]}}
+      - {{name: back, match: ['alertname="Crash"'],
+         steps: [{{action: rollback_workload, {TIMES}}},
+         {{action: restart_workload, if: any, {TIMES}}}]}}
+      - {{name: restart, match: ['alertname="Leak"'],
+         steps: [{{action: restart_workload, if: always, {TIMES}}}]}}
+      - {{name: more, match: ['alertname="Slow"'], priority: 1,
+         steps: [{{action: scale_workload, if: always, with: {{by: 1}}, restore: {{after: 60s}},
+         {TIMES}}}]}}
+      - {{name: isolate, match: ['alertname="Suspect"'], target: object,
+         steps: [{{action: quarantine_pod, if: always, restore: {{after: 60s}}, {TIMES}}}]}}
+      - {{name: ask, match: ['alertname="Ask"'], mode: approve,
+         steps: [{{action: restart_workload, if: always, {TIMES}}}]}}
 """
 
 
 def ruleset(number: int = 0) -> RuleSet:
-    """The rules; number 1 is what an edit makes of them: a lower limit, and a rule that only observes."""
+    """The rules.
+
+    Number 1 is what an edit makes of them: a lower limit, and a rule that only observes.
+    """
     text = TEXT
     if number:
         text = text.replace("attempts: [3/10m]", "attempts: [2/10m]").replace(

@@ -1,4 +1,6 @@
-"""A seed to a schedule: what happens to the world, and what goes wrong, as data that can be printed, cut down and played again."""
+"""A seed to a schedule: what happens to the world, and what goes wrong, as
+data that can be printed, cut down and played again.
+"""
 
 import random
 from collections.abc import Callable
@@ -61,7 +63,10 @@ def _plague(rng: random.Random) -> list[Happening]:
 
 
 def _rush(rng: random.Random) -> list[Happening]:
-    """The same alert of several workloads at the same moment: every worker of every replica begins at once."""
+    """The same alert of several workloads at the same moment.
+
+    Every worker of every replica begins at once.
+    """
     name, out = rng.choice(("Leak", "Slow", "Crash")), []
     for start in (rng.uniform(0, 30), rng.uniform(100, 160)):
         for app in rng.sample(APPS, rng.randint(2, 4)):
@@ -200,7 +205,9 @@ def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
 def smallest(
     happenings: list[Happening], fails: Callable[[list[Happening]], bool]
 ) -> list[Happening]:
-    """Leaves out whatever the failure does not need, one at a time and until nothing more can be left out."""
+    """Leaves out whatever the failure does not need, one at a time
+    and until nothing more can be left out.
+    """
     kept, tried = list(happenings), True
     while tried:
         tried = False

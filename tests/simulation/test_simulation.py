@@ -1,7 +1,9 @@
-"""A few hundred seeds hold every promise; and each bug made on purpose is found by the invariant that names what it breaks.
+"""A few hundred seeds hold every promise.
 
-`make simulate SEEDS=10000` plays many more. What it cannot show: how real parts answer (the contract and e2e tests do), what no
-schedule here does, and code that no schedule reaches.
+And each bug made on purpose is found by the invariant that names what it breaks.
+
+`make simulate SEEDS=10000` plays many more. What it cannot show: how real parts answer (the
+contract and e2e tests do), what no schedule here does, and code that no schedule reaches.
 """
 
 import json
@@ -20,7 +22,9 @@ PART, PARTS = 20, 10
 
 
 def apart(call: str) -> Any:
-    """What a function of the simulation answers in a process where sets have the same order every time."""
+    """What a function of the simulation answers in a process where
+    sets have the same order every time.
+    """
     code = (
         f"import json; from tests.simulation.__main__ import find, play; print(json.dumps({call}))"
     )

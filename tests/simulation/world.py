@@ -1,4 +1,6 @@
-"""Two replicas on one journal and one cluster, on virtual time, while things happen and go wrong."""
+"""Two replicas on one journal and one cluster, on virtual
+time, while things happen and go wrong.
+"""
 
 import asyncio
 import random
@@ -45,12 +47,18 @@ from .schedule import ACTIVE, APPS, Happening
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=10)
 LIMITS = ProcessLimits(
-    root=(Rate(4, WINDOW),), namespace=(Rate(6, WINDOW),), everything=(Rate(7, WINDOW),),
-    grace=timedelta(seconds=10), storm=StormLimit(roots=STORM, calm=timedelta(seconds=60)), breaker=BreakerLimit(quiet=timedelta(minutes=5)),
-)  # fmt: skip
+    root=(Rate(4, WINDOW),),
+    namespace=(Rate(6, WINDOW),),
+    everything=(Rate(7, WINDOW),),
+    grace=timedelta(seconds=10),
+    storm=StormLimit(roots=STORM, calm=timedelta(seconds=60)),
+    breaker=BreakerLimit(quiet=timedelta(minutes=5)),
+)
 TIMEOUT = 10.0
 REQUESTS = (1, 9)  # a look is so many of them, one after the other; each may take its whole time
-PATIENCE = 6000.0  # virtual seconds until all must have ended once everything is calm: an undo that waited too long comes an hour later
+# virtual seconds until all must have ended once everything is calm: an undo that waited too long
+# comes an hour later
+PATIENCE = 6000.0
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
@@ -93,7 +101,10 @@ class Clock:
 
 
 class Hands(SqlJournal):
-    """One replica's hands on the common journal: each transaction is an effect before or after which it may die."""
+    """One replica's hands on the common journal.
+
+    Each transaction is an effect before or after which it may die.
+    """
 
     def __init__(self, common: SqlJournal, replica: "Replica") -> None:
         self.__dict__.update(common.__dict__)
@@ -115,7 +126,9 @@ class Hands(SqlJournal):
 
 
 class Counted(Metrics):
-    """A replica's metrics: an error that nobody expected is found, though the engine goes on after it."""
+    """A replica's metrics: an error that nobody expected is found,
+    though the engine goes on after it.
+    """
 
     def __init__(self, sim: "Simulation") -> None:
         super().__init__()
@@ -147,10 +160,18 @@ class Replica:
         self.dead, self.since = False, sim.loop.now
         self.journal = Hands(sim.journal, self)
         self.doors = Doors(
-            journal=self.journal, clusters={"default": Door(sim, self)}, sources={"s": "default"},
-            prometheus=SandboxPrometheus(), alertmanager=sim.alertmanager, clock=self.clock, metrics=Counted(sim),
-            rules=sim.rules, limits=LIMITS, started_at=self.clock.now(), settle=timedelta(seconds=2),
-        )  # fmt: skip
+            journal=self.journal,
+            clusters={"default": Door(sim, self)},
+            sources={"s": "default"},
+            prometheus=SandboxPrometheus(),
+            alertmanager=sim.alertmanager,
+            clock=self.clock,
+            metrics=Counted(sim),
+            rules=sim.rules,
+            limits=LIMITS,
+            started_at=self.clock.now(),
+            settle=timedelta(seconds=2),
+        )
         self.engine, self.intake = Engine(self.doors, {"log": sim}), Intake(self.doors)
         self._task = sim.loop.create_task(self._live())
 
@@ -215,7 +236,10 @@ class Replica:
 
 
 class Door:
-    """One replica's door to the cluster: requests get lost, come late, and land though nobody waits any more."""
+    """One replica's door to the cluster.
+
+    Requests get lost, come late, and land though nobody waits any more.
+    """
 
     def __init__(self, sim: "Simulation", replica: Replica) -> None:
         self._sim, self._replica = sim, replica
@@ -313,7 +337,10 @@ class Ears(SandboxAlertmanager):
 
 
 class Blank:
-    """One journal in memory for all simulations of a process, emptied before each: its statements stay compiled."""
+    """One journal in memory for all simulations of a process, emptied before each.
+
+    Its statements stay compiled.
+    """
 
     def __init__(self) -> None:
         self._journal: SqlJournal | None = None
@@ -391,7 +418,10 @@ class Simulation:
             self.broke(error)
 
     def fenced(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """What is about to be written for a remediation that was claimed: noted, and judged once it was written."""
+        """What is about to be written for a remediation that was claimed.
+
+        Noted, and judged once it was written.
+        """
         first = arguments[0] if arguments else None
         self._claimed = (name, first) if isinstance(first, Remediation) and name in WRITES else None
 
@@ -512,7 +542,10 @@ class Simulation:
                 )
 
     def _nothing_lost(self) -> None:
-        """Every alert that was answered 200 is in the journal: its episode, or the webhook as it came."""
+        """Every alert that was answered 200 is in the journal.
+
+        Its episode, or the webhook as it came.
+        """
         with self.journal._engine.connect() as c:
             known = set(c.execute(sa.select(episode.c.fingerprint)).scalars())
             waiting = list(c.execute(sa.select(inbox.c.body)).scalars())
@@ -578,9 +611,13 @@ class Simulation:
         alert = self.alerts[ident]
         ended = None if firing else alert["ends"] or START + timedelta(seconds=self.loop.now)
         item = {
-            "status": "firing" if firing else "resolved", "labels": alert["labels"], "annotations": {}, "fingerprint": ident,
-            "startsAt": alert["starts"], "endsAt": ended,
-        }  # fmt: skip
+            "status": "firing" if firing else "resolved",
+            "labels": alert["labels"],
+            "annotations": {},
+            "fingerprint": ident,
+            "startsAt": alert["starts"],
+            "endsAt": ended,
+        }
         body = orjson.dumps({"version": "4", "alerts": [item]})
         while True:
             alive = [replica for replica in self.replicas if not replica.dead]

@@ -84,7 +84,9 @@ def revision(
 
 
 def looked_at(target: Target, root: Target, obj: Mapping[str, Any], **more: Any) -> Facts:
-    """The facts of an object: what sights saw by their names, any other field of the facts by its own."""
+    """The facts of an object: what sights saw by their names, any
+    other field of the facts by its own.
+    """
     seen = {name: more.pop(name) for name in list(more) if name in SIGHTS}
     return Facts(T, target, target, root, obj, {"metadata": {"name": "shop"}}, seen=seen, **more)
 

@@ -1,4 +1,7 @@
-"""Every member of a closed list can happen: something in the source says it, beside its definition and its texts."""
+"""Every member of a closed list can happen.
+
+Something in the source says it, beside its definition and its texts.
+"""
 
 import ast
 from enum import Enum

@@ -36,7 +36,10 @@ from remediator.sights.pods import PODS
 from tests.unit.objects import MINUTE, T, facts
 
 HOUR = timedelta(hours=1)
-HEAD = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
+HEAD = (
+    "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate:"
+    " {to: [log]}}\n    rules:\n"
+)
 
 
 def mistakes(rule: str, head: str = HEAD) -> list[Any]:
@@ -51,27 +54,107 @@ RESTART = "steps: [{action: restart_workload}]"
 @pytest.mark.parametrize(
     ("rule", "code", "words_"),
     [
-        ("name: r, match: ['alertname=\"A\"'], when: ['up{'], " + RESTART, "bad-promql", "Prometheus would refuse this query"),
-        ("name: r, match: ['alertname=\"A\"'], when: ['0'], " + RESTART, "scalar-query", "a scalar is there whatever its value"),
-        ("name: r, match: ['alertname=\"A\"'], when: ['scalar(up)'], " + RESTART, "scalar-query", "a scalar is there"),
-        ("name: r, match: ['alertname=\"A\"'], when: ['(scalar(up) + 1)'], " + RESTART, "scalar-query", "a scalar is there"),
-        ("name: r, match: ['alertname=\"A\"'], when: ['(1 > bool 0)'], " + RESTART, "scalar-query", "a scalar is there"),
-        ("name: r, match: ['alertname=\"A\"'], when: ['up > bool 1'], " + RESTART, "scalar-query", "remove `bool`"),
-        ("name: r, match: ['alertname=\"A\"'], when: ['vector(1)'], " + RESTART, "scalar-query", "vector() is there"),
-        ("name: r, match: ['a=\"x\"', 'a=\"y\"'], " + RESTART, "contradiction", 'no alert matches both a="x" and a="y"'),
-        ("name: r, match: ['a=\"x\"', 'a!=\"x\"'], " + RESTART, "contradiction", "no alert matches both"),
-        ("name: r, match: ['a=\"x\"', 'a=~\"y.*\"'], " + RESTART, "contradiction", "no alert matches both"),
-        ("name: r, match: ['a=\"x\"'], target: {kind: deploy, namespace: shop, name: web}, " + RESTART, "unknown-kind", "did you mean `Deployment`?"),
-        ("name: r, match: ['a=\"x\"'], target: {kind: Job, namespace: shop, name: web}, " + RESTART, "wrong-kind", "`restart_workload` cannot act on a Job; it takes DaemonSet, Deployment, StatefulSet"),
-        ("name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: db, name: web}, " + RESTART, "out-of-scope", "namespace db is outside the scope"),
-        ("name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'Web_1'}, " + RESTART, "bad-name", "`Web_1` is no name"),
-        ("name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'web-{{ labels.x'}, " + RESTART, "bad-template", "a `{{` is never closed"),
-        ("name: r, match: ['a=\"x\"'], when: ['up{pod=\"{{ labels.pod\"}'], " + RESTART, "bad-template", "a `{{` is never closed"),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['up{'], " + RESTART,
+            "bad-promql",
+            "Prometheus would refuse this query",
+        ),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['0'], " + RESTART,
+            "scalar-query",
+            "a scalar is there whatever its value",
+        ),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['scalar(up)'], " + RESTART,
+            "scalar-query",
+            "a scalar is there",
+        ),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['(scalar(up) + 1)'], " + RESTART,
+            "scalar-query",
+            "a scalar is there",
+        ),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['(1 > bool 0)'], " + RESTART,
+            "scalar-query",
+            "a scalar is there",
+        ),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['up > bool 1'], " + RESTART,
+            "scalar-query",
+            "remove `bool`",
+        ),
+        (
+            "name: r, match: ['alertname=\"A\"'], when: ['vector(1)'], " + RESTART,
+            "scalar-query",
+            "vector() is there",
+        ),
+        (
+            "name: r, match: ['a=\"x\"', 'a=\"y\"'], " + RESTART,
+            "contradiction",
+            'no alert matches both a="x" and a="y"',
+        ),
+        (
+            "name: r, match: ['a=\"x\"', 'a!=\"x\"'], " + RESTART,
+            "contradiction",
+            "no alert matches both",
+        ),
+        (
+            "name: r, match: ['a=\"x\"', 'a=~\"y.*\"'], " + RESTART,
+            "contradiction",
+            "no alert matches both",
+        ),
+        (
+            "name: r, match: ['a=\"x\"'], target: {kind: deploy, namespace: shop, name: web}, "
+            + RESTART,
+            "unknown-kind",
+            "did you mean `Deployment`?",
+        ),
+        (
+            "name: r, match: ['a=\"x\"'], target: {kind: Job, namespace: shop, name: web}, "
+            + RESTART,
+            "wrong-kind",
+            "`restart_workload` cannot act on a Job; it takes DaemonSet, Deployment, StatefulSet",
+        ),
+        (
+            "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: db, name: web}, "
+            + RESTART,
+            "out-of-scope",
+            "namespace db is outside the scope",
+        ),
+        (
+            "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name:"
+            " 'Web_1'}, " + RESTART,
+            "bad-name",
+            "`Web_1` is no name",
+        ),
+        (
+            "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'web-{{"
+            " labels.x'}, " + RESTART,
+            "bad-template",
+            "a `{{` is never closed",
+        ),
+        (
+            "name: r, match: ['a=\"x\"'], when: ['up{pod=\"{{ labels.pod\"}'], " + RESTART,
+            "bad-template",
+            "a `{{` is never closed",
+        ),
         ("name: r, match: 'a=\"x\"', " + RESTART, "bad-value", "write a list, such as [a, b]"),
-        ("name: r, match: ['a=\"x\"'], limits: {in_flight: many}, " + RESTART, "bad-value", "write a whole number"),
-        ("name: r, match: ['a=\"x\"'], steps: [{action: restart_workload, verify: {until: ['1']}}]", "scalar-query", "a scalar"),
+        (
+            "name: r, match: ['a=\"x\"'], limits: {in_flight: many}, " + RESTART,
+            "bad-value",
+            "write a whole number",
+        ),
+        (
+            (
+                "name: r, match: ['a=\"x\"'], steps: [{action: restart_workload, verify: {until:"
+                " ['1']}}]"
+            ),
+            "scalar-query",
+            "a scalar",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_work_is_found_when_it_is_loaded(rule: str, code: str, words_: str) -> None:
     found = mistakes(rule)
     assert [finding.code for finding in found] == [code], [finding.render() for finding in found]
@@ -81,8 +164,8 @@ def test_what_cannot_work_is_found_when_it_is_loaded(rule: str, code: str, words
 
 def test_an_override_for_a_place_that_no_rule_of_it_may_act_in_is_found() -> None:
     text = (
-        HEAD
-        + f"      - {{name: r, match: ['a=\"x\"'], {RESTART}}}\noverrides:\n  - {{rules: [r], namespaces: [NAMES], mode: act}}\n"
+        HEAD + f"      - {{name: r, match: ['a=\"x\"'], {RESTART}}}\noverrides:\n  - {{rules: [r],"
+        " namespaces: [NAMES], mode: act}\n"
     )
     with pytest.raises(RuleErrors) as refused:
         build([load_text(text.replace("NAMES", "shop-staging"), "rules.yaml")])
@@ -115,7 +198,10 @@ def test_a_rule_that_nobody_could_ever_approve_is_refused(
     mode: str, approval: str, operators: list[str], words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "t").write_text("x")
-    text = f"{HEAD}      - {{name: r, match: ['a=\"x\"'], mode: {mode.split(',')[0]}, approval: {approval}, {RESTART}}}\n"
+    text = (
+        f"{HEAD}      - {{name: r, match: ['a=\"x\"'], mode: {mode.split(',')[0]}, approval:"
+        f" {approval}, {RESTART}}}\n"
+    )
     if "promoted" in mode:
         text += "overrides:\n  - {rules: [r], mode: approve}\n"
     settings = Settings.model_validate(
@@ -225,11 +311,14 @@ def test_a_crash_loop_of_an_init_container_is_seen() -> None:
 @pytest.mark.parametrize(
     "labels",
     [
-        {"job": "postgres-exporter", "pod": "postgres-exporter-6d5-x"}, {"job": "redis", "pod": "redis-exporter-0", "container": "redis-exporter"},
-        {"job": "blackbox", "pod": "prometheus-blackbox-exporter-1", "instance": "https://shop"}, {"job": "x509-certificate-exporter", "pod": "x509-1"},
-        {"pod": "db-0", "container": "postgres-exporter"}, {"service": "mysqld-exporter"},
+        {"job": "postgres-exporter", "pod": "postgres-exporter-6d5-x"},
+        {"job": "redis", "pod": "redis-exporter-0", "container": "redis-exporter"},
+        {"job": "blackbox", "pod": "prometheus-blackbox-exporter-1", "instance": "https://shop"},
+        {"job": "x509-certificate-exporter", "pod": "x509-1"},
+        {"pod": "db-0", "container": "postgres-exporter"},
+        {"service": "mysqld-exporter"},
     ],
-)  # fmt: skip
+)
 def test_an_exporter_is_not_the_target_of_what_it_reports(labels: dict[str, str]) -> None:
     found = resolve({"alertname": "A", "namespace": "shop", **labels}, "c")
     assert not isinstance(found, Target)
@@ -274,7 +363,10 @@ def test_what_was_not_even_tried_pages_nobody_as_critical(state: str, severity: 
 def test_rights_are_the_union_of_all_that_may_happen() -> None:
     text = HEAD.replace("[shop]", "['.+']").replace("{escalate", "{mode: observe, escalate")
     text += "      - {name: r, match: ['alertname=\"A\"'], steps: [{action: rollback_workload}]}\n"
-    text += "overrides:\n  - {rules: [r], namespaces: [prod], mode: act}\n  - {rules: [r], namespaces: [staging], mode: observe}\n"
+    text += (
+        "overrides:\n  - {rules: [r], namespaces: [prod], mode: act}\n  - {rules: [r], namespaces:"
+        " [staging], mode: observe}\n"
+    )
     whole, local = rbac.grants(build([load_text(text, "rules.yaml")]))
     assert not any("patch" in verbs for _, _, verbs in whole)
     assert list(local) == ["prod"]
@@ -284,7 +376,10 @@ def test_rights_are_the_union_of_all_that_may_happen() -> None:
 def test_what_acts_on_nodes_is_granted_everywhere_beside_what_acts_in_namespaces() -> None:
     text = HEAD.replace("namespaces: [shop]", "namespaces: [shop], nodes: ['.+']")
     text = text.replace("{escalate", "{mode: act, escalate")
-    text += "      - {name: r, match: ['alertname=\"A\"'], steps: [{action: drain_node, if: always}, {action: restart_workload}]}\n"
+    text += (
+        "      - {name: r, match: ['alertname=\"A\"'], steps: [{action: drain_node, if: always},"
+        " {action: restart_workload}]}\n"
+    )
     whole, local = rbac.grants(build([load_text(text, "rules.yaml")]))
     assert [plural for _, plural, verbs in whole if "patch" in verbs] == ["nodes"]
     assert any("patch" in verbs for _, plural, verbs in local["shop"] if plural == "deployments")
@@ -339,7 +434,9 @@ def test_the_watchdog_comes_more_often_than_its_absence_is_noticed() -> None:
 async def test_a_look_that_is_stopped_at_any_moment_leaves_no_reading_behind(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
-    """A reading that was made and never begun is a warning in the log of a daemon that was told to stop."""
+    """A reading that was made and never begun is a warning in the
+    log of a daemon that was told to stop.
+    """
     cluster = SandboxCluster(lambda: T)
     cluster.create_workload("Deployment", "shop", "web", "web:1")
     web = Target("c", "Deployment", "shop", "web")

@@ -1,4 +1,7 @@
-"""Kinds of receivers: each says what it needs; what is missing, or no kind at all, is refused in words."""
+"""Kinds of receivers: each says what it needs.
+
+What is missing, or no kind at all, is refused in words.
+"""
 
 from typing import Any
 
@@ -21,12 +24,18 @@ def test_the_kinds_are_those_of_the_folder() -> None:
     [
         ({"kind": "slak"}, "no kind `slak`; did you mean `slack`?; there are apprise, log"),
         ({"kind": "webhook"}, "receiver `r` of kind webhook needs url or url_file"),
-        ({"kind": "slack", "channel": "C1"}, "receiver `r` of kind slack needs token_file and channel"),
+        (
+            {"kind": "slack", "channel": "C1"},
+            "receiver `r` of kind slack needs token_file and channel",
+        ),
         ({"kind": "apprise"}, "receiver `r` of kind apprise needs url or url_file"),
         ({"kind": "pagerduty"}, "receiver `r` of kind pagerduty needs token_file"),
-        ({"kind": "pagerduty", "tells": "everything"}, "pagerduty is for trouble; not every step is an incident"),
+        (
+            {"kind": "pagerduty", "tells": "everything"},
+            "pagerduty is for trouble; not every step is an incident",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_made_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         ReceiverSettings(name="r", **given)

@@ -1,4 +1,7 @@
-"""How sights look: rounds of reads, each made once; nothing undeclared; what cannot be read is Unknown."""
+"""How sights look: rounds of reads, each made once; nothing undeclared.
+
+What cannot be read is Unknown.
+"""
 
 import asyncio
 from typing import Any

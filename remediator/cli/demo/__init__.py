@@ -1,6 +1,7 @@
 """Six incidents against the daemon itself, through its own webhook, on the in-memory cluster.
 
-What is shown comes from `/api/v1`. Every incident has an expected end; another one makes the exit code 1.
+What is shown comes from `/api/v1`. Every incident has an expected end; another one makes the exit
+code 1.
 """
 
 import asyncio
@@ -59,7 +60,8 @@ INCIDENTS = [
         ("succeeded", ""),
     ),
     Incident(
-        "shop/cart leaks again. Expected: refused, one restart in six hours is the limit; people are told.",
+        "shop/cart leaks again. Expected: refused, one restart in six hours is the limit; people"
+        " are told.",
         "d0000000000000a3",
         {
             "alertname": "PodOOMKilled",
@@ -82,7 +84,8 @@ INCIDENTS = [
         ("succeeded", ""),
     ),
     Incident(
-        "A pod of shop/api runs what it should not. Expected: isolated and kept running, replaced, verified.",
+        "A pod of shop/api runs what it should not. Expected: isolated and kept running, replaced,"
+        " verified.",
         "d0000000000000a6",
         {
             "alertname": "SuspectedCompromise",
@@ -104,7 +107,13 @@ INCIDENTS = [
         ("awaiting_approval", "approval_required"),
     ),
 ]
-CURL = """{"version":"4","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"KubePodCrashLooping","namespace":"shop","deployment":"web"},"annotations":{},"startsAt":"NOW","endsAt":"0001-01-01T00:00:00Z","fingerprint":"c0ffee0000000001"}]}"""
+CRASHING: Mapping[str, Any] = {
+    "status": "firing",
+    "labels": {"alertname": "KubePodCrashLooping", "namespace": "shop", "deployment": "web"},
+    "annotations": {},
+    "endsAt": "0001-01-01T00:00:00Z",
+    "fingerprint": "c0ffee0000000001",
+}
 
 
 async def run(port: int, leave: bool) -> int:
@@ -135,7 +144,8 @@ async def _play(app: App) -> bool:
     assert isinstance(cluster, SandboxCluster)
     prepare(cluster)
     print(
-        f"remediator serves at {app.url}, on an in-memory cluster: Deployments api, cart, payments, web in namespace shop.\n"
+        f"remediator serves at {app.url}, on an in-memory cluster: Deployments api, cart, payments,"
+        " web in namespace shop.\n"
     )
     async with aiohttp.ClientSession(app.url) as session:
         for number, incident in enumerate(INCIDENTS, 1):
@@ -148,7 +158,9 @@ async def _play(app: App) -> bool:
 async def _plays_out(
     session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident
 ) -> bool:
-    """Breaks something, delivers its alert, and tells what came of it and whether that is as expected."""
+    """Breaks something, delivers its alert, and tells what came of
+    it and whether that is as expected.
+    """
     break_something(cluster, incident)
     if "pod" in incident.labels:
         pod = cluster.pods("shop", "api")[0]["metadata"]["name"]
@@ -167,7 +179,8 @@ async def _plays_out(
         not incident.expected[1] or came[1] == incident.expected[1]
     )
     print(
-        f"   => {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n"
+        "   =>"
+        f" {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n"
     )
     return right
 
@@ -191,7 +204,10 @@ def break_something(cluster: SandboxCluster, incident: Incident) -> None:
 
 
 def healed(cluster: SandboxCluster, incident: Incident) -> bool:
-    """What the demo's monitoring sees: enough pods, and none of the workload crashes or was killed."""
+    """What the demo's monitoring sees.
+
+    Enough pods, and none of the workload crashes or was killed.
+    """
     name = incident.labels.get("deployment", "")
     if incident.labels["alertname"] == "HighLatency":
         return len(cluster.pods("shop", name)) > REPLICAS
@@ -225,7 +241,10 @@ async def post(session: aiohttp.ClientSession, incident: Incident, firing: bool)
 async def _until_expected(
     session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident
 ) -> Any:
-    """The remediation once it is as expected, or when patience ends; resolves the alert when the cluster is whole."""
+    """The remediation once it is as expected, or when patience ends.
+
+    Resolves the alert when the cluster is whole.
+    """
     loop = asyncio.get_running_loop()
     ends, resolved, row = loop.time() + PATIENCE, False, None
     while loop.time() < ends:
@@ -253,12 +272,15 @@ async def _remediation_of(session: aiohttp.ClientSession, fingerprint: str) -> A
 
 
 def _farewell(url: str) -> None:
-    body = json.dumps(json.loads(CURL)).replace("NOW", datetime.now(UTC).isoformat())  # noqa: TID251 - for the user's shell
+    now = datetime.now(UTC).isoformat()  # noqa: TID251 - for the user's shell
+    alert = {**CRASHING, "startsAt": now}
+    body = json.dumps({"version": "4", "status": "firing", "alerts": [alert]})
     print(f"Still serving at {url}. In another terminal, from this folder:\n")
     print(f"  .venv/bin/remediator list --url {url}")
     print(f"  .venv/bin/remediator approve --url {url} ID          # the ID that awaits approval")
     print(
-        f"  .venv/bin/remediator undo --url {url} ID             # the ID that scaled web, or isolated the pod"
+        f"  .venv/bin/remediator undo --url {url} ID             # the ID that scaled web, or"
+        " isolated the pod"
     )
     print(f"  curl -s {url}/webhook -d '{body}'")
     print(f"  .venv/bin/remediator explain --url {url} c0ffee0000000001\n")

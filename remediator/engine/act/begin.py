@@ -79,7 +79,10 @@ async def start(
     *,
     seen: Outside | None,
 ) -> tuple[Claim, Decided] | Verdict:
-    """Makes the intent durable and executes it; the verdict, where something kept it from beginning."""
+    """Makes the intent durable and executes it.
+
+    The verdict, where something kept it from beginning.
+    """
     remediation, attempt = claim.remediation, intent.attempt
     verdicts = await doors.journal.begin(remediation, intent, decide)
     denied = strongest(verdicts)

@@ -19,7 +19,10 @@ from .ladder import applied, cancelled, next_rung
 from .send import Sending, apply
 
 SEND_WITHIN = timedelta(seconds=5)
-UNSENDABLE = "the journal keeps this call without its secret values, so it cannot be sent again; what was sent before it stays"
+UNSENDABLE = (
+    "the journal keeps this call without its secret values, so it cannot be sent again; what was"
+    " sent before it stays"
+)
 
 
 async def execute(
@@ -33,8 +36,8 @@ async def execute(
 ) -> Decided:
     """Applies the calls that were not answered yet.
 
-    `seen` is what Alertmanager and Prometheus said before the first of them was promised; None for an undo, which does not
-    ask them. `fresh` says that no call of the attempt was ever sent.
+    `seen` is what Alertmanager and Prometheus said before the first of them was promised; None for
+    an undo, which does not ask them. `fresh` says that no call of the attempt was ever sent.
     """
     attempt = claim.attempts[-1]
     first = len(attempt.evidence)
@@ -60,7 +63,10 @@ async def execute(
 
 
 async def ask_outside(doors: Doors, claim: Claim, loaded: LoadedRule) -> Outside | None:
-    """What Alertmanager and Prometheus say now, by the rule as it is loaded; an undo does not ask."""
+    """What Alertmanager and Prometheus say now, by the rule as it is loaded.
+
+    An undo does not ask.
+    """
     if claim.remediation.undo_of:
         return None
     alert = claim.episodes[0].alert if claim.episodes else None
@@ -74,7 +80,10 @@ async def ask_outside(doors: Doors, claim: Claim, loaded: LoadedRule) -> Outside
 async def extend(
     doors: Doors, claim: Claim, loaded: LoadedRule, calls: tuple[Call, ...]
 ) -> tuple[Claim, Decided]:
-    """Applies calls that depend on what the first ones brought: durable before they are sent, and within the plan's bounds."""
+    """Applies calls that depend on what the first ones brought.
+
+    Durable before they are sent, and within the plan's bounds.
+    """
     attempt, now = claim.attempts[-1], doors.clock.now()
     plan = attempt.plan
     beyond = _beyond(plan, calls)
@@ -91,7 +100,10 @@ async def extend(
 
 
 def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:
-    """How further calls would go beyond what the plan's bounds name, or nothing. What no bound names is refused."""
+    """How further calls would go beyond what the plan's bounds name, or nothing.
+
+    What no bound names is refused.
+    """
     for call in calls:
         kind = f"{call.verb} {call.target.kind}"
         bound = next((bound for bound in plan.bounds if bound.covers(call)), None)

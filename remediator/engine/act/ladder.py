@@ -1,4 +1,7 @@
-"""How an attempt goes on or ends: given back, applied, cancelled, failed, or on to the next step. Pure."""
+"""How an attempt goes on or ends: given back, applied, cancelled, failed, or on to the next step.
+
+Pure.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,9 +20,12 @@ ENDED_BY = {Outcome.INEFFECTIVE: Event.UNPROVED, Outcome.UNKNOWN: Event.LOSE_SIG
 
 
 def give_back(attempt: Attempt, now: datetime, verdict: Verdict, unsent: bool = False) -> Decided:
-    """Nothing more was written: the step is looked at again from the start; further calls, at the next check.
+    """Nothing more was written: the step is looked at again from the start.
 
-    An approval stays: the next plan needs no other where it has the same digest. Where no call was sent, the charge goes.
+    Further calls, at the next check.
+
+    An approval stays: the next plan needs no other where it has the same digest. Where no call was
+    sent, the charge goes.
     """
     if attempt.applied_at is not None:
         answered = attempt.plan.calls[: len(attempt.evidence)]
@@ -80,7 +86,10 @@ def next_rung(
     reason: Reason,
     why: str,
 ) -> Climb | End:
-    """The last attempt ended so: climbs, or ends as it did. A ladder whose rule is gone (None) or changed is not climbed."""
+    """The last attempt ended so: climbs, or ends as it did.
+
+    A ladder whose rule is gone (None) or changed is not climbed.
+    """
     attempt = claim.attempts[-1]
     change = AttemptChange(attempt.id, outcome=outcome)
     rung = attempt.step + 1

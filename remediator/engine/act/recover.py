@@ -1,4 +1,7 @@
-"""A call in flight at a crash or a timeout: looked at once it can no longer land, never blindly sent again."""
+"""A call in flight at a crash or a timeout.
+
+Looked at once it can no longer land, never blindly sent again.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -58,7 +61,10 @@ def _became(
     obj: Mapping[str, Any] | Unknown | None,
     now: datetime,
 ) -> Decided | Attempt:
-    """What follows from the call's object as it is now; the attempt, where calls are still to be sent."""
+    """What follows from the call's object as it is now.
+
+    The attempt, where calls are still to be sent.
+    """
     attempt, remediation = claim.attempts[-1], claim.remediation
     if isinstance(obj, Unknown):
         return _cannot_see(claim, loaded, obj, now)
@@ -111,7 +117,10 @@ def _did_not_land(
         return next_rung(claim, None, now, failed, reason=Reason.ASSUMPTION_CHANGED, why=why)
     if loaded is not None and _too_late(attempt, loaded, now):
         tried = format_duration(now - attempt.begun_at)
-        why = f"{call.describe()} was tried for {tried} and did not take effect; at last: {remediation.why}"
+        why = (
+            f"{call.describe()} was tried for {tried} and did not take effect; at last:"
+            f" {remediation.why}"
+        )
         return next_rung(claim, loaded, now, failed, reason=Reason.DEADLINE, why=why)
     return None
 
@@ -119,7 +128,10 @@ def _did_not_land(
 async def _send_again(
     doors: Doors, claim: Claim, loaded: LoadedRule, attempt: Attempt, again: Again
 ) -> Decided:
-    """Goes on with the calls that are left. The first one is planned anew: what the journal keeps of it may lack secrets."""
+    """Goes on with the calls that are left.
+
+    The first one is planned anew: what the journal keeps of it may lack secrets.
+    """
     plan: Plan | None = attempt.plan
     if not attempt.evidence:
         plan = again(await observe(doors, claim.remediation, loaded, doors.clock.now()))

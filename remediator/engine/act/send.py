@@ -1,4 +1,6 @@
-"""One call on its way: everything is asked first, then its object is read, judged, and written with that very version."""
+"""One call on its way: everything is asked first, then its object is
+read, judged, and written with that very version.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -78,9 +80,12 @@ class Sending:
 
 
 async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
-    """Applies one call. Everything is asked first; then the object is read, judged, and written with that very version.
+    """Applies one call.
 
-    A conflict is no answer: our own call may have landed and been sent again below us. So it is looked at before anything else.
+    Everything is asked first; then the object is read, judged, and written with that very version.
+
+    A conflict is no answer: our own call may have landed and been sent again below us. So it is
+    looked at before anything else.
     """
     call, plan = sending.call, sending.plan
     undeclared = _undeclared(call, plan.action)
@@ -112,7 +117,10 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
 
 
 async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched, ...]]:
-    """What the guards look at: the target, and what else the call touches; an undo's guards look at its target alone."""
+    """What the guards look at: the target, and what else the call touches.
+
+    An undo's guards look at its target alone.
+    """
     plan, call, now = sending.plan, sending.call, doors.clock.now()
     sights = ACTIONS[plan.action].sees & pipeline.SEES
     if plan.takes:
@@ -127,7 +135,10 @@ async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched,
 def _done_before(
     sending: Sending, obj: Object, now: datetime, *, again: bool
 ) -> Evidence | Decided | None:
-    """What there is already of the call: its object is gone as it should be, or, after a conflict, our own call landed."""
+    """What there is already of the call.
+
+    Its object is gone as it should be, or, after a conflict, our own call landed.
+    """
     call = sending.call
     if isinstance(obj, Unknown):
         return _unsure(sending, now, obj.why) if again else None
@@ -226,7 +237,10 @@ def _count_call(doors: Doors, sending: Sending, started: datetime, answer: str) 
 async def _guards_again(
     doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], obj: Object
 ) -> Verdict | None:
-    """Just before the write, by the rule as it is loaded now: what came meanwhile still holds. Nothing outside is waited for."""
+    """Just before the write, by the rule as it is loaded now: what came meanwhile still holds.
+
+    Nothing outside is waited for.
+    """
     now, claim, plan = doors.clock.now(), sending.claim, sending.plan
     remediation, episodes = claim.remediation, claim.episodes
     current = doors.rules.find(sending.loaded.rule.name, episodes[0].alert if episodes else None)

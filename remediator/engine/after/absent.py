@@ -1,6 +1,9 @@
-"""Alerts whose end nobody delivers: one that is silenced when it resolves, or whose Alertmanager forgot it.
+"""Alerts whose end nobody delivers.
 
-An open episode that settled Alertmanagers no longer list has resolved. All open ones are gone through, some at a time.
+One that is silenced when it resolves, or whose Alertmanager forgot it.
+
+An open episode that settled Alertmanagers no longer list has resolved. All open ones are gone
+through, some at a time.
 """
 
 import asyncio
@@ -15,7 +18,10 @@ AT_ONCE = 200
 
 
 async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode | None:
-    """Closes those of the next open episodes that resolved unseen; the last one looked at, None once all were."""
+    """Closes those of the next open episodes that resolved unseen.
+
+    The last one looked at, None once all were.
+    """
     episodes = await doors.journal.still_open(after, AT_ONCE)
     await close(doors, episodes, now)
     return episodes[-1] if len(episodes) == AT_ONCE else None

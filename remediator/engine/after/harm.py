@@ -17,7 +17,10 @@ LOOKED_AT = 200
 
 
 async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
-    """The alert in words, or nothing. One whose trouble had begun before the act (its `for` is older) does not count."""
+    """The alert in words, or nothing.
+
+    One whose trouble had begun before the act (its `for` is older) does not count.
+    """
     attempt = claim.attempts[-1]
     since, touched = attempt.done_at, _touched(claim)
     known = {episode.alert.name for episode in claim.episodes}

@@ -1,4 +1,6 @@
-"""Timed undo: what was done for a while is taken back once the alert has been quiet for long enough."""
+"""Timed undo: what was done for a while is taken back once the
+alert has been quiet for long enough.
+"""
 
 from datetime import datetime, timedelta
 
@@ -34,7 +36,10 @@ async def run(doors: Doors, now: datetime) -> None:
 
 
 async def _quiet_at(doors: Doors, owed: Owed, now: datetime) -> datetime | None:
-    """When the rule's alerts of the target will have been quiet long enough; None where a later act owes it instead."""
+    """When the rule's alerts of the target will have been quiet long enough.
+
+    None where a later act owes it instead.
+    """
     past = await doors.journal.past(owed.remediation.rule, owed.remediation.target.key)
     attempt = owed.attempt
     if any(

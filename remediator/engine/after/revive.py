@@ -1,7 +1,8 @@
 """Revival: an alert may fire on for days after its remediation ended. What sends it back to triage.
 
-An expired remediation's alerts go back when its last reason has cleared; those of any other end only when somebody else
-changed the target's template (or a person says retry, or, where it observed or was blocked, the rules change).
+An expired remediation's alerts go back when its last reason has cleared; those of any other end
+only when somebody else changed the target's template (or a person says retry, or, where it observed
+or was blocked, the rules change).
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,9 @@ AT_ONCE = 20
 
 
 async def run(doors: Doors, now: datetime) -> None:
-    """Looks at ended remediations whose alerts fire on and whose time has come, the most overdue first, some at a time."""
+    """Looks at ended remediations whose alerts fire on and whose time has
+    come, the most overdue first, some at a time.
+    """
     for ended in await doors.journal.revivals(now, AT_ONCE):
         remediation = ended.remediation
         if not any(episode.open for episode in ended.episodes):
@@ -52,7 +55,10 @@ async def run(doors: Doors, now: datetime) -> None:
 async def _changed(
     doors: Doors, ended: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[str, str]:
-    """Why its alerts are to be triaged again, or nothing; and the target's template as it is now."""
+    """Why its alerts are to be triaged again, or nothing.
+
+    And the target's template as it is now.
+    """
     remediation = ended.remediation
     clears = remediation.reason is None or REASONS[remediation.reason].clears
     expired = remediation.state is State.EXPIRED and clears

@@ -1,8 +1,10 @@
-"""Undo: a remediation of its own that takes back what an attempt did: it made things worse, its time is over, or somebody asks.
+"""Undo: a remediation of its own that takes back what an attempt did.
 
-It is planned afresh by comparing and restoring, passes the pause, scope and protection guards but no rate, and is
-verified by the cluster's state alone. It has the locks of a parent that waits for it and then goes on; where the parent
-has ended it takes its own.
+It made things worse, its time is over, or somebody asks.
+
+It is planned afresh by comparing and restoring, passes the pause, scope and protection guards but
+no rate, and is verified by the cluster's state alone. It has the locks of a parent that waits for
+it and then goes on; where the parent has ended it takes its own.
 """
 
 from dataclasses import dataclass, replace
@@ -81,7 +83,10 @@ def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
 
 
 def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
-    """What its calls were answered; where the last answer was lost, what the object shows of that call."""
+    """What its calls were answered.
+
+    Where the last answer was lost, what the object shows of that call.
+    """
     if undone.applied_at is not None:
         return undone.evidence
     calls = undone.plan.calls
@@ -101,7 +106,10 @@ def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
 async def _begin(
     doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
-    """Begins the undo, where it may; `loaded` is None where nobody says any more where we may act."""
+    """Begins the undo, where it may.
+
+    `loaded` is None where nobody says any more where we may act.
+    """
     ended = _ended(claim, loaded, now)
     if ended is not None or loaded is None:
         assert ended is not None
@@ -217,7 +225,10 @@ def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
 async def ask(
     doors: Doors, remediation: str, operator: str, now: datetime, why: str = ""
 ) -> str | None:
-    """Takes back the last act of a remediation that has ended; None where that begins, else why not."""
+    """Takes back the last act of a remediation that has ended.
+
+    None where that begins, else why not.
+    """
     made = _last_act(remediation, await doors.journal.known(remediation))
     if isinstance(made, str):
         return made

@@ -1,4 +1,6 @@
-"""Verification: the cluster converged *and* the proof holds for a while; asked at every timer until a deadline.
+"""Verification: the cluster converged *and* the proof holds for a while.
+
+Asked at every timer until a deadline.
 
 `check` gathers what there is to see; what follows from it is decided by pure functions.
 """
@@ -35,8 +37,9 @@ LONGEST = timedelta(minutes=1)
 class Check:
     """One look at what became of the last attempt.
 
-    `proof` is whether the step's proof holds, None where that was not asked; `within` is how long after convergence it may
-    take; `rule` is as it was when the remediation was created: a reload does not change the proof.
+    `proof` is whether the step's proof holds, None where that was not asked; `within` is how long
+    after convergence it may take; `rule` is as it was when the remediation was created: a reload
+    does not change the proof.
     """
 
     claim: Claim
@@ -77,7 +80,10 @@ class Check:
 async def check(
     doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
-    """Looks at what became of the last attempt; its further calls, where it needs some, are applied."""
+    """Looks at what became of the last attempt.
+
+    Its further calls, where it needs some, are applied.
+    """
     attempt, rule = claim.attempts[-1], claim.rule
     facts = await _see(doors, claim, now)
     seen = ACTIONS[attempt.action].verify(attempt.plan, attempt.evidence, facts)
@@ -145,7 +151,10 @@ async def _proof(doors: Doors, check: Check) -> bool | Unknown:
 
 
 async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown:
-    """Whether every attached alert resolved: it was delivered, or its settled Alertmanager no longer lists it."""
+    """Whether every attached alert resolved.
+
+    It was delivered, or its settled Alertmanager no longer lists it.
+    """
     still_open = [episode for episode in claim.episodes if episode.open]
     for episode in still_open:
         answer = await doors.alertmanager.activity(episode.source, episode.alert, episode.last_seen)
@@ -227,7 +236,10 @@ def _not_converged(check: Check) -> Decided:
 
 
 def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
-    """Until the next look at what has lasted so long already: what takes minutes is not asked for each few seconds."""
+    """Until the next look at what has lasted so long already.
+
+    What takes minutes is not asked for each few seconds.
+    """
     return min(longest, max(SOON, lasted / 4))
 
 
@@ -294,7 +306,10 @@ def _proved(check: Check) -> Decided:
 
 
 def _last_end(claim: Claim) -> datetime:
-    """When the last of its alerts ended: one that fired and resolved between two looks was not quiet."""
+    """When the last of its alerts ended.
+
+    One that fired and resolved between two looks was not quiet.
+    """
     given = (episode.alert.ends_at for episode in claim.episodes)
     ends = [ended for ended in given if ended is not None]
     return max(ends, default=claim.remediation.born_at)

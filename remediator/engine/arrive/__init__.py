@@ -1,1 +1,4 @@
-"""How an alert comes in: a webhook is durable before it is answered; its alerts become episodes, and those remediations."""
+"""How an alert comes in: a webhook is durable before it is answered.
+
+Its alerts become episodes, and those remediations.
+"""

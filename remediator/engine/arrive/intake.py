@@ -1,4 +1,7 @@
-"""Intake: a webhook is durable, as it came, before it is answered; waiting requests share one commit."""
+"""Intake: a webhook is durable, as it came, before it is answered.
+
+Waiting requests share one commit.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,7 +14,8 @@ from ...telemetry import severity_of
 from ..doors import Doors
 
 MOST_AT_ONCE = 64
-LINGER = 0.002  # seconds; where webhooks crowd, a commit that waits for a few more costs each of them less
+# seconds; where webhooks crowd, a commit that waits for a few more costs each of them less
+LINGER = 0.002
 
 
 @dataclass(slots=True)
@@ -29,7 +33,10 @@ class Intake:
         self._open = True
 
     async def receive(self, source: str, body: bytes, counted: Tally) -> None:
-        """Returns once the body, of which this was counted, is durable. Raises: JournalUnavailable."""
+        """Returns once the body, of which this was counted, is durable.
+
+        Raises: JournalUnavailable.
+        """
         if not self._open:
             raise JournalUnavailable("shutting down; deliver again")
         now = self._doors.clock.now()

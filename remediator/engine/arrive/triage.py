@@ -21,7 +21,9 @@ ASK_AGAIN = timedelta(seconds=30)
 
 
 async def unpack(doors: Doors, now: datetime) -> None:
-    """Makes episodes of the stored webhooks, some at a time, in their order, and decides those at once."""
+    """Makes episodes of the stored webhooks, some at a time, in
+    their order, and decides those at once.
+    """
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         bodies = await doors.journal.inbox(BODIES)
         if not bodies:
@@ -47,7 +49,10 @@ async def unpack(doors: Doors, now: datetime) -> None:
 
 
 async def pending(doors: Doors, now: datetime) -> None:
-    """Decides the episodes that are due again: asked of Alertmanager before, revived, or left by a predecessor."""
+    """Decides the episodes that are due again.
+
+    Asked of Alertmanager before, revived, or left by a predecessor.
+    """
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         batch = await doors.journal.pending(now, BATCH)
         if not batch:

@@ -1,4 +1,7 @@
-"""One look at one remediation: facts, causes, plan and verdicts; nothing is changed. `explain` and dry runs use it too."""
+"""One look at one remediation: facts, causes, plan and verdicts; nothing is changed.
+
+`explain` and dry runs use it too.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -57,7 +60,9 @@ async def assess(
     facts: Facts,
     now: datetime,
 ) -> Assessment:
-    """Plans the next step and asks every guard, the limits included (they are asked again inside begin)."""
+    """Plans the next step and asks every guard, the limits included
+    (they are asked again inside begin).
+    """
     rule, remediation = loaded.rule, replace(remediation, target=facts.target)
     past = await doors.journal.past(rule.name, facts.target.key)
     facts = replace(facts, past=past, began=await began(doors, episodes))

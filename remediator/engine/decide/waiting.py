@@ -1,4 +1,7 @@
-"""What follows for a remediation that waits: from its own age and its rule's, and from a verdict. Pure."""
+"""What follows for a remediation that waits: from its own age and its rule's, and from a verdict.
+
+Pure.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -51,7 +54,10 @@ def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
     asking = remediation.state is State.AWAITING_APPROVAL
     if now - remediation.born_at > rule.deadline:
         last = remediation.reason if held else Reason.APPROVAL_EXPIRED if asking else None
-        why = f"no step may begin later than {format_duration(rule.deadline)} after its birth; at last: {remediation.why}"
+        why = (
+            f"no step may begin later than {format_duration(rule.deadline)} after its birth; at"
+            f" last: {remediation.why}"
+        )
         return End(event=expire, at=now, reason=last or Reason.DEADLINE, why=why)
     held_for = now - remediation.held_since if remediation.held_since else timedelta()
     if held and held_for > rule.expire:
@@ -65,7 +71,10 @@ def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
 
 
 def _after_attempts(claim: Claim, otherwise: Event) -> Event:
-    """A ladder that cannot go on ends as its last attempt did; one that was given back before its call does not count."""
+    """A ladder that cannot go on ends as its last attempt did.
+
+    One that was given back before its call does not count.
+    """
     tried = [attempt for attempt in claim.attempts if attempt.outcome is not Outcome.CANCELLED]
     if not tried:
         return otherwise
@@ -99,7 +108,10 @@ def by_verdict(
 
 
 def _against(look: Look) -> Verdict | None:
-    """What would have kept an observing rule from acting, had it been allowed to; None where nothing would."""
+    """What would have kept an observing rule from acting, had it been allowed to.
+
+    None where nothing would.
+    """
     found = strongest([v for v in look.verdicts if v.reason is not Reason.OBSERVE_MODE])
     return found if found.decision in (Decision.HOLD, Decision.DENY) else None
 

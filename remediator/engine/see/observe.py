@@ -1,4 +1,6 @@
-"""Reading objects: a target as its rule names it, any object by itself, everything that a plan touches."""
+"""Reading objects: a target as its rule names it, any object by
+itself, everything that a plan touches.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +28,9 @@ async def observe(
     now: datetime,
     sights: frozenset[Sight[Any]] | None = None,
 ) -> Facts:
-    """The target as the rule names it, with the sights given, else with all that the rule must see."""
+    """The target as the rule names it, with the sights given,
+    else with all that the rule must see.
+    """
     climb = loaded.rule.target == "workload"
     wanted = planner.sights(loaded.rule) if sights is None else sights
     return await see(doors, remediation.target, climb, wanted, now)
@@ -45,7 +49,10 @@ async def see(
 async def touched(
     doors: Doors, plan: Plan | None, facts: Facts, now: datetime, only: str = ""
 ) -> tuple[Touched, ...]:
-    """Everything that a plan touches as it is now, or what `only` (a key) names of it; the target always."""
+    """Everything that a plan touches as it is now, or what `only` (a key) names of it.
+
+    The target always.
+    """
     touches = plan.touches if plan is not None else ()
     if plan is not None and only:
         touches = tuple(touch for touch in touches if touch.target.key in (only, facts.target.key))

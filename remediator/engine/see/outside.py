@@ -61,7 +61,9 @@ async def inhibitor(
 
 
 def _inhibits(entry: Unless, labels: Mapping[str, str], own: list[Mapping[str, str]]) -> bool:
-    """Whether an alert that fires matches, and has the labels in `equal` in common with one of ours."""
+    """Whether an alert that fires matches, and has the labels in
+    `equal` in common with one of ours.
+    """
     if not all(matcher.matches(labels) for matcher in entry.match):
         return False
     wanted = [labels.get(key, "") for key in entry.equal]
@@ -88,7 +90,9 @@ async def unmet(
 
 
 async def began(doors: Doors, episodes: tuple[Episode, ...]) -> datetime | None:
-    """When the trouble began: the earliest start of the alerts that fire, less the `for` of its alerting rule."""
+    """When the trouble began: the earliest start of the alerts that
+    fire, less the `for` of its alerting rule.
+    """
     starts = []
     for episode in (e for e in episodes if e.open):
         found = await doors.prometheus.alerting_rule(episode.alert.name)

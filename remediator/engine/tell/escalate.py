@@ -39,7 +39,10 @@ async def _escalate(doors: Doors, known: RemediationRecord, now: datetime) -> No
 
 
 async def _spoken_for(doors: Doors, known: RemediationRecord) -> bool:
-    """Whether a storm's message speaks for it; what it did itself, and what others than the storm keep it from, it tells itself."""
+    """Whether a storm's message speaks for it.
+
+    What it did itself, and what others than the storm keep it from, it tells itself.
+    """
     remediation = known.claim.remediation
     if known.claim.attempts or remediation.reason is not Reason.STORM:
         return False
@@ -71,7 +74,9 @@ def _within_verification(known: RemediationRecord, now: datetime) -> datetime | 
 
 
 async def close(doors: Doors, now: datetime) -> None:
-    """Says that it is over, to all who were told of trouble, once the remediation has ended and its alerts have resolved."""
+    """Says that it is over, to all who were told of trouble, once the
+    remediation has ended and its alerts have resolved.
+    """
     for remediation, receivers in await doors.journal.quieted(AT_ONCE):
         reason, why = remediation.reason or "", "the alerts have resolved"
         body = message(remediation, remediation.state, reason, why, closed=True)

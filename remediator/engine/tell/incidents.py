@@ -1,4 +1,7 @@
-"""Trust in rules: storms that stop them all, breakers that stop one; people are told once of either."""
+"""Trust in rules: storms that stop them all, breakers that stop one.
+
+People are told once of either.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +25,9 @@ BEFORE = timedelta(hours=1)  # what was held by a storm may have been created be
 async def storm(
     doors: Doors, loaded: LoadedRule, situation: Situation, why: str, now: datetime
 ) -> None:
-    """A storm is on: it is remembered, and told once for all its members, whose own messages wait until it is over."""
+    """A storm is on: it is remembered, and told once for all its
+    members, whose own messages wait until it is over.
+    """
     scope = situation.scope
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "nothing is repaired one by one; find the common cause"
@@ -44,14 +49,20 @@ async def storm(
 
 
 async def watch(doors: Doors, now: datetime) -> None:
-    """Storms that go on or are over, by count; and the breakers that opened or closed, which follows from how remediations ended."""
+    """Storms that go on or are over, by count.
+
+    And the breakers that opened or closed, which follows from how remediations ended.
+    """
     for row in await doors.journal.storms():
         await _storm(doors, row, now)
     await _breakers(doors, now)
 
 
 async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
-    """Whether so many are still in trouble; it is over once they were few for a while, whatever the clock says."""
+    """Whether so many are still in trouble.
+
+    It is over once they were few for a while, whatever the clock says.
+    """
     scope, limit = row.scope, doors.limits.storm
     cluster, _, group = scope.partition("/")
     namespaces = next(
@@ -64,7 +75,8 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
         await doors.journal.storm(scope, why, now + limit.calm, (), now)
     elif row.until <= now:
         left = (
-            f"{len(troubled)} workloads still have alerts firing: {', '.join(troubled[:MOST_NAMED])}"
+            f"{len(troubled)} workloads still have alerts firing:"
+            f" {', '.join(troubled[:MOST_NAMED])}"
             if troubled
             else "all resolved"
         )

@@ -1,4 +1,7 @@
-"""Alembic's entry: runs on the connection that `migrate.upgrade` passes; each migration is a transaction of its own."""
+"""Alembic's entry: runs on the connection that `migrate.upgrade` passes.
+
+Each migration is a transaction of its own.
+"""
 
 from alembic import context
 

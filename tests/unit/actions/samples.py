@@ -1,4 +1,6 @@
-"""Facts on which each action plans, for every kind that it takes, and all calls that come of them."""
+"""Facts on which each action plans, for every kind that it
+takes, and all calls that come of them.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +75,9 @@ def autoscaler(least: int = 2, most: int = 8, **metadata: Any) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """Facts on which an action plans; those on which it goes on, and those after its calls took effect.
+    """Facts on which an action plans.
+
+    Those on which it goes on, and those after its calls took effect.
 
     An action's own stand in its test, as SAMPLES.
     """

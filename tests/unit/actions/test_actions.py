@@ -1,4 +1,7 @@
-"""Actions without a cluster: plans, refusals, verification, undo; and what every action must have."""
+"""Actions without a cluster: plans, refusals, verification, undo.
+
+And what every action must have.
+"""
 
 import re
 from dataclasses import replace
@@ -124,12 +127,16 @@ def test_restart_workload_of_a_template_without_metadata() -> None:
 REFUSALS: list[tuple[str, Any, Reason]] = [
     ("unreadable", facts(pods=Unknown("RBAC")), Reason.UNKNOWN_FACT),
     ("object unknown", replace(facts(), object=Unknown("down")), Reason.UNKNOWN_FACT),
-    ("no one object", replace(facts(), object=Unresolved(Reason.AMBIGUOUS_TARGET, "two")), Reason.AMBIGUOUS_TARGET),
+    (
+        "no one object",
+        replace(facts(), object=Unresolved(Reason.AMBIGUOUS_TARGET, "two")),
+        Reason.AMBIGUOUS_TARGET,
+    ),
     ("gone", replace(facts(), object=None), Reason.TARGET_GONE),
     ("a pod", replace(facts(), target=replace(objects.WEB, kind="Pod")), Reason.UNSUPPORTED_TARGET),
     ("paused", facts(objects.workload(paused=True)), Reason.PAUSED_ROLLOUT),
     ("scaled to zero", facts(objects.workload(replicas=0)), Reason.SCALED_TO_ZERO),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("action", ["restart_workload", "rollback_workload"])
@@ -228,8 +235,11 @@ def test_rollback_workload_puts_the_older_template_back_without_its_hash() -> No
 
 def test_the_newest_that_was_seen_healthy_is_preferred() -> None:
     revisions = (
-        revision(1, "web:0", healthy=True), revision(2, "web:1", healthy=True), revision(3, "web:1b"), revision(4, "web:2", current=True)
-    )  # fmt: skip
+        revision(1, "web:0", healthy=True),
+        revision(2, "web:1", healthy=True),
+        revision(3, "web:1b"),
+        revision(4, "web:2", current=True),
+    )
     assert "revision 2" in planned(facts(revisions=revisions), "rollback_workload").summary
     proved = Past(
         (
@@ -263,13 +273,26 @@ def act(before: str, left: str) -> Past:
         ("revisions unknown", facts(revisions=Unknown("RBAC")), Reason.UNKNOWN_FACT),
         ("no current revision", facts(revisions=(revision(1, "web:1"),)), Reason.NO_REVISION),
         ("only itself", facts(revisions=(revision(1, "web:2", current=True),)), Reason.NO_REVISION),
-        ("only restarts of itself", facts(revisions=(revision(1, "web:2"), revision(2, "web:2", current=True))), Reason.NO_REVISION),
-        ("too old", facts(revisions=(revision(1, "web:1", 600 * MINUTE), revision(2, "web:2", 300 * MINUTE, current=True))), Reason.NO_REVISION),
+        (
+            "only restarts of itself",
+            facts(revisions=(revision(1, "web:2"), revision(2, "web:2", current=True))),
+            Reason.NO_REVISION,
+        ),
+        (
+            "too old",
+            facts(
+                revisions=(
+                    revision(1, "web:1", 600 * MINUTE),
+                    revision(2, "web:2", 300 * MINUTE, current=True),
+                )
+            ),
+            Reason.NO_REVISION,
+        ),
         ("we chose it", facts(past=act("web:3", "web:2")), Reason.NO_REVISION),
         ("others brought it back", facts(past=act("web:2", "web:1")), Reason.ALREADY_DONE),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_what_is_not_rolled_back(name: str, seen: Facts, reason: Reason) -> None:
     assert refused(seen, "rollback_workload") is reason
 

@@ -1,4 +1,7 @@
-"""drain_node: what it refuses, what it evicts and when; and drained on the sandbox, where guards judge every workload."""
+"""drain_node: what it refuses, what it evicts and when.
+
+And drained on the sandbox, where guards judge every workload.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -131,20 +134,40 @@ def control_plane() -> dict[str, Any]:
     ("name", "facts", "parameters", "reason"),
     [
         ("a control plane", seen(obj=control_plane()), {}, Reason.PROTECTED_TARGET),
-        ("another one is cordoned", seen(others=(node("n2", unschedulable=True),)), {}, Reason.AT_CEILING),
+        (
+            "another one is cordoned",
+            seen(others=(node("n2", unschedulable=True),)),
+            {},
+            Reason.AT_CEILING,
+        ),
         ("too many pods", TWO, {"at_most": 1}, Reason.AT_CEILING),
         ("a pod that nothing brings back", seen(alone()), {}, Reason.UNMANAGED_TARGET),
-        ("a Job's pod would start over", seen(resident("job-1", owner="Job")), {}, Reason.NOT_REPLACEABLE),
+        (
+            "a Job's pod would start over",
+            seen(resident("job-1", owner="Job")),
+            {},
+            Reason.NOT_REPLACEABLE,
+        ),
         ("local data would be lost", seen(with_data()), {}, Reason.NOT_REPLACEABLE),
         ("a volume may be out of reach", seen(claimed()), {}, Reason.NOT_REPLACEABLE),
-        ("a pod is under two budgets", seen(resident("web-1"), budgets=(budget(1), budget(1))), {}, Reason.BUDGET_EXHAUSTED),
-        ("a pod itself says no", seen(resident("web-1", annotations={"remediator.io/disabled": "true"})), {}, Reason.OPTED_OUT),
+        (
+            "a pod is under two budgets",
+            seen(resident("web-1"), budgets=(budget(1), budget(1))),
+            {},
+            Reason.BUDGET_EXHAUSTED,
+        ),
+        (
+            "a pod itself says no",
+            seen(resident("web-1", annotations={"remediator.io/disabled": "true"})),
+            {},
+            Reason.OPTED_OUT,
+        ),
         ("its pods are not known", TWO.saw(RESIDENTS, Unknown("RBAC")), {}, Reason.UNKNOWN_FACT),
         ("it is no node", replace(TWO, target=WEB), {}, Reason.UNSUPPORTED_TARGET),
         ("it is gone", replace(TWO, object=None), {}, Reason.TARGET_GONE),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_it_is_not_drained_where(
     name: str, facts: Facts, parameters: dict[str, Any], reason: Reason
 ) -> None:
@@ -180,7 +203,11 @@ def going() -> dict[str, Any]:
     [
         ("one at a time", down(resident("web-1"), resident("web-2")), ["web-1"]),
         ("none where the cordon was taken back", TWO, []),
-        ("what does not serve goes first", down(resident("web-1"), unready("web-2"), app=short()), ["web-2"]),
+        (
+            "what does not serve goes first",
+            down(resident("web-1"), unready("web-2"), app=short()),
+            ["web-2"],
+        ),
         ("none while the last is going", down(going(), resident("web-2")), []),
         ("none while it is not replaced", down(resident("web-2"), app=short()), []),
         ("none that a budget forbids", down(resident("web-1"), budgets=(budget(0),)), []),
@@ -190,7 +217,7 @@ def going() -> dict[str, Any]:
         ("none unseen", TWO.saw(RESIDENTS, Unknown("timeout")), []),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_it_evicts(name: str, facts: Facts, expected: list[str]) -> None:
     assert evicted(facts) == expected
 
@@ -223,7 +250,10 @@ def test_it_is_uncordoned_only_where_the_cordon_is_ours() -> None:
     assert kept.reason is Reason.ALREADY_DONE
 
 
-RULE = "name: drain, match: ['alertname=\"NodeDown\"'], steps: [{action: drain_node, if: always, with: {WITH}}]"
+RULE = (
+    "name: drain, match: ['alertname=\"NodeDown\"'], steps: [{action: drain_node, if: always, with:"
+    " {WITH}}]"
+)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -284,11 +314,19 @@ async def test_every_pod_goes_and_no_workload_misses_more_than_one_at_a_time() -
     ("name", "given", "reason"),
     [
         ("a protected namespace", {"workloads": {"kube-system": "dns"}}, "protected_target"),
-        ("a paused namespace", {"workloads": {"billing": "pay"}, "paused": ["namespace:billing"]}, "paused"),
-        ("the last pod of a workload", {"workloads": {"billing": "pay"}, "replicas": 1}, "would_interrupt"),
+        (
+            "a paused namespace",
+            {"workloads": {"billing": "pay"}, "paused": ["namespace:billing"]},
+            "paused",
+        ),
+        (
+            "the last pod of a workload",
+            {"workloads": {"billing": "pay"}, "replicas": 1},
+            "would_interrupt",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 async def test_nothing_is_cordoned_or_evicted_where_it_would_touch(
     name: str, given: dict[str, Any], reason: str
 ) -> None:

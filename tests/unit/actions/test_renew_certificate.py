@@ -1,4 +1,7 @@
-"""renew_certificate: asked for once, whatever becomes of the answer; done when a newer revision is ready."""
+"""renew_certificate: asked for once, whatever becomes of the answer.
+
+Done when a newer revision is ready.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -73,12 +76,16 @@ def test_a_condition_that_is_there_is_replaced() -> None:
     [
         ("it is being issued", seen(Issuing="True"), Reason.ALREADY_DONE),
         ("the issuer has just refused", seen(failed="2026-05-01T11:30:00Z"), Reason.ALREADY_DONE),
-        ("it is no Certificate", replace(seen(), target=replace(TLS, kind="Secret")), Reason.UNSUPPORTED_TARGET),
+        (
+            "it is no Certificate",
+            replace(seen(), target=replace(TLS, kind="Secret")),
+            Reason.UNSUPPORTED_TARGET,
+        ),
         ("it is gone", replace(seen(), object=None), Reason.TARGET_GONE),
         ("it cannot be read", replace(seen(), object=Unknown("RBAC")), Reason.UNKNOWN_FACT),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_it_is_not_renewed_where(name: str, facts: Facts, reason: Reason) -> None:
     answer = planned(facts)
     assert isinstance(answer, Refusal)
@@ -137,7 +144,10 @@ def test_a_newer_revision_that_is_ready_decides(now: dict[str, Any], expected: V
     assert RENEW.verify(plan, (), replace(seen(), object=None)) == Seen(Verified.OVERTAKEN)
 
 
-RULE = "name: renew, match: ['alertname=\"CertManagerCertExpirySoon\"'], steps: [{action: renew_certificate, if: always}]"
+RULE = (
+    "name: renew, match: ['alertname=\"CertManagerCertExpirySoon\"'], steps: [{action:"
+    " renew_certificate, if: always}]"
+)
 
 
 async def test_an_answer_that_was_lost_renews_it_no_second_time() -> None:

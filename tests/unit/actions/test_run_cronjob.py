@@ -1,4 +1,7 @@
-"""run_cronjob: one Job of the template, named by its attempt; never two, and one that failed is kept."""
+"""run_cronjob: one Job of the template, named by its attempt.
+
+Never two, and one that failed is kept.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -87,16 +90,32 @@ def succeeded(at: Any) -> dict[str, Any]:
     ("name", "facts", "reason"),
     [
         ("it is suspended", seen(obj=cronjob(suspend=True)), Reason.OPTED_OUT),
-        ("one runs, and one may", seen(job(), obj=cronjob(concurrencyPolicy="Forbid")), Reason.ROLLOUT_RUNNING),
-        ("it has succeeded since", replace(seen(obj=succeeded(T)), began=T - MINUTE), Reason.ALREADY_DONE),
+        (
+            "one runs, and one may",
+            seen(job(), obj=cronjob(concurrencyPolicy="Forbid")),
+            Reason.ROLLOUT_RUNNING,
+        ),
+        (
+            "it has succeeded since",
+            replace(seen(obj=succeeded(T)), began=T - MINUTE),
+            Reason.ALREADY_DONE,
+        ),
         ("one of ours runs, whatever its policy", seen(job(stamp="r-0.1")), Reason.ROLLOUT_RUNNING),
-        ("a Job was complete since", replace(seen(job(ended="Complete", at=T)), began=T - MINUTE), Reason.ALREADY_DONE),
+        (
+            "a Job was complete since",
+            replace(seen(job(ended="Complete", at=T)), began=T - MINUTE),
+            Reason.ALREADY_DONE,
+        ),
         ("its Jobs are not known", seen().saw(JOBS, Unknown("RBAC")), Reason.UNKNOWN_FACT),
-        ("it is no CronJob", replace(seen(), target=replace(BACKUP, kind="Job")), Reason.UNSUPPORTED_TARGET),
+        (
+            "it is no CronJob",
+            replace(seen(), target=replace(BACKUP, kind="Job")),
+            Reason.UNSUPPORTED_TARGET,
+        ),
         ("it is gone", replace(seen(), object=None), Reason.TARGET_GONE),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_it_is_not_run_where(name: str, facts: Facts, reason: Reason) -> None:
     answer = planned(facts)
     assert isinstance(answer, Refusal)

@@ -1,4 +1,7 @@
-"""set_resources: more memory for what was killed for it, in the template or in place, within a cap; and back."""
+"""set_resources: more memory for what was killed for it, in the template or in place, within a cap.
+
+And back.
+"""
 
 from dataclasses import replace
 from typing import Any

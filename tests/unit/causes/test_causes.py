@@ -55,8 +55,11 @@ def test_a_rollout_names_what_it_changed() -> None:
         == "revision 2 was rolled out 5m ago and changed spec.containers[0].image: web:1 -> web:2"
     )
     assert cause.evidence == {
-        "revision": 2, "previous": 1, "age_seconds": 300, "changed": ["spec.containers[0].image: web:1 -> web:2"]
-    }  # fmt: skip
+        "revision": 2,
+        "previous": 1,
+        "age_seconds": 300,
+        "changed": ["spec.containers[0].image: web:1 -> web:2"],
+    }
 
 
 def test_no_secret_is_shown_by_what_changed() -> None:
@@ -72,13 +75,29 @@ def test_no_secret_is_shown_by_what_changed() -> None:
     [
         ("older than the window", facts(), timedelta(minutes=4)),
         ("the first revision", facts(revisions=QUIET), timedelta(hours=2)),
-        ("a restart: nothing differs", facts(revisions=(revision(1, "web:2", 60 * MINUTE), revision(2, "web:2", current=True))), timedelta(hours=1)),
-        ("back to an older one: it is not new", facts(revisions=(revision(2, "web:1", 90 * MINUTE), revision(3, "web:2", 80 * MINUTE), revision(4, "web:1", current=True))), timedelta(hours=1)),
+        (
+            "a restart: nothing differs",
+            facts(
+                revisions=(revision(1, "web:2", 60 * MINUTE), revision(2, "web:2", current=True))
+            ),
+            timedelta(hours=1),
+        ),
+        (
+            "back to an older one: it is not new",
+            facts(
+                revisions=(
+                    revision(2, "web:1", 90 * MINUTE),
+                    revision(3, "web:2", 80 * MINUTE),
+                    revision(4, "web:1", current=True),
+                )
+            ),
+            timedelta(hours=1),
+        ),
         ("no current revision", facts(revisions=(revision(1, "web:1"),)), timedelta(hours=1)),
         ("revisions are unknown", facts(revisions=Unknown("RBAC")), timedelta(hours=1)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_what_is_no_rollout(name: str, seen: Facts, within: timedelta) -> None:
     assert "rollout_changed" not in names(seen, within)
 

@@ -1,4 +1,6 @@
-"""image_pull: every way in which an image cannot be had, of init containers too, and nothing else."""
+"""image_pull: every way in which an image cannot be had, of
+init containers too, and nothing else.
+"""
 
 from typing import Any
 

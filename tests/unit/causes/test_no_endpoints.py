@@ -1,4 +1,6 @@
-"""no_endpoints: Services with nothing ready behind them, found from a Service and from a workload."""
+"""no_endpoints: Services with nothing ready behind them, found
+from a Service and from a workload.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""unschedulable: pods that the scheduler could not place, and none that it has not looked at yet."""
+"""unschedulable: pods that the scheduler could not place, and
+none that it has not looked at yet.
+"""
 
 from typing import Any
 

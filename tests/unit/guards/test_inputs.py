@@ -1,4 +1,7 @@
-"""What guards look at has no default: leave out any one of the inputs, and the type checker says so."""
+"""What guards look at has no default.
+
+Leave out any one of the inputs, and the type checker says so.
+"""
 
 import dataclasses
 import inspect

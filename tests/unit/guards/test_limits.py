@@ -49,9 +49,16 @@ def usage(*charges: Charge, **more: Any) -> Used:
             if limit.rate.count == 0 or len(within) >= limit.rate.count:
                 used_up[limit] = within[limit.rate.count - 1] if limit.rate.count else seen.now
         given: dict[str, Any] = {
-            "locks": {}, "used_up": used_up, "begun": any(c.remediation == seen.remediation for c in charges), "in_flight": 0,
-            "ended": None, "ineffective_in_row": 0, "ends": (), "troubled": (), "storm_until": None,
-        }  # fmt: skip
+            "locks": {},
+            "used_up": used_up,
+            "begun": any(c.remediation == seen.remediation for c in charges),
+            "in_flight": 0,
+            "ended": None,
+            "ineffective_in_row": 0,
+            "ends": (),
+            "troubled": (),
+            "storm_until": None,
+        }
         return Usage(**(given | more))
 
     return read
@@ -81,50 +88,155 @@ def reasons(used: Used, **more: Any) -> set[Reason]:
         ("nothing used", usage(), {}, set()),
         ("a lock of another", usage(locks={WEB.key: Holder("r-9")}), {}, {Reason.TARGET_BUSY}),
         ("a lock of its own", usage(locks={WEB.key: Holder("r-1")}), {}, set()),
-        ("one that verifies, of the same priority", usage(locks={WEB.key: Holder("r-9", True)}), {}, {Reason.TARGET_BUSY}),
-        ("one that verifies, of lower priority", usage(locks={WEB.key: Holder("r-9", True)}), {"priority": 1}, set()),
-        ("one that verifies, of higher priority", usage(locks={WEB.key: Holder("r-9", True, 2)}), {"priority": 1}, {Reason.TARGET_BUSY}),
-        ("one that executes, of lower priority", usage(locks={WEB.key: Holder("r-9", False)}), {"priority": 9}, {Reason.TARGET_BUSY}),
-        ("cooldown has doubled", usage(ended=T - 29 * MINUTE, ineffective_in_row=1), {}, {Reason.COOLDOWN}),
+        (
+            "one that verifies, of the same priority",
+            usage(locks={WEB.key: Holder("r-9", True)}),
+            {},
+            {Reason.TARGET_BUSY},
+        ),
+        (
+            "one that verifies, of lower priority",
+            usage(locks={WEB.key: Holder("r-9", True)}),
+            {"priority": 1},
+            set(),
+        ),
+        (
+            "one that verifies, of higher priority",
+            usage(locks={WEB.key: Holder("r-9", True, 2)}),
+            {"priority": 1},
+            {Reason.TARGET_BUSY},
+        ),
+        (
+            "one that executes, of lower priority",
+            usage(locks={WEB.key: Holder("r-9", False)}),
+            {"priority": 9},
+            {Reason.TARGET_BUSY},
+        ),
+        (
+            "cooldown has doubled",
+            usage(ended=T - 29 * MINUTE, ineffective_in_row=1),
+            {},
+            {Reason.COOLDOWN},
+        ),
         ("doubled cooldown is over", usage(ended=T - 30 * MINUTE, ineffective_in_row=1), {}, set()),
-        ("cooldown after three in a row", usage(ended=T - 119 * MINUTE, ineffective_in_row=3), {}, {Reason.COOLDOWN}),
+        (
+            "cooldown after three in a row",
+            usage(ended=T - 119 * MINUTE, ineffective_in_row=3),
+            {},
+            {Reason.COOLDOWN},
+        ),
         ("it does not grow for ever", usage(ended=T - 16 * HOUR, ineffective_in_row=60), {}, set()),
         ("four in trouble", usage(troubled=roots(4)), {}, set()),
         ("five in trouble, of how many nobody knows", usage(troubled=roots(5)), {}, {Reason.STORM}),
-        ("five in trouble, of sixteen", usage(troubled=roots(5)), {"workloads": 16}, {Reason.STORM}),
+        (
+            "five in trouble, of sixteen",
+            usage(troubled=roots(5)),
+            {"workloads": 16},
+            {Reason.STORM},
+        ),
         ("five in trouble, of seventeen", usage(troubled=roots(5)), {"workloads": 17}, set()),
         ("five in trouble, elsewhere", usage(troubled=roots(5, "db")), {}, set()),
         ("five alerts of one workload", usage(troubled=roots(1) * 5), {}, set()),
         ("a storm of which few are left", usage(storm_until=T + MINUTE), {}, {Reason.STORM}),
         ("a storm of long ago", usage(storm_until=T), {}, set()),
-        ("what takes nothing away", usage(troubled=roots(9), storm_until=T + MINUTE), {"storm_exempt": True}, set()),
-        ("storms are switched off", usage(troubled=roots(9)), {"process": ProcessLimits(storm=StormLimit(roots=0))}, set()),
+        (
+            "what takes nothing away",
+            usage(troubled=roots(9), storm_until=T + MINUTE),
+            {"storm_exempt": True},
+            set(),
+        ),
+        (
+            "storms are switched off",
+            usage(troubled=roots(9)),
+            {"process": ProcessLimits(storm=StormLimit(roots=0))},
+            set(),
+        ),
         ("two of five did not help", usage(ends=ends("bgbgg")), {}, set()),
         ("three of five did not help", usage(ends=ends("bgbgb")), {}, {Reason.BREAKER_OPEN}),
         ("three of six did not help", usage(ends=ends("bgbggb")), {}, set()),
-        ("ends that say nothing do not count", usage(ends=ends("b??b??b")), {}, {Reason.BREAKER_OPEN}),
+        (
+            "ends that say nothing do not count",
+            usage(ends=ends("b??b??b")),
+            {},
+            {Reason.BREAKER_OPEN},
+        ),
         ("they ended long ago", usage(ends=ends("bbb", 6 * HOUR)), {}, set()),
-        ("the breaker is switched off", usage(ends=ends("bbb")), {"process": ProcessLimits(breaker=BreakerLimit(bad=0))}, set()),
+        (
+            "the breaker is switched off",
+            usage(ends=ends("bbb")),
+            {"process": ProcessLimits(breaker=BreakerLimit(bad=0))},
+            set(),
+        ),
         ("cooldown", usage(ended=T - 5 * MINUTE), {}, {Reason.COOLDOWN}),
         ("cooldown is over", usage(ended=T - 15 * MINUTE), {}, set()),
         ("rungs do not cool down", usage(charge(MINUTE, "r-1"), ended=T - MINUTE), {}, set()),
         ("attempts left", usage(charge(HOUR), charge(2 * HOUR)), {}, set()),
         ("attempts spent", usage(*[charge(n * HOUR) for n in (1, 2, 3)]), {}, {Reason.GAVE_UP}),
         ("attempts of long ago", usage(*[charge(n * HOUR) for n in (1, 2, 7)]), {}, set()),
-        ("another rule's attempts", usage(*[charge(n * HOUR, rule="x") for n in (1, 2, 3)]), {}, set()),
-        ("another root's attempts", usage(*[charge(n * HOUR, root="x") for n in (1, 2, 3)]), {}, set()),
-        ("the step's own attempts", usage(charge(HOUR)), {"step_attempts": (Rate(1, 2 * HOUR),)}, {Reason.GAVE_UP}),
-        ("another step's attempts", usage(charge(HOUR, action="x")), {"step_attempts": (Rate(1, 2 * HOUR),)}, set()),
-        ("the root's rate", usage(*[charge(n * MINUTE, rule="x") for n in range(8)]), {"process": ProcessLimits(namespace=())}, {Reason.RATE_LIMITED}),
-        ("the namespace's rate", usage(*[charge(n * MINUTE, rule="x", root="y") for n in range(5)]), {}, {Reason.RATE_LIMITED}),
-        ("the global rate", usage(*[charge(n * MINUTE, rule="x", root="y", namespace="z") for n in range(10)]), {}, {Reason.RATE_LIMITED}),
-        ("the action's rate", usage(charge(MINUTE, rule="x", root="y", namespace="z")), {"process": ProcessLimits(action=(Rate(1, HOUR),))}, {Reason.RATE_LIMITED}),
-        ("the rule's rate", usage(charge(MINUTE, root="y", namespace="z")), {"limits": RuleLimits(per_rule=(Rate(1, HOUR),))}, {Reason.RATE_LIMITED}),
-        ("several windows, the longer binds", usage(charge(50 * MINUTE, root="y", namespace="z")), {"limits": RuleLimits(per_rule=(Rate(2, MINUTE), Rate(1, HOUR)))}, {Reason.RATE_LIMITED}),
+        (
+            "another rule's attempts",
+            usage(*[charge(n * HOUR, rule="x") for n in (1, 2, 3)]),
+            {},
+            set(),
+        ),
+        (
+            "another root's attempts",
+            usage(*[charge(n * HOUR, root="x") for n in (1, 2, 3)]),
+            {},
+            set(),
+        ),
+        (
+            "the step's own attempts",
+            usage(charge(HOUR)),
+            {"step_attempts": (Rate(1, 2 * HOUR),)},
+            {Reason.GAVE_UP},
+        ),
+        (
+            "another step's attempts",
+            usage(charge(HOUR, action="x")),
+            {"step_attempts": (Rate(1, 2 * HOUR),)},
+            set(),
+        ),
+        (
+            "the root's rate",
+            usage(*[charge(n * MINUTE, rule="x") for n in range(8)]),
+            {"process": ProcessLimits(namespace=())},
+            {Reason.RATE_LIMITED},
+        ),
+        (
+            "the namespace's rate",
+            usage(*[charge(n * MINUTE, rule="x", root="y") for n in range(5)]),
+            {},
+            {Reason.RATE_LIMITED},
+        ),
+        (
+            "the global rate",
+            usage(*[charge(n * MINUTE, rule="x", root="y", namespace="z") for n in range(10)]),
+            {},
+            {Reason.RATE_LIMITED},
+        ),
+        (
+            "the action's rate",
+            usage(charge(MINUTE, rule="x", root="y", namespace="z")),
+            {"process": ProcessLimits(action=(Rate(1, HOUR),))},
+            {Reason.RATE_LIMITED},
+        ),
+        (
+            "the rule's rate",
+            usage(charge(MINUTE, root="y", namespace="z")),
+            {"limits": RuleLimits(per_rule=(Rate(1, HOUR),))},
+            {Reason.RATE_LIMITED},
+        ),
+        (
+            "several windows, the longer binds",
+            usage(charge(50 * MINUTE, root="y", namespace="z")),
+            {"limits": RuleLimits(per_rule=(Rate(2, MINUTE), Rate(1, HOUR)))},
+            {Reason.RATE_LIMITED},
+        ),
         ("in flight", usage(in_flight=2), {}, {Reason.TOO_MANY_IN_FLIGHT}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_a_limit(name: str, used: Used, more: dict[str, Any], expected: set[Reason]) -> None:
     assert reasons(used, **more) == expected
 
@@ -155,7 +267,10 @@ def test_a_rate_of_zero_never_frees() -> None:
     )
 )
 def test_no_order_of_begins_exceeds_a_limit(tries: list[tuple[int, str, str]]) -> None:
-    """Every begin that `decide` allows is charged; afterwards no window holds more than its limit."""
+    """Every begin that `decide` allows is charged.
+
+    Afterwards no window holds more than its limit.
+    """
     process = ProcessLimits(
         root=(Rate(2, HOUR),),
         namespace=(Rate(3, HOUR),),

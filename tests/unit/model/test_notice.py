@@ -1,4 +1,7 @@
-"""Notices: one value for every receiver; the payload is versioned, and read again whatever wrote it."""
+"""Notices: one value for every receiver.
+
+The payload is versioned, and read again whatever wrote it.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""The state table: every live state reaches an end, ends never move, and what is not in the table raises."""
+"""The state table: every live state reaches an end, ends never
+move, and what is not in the table raises.
+"""
 
 import itertools
 

@@ -21,7 +21,8 @@ groups:
           - {action: rollback_workload, with: {changed_within: 30m}}
           - {action: restart_workload, mode: approve}
 overrides:
-  - {rules: [a], namespaces: ["shop-staging"], limits: {attempts: 5/6h}, steps: {rollback_workload: {with: {changed_within: 2h}}}}
+  - {rules: [a], namespaces: ["shop-staging"], limits: {attempts: 5/6h},
+     steps: {rollback_workload: {with: {changed_within: 2h}}}}
 """
 
 
@@ -76,8 +77,8 @@ def test_five_different_mistakes_are_shown_at_once_each_with_a_caret() -> None:
         ("mode: approve", "restore: {aftr: 1h}", 11, "unknown-field"),
         ("match: [", "mtch: [", 8, "unknown-field"),
         ("rules: [a]", "rules: [b]", 13, "unknown-rule"),
-        ("{rollback_workload: {with", "{rollback: {with", 13, "unknown-step"),
-        ("attempts: 5/6h", "attempts: 1/6h", 13, "ladder-too-long"),
+        ("{rollback_workload: {with", "{rollback: {with", 14, "unknown-step"),
+        ("attempts: 5/6h", "attempts: 1/6h", 14, "ladder-too-long"),
         ('namespaces: ["shop-.+"]', "namespaces: []", 4, "no-scope"),
         ('namespaces: ["shop-.+"]', 'namespaces: ["("]', 4, "bad-value"),
         ("mode: act,", "mode: off,", 5, "yaml-trap"),
@@ -112,7 +113,10 @@ def test_five_different_mistakes_are_shown_at_once_each_with_a_caret() -> None:
         ),
         (
             "groups:",
-            "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 09:00, end_time: 17:00}]}]}]\ngroups:",
+            (
+                "time_intervals: [{name: x, time_intervals: [{times: [{start_time: 09:00, end_time:"
+                " 17:00}]}]}]\ngroups:"
+            ),
             2,
             "yaml-trap",
         ),

@@ -9,11 +9,17 @@ from remediator.rules.loader import build
 from remediator.rules.ruleset import Match, RuleSet, WhyNot
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-HEAD = "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate: {to: [log]}}\n    rules:\n"
+HEAD = (
+    "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults: {escalate:"
+    " {to: [log]}}\n    rules:\n"
+)
 
 
 def rule(name: str, match: str, more: str = "") -> str:
-    return f"      - {{name: {name}, match: ['{match}'], steps: [{{action: restart_workload}}]{more}}}\n"
+    return (
+        f"      - {{name: {name}, match: ['{match}'], steps: [{{action:"
+        f" restart_workload}}]{more}}}\n"
+    )
 
 
 def rules(*lines: str, tail: str = "") -> RuleSet:
@@ -92,7 +98,10 @@ def test_explain_says_why_each_rule_did_not_match() -> None:
 
 
 def test_overrides_apply_in_order_and_only_where_they_say() -> None:
-    tail = "overrides:\n  - {rules: [one], namespaces: [shop], mode: act}\n  - {rules: [one], match: ['severity=\"low\"'], mode: approve}\n"
+    tail = (
+        "overrides:\n  - {rules: [one], namespaces: [shop], mode: act}\n  - {rules: [one], match:"
+        " ['severity=\"low\"'], mode: approve}\n"
+    )
     found = rules(rule("one", 'alertname="A"'), tail=tail)
     assert found.match(alert(), "c")[0][0].rule.mode == "act"
     assert found.match(alert(severity="low"), "c")[0][0].rule.mode == "approve"

@@ -1,4 +1,7 @@
-"""The target of 63 library alerts under three scrape configurations: never an exporter's pod outside a protected namespace."""
+"""The target of 63 library alerts under three scrape configurations.
+
+Never an exporter's pod outside a protected namespace.
+"""
 
 import json
 from pathlib import Path

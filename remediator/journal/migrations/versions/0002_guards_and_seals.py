@@ -1,4 +1,6 @@
-"""Storms, breakers, priorities, second approvals, what an attempt left, and seals over the history."""
+"""Storms, breakers, priorities, second approvals, what an
+attempt left, and seals over the history.
+"""
 
 import sqlalchemy as sa
 from alembic import op

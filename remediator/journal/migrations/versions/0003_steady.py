@@ -1,7 +1,8 @@
 """Indexes that keep what is asked every second as fast after years as on the first day.
 
-SQLite never used the partial indexes of before: their words were not those of the statements. On PostgreSQL they are built
-without keeping other replicas from writing; a build that was interrupted is begun again.
+SQLite never used the partial indexes of before: their words were not those of the statements. On
+PostgreSQL they are built without keeping other replicas from writing; a build that was interrupted
+is begun again.
 """
 
 from typing import Any
@@ -97,7 +98,10 @@ def upgrade() -> None:
 
 
 def _date_messages() -> None:
-    """Messages of before are as old as their delivery; in slices, so that no other replica waits for long."""
+    """Messages of before are as old as their delivery.
+
+    In slices, so that no other replica waits for long.
+    """
     newest = op.get_bind().execute(sa.text("SELECT max(id) FROM outbox")).scalar() or 0
     if newest:
         log().warning("journal_migrating", schema=revision, dating="outbox", messages=newest)
@@ -129,6 +133,9 @@ def _build(**how: Any) -> None:
 
 def _halfway() -> list[str]:
     """Indexes of which an interrupted build left what PostgreSQL does not use."""
-    query = "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid"
+    query = (
+        "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT"
+        " i.indisvalid"
+    )
     mine = {name for name, *_ in INDEXES}
     return [name for name in op.get_bind().execute(sa.text(query)).scalars() if name in mine]

@@ -1,4 +1,5 @@
-"""No other table: plans and evidence name fields by JSON pointers, which earlier versions cannot read.
+"""No other table: plans and evidence name fields by JSON
+pointers, which earlier versions cannot read.
 
 The number keeps an earlier version from opening a journal in which a later one has acted.
 """
