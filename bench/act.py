@@ -99,7 +99,9 @@ class Case:
     qps: float = 500
 
 
-def settings(folder: Path, plane: ControlPlane, alertmanager: str, port: int, case: Case) -> Path:
+def settings(
+    folder: Path, plane: ControlPlane, alertmanager: str, port: int, *, case: Case
+) -> Path:
     rules = {
         "version": 1,
         "groups": [

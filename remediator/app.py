@@ -196,7 +196,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         await journal.reloaded(rules.digest, clock.now())  # they may have changed while nobody ran
         gauges.announce(engine.doors)
         intake = Intake(doors, settings.web.max_waiting)
-        server = Server(settings, doors, intake, delivered, links)
+        server = Server(settings, doors, intake, delivered, links=links)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(intake.run()),

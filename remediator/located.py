@@ -70,7 +70,7 @@ class Document:
     findings: list[Finding] = field(default_factory=list)
 
     def finding(
-        self, loc: Loc, code: str, message: str, at_key: bool = False, severity: str = "error"
+        self, loc: Loc, code: str, message: str, at_key: bool = False, *, severity: str = "error"
     ) -> Finding:
         """A finding at a place, or at its nearest parent that stands in the file."""
         place = loc

@@ -126,6 +126,7 @@ class AlertmanagerApi:
         clock: Callable[[], datetime],
         settled: timedelta = SETTLED,
         remembered: timedelta = REMEMBERED,
+        *,
         metrics: Metrics | None = None,
     ) -> None:
         self._urls = urls

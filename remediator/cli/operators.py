@@ -118,6 +118,7 @@ def list_(
     namespace: str | None,
     rule: str | None,
     since: str | None,
+    *,
     limit: int,
     as_json: bool,
     url: str,
@@ -156,6 +157,7 @@ def _deciding(verb: str, text: str) -> click.Command:
         reason: str,
         url: str,
         token_file: Path | None,
+        *,
         digest: str = "",
         yes: bool = False,
     ) -> None:
@@ -230,7 +232,7 @@ def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
 @click.option("--reason", required=True, help="Why; shown to everyone.")
 @click.option("--for", "for_", help="How long, such as 2h; default: until resumed.")
 @with_api
-def pause(scope: str, reason: str, for_: str | None, url: str, token_file: Path | None) -> None:
+def pause(scope: str, reason: str, for_: str | None, url: str, *, token_file: Path | None) -> None:
     """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME).
 
     What is under way is finished.

@@ -54,6 +54,7 @@ def replay(
     paths: tuple[Path, ...],
     facts: Path | None,
     cluster: bool,
+    *,
     kubeconfig: str,
     context: str,
     assume: str | None,
@@ -84,7 +85,14 @@ def replay(
         )
     telemetry.configure_log("error")
     report = asyncio.run(
-        _replay(fixtures, paths, facts, (kubeconfig, context) if cluster else None, assume, mode)
+        _replay(
+            fixtures,
+            paths,
+            facts,
+            (kubeconfig, context) if cluster else None,
+            assume=assume,
+            mode=mode,
+        )
     )
     click.echo(
         json.dumps(report.as_json(), indent=2, default=str)
@@ -103,6 +111,7 @@ async def _replay(
     paths: tuple[Path, ...],
     facts: Path | None,
     cluster: tuple[str, str] | None,
+    *,
     assume: str | None,
     mode: str | None,
 ) -> Any:

@@ -93,7 +93,7 @@ class KubernetesCluster:
     async def observe(
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
-        return await observe(self, target, climb, sights, now)
+        return await observe(self, target, climb, sights, now=now)
 
     async def observe_all(
         self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
@@ -109,7 +109,7 @@ class KubernetesCluster:
             return None
 
     async def list_objects(
-        self, kind: Kind, namespace: str, selector: str, fields: str = "", accept: str = JSON
+        self, kind: Kind, namespace: str, selector: str, fields: str = "", *, accept: str = JSON
     ) -> list[Object]:
         """All pages."""
         out: list[Object] = []
@@ -151,18 +151,28 @@ class KubernetesCluster:
                         },
                         *body,
                     ]
-                    obj = await self._ask("PATCH", path, what, query, body, JSON_PATCH, seconds)
+                    obj = await self._ask(
+                        "PATCH",
+                        path,
+                        what,
+                        query,
+                        body=body,
+                        content_type=JSON_PATCH,
+                        timeout=seconds,
+                    )
                 case "create":
                     body["metadata"] |= {"name": target.name}
                     if target.namespace:
                         body["metadata"] |= {"namespace": target.namespace}
-                    obj = await self._ask("POST", path, what, query, body, timeout=seconds)
+                    obj = await self._ask("POST", path, what, query, body=body, timeout=seconds)
                 case "delete":
                     body = {
                         "preconditions": {"uid": target.uid},
                         **({"dryRun": ["All"]} if dry_run else {}),
                     }
-                    return Evidence(await self._delete(target, path, what, body, seconds), call_id)
+                    return Evidence(
+                        await self._delete(target, path, what, body, seconds=seconds), call_id
+                    )
                 case "evict":
                     status = await self._evict(target, path, dry_run, seconds)
                     return Evidence(status, call_id)
@@ -181,7 +191,9 @@ class KubernetesCluster:
             raise TargetGone(f"cannot {what} {target}: another object has its name now")
         return evidence_of(call, call_id, obj)
 
-    async def _delete(self, target: Target, path: str, what: str, body: Any, seconds: float) -> int:
+    async def _delete(
+        self, target: Target, path: str, what: str, body: Any, *, seconds: float
+    ) -> int:
         """200, or 404 where it was gone already. Raises: ClusterError."""
         try:
             await self._ask("DELETE", path, what, body=body, timeout=seconds)
@@ -327,7 +339,7 @@ class KubernetesCluster:
         return None
 
     async def ask(
-        self, method: str, path: str, what: str, body: Any = None, content_type: str = JSON
+        self, method: str, path: str, what: str, body: Any = None, *, content_type: str = JSON
     ) -> Any:
         """One request for an object that no action knows; its decoded answer.
 
@@ -341,6 +353,7 @@ class KubernetesCluster:
         path: str,
         what: str,
         query: Mapping[str, str] | None = None,
+        *,
         body: Any = None,
         content_type: str = JSON,
         timeout: float = READ_TIMEOUT,

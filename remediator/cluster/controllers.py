@@ -72,6 +72,7 @@ class Store:
         namespace: str,
         name: str,
         body: dict[str, Any],
+        *,
         at: datetime | None = None,
         **metadata: Any,
     ) -> dict[str, Any]:
@@ -132,7 +133,7 @@ class Controllers:
                 self._run(obj, now)
         for (kind, namespace, name), obj in list(self._store.objects.items()):
             if kind in WORKLOAD_NAMES:
-                self._roll(kind, namespace, name, obj, now)
+                self._roll(kind, namespace, name, obj, now=now)
 
     def _run(self, job: dict[str, Any], now: datetime) -> None:
         """A Job is over soon: well, or not where its image is a crashing one."""
@@ -156,14 +157,14 @@ class Controllers:
             self._store.replace(scaled["kind"], namespace, scaled["name"], changed)
 
     def _roll(
-        self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime
+        self, kind: str, namespace: str, name: str, obj: dict[str, Any], *, now: datetime
     ) -> None:
         """One step of a workload's controller.
 
         Pods of the wanted template come, old ones go, within its bounds.
         """
         wanted = obj["spec"].get("replicas", obj["nodes"])
-        owner, digest = self._owner(kind, namespace, name, obj, now)
+        owner, digest = self._owner(kind, namespace, name, obj, now=now)
         deployment = kind == "Deployment"
         most = wanted + math.ceil(wanted / 4) if deployment else wanted
         least = wanted - (wanted // 4 if deployment else 1)
@@ -185,19 +186,19 @@ class Controllers:
                 ready -= bool(pod["lively"])
                 self._end(pods, pod)
         while len(fresh) < wanted and len(pods) < most:
-            pod = self._new_pod(namespace, name, obj, owner, digest, now)
+            pod = self._new_pod(namespace, name, obj, owner, digest=digest, now=now)
             fresh.append(pod)
             pods.append(pod)
         while len(fresh) > wanted:
             self._end(pods, fresh.pop())
-        self._status(kind, namespace, name, obj, pods, fresh, digest, now)
+        self._status(kind, namespace, name, obj, pods=pods, fresh=fresh, digest=digest, now=now)
 
     def _end(self, pods: list[dict[str, Any]], pod: dict[str, Any]) -> None:
         pods.remove(pod)
         del self._store.objects["Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]]
 
     def _owner(
-        self, kind: str, namespace: str, name: str, obj: dict[str, Any], now: datetime
+        self, kind: str, namespace: str, name: str, obj: dict[str, Any], *, now: datetime
     ) -> tuple[Mapping[str, Any], str]:
         """What owns new pods, and the hash of the wanted template.
 
@@ -228,6 +229,7 @@ class Controllers:
         name: str,
         obj: dict[str, Any],
         owner: Mapping[str, Any],
+        *,
         digest: str,
         now: datetime,
     ) -> dict[str, Any]:
@@ -340,6 +342,7 @@ class Controllers:
         namespace: str,
         name: str,
         obj: dict[str, Any],
+        *,
         pods: Any,
         fresh: Any,
         digest: str,

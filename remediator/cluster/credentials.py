@@ -39,7 +39,7 @@ async def make(
             f"{folder}/{quote(name)}",
             "patch secrets",
             patch,
-            "application/merge-patch+json",
+            content_type="application/merge-patch+json",
         )
         return missing
     labels = {"app.kubernetes.io/name": "remediator", "app.kubernetes.io/component": "credentials"}

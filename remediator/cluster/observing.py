@@ -32,7 +32,7 @@ EXPORTERS = {
 
 
 async def observe(
-    objects: Objects, named: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
+    objects: Objects, named: Target, climb: bool, sights: frozenset[Sight[Any]], *, now: datetime
 ) -> Facts:
     """One look: the target, its root, and what the sights ask for.
 
@@ -272,5 +272,7 @@ async def observe_all(
     """One look at several objects, none of them climbed from; what they share is read once."""
     async with asyncio.TaskGroup() as group:
         once = _Once(objects, group)
-        looks = [group.create_task(observe(once, target, False, sights, now)) for target in targets]
+        looks = [
+            group.create_task(observe(once, target, False, sights, now=now)) for target in targets
+        ]
     return tuple(look.result() for look in looks)

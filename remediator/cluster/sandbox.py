@@ -49,7 +49,7 @@ class SandboxCluster:
         self._store.put("Node", "", "node-1", {"spec": {}, "status": {"conditions": [up]}})
 
     def create_workload(
-        self, kind: str, namespace: str, name: str, image: str, replicas: int = 3, **more: Any
+        self, kind: str, namespace: str, name: str, image: str, *, replicas: int = 3, **more: Any
     ) -> None:
         """Adds a workload with its pods running and ready.
 
@@ -83,7 +83,7 @@ class SandboxCluster:
         self._store.put("Service", namespace, name, {"spec": {"selector": dict(selector)}})
 
     def create_autoscaler(
-        self, namespace: str, name: str, kind: str, least: int, most: int, **metadata: Any
+        self, namespace: str, name: str, kind: str, least: int, *, most: int, **metadata: Any
     ) -> None:
         """Adds an HPA of the workload of the same name."""
         scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
@@ -97,6 +97,7 @@ class SandboxCluster:
         namespace: str,
         name: str,
         spec: Mapping[str, Any],
+        *,
         status: Mapping[str, Any],
     ) -> None:
         """Adds an object that no controller of the sandbox moves.
@@ -114,7 +115,7 @@ class SandboxCluster:
             lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image),
         )
 
-    def annotate(self, kind: str, namespace: str, name: str, key: str, value: str) -> None:
+    def annotate(self, kind: str, namespace: str, name: str, key: str, *, value: str) -> None:
         """What `kubectl annotate` does."""
         self.edit(
             kind,
@@ -140,7 +141,7 @@ class SandboxCluster:
     async def observe(
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
     ) -> Facts:
-        return await observe(self, target, climb, sights, now)
+        return await observe(self, target, climb, sights, now=now)
 
     async def observe_all(
         self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
@@ -199,45 +200,23 @@ class SandboxCluster:
             case "create" if target.kind in CREATABLE:
                 if obj is not None:
                     raise Conflict(f"cannot create {target}: it exists")
-                done: dict[str, Any] = body
-                if not dry_run:
-                    rest = {
-                        key: value
-                        for key, value in body["metadata"].items()
-                        if key not in ("name", "namespace")
-                    }
-                    made = {"spec": body["spec"], "status": {}}
-                    done = self._store.put(target.kind, target.namespace, target.name, made, **rest)
+                done = body if dry_run else self._created(target, body)
             case "delete" | "evict" if target.kind in DELETABLE:
                 if obj is None or not here:
                     return Evidence(404, call_id)
-                if call.verb == "evict" and not self._permitted(obj):
-                    raise BudgetExhausted(
-                        f"cannot evict {target}: its disruption budget allows none now"
-                    )
-                if not dry_run:
-                    self.calls.append((call_id, call.describe()))
-                    self.remove(target.kind, target.namespace, target.name)
+                self._remove(call, call_id, obj, dry_run)
                 return Evidence(200, call_id)
             case "collect" if target.kind == "Pod":
                 if obj is None or not here:
                     raise TargetGone(f"cannot collect from {target}: it is gone")
+                phase = obj["status"].get("phase")
                 return Evidence(
-                    200,
-                    call_id,
-                    {"phase": obj["status"].get("phase"), "events": [], "logs": {"app": "..."}},
+                    200, call_id, {"phase": phase, "events": [], "logs": {"app": "..."}}
                 )
             case "patch" if target.kind in PATCHABLE and (call.subresource in SUBRESOURCES):
                 if obj is None or not here:
                     raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
-                if meta(obj)["resourceVersion"] != resource_version:
-                    raise Conflict(f"cannot patch {target}: it changed meanwhile")
-                done = patched(obj, call, call_id)
-                done = (
-                    done
-                    if dry_run
-                    else self._replace(target.kind, target.namespace, target.name, done)
-                )
+                done = self._patched(call, call_id, obj, resource_version, dry_run=dry_run)
             case _:
                 raise Unsupported(
                     f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}"
@@ -245,6 +224,30 @@ class SandboxCluster:
         if not dry_run:
             self.calls.append((call_id, call.describe()))
         return evidence_of(call, call_id, done)
+
+    def _created(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = {k: v for k, v in body["metadata"].items() if k not in ("name", "namespace")}
+        made = {"spec": body["spec"], "status": {}}
+        return self._store.put(target.kind, target.namespace, target.name, made, **metadata)
+
+    def _patched(
+        self, call: Call, call_id: str, obj: dict[str, Any], version: str, *, dry_run: bool
+    ) -> dict[str, Any]:
+        target = call.target
+        if meta(obj)["resourceVersion"] != version:
+            raise Conflict(f"cannot patch {target}: it changed meanwhile")
+        done = patched(obj, call, call_id)
+        if dry_run:
+            return done
+        return self._replace(target.kind, target.namespace, target.name, done)
+
+    def _remove(self, call: Call, call_id: str, obj: Mapping[str, Any], dry_run: bool) -> None:
+        target = call.target
+        if call.verb == "evict" and not self._permitted(obj):
+            raise BudgetExhausted(f"cannot evict {target}: its disruption budget allows none now")
+        if not dry_run:
+            self.calls.append((call_id, call.describe()))
+            self.remove(target.kind, target.namespace, target.name)
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))

@@ -40,7 +40,7 @@ async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
                 {
                     "rule": answer.rule.name,
                     "matched": True,
-                    **await _would(doors, answer, alert, source, now),
+                    **await _would(doors, answer, alert, source, now=now),
                 }
             )
         else:
@@ -71,7 +71,7 @@ async def would_undo(doors: Doors, remediation: str, now: datetime) -> dict[str,
 
 
 async def _would(
-    doors: Doors, match: Match, alert: Alert, source: str, now: datetime
+    doors: Doors, match: Match, alert: Alert, source: str, *, now: datetime
 ) -> dict[str, Any]:
     episode = Episode(0, source, alert, True, Fate.PENDING, None, now, now, 1, "")
     remediation = Remediation(
@@ -98,7 +98,7 @@ async def _would(
     verdict = cannot_see(facts)
     if verdict is not None:
         return {"target": str(match.target), "verdicts": [verdict.as_json()]}
-    judged = await assess(doors, remediation, (episode,), match.loaded, facts, now)
+    judged = await assess(doors, remediation, (episode,), match.loaded, facts=facts, now=now)
     return dict(judged.look.as_json())
 
 

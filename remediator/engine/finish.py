@@ -6,7 +6,7 @@ Metrics, log and the Event follow from that.
 from functools import partial
 
 from ..errors import ClusterError
-from ..model.decision import Ask, Decided, Hold, TakeBack
+from ..model.decision import Applied, Ask, Decided, Hold, TakeBack
 from ..model.remediation import LIVE, STATES, Remediation, State
 from ..ports.records import Claim, Written
 from ..telemetry import log
@@ -64,11 +64,13 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
 
 async def _announce(doors: Doors, remediation: Remediation, written: Written) -> None:
     """A Kubernetes Event on the target; failing to write one is logged, and changes nothing."""
-    spec = STATES[written.state]
+    spec, decided = STATES[written.state], written.decided
+    if isinstance(decided, Applied) and decided.change.applied_at is None:
+        return  # further calls are held
     cluster = doors.clusters.get(remediation.target.cluster)
     if not spec.event or cluster is None:
         return
-    said = f"{remediation.rule} ({remediation.id}): {written.decided.why}"
+    said = f"{remediation.rule} ({remediation.id}): {decided.why}"
     try:
         await cluster.announce(remediation.target, spec.event, said, spec.event != "Remediated")
     except ClusterError as error:

@@ -34,9 +34,9 @@ def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]
 
     As it was when the remediation was created where it is loaded no more.
     """
-    rule = loaded.rule if loaded is not None else claim.rule
+    escalate = loaded.rule.escalate if loaded is not None else claim.rule.escalate
     scope = loaded.scope_of(claim.remediation.target.cluster) if loaded is not None else ""
-    return Audience(tuple(rule.escalate.to), followers, scope)
+    return Audience(escalate.to, followers, scope)
 
 
 def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...]:
@@ -97,7 +97,7 @@ def message(remediation: Remediation, state: str, reason: str, why: str, **more:
     )
 
 
-def about(ident: str, subject: str, state: str, reason: str, why: str, **more: Any) -> Notice:
+def about(ident: str, subject: str, state: str, reason: str, *, why: str, **more: Any) -> Notice:
     """A message about a rule or a scope rather than a remediation."""
     return Notice(
         remediation=ident,

@@ -120,7 +120,7 @@ async def _go_on(doors: Doors, claim: Claim, loaded: LoadedRule | None, now: dat
             return None
         return planner.plan(loaded.rule, facts, claim.attempts[-1].step).plan
 
-    return await recover(doors, claim, loaded, now, again)
+    return await recover(doors, claim, loaded, now, again=again)
 
 
 async def _waiting(
@@ -135,15 +135,10 @@ async def _waiting(
     decisive = doors.count_verdicts(claim.remediation, verdicts)
     against = decisive.decision in (Decision.DENY, Decision.HOLD)
     if against and loaded.rule.mode != "observe":
-        return claim, _follow(doors, claim, loaded, decisive, Look(now, tuple(verdicts)))
+        return claim, waiting.by_verdict(
+            claim, loaded, decisive, Look(now, tuple(verdicts)), link=doors.link
+        )
     return await _observe_and_act(doors, claim, loaded, now)
-
-
-def _follow(
-    doors: Doors, claim: Claim, loaded: LoadedRule, verdict: Verdict, seen: Look
-) -> Decided:
-    now = doors.clock.now()
-    return waiting.by_verdict(claim, loaded, verdict, seen, now, link=doors.link)
 
 
 async def _observe_and_act(
@@ -152,15 +147,17 @@ async def _observe_and_act(
     facts = await observe(doors, claim.remediation, loaded, now)
     verdict = cannot_see(facts)
     if verdict is not None:
-        return claim, _follow(doors, claim, loaded, verdict, Look(now, (verdict,)))
+        return claim, waiting.by_verdict(
+            claim, loaded, verdict, Look(now, (verdict,)), link=doors.link
+        )
     there = await _at_its_target(doors, claim, facts, now)
     if there is None:
         return None
     claim = there
-    judged = await assess(doors, claim.remediation, claim.episodes, loaded, facts, now)
+    judged = await assess(doors, claim.remediation, claim.episodes, loaded, facts=facts, now=now)
     if judged.storming and loaded.rule.mode != "observe":
         why = next(verdict.why for verdict in judged.verdicts if verdict.reason is Reason.STORM)
-        await incidents.storm(doors, loaded, judged.situation, why, now)
+        await incidents.storm(doors, loaded, judged.situation, why, now=now)
     if await _resolved_unseen(doors, claim, judged, now):
         return claim, waiting.resolved(now, NOT_LISTED)
     decisive = doors.count_verdicts(claim.remediation, judged.verdicts)
@@ -169,7 +166,7 @@ async def _observe_and_act(
         if not isinstance(begun, Verdict):
             return begun
         decisive = begun
-    return claim, _follow(doors, claim, loaded, decisive, judged.look)
+    return claim, waiting.by_verdict(claim, loaded, decisive, judged.look, link=doors.link)
 
 
 async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime) -> Claim | None:

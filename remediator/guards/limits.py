@@ -52,8 +52,7 @@ def yields(situation: Before, holder: Holder) -> bool:
 
 
 def cooldown(situation: Situation, usage: Usage) -> Verdict:
-    """Holds until the rule's cooldown since its last act on this target is over.
-    Steps of one ladder do not wait.
+    """Holds until the rule's cooldown on this target is over; steps of one ladder do not wait.
 
     It doubles with each remediation in a row that did not help.
     """

@@ -97,7 +97,7 @@ def revivals(c: Connection, now: datetime, limit: int) -> list[Claim]:
     """Ended remediations whose revival timer is due."""
     rows = c.execute(REVIVABLE, {"now": now, "most": limit}).all()
     read = (
-        claims.readable(c, "revive", row.id, now, partial(claims.claim_of, c, row, row.token))
+        claims.readable(c, "revive", row.id, now, read=partial(claims.claim_of, c, row, row.token))
         for row in rows
     )
     return [item for item in read if item is not None]
@@ -117,7 +117,7 @@ def revive_later(
 def restorations(c: Connection, now: datetime, limit: int) -> list[Owed]:
     """Attempts whose restore timer is due."""
     rows = c.execute(RESTORABLE, {"now": now, "most": limit}).all()
-    read = (claims.readable(c, "restore", row.id, now, partial(_owed, c, row)) for row in rows)
+    read = (claims.readable(c, "restore", row.id, now, read=partial(_owed, c, row)) for row in rows)
     return [item for item in read if item is not None]
 
 
@@ -147,7 +147,7 @@ def known(c: Connection, remediation_id: str) -> RemediationRecord | None:
 
 
 def undo(
-    c: Connection, remediation_id: str, attempt_id: str, why: str, now: datetime, asked: str = ""
+    c: Connection, remediation_id: str, attempt_id: str, why: str, *, now: datetime, asked: str = ""
 ) -> str | None:
     """Gives birth to an undo, unless one is under way or the remediation still is."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).one()
@@ -158,5 +158,5 @@ def undo(
     ).scalar()
     if live:
         return f"{live} is taking {remediation_id} back now"
-    remediations.start_undo(c, row, attempt_id, why, now, asked)
+    remediations.start_undo(c, row, attempt_id, why, now=now, asked=asked)
     return None

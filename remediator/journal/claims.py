@@ -130,7 +130,7 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         token = row.token + 1
         values = {"token": token, "lease_until": _until(c, now, lease)}
         c.execute(sa.update(table).where(table.c.id == row.id).values(**values))
-        claimed = readable(c, "work", row.id, now, partial(claim_of, c, row, token))
+        claimed = readable(c, "work", row.id, now, read=partial(claim_of, c, row, token))
         if claimed is not None:
             return claimed
 
@@ -152,7 +152,9 @@ def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedel
     )
 
 
-def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[], T]) -> T | None:
+def readable(
+    c: Connection, kind: str, ref: str, now: datetime, *, read: Callable[[], T]
+) -> T | None:
     """What was read.
 
     Where that fails the row is put aside for a while with all that it holds, and others go on.
@@ -163,7 +165,12 @@ def readable(c: Connection, kind: str, ref: str, now: datetime, read: Callable[[
         why = f"cannot read {ref} for {kind}: {type(error).__name__}: {error}"[:500]
         timers.put(c, kind, ref, now + PUT_ASIDE)
         entries.write(
-            c, now, ref, "unreadable", None, f"{why}; put aside, and tried again in an hour"
+            c,
+            now,
+            ref,
+            "unreadable",
+            reason=None,
+            text=f"{why}; put aside, and tried again in an hour",
         )
         log().error("row_unreadable", ref=ref, kind=kind, why=why)
         return None

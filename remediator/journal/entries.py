@@ -22,7 +22,13 @@ def new_id(prefix: str) -> str:
 
 
 def write(
-    c: Connection, now: datetime, remediation: str | None, kind: str, reason: str | None, text: str
+    c: Connection,
+    now: datetime,
+    remediation: str | None,
+    kind: str,
+    *,
+    reason: str | None,
+    text: str,
 ) -> None:
     """Adds a line to the history."""
     c.execute(

@@ -203,7 +203,7 @@ def _born(row: Mapping[str, Any], number: int) -> Episode:
 
 
 def _row(
-    alert: Alert, source: str, now: datetime, open_: bool, reopened: bool = False
+    alert: Alert, source: str, now: datetime, open_: bool, *, reopened: bool = False
 ) -> dict[str, Any]:
     text = orjson.dumps(
         {
@@ -423,7 +423,7 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
     c.execute(sa.insert(table_).values(**row))
     timers.put(c, "work", born, wanted.settled_at)
     timers.put(c, "escalate", born, now + wanted.rule.escalate.after)
-    entries.write(c, now, born, "born", None, f"rule {wanted.rule.name} for {target}")
+    entries.write(c, now, born, "born", reason=None, text=f"rule {wanted.rule.name} for {target}")
     return born
 
 

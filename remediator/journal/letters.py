@@ -18,7 +18,7 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def put(c: Connection, remediation_id: str, receiver: str, said: Notice, now: datetime) -> None:
+def put(c: Connection, remediation_id: str, receiver: str, said: Notice, *, now: datetime) -> None:
     """Puts a message in the outbox."""
     body = dumps(said.payload())
     values = {"remediation": remediation_id, "receiver": receiver, "body": body}
@@ -46,7 +46,7 @@ LEASE = timedelta(
 
 
 def due(
-    c: Connection, now: datetime, limit: int, receiver: str | None, but_not: tuple[str, ...]
+    c: Connection, now: datetime, limit: int, receiver: str | None, *, but_not: tuple[str, ...]
 ) -> list[Letter]:
     """Takes messages that are to be delivered, each with what the receiver
     answered for an earlier one of its remediation.
@@ -151,6 +151,7 @@ def delivered(
     message: int,
     now: datetime,
     error: str | None,
+    *,
     again_at: datetime | None,
     ref: str,
 ) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from ..model.pauses import Pause
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from ..ports.records import Message
+from ..ports.records import Message, Overdue
 from ..rules.stored import from_text
 from . import claims, entries, episodes, letters, seals, timers, trust
 from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
@@ -29,7 +29,7 @@ def pauses(c: Connection) -> list[Pause]:
 
 
 def pause(
-    c: Connection, scope: str, reason: str, author: str, until: datetime | None, now: datetime
+    c: Connection, scope: str, reason: str, author: str, *, until: datetime | None, now: datetime
 ) -> None:
     """Sets a pause; a second one of the same scope replaces the first."""
     c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
@@ -38,14 +38,16 @@ def pause(
             scope=scope, reason=reason, author=author, until=until, at=now
         )
     )
-    entries.write(c, now, None, "pause", Reason.PAUSED, f"{author} paused {scope}: {reason}")
+    entries.write(
+        c, now, None, "pause", reason=Reason.PAUSED, text=f"{author} paused {scope}: {reason}"
+    )
 
 
 def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
     """Lifts a pause; False where there was none."""
     done = c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
     if done.rowcount:
-        entries.write(c, now, None, "resume", None, f"{author} resumed {scope}")
+        entries.write(c, now, None, "resume", reason=None, text=f"{author} resumed {scope}")
         pull_forward(c, now)
     return bool(done.rowcount)
 
@@ -61,6 +63,7 @@ def decide(
     remediation_id: str,
     digest: str,
     operator: str,
+    *,
     approve: bool,
     now: datetime,
     why: str = "",
@@ -87,7 +90,7 @@ def decide(
     if by and operator not in by:
         return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
     if not approve:
-        return cancel(c, remediation_id, operator, now, why, "denied")
+        return cancel(c, remediation_id, operator, now, why=why, word="denied")
     if row.approved_digest:
         return f"{row.approved_by} approved {remediation_id} already"
     if now - row.changed_at > approval.expires:
@@ -103,7 +106,9 @@ def decide(
             )
             c.execute(first_of_two)
             text = f"{operator} approved {shown}; a second person must too"
-            entries.write(c, now, remediation_id, "approved", Reason.OPERATOR, because(text, why))
+            entries.write(
+                c, now, remediation_id, "approved", reason=Reason.OPERATOR, text=because(text, why)
+            )
             return None
         if first.casefold() == operator.casefold():
             return f"{operator} approved {remediation_id} already; a second person must too"
@@ -119,8 +124,8 @@ def decide(
         now,
         remediation_id,
         "approved",
-        Reason.OPERATOR,
-        because(f"{operator} approved {shown}", why),
+        reason=Reason.OPERATOR,
+        text=because(f"{operator} approved {shown}", why),
     )
     return None
 
@@ -130,6 +135,7 @@ def cancel(
     remediation_id: str,
     operator: str,
     now: datetime,
+    *,
     why: str = "",
     word: str = "cancelled",
 ) -> str | None:
@@ -147,7 +153,7 @@ def cancel(
     text = f"{operator} {word} it"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=text))
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, word, Reason.OPERATOR, because(text, why))
+    entries.write(c, now, remediation_id, word, reason=Reason.OPERATOR, text=because(text, why))
     return None
 
 
@@ -157,7 +163,7 @@ def because(text: str, why: str) -> str:
 
 
 def retry(
-    c: Connection, remediation_id: str, operator: str, now: datetime, why: str = ""
+    c: Connection, remediation_id: str, operator: str, now: datetime, *, why: str = ""
 ) -> str | None:
     """Sends the still firing alerts of an ended remediation back to
     triage, forgetting that steps were ineffective.
@@ -175,22 +181,38 @@ def retry(
         now,
         remediation_id,
         "retry",
-        Reason.OPERATOR,
-        because(f"{operator} asked for a retry", why),
+        reason=Reason.OPERATOR,
+        text=because(f"{operator} asked for a retry", why),
     )
     return None
 
 
+RESOLVED_WITHIN = 1800  # seconds; where an older version did not say
 UNTOLD = timers.due(table, table.c.id, "escalate")
 
 
-def escalations(c: Connection, now: datetime) -> list[Remediation]:
+def escalations(c: Connection, now: datetime) -> list[Overdue]:
     """Live remediations whose escalation timer is due."""
     rows = c.execute(UNTOLD, {"now": now}).all()
     read = (
-        claims.readable(c, "escalate", row.id, now, partial(claims.from_row, row)) for row in rows
+        claims.readable(c, "escalate", row.id, now, read=partial(_overdue, c, row)) for row in rows
     )
     return [item for item in read if item is not None]
+
+
+def _overdue(c: Connection, row: Any) -> Overdue:
+    """What people are to be told, whatever else of the remediation cannot be read."""
+    newest = sa.select(attempt.c.converged_at, attempt.c.plan).where(
+        attempt.c.remediation == row.id
+    )
+    last = c.execute(newest.order_by(attempt.c.number.desc()).limit(1)).first()
+    proof_until = None
+    if last is not None and last.converged_at is not None and row.state == State.VERIFYING:
+        seconds = orjson.loads(last.plan).get("resolved_within", RESOLVED_WITHIN)
+        proof_until = last.converged_at + timedelta(seconds=seconds)
+    to = orjson.loads(row.rule_text)["escalate"]["to"]
+    history = entries.of(c, row.id)
+    return Overdue(claims.from_row(row), tuple(to), last is not None, proof_until, history)
 
 
 def escalated(
@@ -198,6 +220,7 @@ def escalated(
     remediation_id: str,
     told: Sequence[Message],
     again_at: datetime | None,
+    *,
     now: datetime,
 ) -> None:
     """People were told (or will be, later)."""
@@ -213,9 +236,14 @@ def escalated(
     if told:
         c.execute(sa.update(table).where(table.c.id == remediation_id).values(told=True))
     for message in told:
-        letters.put(c, remediation_id, message.receiver, message.notice, now)
+        letters.put(c, remediation_id, message.receiver, message.notice, now=now)
     entries.write(
-        c, now, remediation_id, "escalated", None, f"told {', '.join(m.receiver for m in told)}"
+        c,
+        now,
+        remediation_id,
+        "escalated",
+        reason=None,
+        text=f"told {', '.join(m.receiver for m in told)}",
     )
 
 
@@ -242,7 +270,7 @@ def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now:
         sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False)
     )
     for message in told if done.rowcount else ():
-        letters.put(c, remediation_id, message.receiver, message.notice, now)
+        letters.put(c, remediation_id, message.receiver, message.notice, now=now)
 
 
 SLICE = 100  # what is forgotten in one transaction: others wait for it

@@ -53,7 +53,7 @@ BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a 
 
 
 def retarget(
-    c: Connection, remediation: Remediation, target: Target, root_key: str, now: datetime
+    c: Connection, remediation: Remediation, target: Target, root_key: str, *, now: datetime
 ) -> bool:
     """Fixes target and root after the climb.
 
@@ -97,12 +97,16 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
         episodes.attach(c, row.episode, older)
     c.execute(sa.delete(attachment).where(attachment.c.remediation == younger))
     why = f"merged into {older}"
-    _end_superseded(c, younger, Reason.ATTACHED, why, f"{why}: the same rule and target", now)
-    entries.write(c, now, older, "attached", Reason.ATTACHED, f"the alerts of {younger} joined")
+    _end_superseded(
+        c, younger, Reason.ATTACHED, why, told=f"{why}: the same rule and target", now=now
+    )
+    entries.write(
+        c, now, older, "attached", reason=Reason.ATTACHED, text=f"the alerts of {younger} joined"
+    )
 
 
 def _end_superseded(
-    c: Connection, ident: str, reason: Reason, why: str, told: str, now: datetime
+    c: Connection, ident: str, reason: Reason, why: str, *, told: str, now: datetime
 ) -> None:
     """Ends one in another's favour, whoever works on it; `told` is its line in the history."""
     state = c.execute(sa.select(table.c.state).where(table.c.id == ident)).scalar_one()
@@ -120,7 +124,7 @@ def _end_superseded(
         .values(**values, lease_until=None, token=table.c.token + 1)
     )
     c.execute(sa.delete(timer).where(timer.c.ref == ident))
-    entries.write(c, now, ident, State.SUPERSEDED, reason, told)
+    entries.write(c, now, ident, State.SUPERSEDED, reason=reason, text=told)
     _owe(c, ident, now)
 
 
@@ -135,7 +139,7 @@ def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: da
         c.execute(sa.update(attempt).where(made).values(outcome=Outcome.UNKNOWN))
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
         why = f"{remediation.id} of higher priority took over"
-        _end_superseded(c, held, Reason.OUTRANKED, why, why, now)
+        _end_superseded(c, held, Reason.OUTRANKED, why, told=why, now=now)
         episodes.release(c, held, State.SUPERSEDED, now)
 
 
@@ -204,7 +208,7 @@ def begin(
         "look": dumps(intent.look.as_json()),
     }
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
-    entries.write(c, now, remediation.id, "begin", None, made.plan.summary)
+    entries.write(c, now, remediation.id, "begin", reason=None, text=made.plan.summary)
     return verdicts
 
 
@@ -235,7 +239,7 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     c.execute(
         sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now)
     )
-    entries.write(c, now, remediation.id, state, None, "further calls")
+    entries.write(c, now, remediation.id, state, reason=None, text="further calls")
 
 
 def settle(
@@ -252,14 +256,14 @@ def settle(
     decided = _still(c, remediation, row, asked)
     state = State(row.state)
     after = next_state(state, decided.event) if decided.event else state
-    written = _written(c, row, state, after, decided)
+    written = _written(c, row, state, after, decided=decided)
     values = _values(row, state, after, decided)
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     _change_attempt(c, decided)
-    _free_locks(c, row, state, after, decided)
+    _free_locks(c, row, state, after, decided=decided)
     _set_timers(c, remediation.id, decided)
     if after is not state or decided.reason != (Reason(row.reason) if row.reason else None):
-        entries.write(c, decided.at, remediation.id, after, decided.reason, decided.why)
+        entries.write(c, decided.at, remediation.id, after, reason=decided.reason, text=decided.why)
     if after not in LIVE:
         episodes.release(c, remediation.id, after, decided.at)
         if not row.undo_of:
@@ -268,7 +272,9 @@ def settle(
     if any(message.trouble for message in told) and not row.undo_of:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
     for message in told:
-        letters.put(c, row.undo_of or remediation.id, message.receiver, message.notice, decided.at)
+        letters.put(
+            c, row.undo_of or remediation.id, message.receiver, message.notice, now=decided.at
+        )
     return written
 
 
@@ -285,7 +291,7 @@ def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) 
     return decided
 
 
-def _written(c: Connection, row: Any, state: State, after: State, decided: Decided) -> Written:
+def _written(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> Written:
     """With what people are told of an end.
 
     The history so far, and who was told of the storm that it is a part of.
@@ -331,7 +337,7 @@ def _without_asked(before: str) -> Mapping[str, Any]:
     return {key: value for key, value in orjson.loads(before).items() if key != "asked"}
 
 
-def _free_locks(c: Connection, row: Any, state: State, after: State, decided: Decided) -> None:
+def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> None:
     """Locks go to an undo, back to who waits for it, or are freed.
 
     All at an end, some once the calls were answered.
@@ -379,7 +385,7 @@ def _fires(c: Connection, remediation_id: str) -> bool:
 
 
 def start_undo(
-    c: Connection, parent: Any, attempt_id: str, why: str, now: datetime, asked: str = ""
+    c: Connection, parent: Any, attempt_id: str, why: str, *, now: datetime, asked: str = ""
 ) -> str:
     """A remediation of its own that takes an attempt back, because somebody `asked` or by itself.
 
@@ -408,7 +414,12 @@ def start_undo(
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
     reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
     entries.write(
-        c, now, born, "born", reason, f"takes back what {parent.id} did{asked and f'; {asked}'}"
+        c,
+        now,
+        born,
+        "born",
+        reason=reason,
+        text=f"takes back what {parent.id} did{asked and f'; {asked}'}",
     )
     return born
 
@@ -416,7 +427,7 @@ def start_undo(
 def _take_over(c: Connection, parent: Any, now: datetime) -> None:
     """An undo of the last attempt, with its parent's locks."""
     last = attempts_of(c, parent.id)[-1]
-    born = start_undo(c, parent, last.id, "worse", now)
+    born = start_undo(c, parent, last.id, "worse", now=now)
     c.execute(
         sa.update(target_lock)
         .where(target_lock.c.remediation == parent.id)

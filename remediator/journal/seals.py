@@ -116,7 +116,7 @@ def prune(c: Connection, before: datetime, now: datetime) -> int:
     gone = c.execute(sa.delete(entry).where(entry.c.number <= anchor.last)).rowcount
     c.execute(sa.delete(seal).where(seal.c.number < anchor.number))
     c.execute(sa.update(seal).where(seal.c.number == anchor.number).values(pruned=True))
-    entries.write(c, now, None, "pruned", None, _pruned(anchor))
+    entries.write(c, now, None, "pruned", reason=None, text=_pruned(anchor))
     return int(gone)
 
 

@@ -27,6 +27,7 @@ from ..ports.records import (
     Intent,
     Letter,
     Message,
+    Overdue,
     Owed,
     RemediationRecord,
     Row,
@@ -101,7 +102,7 @@ class SqlJournal(Database):
     async def retarget(
         self, remediation: Remediation, target: Target, root_key: str, now: datetime
     ) -> bool:
-        return await self._run(remediations.retarget, remediation, target, root_key, now)
+        return await self._run(remediations.retarget, remediation, target, root_key, now=now)
 
     async def begin(
         self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]
@@ -140,7 +141,7 @@ class SqlJournal(Database):
     async def next_work(self) -> datetime | None:
         return await self._read(claims.next_work)
 
-    async def escalations(self, now: datetime) -> list[Remediation]:
+    async def escalations(self, now: datetime) -> list[Overdue]:
         return await self._read(people.escalations, now)
 
     async def escalated(
@@ -150,7 +151,7 @@ class SqlJournal(Database):
         again_at: datetime | None,
         now: datetime,
     ) -> None:
-        await self._run(people.escalated, remediation, messages, again_at, now)
+        await self._run(people.escalated, remediation, messages, again_at, now=now)
 
     async def outbox(
         self,
@@ -161,7 +162,7 @@ class SqlJournal(Database):
     ) -> list[Letter]:
         if not await self._read(letters.any_due, now):
             return []
-        return list(await self._run(letters.due, now, limit, receiver, but_not))
+        return list(await self._run(letters.due, now, limit, receiver, but_not=but_not))
 
     async def oldest_message(self) -> datetime | None:
         return await self._read(letters.oldest)
@@ -172,9 +173,10 @@ class SqlJournal(Database):
         now: datetime,
         error: str | None,
         again_at: datetime | None,
+        *,
         ref: str = "",
     ) -> None:
-        await self._run(letters.delivered, message, now, error, again_at, ref)
+        await self._run(letters.delivered, message, now, error, again_at=again_at, ref=ref)
 
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
         return await self._read(people.quieted, limit)
@@ -208,20 +210,20 @@ class SqlJournal(Database):
         await self._run(aftermath.restore_later, attempt, again_at)
 
     async def known(self, remediation: str) -> RemediationRecord | None:
-        return await self._look(aftermath.known, remediation)
+        return await self._read(aftermath.known, remediation)
 
     async def undo(
-        self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
+        self, remediation: str, attempt: str, why: str, now: datetime, *, asked: str = ""
     ) -> str | None:
-        return await self._run(aftermath.undo, remediation, attempt, why, now, asked)
+        return await self._run(aftermath.undo, remediation, attempt, why, now=now, asked=asked)
 
     async def pauses(self) -> list[Pause]:
         return list(await self._read(people.pauses))
 
     async def pause(
-        self, scope: str, reason: str, author: str, until: datetime | None, now: datetime
+        self, scope: str, reason: str, author: str, until: datetime | None, *, now: datetime
     ) -> None:
-        await self._run(people.pause, scope, reason, author, until, now)
+        await self._run(people.pause, scope, reason, author, until=until, now=now)
 
     async def resume(self, scope: str, author: str, now: datetime) -> bool:
         return await self._run(people.resume, scope, author, now)
@@ -232,20 +234,23 @@ class SqlJournal(Database):
         digest: str,
         operator: str,
         approve: bool,
+        *,
         now: datetime,
         why: str = "",
     ) -> str | None:
-        return await self._run(people.decide, remediation, digest, operator, approve, now, why)
+        return await self._run(
+            people.decide, remediation, digest, operator, approve=approve, now=now, why=why
+        )
 
     async def cancel(
         self, remediation: str, operator: str, now: datetime, why: str = ""
     ) -> str | None:
-        return await self._run(people.cancel, remediation, operator, now, why)
+        return await self._run(people.cancel, remediation, operator, now, why=why)
 
     async def retry(
         self, remediation: str, operator: str, now: datetime, why: str = ""
     ) -> str | None:
-        return await self._run(people.retry, remediation, operator, now, why)
+        return await self._run(people.retry, remediation, operator, now, why=why)
 
     async def remediations(
         self,
@@ -253,9 +258,12 @@ class SqlJournal(Database):
         state: str | None,
         namespace: str = "",
         rule: str = "",
+        *,
         since: datetime | None = None,
     ) -> list[Row]:
-        return list(await self._look(views.remediations, limit, state, namespace, rule, since))
+        return list(
+            await self._look(views.remediations, limit, state, namespace, rule=rule, since=since)
+        )
 
     async def show(self, remediation: str) -> Row | None:
         return await self._read(views.show, remediation)
@@ -273,9 +281,9 @@ class SqlJournal(Database):
         return await self._look(views.resolutions, since, until)
 
     async def storm(
-        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime
+        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
     ) -> bool:
-        return await self._run(trust.storm, scope, why, until, messages, now)
+        return await self._run(trust.storm, scope, why, until, told=messages, now=now)
 
     async def ends(self, rule: str, limit: int) -> tuple[Ended, ...]:
         return await self._read(counting.ends, rule, limit)
@@ -301,10 +309,11 @@ class SqlJournal(Database):
         opened_at: datetime | None,
         why: str,
         to: Sequence[str],
+        *,
         said: Notice,
         now: datetime,
     ) -> None:
-        await self._run(trust.switch, rule, opened_at, why, to, said, now)
+        await self._run(trust.switch, rule, opened_at, why, to=to, said=said, now=now)
 
     async def reset(self, rule: str, operator: str, now: datetime) -> None:
         await self._run(trust.reset, rule, operator, now)

@@ -32,7 +32,7 @@ COUNTED = (
 
 
 def storm(
-    c: Connection, scope: str, why: str, until: datetime, told: Sequence[Message], now: datetime
+    c: Connection, scope: str, why: str, until: datetime, *, told: Sequence[Message], now: datetime
 ) -> bool:
     """Writes or prolongs a storm's row; True where there was none.
 
@@ -42,23 +42,23 @@ def storm(
     there = c.execute(sa.select(storm_table).where(mine)).first()
     if there is not None and there.until > now:
         c.execute(sa.update(storm_table).where(mine).values(until=max(there.until, until)))
-        _tell(c, scope, there.since, told, now)
+        _tell(c, scope, there.since, told, now=now)
         return False
     c.execute(sa.delete(storm_table).where(mine))
     c.execute(sa.insert(storm_table).values(scope=scope, since=now, until=until, why=why))
-    entries.write(c, now, None, "storm", Reason.STORM, why)
-    _tell(c, scope, now, told, now)
+    entries.write(c, now, None, "storm", reason=Reason.STORM, text=why)
+    _tell(c, scope, now, told, now=now)
     return True
 
 
 def _tell(
-    c: Connection, scope: str, since: datetime, told: Sequence[Message], now: datetime
+    c: Connection, scope: str, since: datetime, told: Sequence[Message], *, now: datetime
 ) -> None:
     """Those who were not told yet: another rule of the scope may tell others."""
     known = letters.told(c, ident("storm", scope), since) if told else ()
     for message in told:
         if message.receiver not in known:
-            letters.put(c, ident("storm", scope), message.receiver, message.notice, now)
+            letters.put(c, ident("storm", scope), message.receiver, message.notice, now=now)
 
 
 def lasting(c: Connection) -> list[str]:
@@ -102,9 +102,9 @@ def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
     )
     if not gone.rowcount:  # another daemon said so, or it came back
         return
-    entries.write(c, now, None, "calm", None, f"the storm in {scope} is over")
+    entries.write(c, now, None, "calm", reason=None, text=f"the storm in {scope} is over")
     for receiver in letters.told(c, ident("storm", scope), since or now):
-        letters.put(c, ident("storm", scope), receiver, said, now)
+        letters.put(c, ident("storm", scope), receiver, said, now=now)
 
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
@@ -134,6 +134,7 @@ def switch(
     rule: str,
     opened_at: datetime | None,
     why: str,
+    *,
     to: Sequence[str],
     said: Notice,
     now: datetime,
@@ -156,10 +157,10 @@ def switch(
     kind, reason = (
         ("breaker_opened", Reason.BREAKER_OPEN) if opened_at else ("breaker_closed", None)
     )
-    entries.write(c, now, None, kind, reason, f"rule {rule}: {why}")
+    entries.write(c, now, None, kind, reason=reason, text=f"rule {rule}: {why}")
     key = ident("breaker", rule)
     for receiver in letters.told(c, key) if opened_at is None else to:
-        letters.put(c, key, receiver, said, now)
+        letters.put(c, key, receiver, said, now=now)
 
 
 def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
@@ -168,7 +169,12 @@ def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
     if c.execute(sa.update(breaker).where(breaker.c.rule == rule).values(**values)).rowcount == 0:
         c.execute(sa.insert(breaker).values(rule=rule, **values))
     entries.write(
-        c, now, None, "reset", Reason.OPERATOR, f"{operator} reset the breaker of rule {rule}"
+        c,
+        now,
+        None,
+        "reset",
+        reason=Reason.OPERATOR,
+        text=f"{operator} reset the breaker of rule {rule}",
     )
 
 

@@ -30,7 +30,13 @@ def _remediation(row: Any) -> dict[str, Any]:
 
 
 def remediations(
-    c: Connection, limit: int, state: str | None, namespace: str, rule: str, since: datetime | None
+    c: Connection,
+    limit: int,
+    state: str | None,
+    namespace: str,
+    *,
+    rule: str,
+    since: datetime | None,
 ) -> list[dict[str, Any]]:
     """The newest remediations first."""
     query = sa.select(table).order_by(table.c.born_at.desc(), table.c.id).limit(limit)

@@ -25,6 +25,7 @@ from .records import (
     Intent,
     Letter,
     Message,
+    Overdue,
     Owed,
     RemediationRecord,
     Row,
@@ -150,7 +151,7 @@ class Aftermath(Protocol):
         """Looks again at a time, or never."""
 
     async def undo(
-        self, remediation: str, attempt: str, why: str, now: datetime, asked: str = ""
+        self, remediation: str, attempt: str, why: str, now: datetime, *, asked: str = ""
     ) -> str | None:
         """Gives birth to an undo of an attempt of a remediation that has ended.
 
@@ -166,7 +167,7 @@ class Aftermath(Protocol):
 class Outbox(Protocol):
     """Messages: whom they are owed to, and how their delivery went."""
 
-    async def escalations(self, now: datetime) -> list[Remediation]: ...
+    async def escalations(self, now: datetime) -> list[Overdue]: ...
 
     async def escalated(
         self,
@@ -204,6 +205,7 @@ class Outbox(Protocol):
         now: datetime,
         error: str | None,
         again_at: datetime | None,
+        *,
         ref: str = "",
     ) -> None: ...
 
@@ -217,7 +219,7 @@ class People(Protocol):
     async def pauses(self) -> list[Pause]: ...
 
     async def pause(
-        self, scope: str, reason: str, author: str, until: datetime | None, now: datetime
+        self, scope: str, reason: str, author: str, until: datetime | None, *, now: datetime
     ) -> None: ...
 
     async def resume(self, scope: str, author: str, now: datetime) -> bool: ...
@@ -228,6 +230,7 @@ class People(Protocol):
         digest: str,
         operator: str,
         approve: bool,
+        *,
         now: datetime,
         why: str = "",
     ) -> str | None:
@@ -252,6 +255,7 @@ class People(Protocol):
         state: str | None,
         namespace: str = "",
         rule: str = "",
+        *,
         since: datetime | None = None,
     ) -> list[Row]:
         """The newest first."""
@@ -263,7 +267,7 @@ class Trust(Protocol):
     """Storms, breakers, and the record of each rule."""
 
     async def storm(
-        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], now: datetime
+        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
     ) -> bool:
         """A storm is on: its row is written or prolonged.
 
@@ -287,6 +291,7 @@ class Trust(Protocol):
         opened_at: datetime | None,
         why: str,
         to: Sequence[str],
+        *,
         said: Notice,
         now: datetime,
     ) -> None:

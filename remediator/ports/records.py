@@ -14,6 +14,7 @@ from ..model.target import Target
 from ..model.usage import Reading
 from ..model.verdict import Reason
 from ..rules.schema import Rule
+from ..rules.stored import StoredRule
 
 Row = Mapping[str, Any]
 
@@ -77,7 +78,7 @@ class Claim:
     """
 
     remediation: Remediation
-    rule: Rule
+    rule: StoredRule
     episodes: tuple[Episode, ...]
     attempts: tuple[Attempt, ...]
     undone: Attempt | None = None
@@ -123,6 +124,21 @@ class RemediationRecord:
 
     claim: Claim
     undos: tuple[Remediation, ...]
+    history: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A remediation that takes too long, and `to` whom that is told. Neither its plans nor its
+    rule are decoded: people hear of it whatever cannot be read.
+
+    `proof_until` is until when its last act may still be proved, where that converged.
+    """
+
+    remediation: Remediation
+    to: tuple[str, ...]
+    attempted: bool
+    proof_until: datetime | None
     history: tuple[Line, ...]
 
 

@@ -113,7 +113,7 @@ async def run(
             await journal.receive([Delivery(SOURCE, item.alerts, clock.now())])
             alertmanager.delivered(SOURCE, item.alerts)
         await _until(engine, clock, clock.now() + AFTERWARDS, to_the_end=True)
-        return await _report(journal, cluster, recorded, rules, told)
+        return await _report(journal, cluster, recorded, rules, told=told)
     finally:
         await journal.close()
 
@@ -149,6 +149,7 @@ async def _report(
     cluster: ClosedCluster,
     recorded: Sequence[Recorded],
     rules: RuleSet,
+    *,
     told: Sequence[Mapping[str, Any]],
 ) -> Report:
     """What is told: ids are numbers in the order of birth, so that
@@ -172,13 +173,15 @@ async def _report(
                     row["id"],
                     entry["kind"],
                     row["target"],
-                    entry["reason"],
-                    entry["text"],
+                    reason=entry["reason"],
+                    text=entry["text"],
                 )
             )
             if entry["kind"] == "begin":
                 timeline += [
-                    _line(entry["at"], row["id"], "would call", row["target"], None, text)
+                    _line(
+                        entry["at"], row["id"], "would call", row["target"], reason=None, text=text
+                    )
                     for text in calls.pop(row["id"], [])
                 ]
     for row in episodes:
@@ -190,8 +193,8 @@ async def _report(
                     "",
                     "unmatched",
                     _namespaced(row["labels"]),
-                    row["reason"],
-                    text,
+                    reason=row["reason"],
+                    text=text,
                 )
             )
     states: dict[str, int] = {}
@@ -250,13 +253,22 @@ def _delivered(item: Recorded) -> list[Mapping[str, Any]]:
             "",
             str(alert.status),
             _namespaced(alert.labels),
-            None,
-            f"{alert.name} ({alert.fingerprint})",
+            reason=None,
+            text=f"{alert.name} ({alert.fingerprint})",
         )
         for alert in item.alerts
     ]
     lost = (
-        [_line(at, "", "truncated", "", None, f"{item.truncated} alerts are not in the webhook")]
+        [
+            _line(
+                at,
+                "",
+                "truncated",
+                "",
+                reason=None,
+                text=f"{item.truncated} alerts are not in the webhook",
+            )
+        ]
         if item.truncated
         else []
     )
@@ -272,7 +284,7 @@ def _namespaced(labels: Mapping[str, str]) -> str:
 
 
 def _line(
-    at: str, remediation: str, what: str, target: str, reason: str | None, text: str
+    at: str, remediation: str, what: str, target: str, *, reason: str | None, text: str
 ) -> Mapping[str, Any]:
     return {
         "at": at,

@@ -211,7 +211,7 @@ class ClosedCluster:
         if self._blind:
             return unseen(now, target, Unresolved(Reason.UNKNOWN_FACT, NO_FACTS))
         target = replace(target, uid="") if self._assumed else target
-        return await observe(self, target, climb, sights, now)
+        return await observe(self, target, climb, sights, now=now)
 
     async def observe_all(
         self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime

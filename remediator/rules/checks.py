@@ -33,7 +33,7 @@ def of_rule(rule: Rule, scope: Scope, document: Document, loc: Loc) -> list[Find
         *_matchers(rule, document, loc),
     ]
     if isinstance(rule.target, ExplicitTarget):
-        found += _target(rule, rule.target, scope, document, loc)
+        found += _target(rule, rule.target, scope, document, loc=loc)
     least = min((rate.count for rate in rule.limits.attempts), default=0)
     if len(rule.steps) > least:
         message = (
@@ -180,7 +180,7 @@ def _excludes(one: Matcher, other: Matcher) -> bool:
 
 
 def _target(
-    rule: Rule, target: ExplicitTarget, scope: Scope, document: Document, loc: Loc
+    rule: Rule, target: ExplicitTarget, scope: Scope, document: Document, *, loc: Loc
 ) -> list[Finding]:
     """A literal target: a kind that there is, that its actions
     take, in a place where the group may act.

@@ -1,6 +1,7 @@
 """Files to a rule set: every mistake of every file at once, with its place; nothing half-loaded."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..model.matcher import admits
 from ..model.target import NAMESPACE
 from . import checks
 from .ruleset import LoadedRule, RuleSet, merge
-from .schema import LATER, Override, RuleFile, Windows
+from .schema import LATER, Group, Override, RuleFile, TimeInterval, Windows
 from .wording import worded
 
 
@@ -58,86 +59,92 @@ def load(paths: Iterable[Path]) -> RuleSet:
     return build(documents, findings)
 
 
+@dataclass(slots=True)
+class _Gathered:
+    """What all documents say together, and the mistakes that were found so far."""
+
+    found: list[Finding]
+    loaded: list[LoadedRule] = field(default_factory=list)
+    overrides: list[tuple[Override, Document, int]] = field(default_factory=list)
+    intervals: dict[str, Named] = field(default_factory=dict)
+    windowed: list[tuple[Windows, Document, Loc]] = field(default_factory=list)
+
+    def add(self, document: Document) -> None:
+        """One more document."""
+        self.found += document.findings
+        if document.data is None:
+            if not document.findings:
+                why = "the file is empty; it must say `version: 1`"
+                self.found.append(document.finding((), "empty", why))
+            return
+        parsed = _parse(document, self.found)
+        if parsed is None:
+            return
+        for index, interval in enumerate(parsed.time_intervals):
+            self._interval(interval, document, index)
+        for index, group in enumerate(parsed.groups):
+            self._group(group, document, index)
+        for index, override in enumerate(parsed.overrides):
+            self.overrides.append((override, document, index))
+            if override.windows:
+                windows = _windows(override, document, index, self.found)
+                self.windowed.append((windows, document, ("overrides", index)))
+
+    def _interval(self, interval: TimeInterval, document: Document, index: int) -> None:
+        if interval.name in self.intervals:
+            why = f"two time intervals are called `{interval.name}`"
+            loc = ("time_intervals", index, "name")
+            self.found.append(document.finding(loc, "duplicate-interval", why))
+        self.intervals[interval.name] = interval.named
+
+    def _group(self, group: Group, document: Document, index: int) -> None:
+        if not group.scope.namespaces and not group.scope.nodes:
+            why = "a scope needs `namespaces` or `nodes`; an empty one selects nothing"
+            self.found.append(document.finding(("groups", index, "scope"), "no-scope", why))
+        assert document.data is not None
+        for number, rule in enumerate(group.rules):
+            # `_merge_defaults` has merged them
+            raw = document.data["groups"][index]["rules"][number]
+            loc: Loc = ("groups", index, "rules", number)
+            self.found += checks.of_rule(rule, group.scope, document, loc)
+            self.windowed.append((rule.windows, document, loc))
+            line = document.finding((*loc, "name"), "", "").line
+            self.loaded.append(LoadedRule(rule, group, raw, document.path, line))
+
+    def unknown_intervals(self) -> Iterator[Finding]:
+        """Time intervals that are named in windows, and nowhere defined."""
+        for windows, document, loc in self.windowed:
+            for key in ("active", "mute"):
+                for name in getattr(windows, key):
+                    if name not in self.intervals:
+                        why = f"no time interval `{name}`{suggest(name, list(self.intervals))}"
+                        place = (*loc, "windows", key)
+                        yield document.finding(place, "unknown-interval", why)
+
+
 def build(documents: list[Document], findings: list[Finding] | None = None) -> RuleSet:
     """Validates documents into a rule set. Raises: RuleErrors."""
-    found = list(findings or [])
-    sources: list[LoadedRule] = []
-    overrides: list[tuple[Override, Document, int]] = []
-    intervals: dict[str, Named] = {}
-    windowed: list[tuple[Windows, Document, Loc]] = []
+    gathered = _Gathered(list(findings or []))
     for document in documents:
-        found += document.findings
-        if document.data is None:
-            found += (
-                []
-                if document.findings
-                else [document.finding((), "empty", "the file is empty; it must say `version: 1`")]
-            )
-            continue
-        parsed = _parse(document, found)
-        if parsed is None:
-            continue
-        for i, interval in enumerate(parsed.time_intervals):
-            if interval.name in intervals:
-                message = f"two time intervals are called `{interval.name}`"
-                found.append(
-                    document.finding(("time_intervals", i, "name"), "duplicate-interval", message)
-                )
-            intervals[interval.name] = interval.named
-        for g, group in enumerate(parsed.groups):
-            if not group.scope.namespaces and not group.scope.nodes:
-                found.append(
-                    document.finding(
-                        ("groups", g, "scope"),
-                        "no-scope",
-                        "a scope needs `namespaces` or `nodes`; an empty one selects nothing",
-                    )
-                )
-            for r, rule in enumerate(group.rules):
-                raw = document.data["groups"][g]["rules"][r]  # `_merge_defaults` has merged them
-                loc: Loc = ("groups", g, "rules", r)
-                found += checks.of_rule(rule, group.scope, document, loc)
-                windowed.append((rule.windows, document, loc))
-                sources.append(
-                    LoadedRule(
-                        rule,
-                        group,
-                        raw,
-                        document.path,
-                        document.finding((*loc, "name"), "", "").line,
-                    )
-                )
-        overrides += [
-            (override, document, index) for index, override in enumerate(parsed.overrides)
-        ]
-        for index, override in enumerate(parsed.overrides):
-            if override.windows:
-                windowed.append(
-                    (_windows(override, document, index, found), document, ("overrides", index))
-                )
-    for windows, document, loc in windowed:
-        for key in ("active", "mute"):
-            unknown = [name for name in getattr(windows, key) if name not in intervals]
-            message = "no time interval `{}`{}"
-            found += [
-                document.finding(
-                    (*loc, "windows", key),
-                    "unknown-interval",
-                    message.format(n, suggest(n, list(intervals))),
-                )
-                for n in unknown
-            ]
-    found += _duplicates(sources)
-    found += _check_overrides(sources, overrides)
-    traps = {(f.path, f.line, f.column) for f in found if f.code == "yaml-trap"}
-    told = [
-        f
-        for f in dict.fromkeys(found)
-        if f.code != "bad-value" or (f.path, f.line, f.column) not in traps
-    ]  # it says why
+        gathered.add(document)
+    found = [*gathered.found, *gathered.unknown_intervals(), *_duplicates(gathered.loaded)]
+    found += _check_overrides(gathered.loaded, gathered.overrides)
+    told = _without_echoes(found)
     if told:
         raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
-    return RuleSet(tuple(sources), tuple(override for override, _, _ in overrides), intervals)
+    overrides = tuple(override for override, _, _ in gathered.overrides)
+    return RuleSet(tuple(gathered.loaded), overrides, gathered.intervals)
+
+
+def _without_echoes(found: list[Finding]) -> list[Finding]:
+    """Each mistake once: where a trap of YAML says why, the bad value is not told too."""
+    traps = {(f.path, f.line, f.column) for f in found if f.code == "yaml-trap"}
+    told = []
+    for finding in dict.fromkeys(found):
+        place = (finding.path, finding.line, finding.column)
+        if finding.code != "bad-value" or place not in traps:
+            told.append(finding)
+    return told
 
 
 def _windows(override: Override, document: Document, index: int, found: list[Finding]) -> Windows:

@@ -58,6 +58,7 @@ def plan(
     facts: Facts,
     rung: int,
     tried: frozenset[tuple[str, str]] = frozenset(),
+    *,
     skipped: frozenset[int] = frozenset(),
 ) -> Planned:
     """Plans the first step from `rung` on that is for a cause found.
@@ -74,7 +75,7 @@ def plan(
     for index in range(rung, len(rule.steps)):
         if index in skipped:
             continue
-        answer = _step(rule.steps[index], facts, looked, found, tried)
+        answer = _step(rule.steps[index], facts, looked, found, tried=tried)
         if isinstance(answer, Plan):
             return Planned(found, index, answer, None)
         if answer is not None and answer.reason is Reason.UNKNOWN_FACT:
@@ -93,6 +94,7 @@ def _step(
     facts: Facts,
     looked: Mapping[str, Cause | Unknown],
     found: tuple[Cause, ...],
+    *,
     tried: frozenset[tuple[str, str]],
 ) -> Plan | Refusal | None:
     """What one step comes to; None where it is for none of the causes found."""

@@ -1,19 +1,42 @@
-"""A rule as the journal keeps it with a remediation.
+"""A rule as the journal keeps it with a remediation: what was promised when it was created.
 
-What was promised when it was created, whatever is loaded since.
+Read back is only what is asked for once a remediation exists, and it is not judged again: a cause
+or an action that is no longer installed, or a matcher that an older version wrote, is no reason to
+lose sight of what was done.
 """
 
+from datetime import timedelta
 from functools import lru_cache
+from typing import Literal
 
-from .schema import Rule
+from pydantic import BaseModel
+
+from .schema import Approval, Duration, Escalate, Rule, Verify
+
+
+class StoredStep(BaseModel):
+    """What verification needs of a step."""
+
+    action: str
+    then: Literal["verify", "next"] = "verify"
+    verify: Verify = Verify()
+
+
+class StoredRule(BaseModel):
+    """What is needed of a rule, whatever is loaded since."""
+
+    escalate: Escalate
+    approval: Approval = Approval()
+    expire: Duration = timedelta(hours=1)
+    steps: tuple[StoredStep, ...] = ()
 
 
 def to_text(rule: Rule) -> str:
-    """The rule as JSON."""
+    """The whole rule as JSON."""
     return rule.model_dump_json(by_alias=True)
 
 
 @lru_cache(maxsize=1000)
-def from_text(text: str) -> Rule:
-    """The rule again; keys that this version does not know are ignored. Raises: ValueError."""
-    return Rule.model_validate_json(text, extra="ignore")
+def from_text(text: str) -> StoredRule:
+    """What is needed of it again; other keys are ignored. Raises: ValueError."""
+    return StoredRule.model_validate_json(text, extra="ignore")

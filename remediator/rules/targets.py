@@ -43,10 +43,12 @@ def resolve(labels: Mapping[str, str], cluster: str) -> Target | Unresolved:
     if found is None:
         return _no_object(labels)
     kind, name = found
-    return named(cluster, kind, namespace, name, labels.get("uid", "") if kind == "Pod" else "")
+    return named(cluster, kind, namespace, name, uid=labels.get("uid", "") if kind == "Pod" else "")
 
 
-def named(cluster: str, kind: str, namespace: str, name: str, uid: str = "") -> Target | Unresolved:
+def named(
+    cluster: str, kind: str, namespace: str, name: str, *, uid: str = ""
+) -> Target | Unresolved:
     """A target by its names, checked as Kubernetes names."""
     namespaced = kind not in KINDS or KINDS[kind].namespaced
     namespace = namespace if namespaced else ""

@@ -40,6 +40,7 @@ def render(
     labels: Mapping[str, str],
     target: Target | None = None,
     root: Target | None = None,
+    *,
     promql: bool = False,
 ) -> str:
     """Fills the places.

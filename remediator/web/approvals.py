@@ -75,7 +75,7 @@ class Approvals:
     """
 
     def __init__(
-        self, doors: Doors, access: Access, links: Links, wrong: Throttle, asking: Throttle
+        self, doors: Doors, access: Access, links: Links, wrong: Throttle, *, asking: Throttle
     ) -> None:
         self._doors, self._access, self._links, self._wrong, self._asking = (
             doors,
@@ -136,7 +136,7 @@ class Approvals:
                 return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
             digest = request.query.get("digest", "")
             answer = await self._doors.journal.decide(
-                ident, digest, operator, verb == "approve", now, why
+                ident, digest, operator, verb == "approve", now=now, why=why
             )
         except JournalError as error:
             return _page("Not now", _note(f"{error}. Nothing was decided."), 503)
@@ -148,8 +148,13 @@ class Approvals:
 
     def _refused(self, request: web.Request) -> str | None:
         query = request.query
-        given = (query.get("digest", ""), query.get("until", ""), query.get("signature", ""))
-        return self._links.refused(request.match_info["id"], *given, self._doors.clock.now())
+        return self._links.refused(
+            request.match_info["id"],
+            query.get("digest", ""),
+            query.get("until", ""),
+            query.get("signature", ""),
+            now=self._doors.clock.now(),
+        )
 
     def _same_origin(self, request: web.Request) -> bool:
         """A browser says where a form was sent from.

@@ -28,7 +28,7 @@ class Links:
         return f"{self.url.rstrip('/')}/approvals/{quote(remediation)}?{query}"
 
     def refused(
-        self, remediation: str, digest: str, until: str, signature: str, now: datetime
+        self, remediation: str, digest: str, until: str, signature: str, *, now: datetime
     ) -> str | None:
         """Why a link is no good, or None."""
         if not hmac.compare_digest(

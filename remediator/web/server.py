@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -34,7 +34,15 @@ from .approvals import LONGEST_REASON, Approvals
 from .links import Links
 from .throttle import Throttle
 
-Asking = Callable[[str, str, datetime, str], Awaitable[str | None]]
+
+class Asked(Protocol):
+    """What an operator asks for, and why it cannot be; None where it took effect."""
+
+    async def __call__(
+        self, remediation: str, operator: str, now: datetime, *, why: str
+    ) -> str | None: ...
+
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CATCH_UP = 2.0
 MOST_ROWS = 1000
@@ -55,6 +63,7 @@ class Server:
         doors: Doors,
         intake: Intake,
         delivered: Callable[[str, tuple[Alert, ...]], None] | None,
+        *,
         links: Links | None = None,
     ) -> None:
         self._settings, self._doors, self._intake, self._delivered = (
@@ -70,7 +79,9 @@ class Server:
         )
         self._wrong, self._refusals = Throttle(WRONG), Throttle(Rate(1, timedelta(minutes=1)))
         self._approvals = (
-            Approvals(doors, self._access, links, self._wrong, self._asking) if links else None
+            Approvals(doors, self._access, links, self._wrong, asking=self._asking)
+            if links
+            else None
         )
         self.serving = False
 
@@ -252,7 +263,7 @@ class Server:
         limit = int(asked["limit"] or 100)
         return _json(
             await self._doors.journal.remediations(
-                limit, asked["state"], asked["namespace"], asked["rule"], since
+                limit, asked["state"], asked["namespace"], asked["rule"], since=since
             )
         )
 
@@ -292,11 +303,16 @@ class Server:
         if verb == "approve" and not digest:
             return _error(400, "say which plan: send the `digest` that you looked at")
         if verb in ("approve", "deny"):
-            refused = await journal.decide(ident, digest, operator, verb == "approve", now, why)
+            refused = await journal.decide(
+                ident, digest, operator, verb == "approve", now=now, why=why
+            )
         else:
-            asking: dict[str, Asking] = {"cancel": journal.cancel, "retry": journal.retry}
-            asking["undo"] = functools.partial(undo.ask, self._doors)
-            refused = await asking[verb](ident, operator, now, why)
+            asked: dict[str, Asked] = {
+                "cancel": journal.cancel,
+                "retry": journal.retry,
+                "undo": functools.partial(undo.ask, self._doors),
+            }
+            refused = await asked[verb](ident, operator, now, why=why)
         self._doors.wake.set()
         return (
             await self._refused(ident, refused)
@@ -375,7 +391,7 @@ class Server:
             )
         if until is not None and until <= now:
             return _error(400, "for: it must be longer than 0s")
-        await self._doors.journal.pause(scope, reason[:500], operator, until, now)
+        await self._doors.journal.pause(scope, reason[:500], operator, until, now=now)
         return _json({"paused": scope, "until": until, "by": operator})
 
     async def _missing(self, namespace: str) -> bool:

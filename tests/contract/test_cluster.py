@@ -88,7 +88,7 @@ class World:
         self, image: str, crashes: bool, kind: str = "Deployment", name: str = "web"
     ) -> None:
         if self.plane:
-            self.plane.release(self.namespace, name, image, crashes, kind)
+            self.plane.release(self.namespace, name, image, crashes, kind=kind)
         else:
             if crashes:
                 self.cluster.crashing.add(image)
@@ -96,7 +96,7 @@ class World:
 
     def autoscaler(self, kind: str, name: str, least: int, most: int) -> None:
         if self.plane:
-            self.plane.autoscaler(self.namespace, name, kind, least, most)
+            self.plane.autoscaler(self.namespace, name, kind, least, most=most)
         else:
             self.cluster.create_autoscaler(self.namespace, name, kind, least, most)
 
@@ -263,7 +263,7 @@ async def test_pods_that_could_not_be_created_are_seen(world: World) -> None:
         {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}},
     )
     await asyncio.sleep(1)
-    world.plane.release(world.namespace, "web", "web:2", False, "Deployment")
+    world.plane.release(world.namespace, "web", "web:2", False, kind="Deployment")
     sights = frozenset({PODS, REVISIONS, ROOM})
     for _ in range(150):
         facts = await world.cluster.observe(world.target, False, sights, datetime.now(UTC))

@@ -282,7 +282,7 @@ async def test_a_slow_view_keeps_neither_the_engine_nor_a_webhook_waiting(tmp_pa
     await asyncio.sleep(0.05)
     started = asyncio.get_running_loop().time()
     await journal.next_work()
-    await journal.pause("all", "x", "me", None, NOW)
+    await journal.pause("all", "x", "me", None, now=NOW)
     assert asyncio.get_running_loop().time() - started < 1.0
     await slow
     await journal.close()

@@ -168,6 +168,7 @@ async def test_what_is_believed_where_one_of_two_instances(
     fails: str,
     fires: bool,
     expected: Activity,
+    *,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import aiohttp

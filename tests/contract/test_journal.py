@@ -266,10 +266,10 @@ async def test_an_approval_is_for_the_digest_that_is_shown(journal: SqlJournal) 
     asked = Ask(at=NOW, reason=None, why="", until=NOW, look=look, question=None)
     await journal.write(claim.remediation, asked, nobody)
     ident = claim.remediation.id
-    refused = await journal.decide(ident, "sha256:b", "me", True, NOW)
+    refused = await journal.decide(ident, "sha256:b", "me", True, now=NOW)
     assert refused is not None
     assert "changed" in refused
-    assert await journal.decide(ident, digest, "me", True, NOW) is None
+    assert await journal.decide(ident, digest, "me", True, now=NOW) is None
     again = await journal.claim(NOW, LEASE)
     assert again is not None
     assert (again.remediation.approved_digest, again.remediation.approved_by) == (digest, "me")

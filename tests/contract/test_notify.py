@@ -126,7 +126,7 @@ async def test_one_that_stalls_is_a_failure_in_time(monkeypatch: pytest.MonkeyPa
 async def blocked(world: World) -> None:
     """A remediation that ends without success, so that people are told."""
     world.leak()
-    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", "true")
+    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", value="true")
     await world.deliver("Leak")
     await world.run(timedelta(seconds=30))
 
@@ -362,7 +362,7 @@ async def test_one_that_stalls_keeps_no_other_waiting_and_no_act(server: Server)
 
 async def blocked_without_running(world: World) -> None:
     world.leak()
-    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", "true")
+    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", value="true")
     world.doors.rules = rules(
         RESTART.replace("name: restart", "name: restart, escalate: {to: [stuck, log]}")
     )

@@ -29,7 +29,7 @@ DAY = timedelta(days=1)
 async def written(journal: SqlJournal, *texts: str, at: timedelta = timedelta()) -> None:
     def write(c: sa.Connection) -> None:
         for text in texts:
-            entries.write(c, NOW + at, "r-1", "held", "paused", text)
+            entries.write(c, NOW + at, "r-1", "held", reason="paused", text=text)
 
     await journal._run(write)
 

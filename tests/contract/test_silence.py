@@ -98,7 +98,7 @@ async def test_a_silent_database_is_unavailable_in_time_and_comes_back(
     line.dead = False
     for _ in range(50):
         with contextlib.suppress(JournalUnavailable):
-            await journal.pause("all", "it works again", "me", None, NOW)
+            await journal.pause("all", "it works again", "me", None, now=NOW)
             break
         await asyncio.sleep(0.2)
     assert [pause.reason for pause in await journal.pauses()] == ["it works again"]
@@ -164,7 +164,7 @@ async def test_connections_that_died_while_idle_are_replaced(
     line.lose()
     for _ in range(50):
         with contextlib.suppress(JournalUnavailable):
-            await journal.pause("all", "it works again", "me", None, NOW)
+            await journal.pause("all", "it works again", "me", None, now=NOW)
             break
     for _ in range(50):
         if journal.stuck_for() == 0.0:
@@ -186,7 +186,7 @@ async def test_what_nobody_waits_for_any_more_is_not_done(
     ]
     await asyncio.sleep(0.2)
     with pytest.raises(JournalUnavailable):  # it waits for a thread behind two rounds of them
-        await journal.pause("all", "too late", "me", None, NOW)
+        await journal.pause("all", "too late", "me", None, now=NOW)
     await asyncio.gather(*sleeping, return_exceptions=True)
     await asyncio.sleep(1.5)
     assert await journal.pauses() == []
@@ -209,7 +209,7 @@ async def test_what_the_url_says_holds(postgresql: Any) -> None:
         for name in ("search_path", "statement_timeout", "lock_timeout")
     ]
     assert shown == ["mine", "1234ms", "9s"]
-    await journal.pause("all", "x", "me", None, NOW)
+    await journal.pause("all", "x", "me", None, now=NOW)
     assert len(await journal.pauses()) == 1
     await journal.close()
 
@@ -226,6 +226,6 @@ async def test_a_migration_takes_the_time_it_needs(postgresql: Any, limit: str) 
     journal = SqlJournal(url)
     await journal.open(NOW)
     await asyncio.sleep(0.3)  # and the daemon goes on, though its idle connections are ended
-    await journal.pause("all", "x", "me", None, NOW)
+    await journal.pause("all", "x", "me", None, now=NOW)
     assert len(await journal.pauses()) == 1
     await journal.close()

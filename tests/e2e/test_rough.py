@@ -66,7 +66,7 @@ def test_a_slow_api_server_is_waited_for_and_acted_on_once(stack: Stack, namespa
     ],
 )
 def test_what_the_api_server_answers_has_a_named_end(
-    stack: Stack, namespace: str, answers: list[int], state: str, reason: str | None
+    stack: Stack, namespace: str, answers: list[int], state: str, *, reason: str | None
 ) -> None:
     crashing(stack, namespace)
     stack.proxy.answers = answers

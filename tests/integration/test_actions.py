@@ -148,7 +148,7 @@ async def test_what_a_withdrawn_rule_did_stays_and_people_are_told(world: World)
 
 async def test_a_person_may_cancel_the_way_back(world: World) -> None:
     await slow(world)
-    await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
+    await world.journal.pause("all", "a person looks", "me", None, now=world.clock.now())
     await world.run(65 * MINUTE, MINUTE)
     child = (await world.rows())[-1]
     assert (child["undo_why"], child["state"], child["reason"]) == ("timed", "held", "paused")
@@ -158,7 +158,7 @@ async def test_a_person_may_cancel_the_way_back(world: World) -> None:
 
 
 async def test_an_hpa_is_raised_and_lowered(world: World) -> None:
-    world.cluster.create_autoscaler("shop", "web", "Deployment", 2, 8)
+    world.cluster.create_autoscaler("shop", "web", "Deployment", 2, most=8)
     await slow(world)
     assert replicas(world) == 5
     assert least(world) == 5
@@ -174,7 +174,7 @@ def least(world: World) -> int:
 
 async def test_keda_s_hpa_is_left_to_keda_and_the_command_is_told(world: World) -> None:
     owner = {"kind": "ScaledObject", "name": "web-load", "uid": "k", "controller": True}
-    world.cluster.create_autoscaler("shop", "web", "Deployment", 2, 8, ownerReferences=[owner])
+    world.cluster.create_autoscaler("shop", "web", "Deployment", 2, most=8, ownerReferences=[owner])
     await slow(world)
     (row,) = await world.rows()
     assert (row["state"], row["reason"]) == ("blocked", "owned_elsewhere")
@@ -292,7 +292,7 @@ async def test_a_pause_keeps_the_stuck_pod_and_the_rollback_goes_on_after_it(wor
     await stuck(world)
     while not world.cluster.calls:
         await world.run(timedelta(seconds=1))
-    await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
+    await world.journal.pause("all", "a person looks", "me", None, now=world.clock.now())
     await world.run(3 * MINUTE, STEP)
     assert len(world.cluster.calls) == 1
     row = await world.only()
@@ -300,6 +300,9 @@ async def test_a_pause_keeps_the_stuck_pod_and_the_rollback_goes_on_after_it(wor
     await world.journal.resume("all", "me", world.clock.now())
     await world.run(2 * MINUTE, STEP)
     assert [text.split(" ")[0] for _, text in world.cluster.calls] == ["PATCH", "DELETE"]
+    said = [text for _, reason, text in world.cluster.events if reason == "RemediationApplied"]
+    assert len(said) == 2  # each time that calls were answered, and never for a hold
+    assert all("done: " in text for text in said)
 
 
 async def test_an_approval_is_for_the_further_calls_too() -> None:
@@ -322,7 +325,7 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
     )  # what the person saw
     assert (
         await world.journal.decide(
-            row["id"], shown["look"]["digest"], "me", True, world.clock.now()
+            row["id"], shown["look"]["digest"], "me", True, now=world.clock.now()
         )
         is None
     )

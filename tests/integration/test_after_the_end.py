@@ -136,7 +136,7 @@ async def test_each_rule_s_end_is_its_own() -> None:
         ROLL_BACK.replace("Crash", "Leak"),
     )
     world = await World(rules(*both)).start()
-    await world.journal.pause("rule:back", "a person looks", "me", None, world.clock.now())
+    await world.journal.pause("rule:back", "a person looks", "me", None, now=world.clock.now())
     world.cluster.failures.append(Forbidden("cannot patch deployments"))
     world.leak()
     await world.deliver("Leak")
@@ -150,7 +150,7 @@ async def test_each_rule_s_end_is_its_own() -> None:
 
 async def test_a_blocked_one_comes_back_only_with_other_rules(world: World) -> None:
     world.leak()
-    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", "true")
+    world.cluster.annotate("Deployment", "shop", "web", "remediator.io/disabled", value="true")
     await world.deliver("Leak")
     await world.run(2 * MINUTE)
     await world.engine.reload(rules(ROLL_BACK, RESTART))

@@ -174,6 +174,7 @@ async def test_what_decides_nothing(
     headers: dict[str, str],
     status: int,
     words: str,
+    *,
     app: App,
     hook: tuple[Hook, int],
     http: aiohttp.ClientSession,

@@ -154,7 +154,7 @@ async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() ->
     await world.deliver("Slow")
     await world.run(MINUTE)
     row = await world.only()
-    assert await world.journal.decide(row["id"], "", "me", True, world.clock.now()) is None
+    assert await world.journal.decide(row["id"], "", "me", True, now=world.clock.now()) is None
     world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] = 4  # a person scales it
     await world.run(MINUTE)
     again = await world.only()
@@ -193,13 +193,13 @@ async def test_a_change_between_the_last_look_and_the_write_is_not_overwritten(
 MEANWHILE: list[tuple[str, Callable[[World], Any], list[tuple[str, str | None]]]] = [
     (
         "a pause",
-        lambda w: w.journal.pause("all", "stop", "me", None, w.clock.now()),
+        lambda w: w.journal.pause("all", "stop", "me", None, now=w.clock.now()),
         [("held", "paused")],
     ),
     (
         "an opt-out",
         lambda w: w.cluster.annotate(
-            "Deployment", "shop", "web", "remediator.io/deny", "restart_workload"
+            "Deployment", "shop", "web", "remediator.io/deny", value="restart_workload"
         ),
         [("blocked", "opted_out")],
     ),

@@ -241,6 +241,7 @@ def test_errors_are_words_and_exit_codes(
     code: int,
     text: str,
     capsys: pytest.CaptureFixture[str],
+    *,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["remediator", *words])

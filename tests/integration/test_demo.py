@@ -81,6 +81,7 @@ async def test_a_broken_part_fails_the_demo(
     where: Any,
     what: str,
     instead: Any,
+    *,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -78,21 +78,25 @@ async def test_three_crashing_pods_of_one_deployment_are_one_remediation(world: 
         (lambda w: setattr(w.alertmanager, "unreachable", True), "held", "unknown_fact"),
         (
             lambda w: w.cluster.annotate(
-                "Deployment", "shop", "web", "remediator.io/disabled", "true"
+                "Deployment", "shop", "web", "remediator.io/disabled", value="true"
             ),
             "blocked",
             "opted_out",
         ),
         (
             lambda w: w.cluster.annotate(
-                "Namespace", "", "shop", "remediator.io/deny", "restart_workload"
+                "Namespace", "", "shop", "remediator.io/deny", value="restart_workload"
             ),
             "blocked",
             "opted_out",
         ),
         (
             lambda w: w.cluster.annotate(
-                "Deployment", "shop", "web", "remediator.io/paused-until", "2027-01-01T00:00:00Z"
+                "Deployment",
+                "shop",
+                "web",
+                "remediator.io/paused-until",
+                value="2027-01-01T00:00:00Z",
             ),
             "held",
             "opted_out",
@@ -132,7 +136,7 @@ async def test_what_is_not_done_has_a_named_reason(
 
 async def test_a_pause_holds_and_a_resume_lets_go(world: World) -> None:
     world.leak()
-    await world.journal.pause("namespace:shop", "maintenance", "me", None, world.clock.now())
+    await world.journal.pause("namespace:shop", "maintenance", "me", None, now=world.clock.now())
     await world.deliver("Leak")
     await world.run()
     assert (await world.only())["reason"] == "paused"
@@ -238,7 +242,7 @@ async def test_approval_is_asked_once_and_binds_the_plan() -> None:
     assert shown is not None
     assert (
         await world.journal.decide(
-            row["id"], shown["look"]["digest"], "me", True, world.clock.now()
+            row["id"], shown["look"]["digest"], "me", True, now=world.clock.now()
         )
         is None
     )
@@ -255,7 +259,7 @@ async def test_a_denied_plan_ends_and_an_undecided_one_expires() -> None:
         await world.deliver("Leak", app)
     await world.run()
     first, second = await world.rows()
-    assert await world.journal.decide(first["id"], "", "me", False, world.clock.now()) is None
+    assert await world.journal.decide(first["id"], "", "me", False, now=world.clock.now()) is None
     await world.run(65 * MINUTE, timedelta(seconds=20))
     rows = {row["id"]: (row["state"], row["reason"]) for row in await world.rows()}
     assert rows[first["id"]] == ("cancelled", "operator")

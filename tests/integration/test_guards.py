@@ -164,7 +164,7 @@ async def test_a_breaker_opens_asks_people_and_is_reset() -> None:
     assert (await world.states())[-1] == ("awaiting_approval", "breaker_open")
     assert world.told.messages[-1]["reason"] == "breaker_open"
     row = (await world.rows())[-1]
-    assert await world.journal.decide(row["id"], "", "me", True, world.clock.now()) is None
+    assert await world.journal.decide(row["id"], "", "me", True, now=world.clock.now()) is None
     await world.run(MINUTE, STEP)
     assert len(world.cluster.calls) == 4
     await world.journal.reset("restart", "me", world.clock.now())
@@ -270,7 +270,7 @@ async def test_what_could_not_come_back_is_not_taken_away(
         "web",
         lambda o: o["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": 1}}),
     )
-    world.cluster.create(kind, "shop", "x", spec, status)
+    world.cluster.create(kind, "shop", "x", spec, status=status)
     await leaks(world, "web")
     await world.run(MINUTE)
     assert (await world.states(), world.cluster.calls) == ([("held", reason)], [])
@@ -305,16 +305,16 @@ async def test_two_persons_must_approve_the_same_plan() -> None:
     await world.run(MINUTE)
     row = await world.only()
     journal, now = world.journal, world.clock.now()
-    assert await journal.decide(row["id"], "", "ann", True, now) is None
+    assert await journal.decide(row["id"], "", "ann", True, now=now) is None
     assert (
-        await journal.decide(row["id"], "", "ann", True, now)
+        await journal.decide(row["id"], "", "ann", True, now=now)
         == f"ann approved {row['id']} already; a second person must too"
     )
     await world.run(MINUTE)
     assert ((await world.only())["state"], world.cluster.calls) == ("awaiting_approval", [])
-    assert await journal.decide(row["id"], "", "bob", True, now) is None
+    assert await journal.decide(row["id"], "", "bob", True, now=now) is None
     assert (
-        await journal.decide(row["id"], "", "cid", True, now)
+        await journal.decide(row["id"], "", "cid", True, now=now)
         == f"ann and bob approved {row['id']} already"
     )
     await world.run(MINUTE)
@@ -329,7 +329,9 @@ async def test_an_approval_after_its_expiry_is_refused_though_nobody_looked_yet(
     await leaks(world, "web")
     await world.run(MINUTE)
     row = await world.only()
-    refused = await world.journal.decide(row["id"], "", "ann", True, world.clock.now() + 5 * MINUTE)
+    refused = await world.journal.decide(
+        row["id"], "", "ann", True, now=world.clock.now() + 5 * MINUTE
+    )
     assert refused == f"{row['id']} waited too long for a decision: its approval has expired"
     await world.run(10 * MINUTE, STEP)
     assert (await world.states(), world.cluster.calls) == ([("expired", "approval_expired")], [])

@@ -327,7 +327,7 @@ async def test_a_header_names_the_operator_only_from_a_trusted_proxy(
     ],
 )
 async def test_the_api_answers_in_words(
-    http: aiohttp.ClientSession, method: str, path: str, body: object, status: int
+    http: aiohttp.ClientSession, method: str, path: str, body: object, *, status: int
 ) -> None:
     async with http.request(method, f"/api/v1{path}", json=body, headers=ME) as answer:
         assert answer.status == status
@@ -352,7 +352,7 @@ async def test_the_api_answers_in_words(
     ],
 )
 async def test_a_page_cannot_use_what_vouches_for_its_visitor(
-    tmp_path: Path, method: str, path: str, headers: dict[str, str], status: int
+    tmp_path: Path, method: str, path: str, headers: dict[str, str], *, status: int
 ) -> None:
     web = {
         "listen": "127.0.0.1:0",
@@ -461,7 +461,7 @@ async def test_the_watchdog_s_heartbeat_is_a_metric(http: aiohttp.ClientSession)
     ],
 )
 async def test_what_the_api_does_not_understand_is_refused_and_nothing_is_done(
-    http: aiohttp.ClientSession, method: str, path: str, body: str | None, words: str
+    http: aiohttp.ClientSession, method: str, path: str, body: str | None, *, words: str
 ) -> None:
     headers = {**ME, "Content-Type": "application/json"}
     async with http.request(method, f"/api/v1{path}", data=body, headers=headers) as answer:

@@ -109,8 +109,8 @@ async def test_whoever_decides_second_is_told_that_it_is_decided() -> None:
     await world.deliver("Leak")
     await world.run(MINUTE)
     row, now, journal = await world.only(), world.clock.now(), world.journal
-    assert await journal.decide(row["id"], "", "ann", False, now, "not now") is None
-    refused = await journal.decide(row["id"], "", "bob", True, now)
+    assert await journal.decide(row["id"], "", "ann", False, now=now, why="not now") is None
+    refused = await journal.decide(row["id"], "", "bob", True, now=now)
     assert refused == f"ann denied it already; {row['id']} ends at its next look"
     assert await journal.cancel(row["id"], "bob", now) == refused
     await world.run(MINUTE)
@@ -128,11 +128,11 @@ async def test_two_persons_who_approve_one_plan_agreed_once() -> None:
     await world.deliver("Leak")
     await world.run(MINUTE)
     row, now = await world.only(), world.clock.now()
-    assert await world.journal.decide(row["id"], "", "ann", True, now) is None
+    assert await world.journal.decide(row["id"], "", "ann", True, now=now) is None
     assert "a second person must too" in str(
-        await world.journal.decide(row["id"], "", "Ann", True, now)
+        await world.journal.decide(row["id"], "", "Ann", True, now=now)
     )  # by another login
-    assert await world.journal.decide(row["id"], "", "bob", True, now) is None
+    assert await world.journal.decide(row["id"], "", "bob", True, now=now) is None
     assert (await world.journal.record(["restart"]))["restart"]["approved"] == 1
     await world.journal.close()
 
@@ -147,7 +147,7 @@ async def test_an_approval_that_comes_during_a_look_is_not_lost() -> None:
 
     async def slow(*arguments: Any) -> Any:
         facts = await observe(*arguments)
-        await world.journal.decide(row["id"], "", "me", True, world.clock.now())
+        await world.journal.decide(row["id"], "", "me", True, now=world.clock.now())
         return facts
 
     world.cluster.observe = slow  # type: ignore[assignment, method-assign]
@@ -183,7 +183,7 @@ async def test_who_asked_for_an_undo_a_retry_or_an_end_is_in_the_history_with_th
     assert await world.journal.cancel(row["id"], "ann", world.clock.now(), "wrong hour") is None
     await world.run(MINUTE)
     assert await world.journal.retry(row["id"], "bob", world.clock.now(), "right hour") is None
-    assert await undo.ask(world.doors, row["id"], "cid", world.clock.now(), "too many") is None
+    assert await undo.ask(world.doors, row["id"], "cid", world.clock.now(), why="too many") is None
     history = [entry["text"] for entry in (await world.journal.show(row["id"]) or {})["history"]]
     born = next(r for r in await world.rows() if r["undo_of"])
     history += [entry["text"] for entry in (await world.journal.show(born["id"]) or {})["history"]]
@@ -315,7 +315,7 @@ async def test_a_held_timed_undo_comes_again() -> None:
     await verifying(world, "Slow")
     await world.deliver("Slow", firing=False)
     await world.run(10 * MINUTE, STEP)
-    await world.journal.pause("all", "freeze", "me", None, world.clock.now())
+    await world.journal.pause("all", "freeze", "me", None, now=world.clock.now())
     await world.run(3 * HOUR, MINUTE)
     await world.journal.resume("all", "me", world.clock.now())
     await world.run(2 * HOUR, MINUTE)
@@ -410,7 +410,7 @@ async def test_calls_that_follow_end_with_the_time_to_converge() -> None:
 
     async def pausing(*arguments: Any, **named: Any) -> Any:
         made = await apply(*arguments, **named)
-        await world.journal.pause("all", "stop", "me", None, world.clock.now())
+        await world.journal.pause("all", "stop", "me", None, now=world.clock.now())
         return made
 
     world.cluster.apply = pausing  # type: ignore[method-assign]

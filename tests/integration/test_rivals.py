@@ -163,7 +163,7 @@ async def test_7_quarantine_isolates_one_pod_and_overwrites_no_policy() -> None:
     theirs = policy_name(
         Target("default", "Pod", "shop", pods[1]["metadata"]["name"], pods[1]["metadata"]["uid"])
     )
-    world.cluster.create("NetworkPolicy", "shop", theirs, {"podSelector": {}}, {})
+    world.cluster.create("NetworkPolicy", "shop", theirs, {"podSelector": {}}, status={})
     await world.deliver("Suspect", deployment="", pod=name)
     await world.run(MINUTE)
     policies = {
@@ -204,7 +204,7 @@ async def test_8_a_share_is_a_share_an_omitted_grace_is_not_zero_and_budgets_are
         "shop",
         "web",
         budget,
-        {"observedGeneration": 1, "disruptionsAllowed": 0},
+        status={"observedGeneration": 1, "disruptionsAllowed": 0},
     )
     world.leak()
     await world.deliver("Leak")

@@ -107,7 +107,7 @@ async def test_an_approval_outlives_an_attempt_that_was_given_back() -> None:
     await world.deliver("Leak")
     await world.run(MINUTE)
     row = await world.only()
-    assert await world.journal.decide(row["id"], "", "ann", True, world.clock.now()) is None
+    assert await world.journal.decide(row["id"], "", "ann", True, now=world.clock.now()) is None
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
     assert [message["state"] for message in world.told.messages] == ["awaiting_approval"]
@@ -321,7 +321,7 @@ async def test_one_plan_is_asked_for_once_however_the_count_of_replicas_moves() 
     digest = world.told.messages[0]["digest"]
     assert (
         await world.journal.decide(
-            (await world.only())["id"], digest, "ann", True, world.clock.now()
+            (await world.only())["id"], digest, "ann", True, now=world.clock.now()
         )
         is None
     )
@@ -413,6 +413,46 @@ async def test_an_alert_that_resolves_five_minutes_after_the_act_costs_few_looks
     await world.deliver("Leak", firing=False)
     await world.run(6 * MINUTE)
     assert ((await world.only())["state"], looks[0] <= 30) == ("succeeded", True), looks
+    await world.journal.close()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"rule_text": '{"escalate": {"to": ["log"]}, "steps": [{"if": ["gone"]}]}'},
+        {"rule_text": '{"escalate": {"to": ["log"]}, "match": ["weird name=1"]}'},
+    ],
+)
+async def test_people_hear_of_what_takes_too_long_whatever_cannot_be_read(
+    broken: dict[str, str],
+) -> None:
+    world = await world_of(RESTART)
+    await world.journal.pause("all", "a person looks", "me", None, now=world.clock.now())
+    await world.deliver("Leak", "web")
+    await world.deliver("Leak", "api")
+    await world.run(MINUTE)
+    with world.journal._engine.begin() as c:
+        c.execute(sa.update(remediation).where(remediation.c.name == "api").values(**broken))
+    await world.run(15 * MINUTE)
+    told = {message["target"] for message in world.told.messages}
+    assert told == {"Deployment/shop/web", "Deployment/shop/api"}
+    await world.journal.close()
+
+
+async def test_a_rule_whose_cause_is_no_longer_installed_is_still_read() -> None:
+    world = await world_of(RESTART)
+    world.leak()
+    await world.deliver("Leak")
+    await world.run(MINUTE)
+    with world.journal._engine.begin() as c:
+        text = (
+            '{"escalate": {"to": ["log"]}, "steps": [{"action": "restart_workload", "if": ["x"]}]}'
+        )
+        c.execute(sa.update(remediation).values(rule_text=text))
+    ident = (await world.only())["id"]
+    assert await world.journal.cancel(ident, "me", world.clock.now()) is None
+    await world.run(MINUTE)
+    assert await world.states() == [("cancelled", "operator")]
     await world.journal.close()
 
 

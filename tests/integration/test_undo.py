@@ -84,7 +84,7 @@ async def test_the_ladder_goes_on_after_an_undo() -> None:
 
 async def test_a_pause_holds_an_undo_too_and_the_parent_waits(world: World) -> None:
     await made_worse(world)
-    await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
+    await world.journal.pause("all", "a person looks", "me", None, now=world.clock.now())
     await world.run(14 * MINUTE, STEP)
     assert await states(world) == [("undoing", "worse"), ("held", "paused")]
     await world.journal.resume("all", "me", world.clock.now())
@@ -94,7 +94,7 @@ async def test_a_pause_holds_an_undo_too_and_the_parent_waits(world: World) -> N
 
 async def test_what_others_changed_meanwhile_is_not_undone(world: World) -> None:
     await made_worse(world)
-    await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
+    await world.journal.pause("all", "a person looks", "me", None, now=world.clock.now())
     await world.run(14 * MINUTE, STEP)
     world.cluster.set_image("Deployment", "shop", "web", "web:3")
     await world.journal.resume("all", "me", world.clock.now())
@@ -105,7 +105,7 @@ async def test_what_others_changed_meanwhile_is_not_undone(world: World) -> None
 
 async def test_a_person_may_cancel_an_undo(world: World) -> None:
     await made_worse(world)
-    await world.journal.pause("all", "a person looks", "me", None, world.clock.now())
+    await world.journal.pause("all", "a person looks", "me", None, now=world.clock.now())
     await world.run(14 * MINUTE, STEP)
     undo = next(row for row in await world.rows() if row["undo_of"])
     assert await world.journal.cancel(undo["id"], "me", world.clock.now()) is None

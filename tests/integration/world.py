@@ -113,6 +113,7 @@ class World:
         app: str = "web",
         firing: bool = True,
         fingerprint: str = "",
+        *,
         since: datetime | None = None,
         **labels: str,
     ) -> None:

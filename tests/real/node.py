@@ -198,6 +198,7 @@ SystemdCgroup = false
         name: str,
         image: str,
         replicas: int = 2,
+        *,
         memory: str = "64Mi",
         wait: bool = True,
     ) -> None:

@@ -329,6 +329,7 @@ class ControlPlane:
         path: str,
         body: Any = None,
         raw: bool = False,
+        *,
         kind: str = "application/json",
         token: str = TOKEN,
     ) -> Any:
@@ -362,10 +363,11 @@ class ControlPlane:
         name: str,
         image: str,
         replicas: int = 3,
+        *,
         change: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         """A Deployment whose pods become ready; `change` makes something of its pod template."""
-        self.create("Deployment", namespace, name, image, replicas, change=change)
+        self.create("Deployment", namespace, name, image, replicas=replicas, change=change)
 
     def create(
         self,
@@ -373,6 +375,7 @@ class ControlPlane:
         namespace: str,
         name: str,
         image: str,
+        *,
         replicas: int = 3,
         labels: Mapping[str, str] | None = None,
         change: Callable[[dict[str, Any]], None] | None = None,
@@ -474,7 +477,7 @@ class ControlPlane:
                 30,
             )
 
-    def autoscaler(self, namespace: str, name: str, kind: str, least: int, most: int) -> None:
+    def autoscaler(self, namespace: str, name: str, kind: str, least: int, *, most: int) -> None:
         """An HPA of the workload of that name."""
         scaled = {"apiVersion": "apps/v1", "kind": kind, "name": name}
         metric = {
@@ -494,7 +497,7 @@ class ControlPlane:
         self.ask("POST", path, {"metadata": {"name": name}, "spec": spec})
 
     def release(
-        self, namespace: str, name: str, image: str, crashes: bool, kind: str = "Deployment"
+        self, namespace: str, name: str, image: str, crashes: bool, *, kind: str = "Deployment"
     ) -> None:
         """A person's new release."""
         annotations = {"remediator.test/crash": "yes"} if crashes else {}

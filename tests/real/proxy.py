@@ -51,7 +51,9 @@ class Proxy:
                     proxy.held.set()
                     proxy.release.wait(60)
                     return  # the caller was killed: its request never reached the server
-                status, text = forward(plane, self.command, self.path, body, dict(self.headers))
+                status, text = forward(
+                    plane, self.command, self.path, body, headers=dict(self.headers)
+                )
                 if patch and proxy.hold == "after":
                     proxy.held.set()
                     proxy.release.wait(60)
@@ -84,7 +86,7 @@ class Proxy:
 
 
 def forward(
-    plane: ControlPlane, method: str, path: str, body: bytes, headers: dict[str, str]
+    plane: ControlPlane, method: str, path: str, body: bytes, *, headers: dict[str, str]
 ) -> tuple[int, bytes]:
     """One request to the API server.
 

@@ -244,7 +244,7 @@ class Stage:
 
     async def _autoscaler(self, what: str, least: int, most: int) -> None:
         if ("HorizontalPodAutoscaler", "shop", what) not in self.world.cluster.objects:
-            self.world.cluster.create_autoscaler("shop", what, "Deployment", least, most)
+            self.world.cluster.create_autoscaler("shop", what, "Deployment", least, most=most)
 
     async def _suspect(self, what: str, firing: bool = True) -> None:
         """An alert on the first pod of a workload, or on the one that it was about before."""
@@ -263,7 +263,7 @@ class Stage:
 
     async def _decided(self, operator: str, approve: bool) -> None:
         for row in await self.journal.remediations(10, "awaiting_approval"):
-            await self.journal.decide(row["id"], "", operator, approve, self.world.clock.now())
+            await self.journal.decide(row["id"], "", operator, approve, now=self.world.clock.now())
 
     async def _silence(self, what: str, really: bool = True) -> None:
         (
@@ -273,7 +273,7 @@ class Stage:
         )(what)
 
     async def _pause(self, what: str) -> None:
-        await self.journal.pause(what, "a look", "me", None, self.world.clock.now())
+        await self.journal.pause(what, "a look", "me", None, now=self.world.clock.now())
 
     async def _resume(self, what: str) -> None:
         await self.journal.resume(what, "me", self.world.clock.now())

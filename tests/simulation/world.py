@@ -692,7 +692,7 @@ class Simulation:
 
     async def _annotate(self, app: str) -> None:
         if ("Deployment", "shop", app) in self.cluster.objects:
-            self.cluster.annotate("Deployment", "shop", app, "team", f"t{self.loop.now:.0f}")
+            self.cluster.annotate("Deployment", "shop", app, "team", value=f"t{self.loop.now:.0f}")
 
     async def _silence(self, app: str, for_: float) -> None:
         mine = [ident for ident in self.alerts if f"-{app}-" in ident]
@@ -705,7 +705,7 @@ class Simulation:
             replica.clock.offset for replica in self.replicas
         )  # until the last of their clocks says so
         until = now + timedelta(seconds=for_) + max(wrong, timedelta())
-        await self.journal.pause("all", "x", "me", until, now)
+        await self.journal.pause("all", "x", "me", until, now=now)
         self.paused_since, self.pause_ends = self.loop.now, until
         self.paused_until = self._in_force()
 
@@ -716,7 +716,9 @@ class Simulation:
 
     async def _decide(self, approve: bool) -> None:
         for row in await self.journal.remediations(20, "awaiting_approval"):
-            await self.journal.decide(row["id"], "", "me", approve, self.replicas[0].clock.now())
+            await self.journal.decide(
+                row["id"], "", "me", approve, now=self.replicas[0].clock.now()
+            )
 
     async def _cancel(self) -> None:
         for ident in self._some(remediation.c.live):

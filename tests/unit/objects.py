@@ -74,6 +74,7 @@ def revision(
     image: str,
     age: timedelta = timedelta(),
     current: bool = False,
+    *,
     healthy: bool = False,
 ) -> Revision:
     tagged = template(image)

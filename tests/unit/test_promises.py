@@ -195,7 +195,7 @@ def test_an_override_for_a_place_that_no_rule_of_it_may_act_in_is_found() -> Non
     ],
 )
 def test_a_rule_that_nobody_could_ever_approve_is_refused(
-    mode: str, approval: str, operators: list[str], words: str, tmp_path: Path
+    mode: str, approval: str, operators: list[str], words: str, *, tmp_path: Path
 ) -> None:
     (tmp_path / "t").write_text("x")
     text = (

@@ -113,7 +113,7 @@ def test_what_an_alert_named_stays_known_after_the_climb() -> None:
 
     named = facts().target
     front = type(named)("c", "Service", "shop", "front")
-    there = asyncio.run(observe(Front(), front, True, frozenset(), T))
+    there = asyncio.run(observe(Front(), front, True, frozenset(), now=T))
     assert (str(there.origin), str(there.target)) == ("Service/shop/front", "Deployment/shop/web")
 
 

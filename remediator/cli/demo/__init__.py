@@ -188,7 +188,7 @@ async def _plays_out(
 def prepare(cluster: SandboxCluster) -> None:
     """The cluster before anything breaks."""
     for name in ("api", "cart", "payments", "web"):
-        cluster.create_workload("Deployment", "shop", name, f"{name}:1.0", REPLICAS)
+        cluster.create_workload("Deployment", "shop", name, f"{name}:1.0", replicas=REPLICAS)
     cluster.create_service("shop", "api", {"app": "api"})
 
 

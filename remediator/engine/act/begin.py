@@ -31,7 +31,7 @@ async def begin(
     plan = judged.planned.plan
     assert plan is not None
     times = await _times(doors, claim, loaded, judged)
-    attempt = new_attempt(claim, plan, judged.planned.step, times, doors.clock.now())
+    attempt = new_attempt(claim, plan, judged.planned.step, times, now=doors.clock.now())
     if attempt.begun_at - judged.outside.asked_at > SEND_WITHIN:
         return hold("executor", Reason.UNKNOWN_FACT, TOO_SLOW, MARGIN)
     causes = (
@@ -49,10 +49,10 @@ async def begin(
     def decide(usage: Usage) -> list[Verdict]:
         return pipeline.begin(judged.situation, usage)
 
-    return await start(doors, claim, loaded, intent, decide, seen=judged.outside)
+    return await start(doors, claim, loaded, intent, decide=decide, seen=judged.outside)
 
 
-def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, now: datetime) -> Attempt:
+def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, *, now: datetime) -> Attempt:
     """The attempt that a plan is for, with how long its verification may take."""
     number = len(claim.attempts) + 1
     return Attempt(
@@ -75,8 +75,8 @@ async def start(
     claim: Claim,
     loaded: LoadedRule,
     intent: Intent,
-    decide: Callable[[Usage], list[Verdict]],
     *,
+    decide: Callable[[Usage], list[Verdict]],
     seen: Outside | None,
 ) -> tuple[Claim, Decided] | Verdict:
     """Makes the intent durable and executes it.
@@ -98,7 +98,7 @@ async def start(
     )
     acting = replace(remediation, state=State.EXECUTING)
     begun = replace(claim, remediation=acting, attempts=(*claim.attempts, attempt))
-    return begun, await execute(doors, begun, loaded, attempt.plan, seen, fresh=True)
+    return begun, await execute(doors, begun, loaded, attempt.plan, seen=seen, fresh=True)
 
 
 async def _times(doors: Doors, claim: Claim, loaded: LoadedRule, judged: Assessment) -> Times:

@@ -30,8 +30,8 @@ async def execute(
     claim: Claim,
     loaded: LoadedRule,
     plan: Plan,
-    seen: Outside | None,
     *,
+    seen: Outside | None,
     fresh: bool = False,
 ) -> Decided:
     """Applies the calls that were not answered yet.
@@ -96,7 +96,7 @@ async def extend(
     await doors.journal.extend(claim.remediation, attempt, now)
     acting = replace(claim.remediation, state=State.EXECUTING)
     begun = replace(claim, remediation=acting, attempts=(*claim.attempts[:-1], attempt))
-    return begun, await execute(doors, begun, loaded, longer, seen)
+    return begun, await execute(doors, begun, loaded, longer, seen=seen)
 
 
 def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:

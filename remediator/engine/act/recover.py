@@ -31,7 +31,7 @@ Again = Callable[[Facts], Plan | None]
 
 
 async def recover(
-    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime, again: Again
+    doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime, *, again: Again
 ) -> Decided:
     """Looks at what became of the call, and goes on with those that are left.
 
@@ -44,13 +44,13 @@ async def recover(
     if now < settled:
         reason = claim.remediation.reason
         return Wait(at=now, reason=reason, why=IN_FLIGHT, until=settled)
-    found = _became(claim, loaded, call, sent, await object_of(doors, call), now)
+    found = _became(claim, loaded, call, sent, obj=await object_of(doors, call), now=now)
     if not isinstance(found, Attempt):
         return found
     if loaded is None:
         reason = Reason.RULE_CHANGED
         return next_rung(claim, None, now, Outcome.UNKNOWN, reason=reason, why=WITHDRAWN)
-    return await _send_again(doors, claim, loaded, found, again)
+    return await _send_again(doors, claim, loaded, found, again=again)
 
 
 def _became(
@@ -58,6 +58,7 @@ def _became(
     loaded: LoadedRule | None,
     call: Call,
     sent: str,
+    *,
     obj: Mapping[str, Any] | Unknown | None,
     now: datetime,
 ) -> Decided | Attempt:
@@ -80,7 +81,7 @@ def _became(
             if remediation.cancel_by:
                 return cancelled(attempt, now, remediation.cancel_by)
         case Effect.ABSENT:
-            return _did_not_land(claim, loaded, call, obj, now) or attempt
+            return _did_not_land(claim, loaded, call, obj, now=now) or attempt
     return attempt
 
 
@@ -102,6 +103,7 @@ def _did_not_land(
     loaded: LoadedRule | None,
     call: Call,
     obj: Mapping[str, Any] | None,
+    *,
     now: datetime,
 ) -> Decided | None:
     """Why a call that did not take effect is not sent again, or None."""
@@ -126,7 +128,7 @@ def _did_not_land(
 
 
 async def _send_again(
-    doors: Doors, claim: Claim, loaded: LoadedRule, attempt: Attempt, again: Again
+    doors: Doors, claim: Claim, loaded: LoadedRule, attempt: Attempt, *, again: Again
 ) -> Decided:
     """Goes on with the calls that are left.
 
@@ -148,4 +150,4 @@ async def _send_again(
     if cancelled_by:
         return cancelled(attempt, doors.clock.now(), cancelled_by)
     going_on = replace(claim, attempts=(*claim.attempts[:-1], attempt))
-    return await execute(doors, going_on, loaded, plan, seen)
+    return await execute(doors, going_on, loaded, plan, seen=seen)

@@ -101,7 +101,7 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
             facts = replace(facts, object=obj)
         touching = tuple(_unready(_with_object(item, call, obj), call) for item in others)
         held = _assumption_changed(call, obj) or await _guards_again(
-            doors, sending, facts, touching, obj
+            doors, sending, facts, touching, obj=obj
         )
         now = doors.clock.now()
         if held is None and now > sending.attempt.sent_by:
@@ -125,11 +125,11 @@ async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched,
     sights = ACTIONS[plan.action].sees & pipeline.SEES
     if plan.takes:
         sights |= pipeline.DISRUPTION
-    facts = await observe(doors, sending.claim.remediation, sending.loaded, now, sights)
+    facts = await observe(doors, sending.claim.remediation, sending.loaded, now, sights=sights)
     if sending.seen is None:
         return facts, ()
     named = call.touch or call.target.key
-    return facts, await touched(doors, plan, facts, doors.clock.now(), named)
+    return facts, await touched(doors, plan, facts, doors.clock.now(), only=named)
 
 
 def _done_before(
@@ -222,7 +222,7 @@ def call_id(attempt: Attempt, number: int) -> str:
 
 async def object_of(doors: Doors, call: Call) -> Object:
     """The object that a call is about, as it is now."""
-    obj = (await see(doors, call.target, False, frozenset(), doors.clock.now())).object
+    obj = (await see(doors, call.target, False, frozenset(), now=doors.clock.now())).object
     if isinstance(obj, Mapping) or obj is None:
         return obj
     return Unknown(obj.why)
@@ -235,7 +235,7 @@ def _count_call(doors: Doors, sending: Sending, started: datetime, answer: str) 
 
 
 async def _guards_again(
-    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], obj: Object
+    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], *, obj: Object
 ) -> Verdict | None:
     """Just before the write, by the rule as it is loaded now: what came meanwhile still holds.
 
@@ -246,7 +246,7 @@ async def _guards_again(
     current = doors.rules.find(sending.loaded.rule.name, episodes[0].alert if episodes else None)
     if current is None:
         return hold("rule", Reason.RULE_CHANGED, "the rule was withdrawn")
-    before = await ground.before(doors, remediation, episodes, current, now)
+    before = await ground.before(doors, remediation, episodes, current, now=now)
     if sending.seen is None:
         outside = ground.outside_scope(doors, current, touched_by(None, facts, {}))
         undoing = before.undoing(facts=facts, outside=outside)

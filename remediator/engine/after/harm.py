@@ -29,7 +29,7 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
             alert = episode.alert
             if alert.labels.get("severity") != "critical" or alert.name in known:
                 continue
-            hurt = _hurt(doors, episode, claim, facts, touched)
+            hurt = _hurt(doors, episode, claim, facts, touched=touched)
             if hurt is None:
                 continue
             rule = await doors.prometheus.alerting_rule(alert.name)
@@ -46,7 +46,7 @@ def _touched(claim: Claim) -> list[Target]:
 
 
 def _hurt(
-    doors: Doors, episode: Episode, claim: Claim, facts: Facts, touched: list[Target]
+    doors: Doors, episode: Episode, claim: Claim, facts: Facts, *, touched: list[Target]
 ) -> Target | None:
     """What was touched that the alert is about: itself, what owns it, or one of its pods."""
     remediation = claim.remediation

@@ -64,14 +64,14 @@ async def _changed(
     expired = remediation.state is State.EXPIRED and clears
     if loaded is None or (expired and loaded.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
-    facts = await observe(doors, remediation, loaded, now, None if expired else frozenset())
+    facts = await observe(doors, remediation, loaded, now, sights=None if expired else frozenset())
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = template_now(facts)
     before = remediation.ended_template
     if before and template != before and template not in await _left(doors, remediation):
         return "somebody else changed the target", template
-    if expired and not await _still(doors, ended, loaded, facts, now):
+    if expired and not await _still(doors, ended, loaded, facts, now=now):
         return f"{remediation.reason} has cleared", template
     return "", before or template
 
@@ -85,11 +85,11 @@ async def _left(doors: Doors, remediation: Remediation) -> set[str]:
 
 
 async def _still(
-    doors: Doors, ended: Claim, loaded: LoadedRule, facts: Facts, now: datetime
+    doors: Doors, ended: Claim, loaded: LoadedRule, facts: Facts, *, now: datetime
 ) -> bool:
     """Whether the reason that it expired with still stands."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
-    seen = await assess(doors, fresh, ended.episodes, loaded, facts, now)
+    seen = await assess(doors, fresh, ended.episodes, loaded, facts=facts, now=now)
     return any(
         v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW
         for v in seen.verdicts

@@ -49,7 +49,7 @@ async def slice_of(
                 answer = _plan(claim, facts)
                 return answer if isinstance(answer, Plan) else None
 
-            return claim, await recover(doors, claim, loaded, now, again)
+            return claim, await recover(doors, claim, loaded, now, again=again)
         case State.VERIFYING:
             return claim, await _verify(doors, claim, now)
     return await _begin(doors, claim, loaded, now)
@@ -117,7 +117,7 @@ async def _begin(
     would = await _would(doors, claim, loaded, now)
     verdict = would.verdict
     if verdict.decision is Decision.ALLOW and isinstance(would.answer, Plan):
-        begun = await _start(doors, claim, loaded, would, would.answer)
+        begun = await _start(doors, claim, loaded, would, plan=would.answer)
         if not isinstance(begun, Verdict):
             return begun
         verdict = begun
@@ -145,12 +145,12 @@ def _ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None
 
 
 async def _start(
-    doors: Doors, claim: Claim, loaded: LoadedRule, would: "Would", plan: Plan
+    doors: Doors, claim: Claim, loaded: LoadedRule, would: "Would", *, plan: Plan
 ) -> tuple[Claim, Decided] | Verdict:
     """Makes the undo's attempt durable, with its locks, and executes it."""
     times = Times(plan.converged_within, timedelta(), timedelta(), None)
     intent = Intent(
-        attempt=new_attempt(claim, plan, _undone(claim).step, times, doors.clock.now()),
+        attempt=new_attempt(claim, plan, _undone(claim).step, times, now=doors.clock.now()),
         reading=Reading(plan.locks),
         rule=loaded.rule.name,
         root_key=would.facts.root.key,
@@ -162,7 +162,7 @@ async def _start(
     def decide(usage: Usage) -> list[Verdict]:
         return [limits.target_lock(would.ground, usage)]
 
-    return await start(doors, claim, loaded, intent, decide, seen=None)
+    return await start(doors, claim, loaded, intent, decide=decide, seen=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,9 @@ class Would:
 
 async def _would(doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime) -> Would:
     watches = ACTIONS[_undone(claim).action].watches
-    facts = await observe(doors, claim.remediation, loaded, now, watches)
+    facts = await observe(doors, claim.remediation, loaded, now, sights=watches)
     answer = _plan(claim, facts)
-    before = await ground.before(doors, claim.remediation, claim.episodes, loaded, now)
+    before = await ground.before(doors, claim.remediation, claim.episodes, loaded, now=now)
     outside = ground.outside_scope(doors, loaded, touched(None, facts, {}))
     undoing = before.undoing(facts=facts, outside=outside)
     return Would(answer, pipeline.ask(pipeline.UNDO, undoing), facts, before)
@@ -197,7 +197,7 @@ async def _would(doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime) 
 
 async def _verify(doors: Doors, claim: Claim, now: datetime) -> Decided:
     action = ACTIONS[claim.attempts[-1].action]
-    facts = await see(doors, claim.remediation.target, False, action.watches, now)
+    facts = await see(doors, claim.remediation.target, False, action.watches, now=now)
     return _judge(claim, facts, now)
 
 
@@ -223,7 +223,7 @@ def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
 
 
 async def ask(
-    doors: Doors, remediation: str, operator: str, now: datetime, why: str = ""
+    doors: Doors, remediation: str, operator: str, now: datetime, *, why: str = ""
 ) -> str | None:
     """Takes back the last act of a remediation that has ended.
 
@@ -233,7 +233,7 @@ async def ask(
     if isinstance(made, str):
         return made
     asked = f"{operator} asked for it{why and f': {why}'}"
-    refused = await doors.journal.undo(remediation, made.id, "asked", now, asked)
+    refused = await doors.journal.undo(remediation, made.id, "asked", now, asked=asked)
     if refused is None:
         log().info("undo_born", remediation_id=remediation, operator=operator)
     return refused

@@ -20,7 +20,7 @@ from ...model.target import Unresolved, target_of
 from ...model.verdict import Reason
 from ...ports.records import Claim
 from ...rules.ruleset import LoadedRule
-from ...rules.schema import Rule, Step
+from ...rules.stored import StoredRule, StoredStep
 from ...sights.pods import PODS, pods_before
 from ..act.execute import extend
 from ..act.ladder import cancelled, next_rung
@@ -44,7 +44,7 @@ class Check:
 
     claim: Claim
     loaded: LoadedRule | None
-    rule: Rule
+    rule: StoredRule
     facts: Facts
     seen: Seen
     harm: str
@@ -58,7 +58,7 @@ class Check:
         return self.claim.attempts[-1]
 
     @property
-    def step(self) -> Step:
+    def step(self) -> StoredStep:
         """The step that it is of."""
         return self.rule.steps[self.attempt.step]
 
@@ -107,10 +107,10 @@ async def _see(doors: Doors, claim: Claim, now: datetime) -> Facts:
     """The target, and what the plan names beside it."""
     attempt = claim.attempts[-1]
     watches = ACTIONS[attempt.action].watches
-    facts = await see(doors, claim.remediation.target, False, watches, now)
+    facts = await see(doors, claim.remediation.target, False, watches, now=now)
     if attempt.plan.beside is None:
         return facts
-    beside = (await see(doors, attempt.plan.beside, False, frozenset(), now)).object
+    beside = (await see(doors, attempt.plan.beside, False, frozenset(), now=now)).object
     return replace(facts, beside=Unknown(beside.why) if isinstance(beside, Unresolved) else beside)
 
 

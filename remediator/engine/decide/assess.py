@@ -57,6 +57,7 @@ async def assess(
     remediation: Remediation,
     episodes: tuple[Episode, ...],
     loaded: LoadedRule,
+    *,
     facts: Facts,
     now: datetime,
 ) -> Assessment:
@@ -67,13 +68,13 @@ async def assess(
     past = await doors.journal.past(rule.name, facts.target.key)
     facts = replace(facts, past=past, began=await began(doors, episodes))
     tried = facts.past.ineffective(rule.name, template_now(facts), ineffective_window(rule), now)
-    skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts)
-    planned = planner.plan(rule, facts, remediation.rung, tried, skipped)
+    skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts=facts)
+    planned = planner.plan(rule, facts, remediation.rung, tried, skipped=skipped)
     step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
     touching = await touched(doors, planned.plan, facts, now)
     seen = await ask(doors, rule, episodes, facts)
     # after what may be slow: a pause counts at once
-    before = await ground.before(doors, remediation, episodes, loaded, now)
+    before = await ground.before(doors, remediation, episodes, loaded, now=now)
     cluster = facts.target.cluster
     counted = planned.plan is not None
     situation = before.planned(
@@ -128,7 +129,7 @@ def ineffective_window(rule: Rule) -> timedelta:
 
 
 async def _skipped(
-    doors: Doors, rule: Rule, rung: int, episodes: tuple[Episode, ...], facts: Facts
+    doors: Doors, rule: Rule, rung: int, episodes: tuple[Episode, ...], *, facts: Facts
 ) -> tuple[frozenset[int], str]:
     """The steps whose own `when` does not hold, and why one could not be asked."""
     skipped: set[int] = set()

@@ -86,12 +86,11 @@ def by_verdict(
     loaded: LoadedRule,
     verdict: Verdict,
     look: Look,
-    now: datetime,
     *,
     link: Link | None,
 ) -> Decided:
-    """What a verdict leads to that is not to allow."""
-    why = verdict.why
+    """What a verdict of a look leads to that is not to allow."""
+    now, why = look.at, verdict.why
     if verdict.reason is Reason.OBSERVE_MODE:
         # what it would have done, or what would have kept it from that
         against = _against(look) or verdict
@@ -102,7 +101,7 @@ def by_verdict(
         event = _after_attempts(claim, Event.BLOCK)
         return End(event=event, at=now, reason=verdict.reason, why=why, look=look)
     if verdict.decision is Decision.APPROVE and look.plan is not None:
-        return _ask(claim, loaded.rule, verdict, look, look.plan, now, link=link)
+        return _ask(claim, loaded.rule, verdict, look, plan=look.plan, link=link)
     wait = min(max(verdict.retry_after or LOOK_AGAIN, LEAST_WAIT), loaded.rule.expire)
     return Hold(at=now, reason=verdict.reason, why=why, until=now + wait, look=look)
 
@@ -121,25 +120,24 @@ def _ask(
     rule: Rule,
     verdict: Verdict,
     look: Look,
-    plan: Plan,
-    now: datetime,
     *,
+    plan: Plan,
     link: Link | None,
 ) -> Ask:
     """People are asked once for a plan, and again where it is another than they were shown."""
-    remediation, expires = claim.remediation, rule.approval.expires
+    now, remediation, expires = look.at, claim.remediation, rule.approval.expires
     new = remediation.asked_digest != plan.digest or bool(remediation.approved_digest)
     until = now + FIRST_RENEWAL
     if not new:
         until = max(until, min(now + RENEW, remediation.changed_at + expires + LEAST_WAIT))
-    question = _question(claim, verdict, plan, now + expires, link) if new else None
+    question = _question(claim, verdict, plan, now + expires, link=link) if new else None
     return Ask(
         at=now, reason=verdict.reason, why=verdict.why, until=until, look=look, question=question
     )
 
 
 def _question(
-    claim: Claim, verdict: Verdict, plan: Plan, until: datetime, link: Link | None
+    claim: Claim, verdict: Verdict, plan: Plan, until: datetime, *, link: Link | None
 ) -> Notice:
     remediation = claim.remediation
     return message(

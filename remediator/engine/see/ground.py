@@ -28,7 +28,7 @@ async def first_pass(
     doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime
 ) -> list[Verdict]:
     """The verdicts of the guards that need no facts."""
-    ground = await before(doors, claim.remediation, claim.episodes, loaded, now)
+    ground = await before(doors, claim.remediation, claim.episodes, loaded, now=now)
     return pipeline.ask(pipeline.FIRST, ground)
 
 
@@ -37,6 +37,7 @@ async def before(
     remediation: Remediation,
     episodes: tuple[Episode, ...],
     loaded: LoadedRule,
+    *,
     now: datetime,
 ) -> Before:
     """What is known without facts."""

@@ -26,6 +26,7 @@ async def observe(
     remediation: Remediation,
     loaded: LoadedRule,
     now: datetime,
+    *,
     sights: frozenset[Sight[Any]] | None = None,
 ) -> Facts:
     """The target as the rule names it, with the sights given,
@@ -33,11 +34,11 @@ async def observe(
     """
     climb = loaded.rule.target == "workload"
     wanted = planner.sights(loaded.rule) if sights is None else sights
-    return await see(doors, remediation.target, climb, wanted, now)
+    return await see(doors, remediation.target, climb, wanted, now=now)
 
 
 async def see(
-    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
+    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight[Any]], *, now: datetime
 ) -> Facts:
     """An object of any cluster; Unknown where that cluster is not configured."""
     cluster = doors.clusters.get(target.cluster)
@@ -47,7 +48,7 @@ async def see(
 
 
 async def touched(
-    doors: Doors, plan: Plan | None, facts: Facts, now: datetime, only: str = ""
+    doors: Doors, plan: Plan | None, facts: Facts, now: datetime, *, only: str = ""
 ) -> tuple[Touched, ...]:
     """Everything that a plan touches as it is now, or what `only` (a key) names of it.
 

@@ -60,4 +60,4 @@ async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: dateti
     doors.metrics.count("notifications_total", receiver.kind, outcome)
     if error:
         log().warning("notification_failed", receiver=letter.receiver, outcome=outcome, error=error)
-    await doors.journal.delivered(letter.id, now, error, again, ref)
+    await doors.journal.delivered(letter.id, now, error, again, ref=ref)

@@ -2,9 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from ...model.remediation import Remediation, State
 from ...model.verdict import Reason
-from ...ports.records import RemediationRecord
+from ...ports.records import Overdue
 from ..doors import Doors
 from ..messages import message, story, to_all
 
@@ -14,68 +13,48 @@ ASK_AGAIN = timedelta(minutes=1)
 
 async def escalate(doors: Doors, now: datetime) -> None:
     """Tells of what takes too long; a converged attempt within its time is waited for."""
-    for remediation in await doors.journal.escalations(now):
-        known = await doors.journal.known(remediation.id)
-        if known is not None:
-            await _escalate(doors, known, now)
+    for overdue in await doors.journal.escalations(now):
+        await _escalate(doors, overdue, now)
 
 
-async def _escalate(doors: Doors, known: RemediationRecord, now: datetime) -> None:
-    remediation = known.claim.remediation
+async def _escalate(doors: Doors, overdue: Overdue, now: datetime) -> None:
+    remediation = overdue.remediation
     if remediation.mode == "observe":
         await doors.journal.escalated(remediation.id, (), None, now)
         return
-    later = _within_verification(known, now)
-    if later is None and await _spoken_for(doors, known):
+    later = overdue.proof_until if overdue.proof_until and overdue.proof_until > now else None
+    if later is None and await _spoken_for(doors, overdue):
         later = now + ASK_AGAIN
     because = f" ({remediation.why})" if remediation.why else ""
     why = f"not healed yet: {remediation.state}{because}"
-    reason, told = remediation.reason or "", story(known.history)
+    reason, told = remediation.reason or "", story(overdue.history)
     body = message(remediation, remediation.state, reason, why, story=told)
-    receivers = known.claim.rule.escalate.to
-    await doors.journal.escalated(remediation.id, to_all(receivers, body), later, now)
+    await doors.journal.escalated(remediation.id, to_all(overdue.to, body), later, now)
     if later is None:
         doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")
 
 
-async def _spoken_for(doors: Doors, known: RemediationRecord) -> bool:
+async def _spoken_for(doors: Doors, overdue: Overdue) -> bool:
     """Whether a storm's message speaks for it.
 
     What it did itself, and what others than the storm keep it from, it tells itself.
     """
-    remediation = known.claim.remediation
-    if known.claim.attempts or remediation.reason is not Reason.STORM:
+    remediation = overdue.remediation
+    if overdue.attempted or remediation.reason is not Reason.STORM:
         return False
-    told = await _told_of_storm(doors, remediation)
-    return set(known.claim.rule.escalate.to) <= told
-
-
-async def _told_of_storm(doors: Doors, remediation: Remediation) -> set[str]:
-    """Who was told of the storm that is on where a remediation belongs."""
     loaded = doors.rules.find(remediation.rule)
     scope = loaded.scope_of(remediation.target.cluster) if loaded else ""
     told: set[str] = set()
     for storm in await doors.journal.storms():
         if storm.scope == scope:
             told.update(storm.told)
-    return told
-
-
-def _within_verification(known: RemediationRecord, now: datetime) -> datetime | None:
-    """Until when its last act may still be proved, where that is yet to come."""
-    attempts = known.claim.attempts
-    if known.claim.remediation.state is not State.VERIFYING or not attempts:
-        return None
-    converged_at = attempts[-1].converged_at
-    if converged_at is None:
-        return None
-    ends = converged_at + attempts[-1].times.resolved_within
-    return ends if ends > now else None
+    return set(overdue.to) <= told
 
 
 async def close(doors: Doors, now: datetime) -> None:
-    """Says that it is over, to all who were told of trouble, once the
-    remediation has ended and its alerts have resolved.
+    """Says that it is over, to all who were told of trouble.
+
+    That is once the remediation has ended and its alerts have resolved.
     """
     for remediation, receivers in await doors.journal.quieted(AT_ONCE):
         reason, why = remediation.reason or "", "the alerts have resolved"

@@ -23,7 +23,7 @@ BEFORE = timedelta(hours=1)  # what was held by a storm may have been created be
 
 
 async def storm(
-    doors: Doors, loaded: LoadedRule, situation: Situation, why: str, now: datetime
+    doors: Doors, loaded: LoadedRule, situation: Situation, why: str, *, now: datetime
 ) -> None:
     """A storm is on: it is remembered, and told once for all its
     members, whose own messages wait until it is over.
@@ -36,13 +36,13 @@ async def storm(
         scope,
         "storm",
         Reason.STORM,
-        f"{why}; {advice}",
+        why=f"{why}; {advice}",
         members=tuple(troubled[:MOST_NAMED]),
         story=tuple(f"in trouble: {name}" for name in troubled[:MOST_NAMED]),
     )
     until = now + doors.limits.storm.calm
     if await doors.journal.storm(
-        scope, why, until, messages.to_all(list(loaded.rule.escalate.to), body), now
+        scope, why, until, messages.to_all(list(loaded.rule.escalate.to), body), now=now
     ):
         doors.metrics.count("storms_total")
         log().warning("storm", scope=scope, why=why)
@@ -72,7 +72,7 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
     workloads = await doors.census.count(cluster, namespaces, now)
     why = counted(limit, scope, troubled, workloads)
     if why:
-        await doors.journal.storm(scope, why, now + limit.calm, (), now)
+        await doors.journal.storm(scope, why, now + limit.calm, (), now=now)
     elif row.until <= now:
         left = (
             f"{len(troubled)} workloads still have alerts firing:"
@@ -86,7 +86,7 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
         )
         said = f"storm over; the remaining alerts will be re-evaluated; {left}"
         said += f"; {held} remediations expired without an act" if held else ""
-        body = messages.about(f"storm-{scope}", scope, "storm", Reason.STORM, said)
+        body = messages.about(f"storm-{scope}", scope, "storm", Reason.STORM, why=said)
         await doors.journal.calm(scope, replace(body, closed=True), now)
 
 
@@ -112,8 +112,8 @@ async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime)
         else "closed: nothing ended badly for a while, or somebody reset it"
     )
     told = f"{text}; it waits for approvals now" if since else text
-    body = messages.about(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, told)
+    body = messages.about(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, why=told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
     await doors.journal.breaker(
-        rule, since, text, to, body if since else replace(body, closed=True), now
+        rule, since, text, to, said=body if since else replace(body, closed=True), now=now
     )

@@ -264,10 +264,10 @@ async def drained(given: str = "", replicas: int = 3, **more: Any) -> World:
         world.cluster.create_workload("Deployment", namespace, name, "x:1", replicas=replicas)
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     for name in ("node-2", "node-3"):
-        world.cluster.create("Node", "", name, {}, ready)
+        world.cluster.create("Node", "", name, {}, status=ready)
     await world.start()
     for scope in more.pop("paused", ()):
-        await world.journal.pause(scope, "ann", "why", None, world.clock.now())
+        await world.journal.pause(scope, "ann", "why", None, now=world.clock.now())
     world.cluster.calls.clear()
     await world.run(MINUTE)
     await world.deliver("NodeDown", "", node="node-1", fingerprint="n")
@@ -339,7 +339,7 @@ async def test_nothing_is_cordoned_or_evicted_where_it_would_touch(
 
 async def test_a_workload_that_is_opted_out_or_short_is_not_touched_either() -> None:
     world = await drained(workloads={"billing": "pay"})
-    world.cluster.annotate("Deployment", "billing", "pay", "remediator.io/deny", "drain_node")
+    world.cluster.annotate("Deployment", "billing", "pay", "remediator.io/deny", value="drain_node")
     await world.run(MINUTE)
     assert (world.cluster.calls, (await world.only())["reason"]) == ([], "opted_out")
     await world.journal.close()
@@ -348,7 +348,9 @@ async def test_a_workload_that_is_opted_out_or_short_is_not_touched_either() -> 
 async def test_a_budget_that_allows_none_is_waited_for_without_another_charge() -> None:
     world = await drained()
     chosen = {"selector": {"matchLabels": {"app": "web"}}}
-    world.cluster.create("PodDisruptionBudget", "shop", "web", chosen, {"disruptionsAllowed": 0})
+    world.cluster.create(
+        "PodDisruptionBudget", "shop", "web", chosen, status={"disruptionsAllowed": 0}
+    )
     await world.run(5 * MINUTE)
     assert [name for name in on(world, "node-1") if not name.startswith("web")] == []
     assert len([name for name in on(world, "node-1") if name.startswith("web")]) == 3
@@ -365,7 +367,7 @@ async def test_a_budget_that_allows_none_is_waited_for_without_another_charge() 
 async def test_a_pause_that_comes_while_it_drains_stops_the_next_eviction() -> None:
     world = await drained()
     await begun(world)
-    await world.journal.pause("namespace:shop", "ann", "stop", None, world.clock.now())
+    await world.journal.pause("namespace:shop", "ann", "stop", None, now=world.clock.now())
     before = len(world.cluster.calls)
     await world.run(5 * MINUTE, 5 * SECOND)
     assert len(world.cluster.calls) == before
@@ -391,7 +393,7 @@ async def test_a_pod_that_says_no_itself_stays() -> None:
     world = await drained()
     await begun(world)
     stays = on(world, "node-1")[-1]
-    world.cluster.annotate("Pod", "shop", stays, "remediator.io/disabled", "true")
+    world.cluster.annotate("Pod", "shop", stays, "remediator.io/disabled", value="true")
     await world.run(10 * MINUTE, SECOND)
     assert on(world, "node-1") == [stays]
     await world.journal.close()

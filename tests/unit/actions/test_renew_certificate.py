@@ -153,7 +153,7 @@ RULE = (
 async def test_an_answer_that_was_lost_renews_it_no_second_time() -> None:
     world = World(rules(RULE))
     made = certificate(Ready="True")
-    world.cluster.create("Certificate", "shop", "tls", made["spec"], made["status"])
+    world.cluster.create("Certificate", "shop", "tls", made["spec"], status=made["status"])
     await world.start()
     await world.run(MINUTE)
     apply, asked = world.cluster.apply, list[str]()

@@ -159,7 +159,7 @@ async def world_of(image: str = "dump:1") -> World:
     world = World(rules(RULE))
     made = cronjob()
     made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = image
-    world.cluster.create("CronJob", "shop", "backup", made["spec"], {})
+    world.cluster.create("CronJob", "shop", "backup", made["spec"], status={})
     await world.start()
     await world.run(MINUTE)
     return world

@@ -48,7 +48,7 @@ async def test_it_is_found_from_the_service_and_from_the_workload() -> None:
     cluster.create_workload("Deployment", "shop", "web", "web:1")
     cluster.create_service("shop", "front", {"app": "web"})
     cluster.create_service("shop", "typo", {"app": "wbe"})
-    cluster.create("Service", "shop", "by-hand", {}, {})
+    cluster.create("Service", "shop", "by-hand", {}, status={})
     expected = {
         ("Service", "front"): (Behind("front", 3, 3),),
         ("Service", "typo"): (Behind("typo", 0, 0),),

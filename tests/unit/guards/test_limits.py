@@ -25,6 +25,7 @@ def charge(
     remediation: str = "r-0",
     rule: str = "r",
     root: str = WEB.key,
+    *,
     namespace: str = "shop",
     action: str = "restart_workload",
 ) -> Charge:

@@ -330,7 +330,7 @@ CASES: list[tuple[str, Check, dict[str, Any], Decision, Reason | None]] = [
     ("name", "check", "given", "decision", "reason"), CASES, ids=[case[0] for case in CASES]
 )
 def test_what_may_be_taken_away(
-    name: str, check: Check, given: dict[str, Any], decision: Decision, reason: Reason | None
+    name: str, check: Check, given: dict[str, Any], decision: Decision, *, reason: Reason | None
 ) -> None:
     verdict = check(situation(**given))
     assert (verdict.decision, verdict.reason) == (decision, reason), verdict.why

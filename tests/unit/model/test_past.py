@@ -69,7 +69,7 @@ def test_a_restart_chooses_no_template_and_a_rollback_chooses_and_replaces() -> 
     ids=lambda value: value if isinstance(value, str) and len(value) > 1 else "",
 )
 def test_what_is_not_repeated(
-    name: str, past: Past, template: str, now: datetime, counts: bool
+    name: str, past: Past, template: str, now: datetime, *, counts: bool
 ) -> None:
     expected = frozenset({("restart_workload", "oom_killed")}) if counts else frozenset()
     assert past.ineffective("r", template, WINDOW, now) == expected

@@ -113,6 +113,7 @@ def test_the_ladder(
     ladder: tuple[dict[str, Any], ...],
     seen: Facts,
     rung: int,
+    *,
     step: int | None,
     reason: Reason | None,
 ) -> None:
