@@ -24,7 +24,8 @@ def _known() -> dict[str, Kind]:
     custom: set[Kind] = set()
     for action in ACTIONS.values():
         custom |= action.targets | {kind for _, kind, _ in action.calls}
-    custom |= {kind for sight in sights for kind in sight.lists | sight.gets}
+    for sight in sights:
+        custom |= sight.lists | sight.gets
     custom -= set(NAMED)
     known = [*NAMED, *sorted(custom, key=lambda kind: kind.name)]
     return {kind.name: kind for kind in sorted(known, key=lambda kind: not kind.namespaced)}

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import aiohttp
@@ -165,11 +166,8 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
     """What is not allowed: everywhere, or where the rules'
     scopes name namespaces plainly, there.
     """
-    scopes = (
-        {name for source in rules.sources for name in source.group.scope.namespaces}
-        if rules
-        else set()
-    )
+    groups = [loaded.group for loaded in rules.sources] if rules else []
+    scopes = set(chain.from_iterable(group.scope.namespaces for group in groups))
     where = sorted(scopes) if scopes and all(PLAIN.fullmatch(name) for name in scopes) else [""]
 
     async def missing(group: str, resource: str, verb: str, named: list[str]) -> str | None:
@@ -186,14 +184,11 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
         )
 
     whole, local = rbac.grants(rules)
-    given = [(where, need) for need in whole] + [
-        ([name], need) for name, needs in local.items() for need in needs
-    ]
-    asked = [
-        missing(group, resource, verb, named)
-        for named, (group, resource, verbs) in given
-        for verb in verbs
-    ]
+    given = [(where, whole), *(([name], needs) for name, needs in local.items())]
+    asked = []
+    for named, needs in given:
+        for group, resource, verbs in needs:
+            asked += [missing(group, resource, verb, named) for verb in verbs]
     return [text for text in await asyncio.gather(*asked) if text]
 
 
@@ -248,7 +243,9 @@ async def _alertmanager(
             " acts"
         )
         yield DoctorLine("fail", what, "no URL", advice)
-    known = [pair for url in source.alertmanager for pair in await addresses(url)]
+    known: list[tuple[str, str]] = []
+    for url in source.alertmanager:
+        known += await addresses(url)
     for url in source.alertmanager:
         try:
             async with session.get(f"{url.rstrip('/')}/api/v2/status") as answer:

@@ -13,6 +13,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -205,7 +206,7 @@ class PrometheusApi:
 
 def _by_name(groups: list[GroupAnswer]) -> dict[str, Mapping[str, Any]]:
     """The alerting rules, the first of each name, each with all recording rules."""
-    rules = [rule for group in groups for rule in group.rules]
+    rules = list(chain.from_iterable(group.rules for group in groups))
     recorded = {rule.name: rule.query for rule in rules if rule.type == "recording"}
     out: dict[str, Mapping[str, Any]] = {}
     for rule in (rule for rule in rules if rule.type == "alerting"):

@@ -4,6 +4,7 @@ Never rules. Secrets are read from files and held as SecretStr.
 """
 
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -434,4 +435,4 @@ def _fields() -> list[str]:
         Source,
         Credential,
     ]
-    return sorted({name for model in models for name in model.model_fields})
+    return sorted(set(chain.from_iterable(model.model_fields for model in models)))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -98,7 +99,8 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
     if refused:
         return refused
     assert isinstance(facts.object, Mapping)
-    killed = {name.rpartition("/")[2] for cause in causes for name in _killed(cause.evidence)}
+    named = chain.from_iterable(_killed(cause.evidence) for cause in causes)
+    killed = {name.rpartition("/")[2] for name in named}
     if not killed:
         return Refusal(Reason.NO_CAUSE, f"no container of {facts.target} was killed for memory")
     changes = list(_changes(at(facts.object, "/spec/template/spec"), killed, params))
@@ -233,7 +235,7 @@ def _restarting(pod: Object, killed: set[str]) -> str:
 
 def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:
     """Patches of pods that take none of them away."""
-    paths = tuple(sorted({path for call in calls for path in call.leaves}))
+    paths = tuple(sorted(set(chain.from_iterable(call.leaves for call in calls))))
     return Plan(
         action=NAME,
         target=facts.target,

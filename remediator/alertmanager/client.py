@@ -182,9 +182,10 @@ class AlertmanagerApi:
             return Unknown(
                 f"Alertmanager of source {source}: it started less than {self._settled} ago"
             )
-        return list(
-            {key: item.labels for one in believed for key, item in one.alerts.items()}.values()
-        )
+        alerts: dict[str, Listed] = {}
+        for one in believed:
+            alerts |= one.alerts
+        return [item.labels for item in alerts.values()]
 
     async def _seen(self, source: str, since: datetime | None) -> Snapshot:
         """The last snapshot where it is recent enough, else a new one.
@@ -201,7 +202,9 @@ class AlertmanagerApi:
             )
             if last is not None and recent and (since is None or last.asked_at > since):
                 return last
-            targets = [pair for url in self._urls.get(source, ()) for pair in await addresses(url)]
+            targets: list[tuple[str, str]] = []
+            for url in self._urls.get(source, ()):
+                targets += await addresses(url)
             instances = await asyncio.gather(
                 *(self._instance(url, host, now) for url, host in targets)
             )

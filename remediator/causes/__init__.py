@@ -5,6 +5,7 @@ The registry is the folder.
 
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from ..model.cause import Cause
@@ -18,7 +19,7 @@ CAUSES: Registry[CauseSpec] = Registry(__name__, CauseSpec)
 
 def sights(names: Iterable[str]) -> frozenset[Sight[Any]]:
     """What must be seen to find these causes."""
-    return frozenset(sight for name in names for sight in CAUSES[name].sees)
+    return frozenset(chain.from_iterable(CAUSES[name].sees for name in names))
 
 
 def look(facts: Facts, changed_within: timedelta) -> dict[str, Cause | Unknown]:

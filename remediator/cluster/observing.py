@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
 from ..catalogue import KINDS
@@ -178,7 +179,7 @@ class _Rounds:
 
     def reads(self) -> dict[Read, None]:
         """Everything that is wanted, once."""
-        return dict.fromkeys(read for reads in self.wanted.values() for read in reads)
+        return dict.fromkeys(chain.from_iterable(self.wanted.values()))
 
     def go_on(self, answers: Mapping[Read, Any]) -> None:
         """Gives every sight its answers; one that gets an Unknown saw nothing."""

@@ -75,9 +75,10 @@ def _left_to_others(claim: Claim, written: Written) -> bool:
 def _not_told_of_storm(claim: Claim, audience: Audience, written: Written) -> tuple[str, ...]:
     if claim.attempts:
         return audience.to
-    told = {
-        name for storm in written.storms if storm.scope == audience.scope for name in storm.told
-    }
+    told: set[str] = set()
+    for storm in written.storms:
+        if storm.scope == audience.scope:
+            told.update(storm.told)
     return tuple(name for name in audience.to if name not in told)
 
 

@@ -6,6 +6,7 @@ Actions, reasons, guards, metrics, states, keys.
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -169,7 +170,7 @@ def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+    return list(chain.from_iterable(map(_models, get_args(annotation))))
 
 
 def _default(field: Any, nested: bool) -> str:

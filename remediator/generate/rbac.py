@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def needs(loaded: RuleSet | None) -> list[Need]:
     Rules that only observe need no writes.
     """
     whole, local = grants(loaded)
-    return _merged([*whole, *(need for needs_ in local.values() for need in needs_)])
+    return _merged([*whole, *chain.from_iterable(local.values())])
 
 
 def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
@@ -53,15 +54,16 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
     if loaded is None:
         every = (*_always(), *_reads(_sights(ACTIONS) | causes.sights(CAUSES)))
         return _merged([*every, *_acts(set(ACTIONS))]), {}
-    seen = {step.action for source in loaded.sources for step in source.rule.steps}
+    seen: set[str] = set()
     everywhere: set[str] = set()
     local: dict[str, set[str]] = {}
     for source in loaded.sources:
         actions_ = {step.action for step in source.rule.steps}
+        seen |= actions_
         for namespaces in _acts_in(source, loaded):
             if source.group.scope.nodes:
                 everywhere |= actions_ & ON_CLUSTER
-            if namespaces and all(NAME.fullmatch(name) for name in namespaces):
+            if namespaces and all(map(NAME.fullmatch, namespaces)):
                 for name in namespaces:
                     local.setdefault(name, set()).update(actions_)
             else:

@@ -34,7 +34,10 @@ def counted(situation: Situation) -> tuple[Counted, ...]:
         ("namespace", process.namespace, (namespace,)),
         ("global", process.everything, ()),
     ]
-    return tuple(Counted(limit, rate, where) for limit, limited, where in rates for rate in limited)
+    found: list[Counted] = []
+    for limit, limited, where in rates:
+        found += [Counted(limit, rate, where) for rate in limited]
+    return tuple(found)
 
 
 def target_lock(situation: Before, usage: Usage) -> Verdict:

@@ -199,5 +199,7 @@ class Situation(Undoing):
     @property
     def objects(self) -> tuple[Target, ...]:
         """Everything that is acted upon."""
-        found = [target for item in self.apart for target in (item.facts.target, item.facts.root)]
-        return tuple(dict.fromkeys((self.target, self.root, *found)))
+        found = [self.target, self.root]
+        for item in self.apart:
+            found += [item.facts.target, item.facts.root]
+        return tuple(dict.fromkeys(found))

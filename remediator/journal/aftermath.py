@@ -71,7 +71,9 @@ def _past_act(row: Any) -> PastAct:
     made = claims.attempt_from_row(row)
     causes = tuple(cause.name for cause in made.causes)
     before = str(made.plan.assumptions.get(TEMPLATE, ""))
-    view = {name: value for item in made.evidence for name, value in item.left.items()}
+    view: dict[str, Any] = {}
+    for item in made.evidence:
+        view |= item.left
     left = str(view.get(TEMPLATE, before))
     previous = made.plan.previous
     owed = bool(row.owed) or (row.live and remediations.owes(made))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,9 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
     bodies = [delivery.body for delivery in deliveries if delivery.body]
     if bodies and not inbox.forget(c, bodies):
         raise AlreadyUnpacked("another daemon has unpacked these webhooks; looking again")
-    keys = {(d.source, alert.fingerprint) for d in deliveries for alert in d.alerts}
+    keys: set[tuple[str, str]] = set()
+    for delivery in deliveries:
+        keys |= {(delivery.source, alert.fingerprint) for alert in delivery.alerts}
     known = _known(c, keys)
     batch = _Batch()
     for delivery in deliveries:
@@ -346,10 +349,8 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
             .where(table.c.id.in_(stale), table.c.open)
             .values(open=False, ends_at=now)
         )
-    alone(
-        c,
-        *(f"{wanted.rule.name} {wanted.target.key}" for item in decided for wanted in item.wanted),
-    )
+    wanted_now = chain.from_iterable(item.wanted for item in decided)
+    alone(c, *(f"{wanted.rule.name} {wanted.target.key}" for wanted in wanted_now))
     ended = _ended(c, [item.episode.id for item in decided if item.wanted])
     for item in (d for d in decided if d.wanted):
         if c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
@@ -365,13 +366,13 @@ def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
     query = sa.select(attachment.c.episode, remediation.c.rule).join(
         remediation, remediation.c.id == attachment.c.remediation
     )
-    return {
-        (row.episode, row.rule)
-        for at in range(0, len(episode_ids), CHUNK)
-        for row in c.execute(
-            query.where(attachment.c.episode.in_(episode_ids[at : at + CHUNK]), attachment.c.ended)
-        )
-    }
+    found: set[tuple[int, str]] = set()
+    for at in range(0, len(episode_ids), CHUNK):
+        some = attachment.c.episode.in_(episode_ids[at : at + CHUNK])
+        found |= {
+            (row.episode, row.rule) for row in c.execute(query.where(some, attachment.c.ended))
+        }
+    return found
 
 
 def attach(c: Connection, episode_id: int, remediation_id: str) -> None:

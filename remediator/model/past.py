@@ -72,16 +72,16 @@ class Past:
         since = self._unbroken_since(window, now)
         asked = self.retried_at
         own = {act.left for act in self.acts}
-        return frozenset(
-            (act.action, cause)
-            for act in self.acts
-            if act.rule == rule
-            and act.outcome is Outcome.INEFFECTIVE
-            and template in own
-            and (since is None or act.begun_at >= since)
-            and (asked is None or act.begun_at > asked)
-            for cause in act.causes
-        )
+        if template not in own:
+            return frozenset()
+        found: set[tuple[str, str]] = set()
+        for act in self.acts:
+            forgotten = (since is not None and act.begun_at < since) or (
+                asked is not None and act.begun_at <= asked
+            )
+            if act.rule == rule and act.outcome is Outcome.INEFFECTIVE and not forgotten:
+                found |= {(act.action, cause) for cause in act.causes}
+        return frozenset(found)
 
     def _unbroken_since(self, window: timedelta, now: datetime) -> datetime | None:
         """Where the present run of firings began.

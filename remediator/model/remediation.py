@@ -185,7 +185,10 @@ def _from_waiting() -> dict[tuple[State, Event], State]:
         Event.CANCEL: State.CANCELLED,
         Event.SUPERSEDE: State.SUPERSEDED,
     }
-    return {(state, event): end for state in sorted(WAITING) for event, end in ends.items()}
+    table: dict[tuple[State, Event], State] = {}
+    for state in sorted(WAITING):
+        table |= {(state, event): end for event, end in ends.items()}
+    return table
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {

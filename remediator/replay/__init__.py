@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -105,7 +106,7 @@ async def run(
         limits=replace(limits, grace=timedelta()),
         started_at=clock.now() - timedelta(hours=1),
     )
-    names = sorted({name for source in rules.sources for name in source.rule.escalate.to})
+    names = sorted(set(chain.from_iterable(loaded.rule.escalate.to for loaded in rules.sources)))
     engine = Engine(doors, receivers(names, told))
     try:
         for item in recorded:
@@ -135,12 +136,10 @@ async def _under_way(journal: Any, ends: datetime) -> bool:
     if (await journal.counts())["remediations"]:
         return True
     owed = await journal.restorations(ends, MANY)
-    firing = {
-        name
-        for row in await journal.episodes(MANY, None)
-        if row["open"]
-        for name in row["remediations"]
-    }
+    firing: set[str] = set()
+    for row in await journal.episodes(MANY, None):
+        if row["open"]:
+            firing.update(row["remediations"])
     return any(item.remediation.id not in firing for item in owed)
 
 
@@ -161,7 +160,7 @@ async def _report(
         if (shown := await journal.show(row["id"]))
     ]
     episodes = list(reversed(await journal.episodes(MANY, None)))
-    timeline = [line for item in recorded for line in _delivered(item)]
+    timeline = list(chain.from_iterable(map(_delivered, recorded)))
     calls: dict[str, list[str]] = {}
     for call_id, text in cluster.calls:
         calls.setdefault(call_id.split(".")[0], []).append(text)

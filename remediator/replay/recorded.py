@@ -5,6 +5,7 @@ or folders of them, in the order of time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -34,7 +35,7 @@ def read(paths: Sequence[Path]) -> list[Recorded]:
     """
     found: list[Recorded] = []
     wrong: list[str] = []
-    for path in [file for given in paths for file in _files(given)]:
+    for path in list(chain.from_iterable(map(_files, paths))):
         try:
             text = path.read_bytes()
         except OSError as error:

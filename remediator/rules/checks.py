@@ -186,11 +186,10 @@ def _target(
     take, in a place where the group may act.
     """
     place = (*loc, "target")
-    found = [
-        document.finding((*place, key), "bad-template", message)
-        for key in ("namespace", "name")
-        for message in templates.mistakes(getattr(target, key))
-    ]
+    found: list[Finding] = []
+    for key in ("namespace", "name"):
+        mistakes = templates.mistakes(getattr(target, key))
+        found += [document.finding((*place, key), "bad-template", text) for text in mistakes]
     if target.kind not in KINDS:
         message = f"no kind `{target.kind}` can be a target{suggest(target.kind, sorted(KINDS))}"
         return [*found, document.finding((*place, "kind"), "unknown-kind", message)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,9 @@ def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
         )
     except ValidationError as error:
         errors = error.errors()
-        deeper = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
+        deeper: set[Loc] = set()
+        for item in errors:
+            deeper |= {item["loc"][:length] for length in range(len(item["loc"]))}
         findings += [
             worded(document, i)
             for i in errors
@@ -252,11 +255,10 @@ def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, 
         return [(loc, value)]
     inner = value.get(keys[0]) if isinstance(value, Mapping) else None
     items = inner if isinstance(inner, list) else []
-    return [
-        found
-        for index, item in enumerate(items)
-        for found in _lists(item, keys[1:], (*loc, keys[0], index))
-    ]
+    found: list[tuple[Loc, Any]] = []
+    for index, item in enumerate(items):
+        found += _lists(item, keys[1:], (*loc, keys[0], index))
+    return found
 
 
 def _duplicates(sources: list[LoadedRule]) -> list[Finding]:
@@ -325,5 +327,5 @@ def _elsewhere(override: Override, sources: list[LoadedRule]) -> bool:
     if not named or not sources or not all(NAMESPACE.match(place) for place in named):
         return False
     return not any(
-        admits(source.group.scope.namespaces, place) for source in sources for place in named
+        admits(source.group.scope.namespaces, place) for source, place in product(sources, named)
     )

@@ -11,6 +11,7 @@ it, which the climb finds.
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from ..catalogue import KINDS
 from ..model.target import Target, Unresolved, invalid_name
@@ -97,12 +98,8 @@ def scraped_exporter(labels: Mapping[str, str]) -> bool:
         EXPORTING.search(_own(labels, label)) for label in ("job", "container", "pod", "service")
     ):
         return True
-    return any(
-        name in labels.get(label, "")
-        for label in ("container", "pod", "service")
-        for name in EXPORTERS
-        if not _victim(labels, label)
-    )
+    own = [label for label in ("container", "pod", "service") if not _victim(labels, label)]
+    return any(name in labels.get(label, "") for label, name in product(own, EXPORTERS))
 
 
 def _own(labels: Mapping[str, str], label: str) -> str:

@@ -5,6 +5,7 @@ import binascii
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from aiohttp import web
 
@@ -76,9 +77,8 @@ def certificate_names(request: web.Request) -> set[str]:
     peer = request.transport.get_extra_info("peercert") if request.transport else None
     if not peer:
         return set()
-    common = {
-        value for part in peer.get("subject", ()) for key, value in part if key == "commonName"
-    }
+    parts = chain.from_iterable(peer.get("subject", ()))
+    common = {value for key, value in parts if key == "commonName"}
     return common | {value for kind, value in peer.get("subjectAltName", ()) if kind == "DNS"}
 
 

@@ -5,6 +5,7 @@ Promtool on the oldest and the current Prometheus, and the conventions that pint
 
 import re
 import subprocess
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,10 @@ from tests.real.parts import binary
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "alerts").glob("*.yaml") if not path.stem.endswith("_test"))
-RULES = [
-    (path.stem, rule)
-    for path in FILES
-    for group in yaml.safe_load(path.read_text())["groups"]
-    for rule in group["rules"]
-]
+RULES = []
+for shipped in FILES:
+    for group in yaml.safe_load(shipped.read_text())["groups"]:
+        RULES += [(shipped.stem, rule) for rule in group["rules"]]
 ALERTS = [(stem, rule) for stem, rule in RULES if "alert" in rule]
 IDS = [rule["alert"] for _, rule in ALERTS]
 
@@ -47,14 +46,11 @@ def test_each_alert_has_a_firing_and_a_quiet_test(stem: str, rule: Any) -> None:
     tests = yaml.safe_load((ROOT / "alerts" / f"{stem}_test.yaml").read_text())["tests"]
     mine = [test for test in tests if f'alertname="{rule["alert"]}"' in str(test)]
     assert mine
-    shown = [
-        sample
-        for test in mine
-        for expr in test["promql_expr_test"]
-        for sample in expr.get("exp_samples") or []
-    ]
+    asked = chain.from_iterable(test["promql_expr_test"] for test in mine)
+    shown = list(chain.from_iterable(expr.get("exp_samples") or [] for expr in asked))
     assert any(rule["alert"] in sample["labels"] for sample in shown)
-    assert any('="b"' in series["series"] for test in mine for series in test["input_series"])
+    given = chain.from_iterable(test["input_series"] for test in mine)
+    assert any('="b"' in series["series"] for series in given)
 
 
 @pytest.mark.parametrize(("stem", "rule"), ALERTS, ids=IDS)

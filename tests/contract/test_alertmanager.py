@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Sink:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def alerts(self, name: str, status: str = "firing") -> list[Any]:
-        seen = [alert for body in self.bodies for alert in json.loads(body)["alerts"]]
+        seen = chain.from_iterable(json.loads(body)["alerts"] for body in self.bodies)
         return [
             alert
             for alert in seen
@@ -203,11 +204,9 @@ def test_what_this_version_sends_is_read(server: AlertmanagerServer, sink: Sink)
     until(lambda: sink.alerts("A"), "the firing alert", 20)
     server.fire(LABELS, ended=True)
     until(lambda: sink.alerts("A", "resolved"), "the resolved alert", 20)
-    kinds = {alert.status for body in sink.bodies for alert in alerts_of(decode(body))}
-    assert kinds == set(AlertStatus)
-    assert all(
-        dict(alert.labels) == LABELS for body in sink.bodies for alert in alerts_of(decode(body))
-    )
+    alerts = list(chain.from_iterable(alerts_of(decode(body)) for body in sink.bodies))
+    assert {alert.status for alert in alerts} == set(AlertStatus)
+    assert all(dict(alert.labels) == LABELS for alert in alerts)
 
 
 def test_amtool_accepts_the_routes_that_init_writes(tmp_path: Path) -> None:

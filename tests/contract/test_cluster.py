@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -240,11 +241,8 @@ async def test_what_guards_look_at_before_pods_are_taken_away(world: World) -> N
         int(budget.get("status", {}).get("disruptionsAllowed") or 0),
     ) == (selector, 0)
     assert facts[ROOM].quotas[0]["status"]["used"]["pods"] == "3"
-    assert any(
-        c["type"] == "Ready" and c["status"] == "True"
-        for node in facts[ROOM].nodes
-        for c in node["status"]["conditions"]
-    )
+    said = chain.from_iterable(node["status"]["conditions"] for node in facts[ROOM].nodes)
+    assert any(item["type"] == "Ready" and item["status"] == "True" for item in said)
     assert facts[ROOM].failed == ()
 
 

@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -570,7 +571,7 @@ async def test_two_daemons_deliver_each_message_once(pair: tuple[SqlJournal, Sql
     taken = await asyncio.gather(
         *(journal.outbox(NOW, 20, "log") for journal in (first, second, first, second))
     )
-    ids = [letter.id for letters in taken for letter in letters]
+    ids = [letter.id for letter in chain.from_iterable(taken)]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == 40
     assert (

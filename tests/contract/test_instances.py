@@ -96,9 +96,8 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Instance, Instance]]
         if host != NAME:
             return real(host, *arguments, **named)
         return [
-            answer
-            for address in ("127.0.0.1", "127.0.0.2")
-            for answer in real(address, *arguments, **named)
+            *real("127.0.0.1", *arguments, **named),
+            *real("127.0.0.2", *arguments, **named),
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)

@@ -5,6 +5,7 @@ YAML in the docs parses.
 
 import re
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_every_command_option_and_link_shown_exists(path: str) -> None:
         for word in command.split():
             assert word in group.commands, f"{path}: remediator {command}"
             group = group.commands[word]
-        known = {option for parameter in group.params for option in parameter.opts}
+        known = set(chain.from_iterable(parameter.opts for parameter in group.params))
         assert set(re.findall(r"(--[a-z-]+)", rest)) <= known, f"{path}: remediator {command}{rest}"
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert ((ROOT / path).parent / link).exists(), f"{path}: {link}"

@@ -5,6 +5,7 @@ And the claims that no other place tests.
 
 import hmac
 import re
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,7 +59,7 @@ def test_secrets_are_compared_in_constant_time(
 
 def test_no_right_to_read_secrets_is_ever_asked_for() -> None:
     role = yaml.safe_load(PAGES["rbac"](()))
-    resources = {resource for rule in role["rules"] for resource in rule["resources"]}
+    resources = set(chain.from_iterable(rule["resources"] for rule in role["rules"]))
     assert not resources & {"secrets", "configmaps", "serviceaccounts/token", "pods/exec", "*"}
     assert not any("*" in rule["verbs"] for rule in role["rules"])
     assert not any(

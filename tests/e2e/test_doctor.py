@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -45,7 +46,7 @@ def test_all_is_well_to_the_end_of_a_test_alert_s_way(stack: Stack) -> None:
 def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: str) -> None:
     stack.plane.namespace(namespace)
     role, *local = yaml.safe_load_all(PAGES["rbac"]((stack.folder / "rules",)))
-    given = [rule for part in (role, *local) for rule in part["rules"]]
+    given = chain.from_iterable(part["rules"] for part in (role, *local))
     role["rules"] = [rule for rule in given if rule["resources"] != ["deployments/scale"]]
     token = stack.plane.service_account(namespace, "doctor", role)
     stack.plane.write_kubeconfig(stack.folder / "limited", stack.plane.url, token)

@@ -5,6 +5,7 @@ A real crash loop is rolled back, a real OOM kill is named, a real pod is isolat
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -69,11 +70,9 @@ async def test_a_container_that_is_really_killed_for_memory_is_named_so(
     node.create(namespace, "leak", "remediator.test/leak:1", replicas=1, memory="16Mi", wait=False)
 
     def killed() -> bool:
-        states = [
-            container(pod).get(when, {})
-            for pod in node.pods(namespace)
-            for when in ("state", "lastState")
-        ]
+        states = []
+        for pod in node.pods(namespace):
+            states += [container(pod).get(when, {}) for when in ("state", "lastState")]
         return any((state.get("terminated") or {}).get("reason") == "OOMKilled" for state in states)
 
     until(killed, "the kernel's kill", 90)
@@ -96,11 +95,8 @@ def test_a_suspected_pod_runs_on_out_of_its_service_and_is_replaced(
 
     def endpoints() -> set[str]:
         items = stack.plane.ask("GET", slices)["items"]
-        return {
-            endpoint["targetRef"]["name"]
-            for item in items
-            for endpoint in item.get("endpoints") or []
-        }
+        found = chain.from_iterable(item.get("endpoints") or [] for item in items)
+        return {endpoint["targetRef"]["name"] for endpoint in found}
 
     until(lambda: name in endpoints(), "the pod behind its Service", 30)
     stack.exporter.namespaces.add(namespace)

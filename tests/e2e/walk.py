@@ -15,6 +15,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,7 @@ class Page:
         return [yaml.safe_load(part) for part in parts if not COMMAND.match(part.strip())]
 
     def all(self) -> list[str]:
-        return [
-            line for number in range(1, len(self._sections) + 1) for line in self.commands(number)
-        ]
+        return list(chain.from_iterable(map(self.commands, range(1, len(self._sections) + 1))))
 
 
 class Walk:

@@ -3,7 +3,7 @@
 The page that shows it is what is recorded here.
 """
 
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from tests.integration.walk import page, walk
@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "walk.md"
 
 async def test_each_room_is_entered_once_in_order() -> None:
     visits = await walk()
-    modules = [module for visit in visits for module in visit]
+    modules = list(chain.from_iterable(visits))
     rooms = [room for room, _ in groupby(module.split("/")[0] for module in modules)]
     assert rooms == ["web", "arrive", "decide", "act", "after", "tell"]
     assert PAGE.read_text() == page(visits), "write it again: make docs"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -147,7 +148,7 @@ async def walk() -> list[list[str]]:
 
 def page(visits: list[list[str]]) -> str:
     """The walk as a page."""
-    modules = [module for visit in visits for module in visit]
+    modules = list(chain.from_iterable(visits))
     rows = []
     for module in dict.fromkeys(modules):
         room, name = module.split("/")

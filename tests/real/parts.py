@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -526,11 +527,10 @@ class ControlPlane:
         pods = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}")[
             "items"
         ]
-        return any(
-            s.get("state", {}).get("waiting")
-            for p in pods
-            for s in p.get("status", {}).get("containerStatuses", [])
+        statuses = chain.from_iterable(
+            pod.get("status", {}).get("containerStatuses", []) for pod in pods
         )
+        return any(status.get("state", {}).get("waiting") for status in statuses)
 
     def acts(self, namespace: str, name: str) -> list[Any]:
         """The successful writes by remediator on a Deployment,

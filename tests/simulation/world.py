@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -549,7 +550,7 @@ class Simulation:
         with self.journal._engine.connect() as c:
             known = set(c.execute(sa.select(episode.c.fingerprint)).scalars())
             waiting = list(c.execute(sa.select(inbox.c.body)).scalars())
-        known |= {item.fingerprint for body in waiting for item in decode(body).alerts}
+        known |= {item.fingerprint for item in chain.from_iterable(map(_alerts, waiting))}
         lost = self.acked - known
         if lost and not self.broken:
             self.broke(Broken(P1, f"accepted and not in the journal: {', '.join(sorted(lost))}"))
@@ -766,3 +767,8 @@ def _at_once(coroutine: Any) -> tuple[Evidence | None, ClusterError | None]:
     except ClusterError as error:
         return None, error
     raise AssertionError("the sandbox waited for something")
+
+
+def _alerts(body: bytes) -> Sequence[Any]:
+    """The alerts of a stored webhook."""
+    return decode(body).alerts

@@ -14,11 +14,9 @@ from remediator.model.verdict import Reason
 from remediator.rules.targets import resolve
 
 FILE = Path(__file__).parents[2] / "fixtures" / "library-alert-labels.json"
-CASES = [
-    (name, scrape, labels)
-    for name, by in json.loads(FILE.read_text()).items()
-    for scrape, labels in by.items()
-]
+CASES: list[tuple[str, str, dict[str, str]]] = []
+for alertname, by in json.loads(FILE.read_text()).items():
+    CASES += [(alertname, scrape, labels) for scrape, labels in by.items()]
 EXPORTER_PODS = {
     labels["pod"]
     for _, _, labels in CASES
