@@ -251,7 +251,7 @@ def measure(case: Case) -> Acted:
             plane.freeze()
             patch, audit = patch_round_trip(plane), Written(plane)
             config, url = (
-                settings(folder, plane, alertmanager.url, port, case),
+                settings(folder, plane, alertmanager.url, port, case=case),
                 f"http://127.0.0.1:{port}",
             )
             command = [

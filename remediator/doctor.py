@@ -163,33 +163,36 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
 
 
 async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
-    """What is not allowed: everywhere, or where the rules'
-    scopes name namespaces plainly, there.
-    """
+    """What is not allowed: everywhere, or in the namespaces that the scopes name plainly."""
     groups = [loaded.group for loaded in rules.sources] if rules else []
     scopes = set(chain.from_iterable(group.scope.namespaces for group in groups))
-    where = sorted(scopes) if scopes and all(PLAIN.fullmatch(name) for name in scopes) else [""]
-
-    async def missing(group: str, resource: str, verb: str, named: list[str]) -> str | None:
-        places = [""] if resource in ("namespaces", "nodes") else named
-        if places != [""] and await cluster.may(group, resource, verb, ""):
-            return None
-        lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
-        place = f" in {', '.join(lacking)}" if lacking != [""] else ""
-        return (
-            f"{verb}"
-            f" {resource}{f'.{group}' if group else ''}{place}{_for(rules, group, resource, verb)}"
-            if lacking
-            else None
-        )
-
+    plain = bool(scopes) and all(map(PLAIN.fullmatch, scopes))
     whole, local = rbac.grants(rules)
-    given = [(where, whole), *(([name], needs) for name, needs in local.items())]
+    given = [
+        (sorted(scopes) if plain else [""], whole),
+        *(([name], needs) for name, needs in local.items()),
+    ]
     asked = []
     for named, needs in given:
         for group, resource, verbs in needs:
-            asked += [missing(group, resource, verb, named) for verb in verbs]
+            asked += [_missing(cluster, rules, (group, resource, verb), named) for verb in verbs]
     return [text for text in await asyncio.gather(*asked) if text]
+
+
+async def _missing(
+    cluster: Any, rules: RuleSet | None, need: tuple[str, str, str], named: list[str]
+) -> str:
+    """A right that is lacking, in words with what needs it; nothing where it is there."""
+    group, resource, verb = need
+    places = [""] if resource in ("namespaces", "nodes") else named
+    if places != [""] and await cluster.may(group, resource, verb, ""):
+        return ""
+    lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
+    if not lacking:
+        return ""
+    place = f" in {', '.join(lacking)}" if lacking != [""] else ""
+    full = f"{resource}.{group}" if group else resource
+    return f"{verb} {full}{place}{_for(rules, group, resource, verb)}"
 
 
 def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:

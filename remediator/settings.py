@@ -3,6 +3,7 @@
 Never rules. Secrets are read from files and held as SecretStr.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -292,6 +293,16 @@ class ReceiverSettings(SettingsSection):
         return {name: value for name, value in found.items() if value is not None}
 
 
+def _can_be_spoken_for(section: str, credentials: Sequence[Credential]) -> None:
+    """Each is known by something; a single source may do without. Raises: ValueError."""
+    mute = [c.name for c in credentials if not (c.token_file or c.password_file or c.certificate)]
+    if mute and (len(credentials) > 1 or section == "operators"):
+        raise ValueError(
+            f"`{mute[0]}` under `{section}` has no token_file, password_file or certificate:"
+            " nobody could ever speak for it"
+        )
+
+
 class Settings(SettingsSection):
     """All settings."""
 
@@ -351,31 +362,29 @@ class Settings(SettingsSection):
                 f"`sources` name {len(clusters)} clusters ({', '.join(clusters)}), and one daemon"
                 " acts on one: run a remediator for each cluster"
             )
-        for section, credentials in (("sources", self.sources), ("operators", self.operators)):
-            mute = [
-                c.name
-                for c in credentials
-                if not (c.token_file or c.password_file or c.certificate)
-            ]
-            if mute and (len(credentials) > 1 or section == "operators"):
-                raise ValueError(
-                    f"`{mute[0]}` under `{section}` has no token_file, password_file or"
-                    " certificate: nobody could ever speak for it"
-                )
+        _can_be_spoken_for("sources", self.sources)
+        _can_be_spoken_for("operators", self.operators)
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
         if named and not (self.web.client_ca and self.web.tls_cert):
             raise ValueError(
                 f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and"
                 " web.tls_key too"
             )
-        if self.web.link_key_file and not self.web.public_url:
+        return self
+
+    @model_validator(mode="after")
+    def _links_lead_somewhere(self) -> Self:
+        key = self.web.link_key_file
+        if key is None:
+            return self
+        if not self.web.public_url:
             raise ValueError("web.link_key_file needs web.public_url: the link must lead somewhere")
-        if self.web.link_key_file and len(self.web.link_key_file.get_secret_value()) < SHORTEST_KEY:
+        if len(key.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(
                 f"the secret in web.link_key_file is shorter than {SHORTEST_KEY} characters; use"
                 " `openssl rand -hex 32`"
             )
-        if self.web.link_key_file and not (self.operators or self.web.trusted_proxy_header):
+        if not (self.operators or self.web.trusted_proxy_header):
             raise ValueError(
                 "web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to"
                 " decide"

@@ -288,21 +288,29 @@ def evict(plan: Plan, _sent: Sent, facts: Facts) -> tuple[Call, ...]:
         return ()
     if not at(facts.object, UNSCHEDULABLE):
         return ()
-    planned = {touch.target.key for touch in plan.touches}
     given_up = {call.touch for call in plan.calls if call.verb == "evict"}
-    pods, params = leaving(residents), Params(**plan.parameters)
+    pods = leaving(residents)
     for target, workload in residents.workloads.values():
         if target.key in given_up and not _whole(workload, pods, residents):
             return ()
     for pod in sorted(pods, key=lambda pod: (ready(pod), _name(pod))):  # what serves goes last
-        found = residents.workload_of(pod)
-        going = bool(meta(pod).get("deletionTimestamp"))
-        if found is None or going or found[0].key not in planned:
-            continue
-        whole = _whole(found[1], pods, residents) and _allowed(pod, residents.budgets)
-        if whole and _kept(pod, residents, params) is None:
-            return (_eviction(facts.target.cluster, pod, found[0]),)
+        going = _may_go(pod, plan, residents, pods)
+        if going is not None:
+            return (_eviction(facts.target.cluster, pod, going),)
     return ()
+
+
+def _may_go(pod: Object, plan: Plan, residents: Residents, pods: list[Object]) -> Target | None:
+    """The pod's workload, where the pod may be evicted now."""
+    found = residents.workload_of(pod)
+    if found is None or meta(pod).get("deletionTimestamp"):
+        return None
+    target, workload = found
+    if target.key not in {touch.target.key for touch in plan.touches}:
+        return None
+    if not _whole(workload, pods, residents) or not _allowed(pod, residents.budgets):
+        return None
+    return target if _kept(pod, residents, Params(**plan.parameters)) is None else None
 
 
 def _eviction(cluster: str, pod: Object, workload: Target) -> Call:

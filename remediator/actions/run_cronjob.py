@@ -11,7 +11,7 @@ What it leaves behind: the Job, named by the attempt and the CronJob's as any th
 success counts as the CronJob's, and it goes by the CronJob's history limits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from pydantic import Field
@@ -74,6 +74,14 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     )
 
 
+def _runs_beside(jobs: Sequence[Object], spec: Object) -> str:
+    """A Job that runs beside which none is started: any, or only one of ours where several may."""
+    alone = spec.get("concurrencyPolicy", "Allow") != "Allow"
+    running = [job for job in jobs if not _ended(job)]
+    against = [job for job in running if alone or STAMP in annotations(job)]
+    return str(meta(against[0])["name"]) if against else ""
+
+
 def _refusal(facts: Facts) -> Refusal | None:
     """Why it is not run now."""
     obj, target, jobs = facts.object, facts.target, facts[JOBS]
@@ -87,10 +95,9 @@ def _refusal(facts: Facts) -> Refusal | None:
         return Refusal(Reason.TERMINATING, f"{target} is being deleted")
     if spec.get("suspend"):
         return Refusal(Reason.OPTED_OUT, f"{target} is suspended")
-    running = [job for job in jobs if not _ended(job)]
-    alone = spec.get("concurrencyPolicy", "Allow") != "Allow"
-    for job in running if alone else [job for job in running if STAMP in annotations(job)]:
-        why = f"Job {meta(job)['name']} of {target} runs; no second one is started beside it"
+    beside = _runs_beside(jobs, spec)
+    if beside:
+        why = f"Job {beside} of {target} runs; no second one is started beside it"
         return Refusal(Reason.ROLLOUT_RUNNING, why)
     times = [status.get("lastSuccessfulTime"), *(_succeeded_at(job) for job in jobs)]
     succeeded = max(filter(None, map(timestamp, times)), default=facts.since)

@@ -10,7 +10,7 @@ undo` puts the old ones back. In place only the pods that run now get it: those 
 made from the template.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -288,11 +288,16 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     resized = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
     if not resized or any(view(pod, call.leaves) != dict(call.leaves) for call, pod in resized):
         return Seen(Verified.OVERTAKEN)
-    for _, pod in resized:
+    return _resized([pod for _, pod in resized])
+
+
+def _resized(pods: Sequence[Object]) -> Seen:
+    """Whether each pod runs with the limits that it was given."""
+    for pod in pods:
         why = _infeasible(pod)
         if why:
             return Seen(Verified.FAILED, f"pod {meta(pod).get('name')} cannot be resized: {why}")
-    waiting = [str(meta(pod).get("name")) for _, pod in resized if not _runs_with_its_limits(pod)]
+    waiting = [str(meta(pod).get("name")) for pod in pods if not _runs_with_its_limits(pod)]
     if waiting:
         return Seen(Verified.WAITING, f"waiting for {', '.join(waiting[:3])} to be resized")
     return Seen(Verified.CONVERGED)

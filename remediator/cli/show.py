@@ -72,24 +72,16 @@ def _time(text: str) -> str:
 
 def look(seen: Row, indent: str = "  ") -> list[str]:
     """Causes, verdicts and calls of a look."""
-    lines = [
-        f"{indent}cause    {cause['name']}: {cause['why']}" for cause in seen.get("causes") or []
-    ]
+    causes, verdicts = seen.get("causes") or [], seen.get("verdicts") or []
+    lines = [f"{indent}cause    {cause['name']}: {cause['why']}" for cause in causes]
     if seen.get("plan"):
         lines.append(f"{indent}plan     {seen['plan']['summary']}  (digest {seen['digest']})")
     lines += [f"{indent}call     {call}" for call in seen.get("calls") or []]
-    for verdict in seen.get("verdicts") or []:
-        if verdict["verdict"] != "allow" or verdict["why"]:
-            reason = f" {verdict['reason']}" if verdict["reason"] else ""
-            lines.append(
-                f"{indent}guard    {verdict['guard']}: {verdict['verdict']}{reason}:"
-                f" {verdict['why']}"
-            )
-    passed = [
-        verdict["guard"] for verdict in seen.get("verdicts") or [] if verdict["verdict"] == "allow"
-    ]
-    if passed:
-        lines.append(f"{indent}allowed  {', '.join(dict.fromkeys(passed))}")
+    allowed = [verdict["guard"] for verdict in verdicts if verdict["verdict"] == "allow"]
+    against = [verdict for verdict in verdicts if verdict["verdict"] != "allow" or verdict["why"]]
+    lines += [f"{indent}guard    {_verdict(verdict)}" for verdict in against]
+    if allowed:
+        lines.append(f"{indent}allowed  {', '.join(dict.fromkeys(allowed))}")
     return lines
 
 
@@ -98,52 +90,58 @@ def _lines(lines: Sequence[str]) -> str:
     return "\n".join(map(one_line, lines))
 
 
+def _verdict(verdict: Row) -> str:
+    reason = f" {verdict['reason']}" if verdict["reason"] else ""
+    return f"{verdict['guard']}: {verdict['verdict']}{reason}: {verdict['why']}"
+
+
 def remediation(row: Row) -> str:
     """One remediation, whole."""
-    lines = [
-        f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}  cluster"
-        f" {row.get('cluster', '-')}"
-    ]
+    cluster = row.get("cluster", "-")
+    head = f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}"
     ended = f", ended {_moment(row['ended_at'])}" if row.get("ended_at") else ""
-    lines += [
+    lines = [
+        f"{head}  cluster {cluster}",
         f"  created  {_moment(row.get('born_at') or '')} UTC{ended}",
         f"  why      {_why(row) or '-'}",
     ]
     if row.get("undo_of"):
         lines.append(f"  undoes   what {row['undo_of']} did")
-    lines += [
-        f"  undone   by {u['id']}: {u['state']} {u['why'] or ''}".rstrip()
-        for u in row.get("undos") or []
-    ]
-    for episode in row["episodes"]:
-        labels = ", ".join(f"{k}={v}" for k, v in sorted(episode["labels"].items()))
-        status = "firing" if episode["open"] else "resolved"
-        lines.append(
-            f"  alert    {status}, delivered {episode['deliveries']}x, fingerprint"
-            f" {episode['fingerprint']}: {labels}"
-        )
+    for undo in row.get("undos") or []:
+        lines.append(f"  undone   by {undo['id']}: {undo['state']} {undo['why'] or ''}".rstrip())
+    lines += [f"  alert    {_alert(episode)}" for episode in row["episodes"]]
     lines += look(row["look"])
-    for attempt in row["attempts"]:
-        lines.append(
-            f"  attempt  {attempt['number']}: {attempt['plan']['summary']} ->"
-            f" {attempt['outcome'] or 'under way'}"
-        )
-    for entry in row["history"]:
-        reason = f" {entry['reason']}" if entry["reason"] else ""
-        lines.append(f"  {_time(entry['at'])} {entry['kind']}{reason}: {entry['text']}")
-    for message in row["messages"]:
-        lines.append(
-            f"  told     {message['receiver']}:"
-            f" {'delivered' if message['delivered_at'] else message['error'] or 'waiting'}"
-        )
+    lines += [f"  attempt  {_attempt(attempt)}" for attempt in row["attempts"]]
+    lines += [f"  {_entry(entry)}" for entry in row["history"]]
+    lines += [f"  told     {_told(message)}" for message in row["messages"]]
     if row.get("taken_back_from"):
-        lines.append(
-            "  taken back once all was quiet, not before"
-            f" {row['taken_back_from'][:16].replace('T', ' ')} UTC"
-        )
+        when = row["taken_back_from"][:16].replace("T", " ")
+        lines.append(f"  taken back once all was quiet, not before {when} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
     return _lines(lines)
+
+
+def _alert(episode: Row) -> str:
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(episode["labels"].items()))
+    status = "firing" if episode["open"] else "resolved"
+    delivered = f"delivered {episode['deliveries']}x"
+    return f"{status}, {delivered}, fingerprint {episode['fingerprint']}: {labels}"
+
+
+def _attempt(attempt: Row) -> str:
+    outcome = attempt["outcome"] or "under way"
+    return f"{attempt['number']}: {attempt['plan']['summary']} -> {outcome}"
+
+
+def _entry(entry: Row) -> str:
+    reason = f" {entry['reason']}" if entry["reason"] else ""
+    return f"{_time(entry['at'])} {entry['kind']}{reason}: {entry['text']}"
+
+
+def _told(message: Row) -> str:
+    how = "delivered" if message["delivered_at"] else message["error"] or "waiting"
+    return f"{message['receiver']}: {how}"
 
 
 def rules(rows: Sequence[Row]) -> str:

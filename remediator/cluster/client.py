@@ -131,65 +131,66 @@ class KubernetesCluster:
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence:
-        target, body = call.target, with_id(call.body, call_id)
-        kind = kind_of(target.kind)
+        target, kind = call.target, kind_of(call.target.kind)
+        body = with_id(call.body, call_id)
         if call.verb == "collect":
             return Evidence(200, call_id, await self._collect(target, body))
         path = _path(kind, target.namespace, "" if call.verb == "create" else target.name)
         path += f"/{call.subresource}" if call.subresource else ""
         what = f"{call.verb} {kind.plural}" + (f"/{call.subresource}" if call.subresource else "")
-        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         seconds = call.timeout.total_seconds()
         try:
             match call.verb:
-                case "patch":
-                    body = [
-                        {
-                            "op": "replace",
-                            "path": "/metadata/resourceVersion",
-                            "value": resource_version,
-                        },
-                        *body,
-                    ]
-                    obj = await self._ask(
-                        "PATCH",
-                        path,
-                        what,
-                        query,
-                        body=body,
-                        content_type=JSON_PATCH,
-                        timeout=seconds,
+                case "patch" | "create":
+                    obj = await self._write(
+                        call, path, what, body, version=resource_version, dry_run=dry_run
                     )
-                case "create":
-                    body["metadata"] |= {"name": target.name}
-                    if target.namespace:
-                        body["metadata"] |= {"namespace": target.namespace}
-                    obj = await self._ask("POST", path, what, query, body=body, timeout=seconds)
                 case "delete":
-                    body = {
-                        "preconditions": {"uid": target.uid},
-                        **({"dryRun": ["All"]} if dry_run else {}),
-                    }
-                    return Evidence(
-                        await self._delete(target, path, what, body, seconds=seconds), call_id
-                    )
+                    body = {"preconditions": {"uid": target.uid}}
+                    body |= {"dryRun": ["All"]} if dry_run else {}
+                    status = await self._delete(target, path, what, body, seconds=seconds)
+                    return Evidence(status, call_id)
                 case "evict":
                     status = await self._evict(target, path, dry_run, seconds)
                     return Evidence(status, call_id)
                 case _:
                     raise Unsupported(f"cannot {what}: no such verb")
         except Rejected as error:
-            there = await self.get(kind_of(target.kind), target.namespace, target.name)
-            if call.verb != "create" and (
-                there is None or str(meta(there).get("uid")) != target.uid
-            ):
-                raise TargetGone(
-                    f"cannot {what} {target}: it is gone, or another has its name"
-                ) from error
+            if call.verb != "create" and not await self._is_there(target):
+                why = "it is gone, or another has its name"
+                raise TargetGone(f"cannot {what} {target}: {why}") from error
             raise
         if call.verb == "patch" and str(meta(obj).get("uid")) != target.uid:
             raise TargetGone(f"cannot {what} {target}: another object has its name now")
         return evidence_of(call, call_id, obj)
+
+    async def _write(
+        self, call: Call, path: str, what: str, body: Any, *, version: str, dry_run: bool
+    ) -> Any:
+        """Patches an object at a version, or creates one; what the API server answered."""
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        method, content_type = "POST", JSON
+        if call.verb == "patch":
+            method, content_type = "PATCH", JSON_PATCH
+            at_version = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+            body = [at_version, *body]
+        else:
+            named = {"name": call.target.name, "namespace": call.target.namespace}
+            body["metadata"] |= {key: value for key, value in named.items() if value}
+        return await self._ask(
+            method,
+            path,
+            what,
+            query,
+            body=body,
+            content_type=content_type,
+            timeout=call.timeout.total_seconds(),
+        )
+
+    async def _is_there(self, target: Target) -> bool:
+        """Whether the object that was seen still has its name."""
+        there = await self.get(kind_of(target.kind), target.namespace, target.name)
+        return there is not None and str(meta(there).get("uid")) == target.uid
 
     async def _delete(
         self, target: Target, path: str, what: str, body: Any, *, seconds: float
@@ -403,31 +404,34 @@ def _translated(what: str, status: int, text: bytes) -> Any:
         data = {}
     if 200 <= status < 300:
         return data
-    message = (
-        str(data.get("message") or text[:200].decode(errors="replace"))
-        if isinstance(data, dict)
-        else ""
-    )
-    if status == 401:
-        raise Forbidden(
-            f"cannot {what}: the API server does not accept this credential; see the kubeconfig"
-            f" ({message[:300]})"
-        )
-    if status == 403:
-        raise Forbidden(
-            f"cannot {what}: RBAC refuses it; `remediator generate rbac` prints what is needed"
-            f" ({message[:300]})"
-        )
-    if status == 404:
-        raise TargetGone(f"cannot {what}: {message[:300]}")
-    if status == 409:
-        raise Conflict(f"cannot {what}: it changed meanwhile ({message[:300]})")
-    causes = ((data.get("details") or {}).get("causes") or []) if isinstance(data, dict) else []
-    if status == 429 and any(cause.get("reason") == "DisruptionBudget" for cause in causes):
-        raise BudgetExhausted(f"cannot {what}: {message[:300]}")
+    raise _error_of(what, status, data if isinstance(data, dict) else {}, text)
+
+
+def _error_of(what: str, status: int, data: Mapping[str, Any], text: bytes) -> ClusterError:
+    """Our own error for a status that is no success; `data` is a Status object, or empty."""
+    whole = str(data.get("message") or text[:200].decode(errors="replace"))
+    message = whole[:300]
+    match status:
+        case 401:
+            why = "the API server does not accept this credential; see the kubeconfig"
+            return Forbidden(f"cannot {what}: {why} ({message})")
+        case 403:
+            why = "RBAC refuses it; `remediator generate rbac` prints what is needed"
+            return Forbidden(f"cannot {what}: {why} ({message})")
+        case 404:
+            return TargetGone(f"cannot {what}: {message}")
+        case 409:
+            return Conflict(f"cannot {what}: it changed meanwhile ({message})")
+        case 429 if _by_a_budget(data):
+            return BudgetExhausted(f"cannot {what}: {message}")
     if status == 429 or status >= 500:
-        raise Unreachable(f"cannot {what}: the API server answered {status} ({message[:300]})")
-    raise Rejected(f"cannot {what}: the API server refused it with {status}: {message[:500]}")
+        return Unreachable(f"cannot {what}: the API server answered {status} ({message})")
+    return Rejected(f"cannot {what}: the API server refused it with {status}: {whole[:500]}")
+
+
+def _by_a_budget(data: Mapping[str, Any]) -> bool:
+    causes = (data.get("details") or {}).get("causes") or []
+    return any(cause.get("reason") == "DisruptionBudget" for cause in causes)
 
 
 def _path(kind: Kind, namespace: str, name: str = "") -> str:

@@ -173,18 +173,10 @@ class Controllers:
         for pod in pods:  # one that was let go of and has its labels back is taken in again
             pod["metadata"].setdefault("ownerReferences", [_reference(owner)])
         fresh = [p for p in pods if p["metadata"]["labels"]["hash"] == digest]
-        stuck = kind == "StatefulSet" and not all(
-            p["lively"] for p in pods
-        )  # kubernetes#67250: until somebody deletes it
-        old = sorted(
-            (p for p in pods if p["metadata"]["labels"]["hash"] != digest),
-            key=lambda p: bool(p["lively"]),
-        )
-        ready = sum(p["lively"] for p in pods)
-        for pod in [] if stuck else old:
-            if ready - bool(pod["lively"]) >= least or not pod["lively"]:
-                ready -= bool(pod["lively"])
-                self._end(pods, pod)
+        # kubernetes#67250: until somebody deletes the pod that is not ready
+        stuck = kind == "StatefulSet" and not all(p["lively"] for p in pods)
+        if not stuck:
+            self._end_old(pods, digest, least)
         while len(fresh) < wanted and len(pods) < most:
             pod = self._new_pod(namespace, name, obj, owner, digest=digest, now=now)
             fresh.append(pod)
@@ -335,6 +327,16 @@ class Controllers:
             else "ReplicaSetUpdated"
         )
         return {"type": "Progressing", "status": "False" if given_up else "True", "reason": reason}
+
+    def _end_old(self, pods: list[dict[str, Any]], digest: str, least: int) -> None:
+        """Ends pods of other templates, those that do not serve first, while enough are ready."""
+        ready = sum(pod["lively"] for pod in pods)
+        old = [pod for pod in pods if pod["metadata"]["labels"]["hash"] != digest]
+        for pod in sorted(old, key=lambda pod: bool(pod["lively"])):
+            lively = bool(pod["lively"])
+            if ready - lively >= least or not lively:
+                ready -= lively
+                self._end(pods, pod)
 
     def _status(
         self,

@@ -14,6 +14,7 @@ from ..model.facts import Facts, Unknown
 from ..model.plan import Touch
 from ..model.quantity import asked, parse_quantity
 from ..model.raw import (
+    condition,
     container_statuses,
     controller,
     labels,
@@ -99,9 +100,9 @@ def _refused(room: Room, facts: Facts, successor: Template) -> Iterable[str]:
     workload = facts.beside if pod else facts.object
     if not isinstance(workload, Mapping) or not (pod or _runs(workload, successor)):
         return  # another template is put in place of the one that cannot be created
-    for condition in (workload.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            yield str(condition.get("message") or "its ReplicaSet fails to create pods")
+    failure = condition(workload, "ReplicaFailure")
+    if failure is not None:
+        yield str(failure.get("message") or "its ReplicaSet fails to create pods")
 
 
 def _runs(workload: Mapping[str, Any], successor: Template) -> bool:
@@ -157,9 +158,9 @@ def _unable(peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
             reason = waiting_reason(container)
             if reason in CANNOT_START:
                 yield f"{name} is in {reason}"
-        for condition in (pod.get("status") or {}).get("conditions") or []:
-            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-                yield f"{name} finds no node: {condition.get('message') or 'unschedulable'}"
+        homeless = condition(pod, "PodScheduled", "False")
+        if homeless is not None:
+            yield f"{name} finds no node: {homeless.get('message') or 'unschedulable'}"
 
 
 def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
@@ -194,9 +195,9 @@ def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     without a taint that is not tolerated.
     """
     spec, pod = node.get("spec") or {}, template.get("spec") or {}
-    conditions = (node.get("status") or {}).get("conditions") or []
-    up = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    if not up or spec.get("unschedulable") or not _selected(node, pod):
+    if condition(node, "Ready") is None:
+        return False
+    if spec.get("unschedulable") or not _selected(node, pod):
         return False
     tolerations = pod.get("tolerations") or []
     taints = [taint for taint in spec.get("taints") or [] if taint.get("effect") in KEEPS_AWAY]

@@ -156,49 +156,54 @@ class _Batch:
 
         The new and open ones.
         """
+        self._refresh(c, [change for change in self.updates.values() if change["b_open"]])
+        self._close(c, [change for change in self.updates.values() if not change["b_open"]])
+        # an episode that opened and closed within the batch must not collide with the one that
+        # follows it
+        for row in (row for row in self.inserts if not row["open"]):
+            c.execute(sa.insert(table), row)
+        still_open = [row for row in self.inserts if row["open"]]
+        if not still_open:
+            return []
+        insert = sa.insert(table).returning(table.c.id, sort_by_parameter_order=True)
+        ids = c.execute(insert, still_open).scalars()
+        return [_born(row, number) for row, number in zip(still_open, ids, strict=True)]
+
+    def _refresh(self, c: Connection, refreshed: list[dict[str, Any]]) -> None:
+        """Those that were delivered again and are still open."""
+        if not refreshed:
+            return
         bind = sa.bindparam
-        seen = {
+        values = {
             "deliveries": table.c.deliveries + bind("b_count"),
             "last_seen": bind("b_seen"),
             "confirmed_at": bind("b_seen"),
             "starts_at": bind("b_start"),
         }
-        refreshed = [u for u in self.updates.values() if u["b_open"]]
-        closed = [u for u in self.updates.values() if not u["b_open"]]
-        if refreshed:
-            rows = [{k: u[k] for k in ("b_id", "b_start", "b_count", "b_seen")} for u in refreshed]
-            c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**seen), rows)
-        if closed:
-            shut = {
-                "open": False,
-                "ends_at": bind("b_ends"),
-                "due_at": None,
-                "deliveries": table.c.deliveries + bind("b_count"),
-                "last_seen": bind("b_seen"),
-            }
-            query = sa.update(table).where(table.c.id == bind("b_id")).values(**shut)
-            c.execute(
-                query, [{k: u[k] for k in ("b_id", "b_ends", "b_count", "b_seen")} for u in closed]
-            )
-            unmatched = sa.update(table).where(
-                table.c.id == bind("b_id"), table.c.fate == Fate.PENDING
-            )
-            c.execute(
-                unmatched.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED),
-                [{"b_id": u["b_id"]} for u in closed],
-            )
-            wake(c, [u["b_id"] for u in closed], self.now)
-        # an episode that opened and closed within the batch must not collide with the one that
-        # follows it
-        for row in (r for r in self.inserts if not r["open"]):
-            c.execute(sa.insert(table), row)
-        still_open = [row for row in self.inserts if row["open"]]
-        if not still_open:
-            return []
-        ids = c.execute(
-            sa.insert(table).returning(table.c.id, sort_by_parameter_order=True), still_open
-        ).scalars()
-        return [_born(row, number) for row, number in zip(still_open, ids, strict=True)]
+        keys = ("b_id", "b_start", "b_count", "b_seen")
+        rows = [{key: change[key] for key in keys} for change in refreshed]
+        c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**values), rows)
+
+    def _close(self, c: Connection, closed: list[dict[str, Any]]) -> None:
+        """Those that resolved: what was not decided yet needs no decision any more."""
+        if not closed:
+            return
+        bind = sa.bindparam
+        values = {
+            "open": False,
+            "ends_at": bind("b_ends"),
+            "due_at": None,
+            "deliveries": table.c.deliveries + bind("b_count"),
+            "last_seen": bind("b_seen"),
+        }
+        keys = ("b_id", "b_ends", "b_count", "b_seen")
+        rows = [{key: change[key] for key in keys} for change in closed]
+        c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**values), rows)
+        pending = sa.and_(table.c.id == bind("b_id"), table.c.fate == Fate.PENDING)
+        resolved = sa.update(table).where(pending)
+        ids = [{"b_id": change["b_id"]} for change in closed]
+        c.execute(resolved.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED), ids)
+        wake(c, [change["b_id"] for change in closed], self.now)
 
 
 def _born(row: Mapping[str, Any], number: int) -> Episode:
@@ -351,12 +356,14 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
         )
     wanted_now = chain.from_iterable(item.wanted for item in decided)
     alone(c, *(f"{wanted.rule.name} {wanted.target.key}" for wanted in wanted_now))
-    ended = _ended(c, [item.episode.id for item in decided if item.wanted])
-    for item in (d for d in decided if d.wanted):
-        if c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
-            for wanted in item.wanted:
-                if (item.episode.id, wanted.rule.name) not in ended:
-                    attach(c, item.episode.id, _live(c, wanted, now))
+    matched = [item for item in decided if item.wanted]
+    ended = _ended(c, [item.episode.id for item in matched])
+    for item in matched:
+        if not c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
+            continue
+        for wanted in item.wanted:
+            if (item.episode.id, wanted.rule.name) not in ended:
+                attach(c, item.episode.id, _live(c, wanted, now))
 
 
 def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:

@@ -144,53 +144,46 @@ class SealReport:
     findings: list[str] = field(default_factory=list)
 
 
+def _count(c: Connection, which: sa.ColumnElement[bool]) -> int:
+    """How many entries there are of a kind."""
+    return int(c.execute(sa.select(sa.func.count()).select_from(entry).where(which)).scalar() or 0)
+
+
 def verify(c: Connection, head: str = "") -> SealReport:
     """Reads the whole history and computes every digest anew.
 
     `head` is an outside copy of a digest (or of the metric) that must be there.
     """
-    out, previous, expected, anchored = SealReport(), START, 1, False
-    seen = {START}
-    for position, row in enumerate(c.execute(sa.select(seal).order_by(seal.c.number)).all()):
-        if position == 0 and row.pruned:
-            previous, expected, anchored = row.digest, row.last + 1, True
-            out.head, out.first, out.last = row.digest, row.last + 1, row.last
-            seen.add(row.digest)
-            out.pruned_at = _told(c, row)
-            if out.pruned_at is None:
-                out.findings.append(
-                    f"seal {row.number} claims that what is before was pruned, and no entry says so"
-                )
-            continue
+    rows = c.execute(sa.select(seal).order_by(seal.c.number)).all()
+    out, previous, expected = SealReport(), START, 1
+    anchor = rows[0] if rows and rows[0].pruned else None
+    if anchor is not None:
+        previous, expected = anchor.digest, anchor.last + 1
+        out.head, out.first, out.last = anchor.digest, anchor.last + 1, anchor.last
+        out.pruned_at = _told(c, anchor)
+        if out.pruned_at is None:
+            why = "claims that what is before was pruned, and no entry says so"
+            out.findings.append(f"seal {anchor.number} {why}")
+    for row in rows[1:] if anchor is not None else rows:
         out.seals += 1
         if row.pruned:
             out.findings.append(f"seal {row.number} is marked as pruned in the midst of others")
         if row.first != expected or row.previous != previous:
-            out.findings.append(
-                f"before seal {row.number} (entries {row.first} to {row.last}) at least one seal is"
-                " missing or was changed"
-            )
+            place = f"before seal {row.number} (entries {row.first} to {row.last})"
+            out.findings.append(f"{place} at least one seal is missing or was changed")
         out.findings += _range(c, row)
         out.first = out.first or row.first
         previous, expected = row.digest, row.last + 1
         out.head, out.last = row.digest, row.last
-        seen.add(row.digest)
-    if anchored and out.first == 0:
+    if anchor is not None and out.first == 0:
         out.first = expected
-    beyond = c.execute(sa.select(sa.func.count()).where(entry.c.number >= expected)).scalar() or 0
-    below = (
-        c.execute(sa.select(sa.func.count()).where(entry.c.number < (out.first or 1))).scalar() or 0
-    )
-    if beyond or below:
-        out.findings.append(f"{beyond + below} entries are numbered, and no seal covers them")
-    out.unsealed = int(
-        c.execute(
-            sa.select(sa.func.count()).where(entry.c.number.is_(None)).select_from(entry)
-        ).scalar()
-        or 0
-    )
+    uncovered = _count(c, entry.c.number >= expected) + _count(c, entry.c.number < (out.first or 1))
+    if uncovered:
+        out.findings.append(f"{uncovered} entries are numbered, and no seal covers them")
+    out.unsealed = _count(c, entry.c.number.is_(None))
+    seen = [START, *(row.digest for row in rows)]
     if head and not any(_is_head(head, digest) for digest in seen):
-        cut = ", or lies before what was pruned" if anchored else ""
+        cut = ", or lies before what was pruned" if anchor is not None else ""
         why = f"the history that it was taken from is not this one, or was cut{cut}"
         out.findings.append(f"no seal has the digest {head}: {why}")
     return out

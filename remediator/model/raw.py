@@ -73,3 +73,12 @@ def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
         if not holds.get(expression["operator"], False):
             return False
     return True
+
+
+def condition(obj: Mapping[str, Any], type_: str, status: str = "True") -> Mapping[str, Any] | None:
+    """The condition of a type, where it has the status."""
+    for item in (obj.get("status") or {}).get("conditions") or []:
+        if item.get("type") == type_ and item.get("status") == status:
+            found: Mapping[str, Any] = item
+            return found
+    return None

@@ -6,7 +6,8 @@ Acts are noted, not sent, and taken to converge; alerts resolve only where that 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -33,6 +34,8 @@ SOURCE = "replay"
 SHORTEST = timedelta(seconds=1)
 AFTERWARDS = timedelta(hours=26)
 MANY = 1_000_000
+Row = Mapping[str, Any]
+"""What the API shows of one remediation or episode, or one line of the timeline."""
 ID = re.compile(r"[ru]-[a-z0-9]{10}")
 
 
@@ -53,13 +56,13 @@ class Report:
     alerts, and what people would have been told.
     """
 
-    timeline: Sequence[Mapping[str, Any]]
-    remediations: Sequence[Mapping[str, Any]]
-    episodes: Sequence[Mapping[str, Any]]
-    told: Sequence[Mapping[str, Any]]
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    timeline: Sequence[Row]
+    remediations: Sequence[Row]
+    episodes: Sequence[Row]
+    told: Sequence[Row]
+    summary: Row = field(default_factory=dict)
 
-    def as_json(self) -> Mapping[str, Any]:
+    def as_json(self) -> Row:
         """For `--output json`."""
         return {
             "summary": self.summary,
@@ -92,7 +95,7 @@ async def run(
         SandboxAlertmanager(),
         ClosedCluster(facts),
     )
-    told: list[Mapping[str, Any]] = []
+    told: list[Row] = []
     await journal.open(clock.now())
     doors = Doors(
         journal=journal,
@@ -149,7 +152,7 @@ async def _report(
     recorded: Sequence[Recorded],
     rules: RuleSet,
     *,
-    told: Sequence[Mapping[str, Any]],
+    told: Sequence[Row],
 ) -> Report:
     """What is told: ids are numbers in the order of birth, so that
     two replays of the same are the same.
@@ -161,58 +164,16 @@ async def _report(
     ]
     episodes = list(reversed(await journal.episodes(MANY, None)))
     timeline = list(chain.from_iterable(map(_delivered, recorded)))
-    calls: dict[str, list[str]] = {}
-    for call_id, text in cluster.calls:
-        calls.setdefault(call_id.split(".")[0], []).append(text)
-    for row in rows:
-        for entry in row["history"]:
-            timeline.append(
-                _line(
-                    entry["at"],
-                    row["id"],
-                    entry["kind"],
-                    row["target"],
-                    reason=entry["reason"],
-                    text=entry["text"],
-                )
-            )
-            if entry["kind"] == "begin":
-                timeline += [
-                    _line(
-                        entry["at"], row["id"], "would call", row["target"], reason=None, text=text
-                    )
-                    for text in calls.pop(row["id"], [])
-                ]
-    for row in episodes:
-        if row["fate"] == "unmatched" and row["reason"]:
-            text = f"{row['labels'].get('alertname', '')}: {_why_not(rules, row)}"
-            timeline.append(
-                _line(
-                    row["last_seen"],
-                    "",
-                    "unmatched",
-                    _namespaced(row["labels"]),
-                    reason=row["reason"],
-                    text=text,
-                )
-            )
-    states: dict[str, int] = {}
-    for row in rows:
-        name = (
-            f"{row['state']} {row['reason']}"
-            if row["reason"] and row["state"] not in LIVE
-            else row["state"]
-        )
-        states[name] = states.get(name, 0) + 1
+    timeline += _acted(rows, cluster)
+    timeline += _unmatched(rules, episodes)
+    unmatched = [row for row in episodes if row["fate"] == "unmatched"]
     summary = {
         "webhooks": len(recorded),
         "alerts": sum(len(item.alerts) for item in recorded),
         "truncated": sum(item.truncated for item in recorded),
         "episodes": len(episodes),
-        "unmatched": sum(
-            row["fate"] == "unmatched" and not row["remediations"] for row in episodes
-        ),
-        "remediations": states,
+        "unmatched": sum(not row["remediations"] for row in unmatched),
+        "remediations": dict(Counter(map(_ended_how, rows))),
         "calls": len(cluster.calls),
         "told": len(told),
     }
@@ -223,7 +184,36 @@ async def _report(
     return Report(plain["timeline"], plain["remediations"], plain["alerts"], plain["told"], summary)
 
 
-def _why_not(rules: RuleSet, row: Mapping[str, Any]) -> str:
+def _acted(rows: Sequence[Row], cluster: ClosedCluster) -> Iterator[Row]:
+    """What happened to each remediation, and behind each begin what would have been called."""
+    calls: dict[str, list[str]] = {}
+    for call_id, text in cluster.calls:
+        calls.setdefault(call_id.split(".")[0], []).append(text)
+    for row in rows:
+        for entry in row["history"]:
+            at, kind = entry["at"], entry["kind"]
+            reason, text = entry["reason"], entry["text"]
+            yield _line(at, row["id"], kind, row["target"], reason=reason, text=text)
+            for called in calls.pop(row["id"], []) if kind == "begin" else []:
+                yield _line(at, row["id"], "would call", row["target"], reason=None, text=called)
+
+
+def _unmatched(rules: RuleSet, episodes: Sequence[Row]) -> Iterator[Row]:
+    """The alerts that no rule matched, and why."""
+    for row in episodes:
+        if row["fate"] != "unmatched" or not row["reason"]:
+            continue
+        text = f"{row['labels'].get('alertname', '')}: {_why_not(rules, row)}"
+        place = _namespaced(row["labels"])
+        yield _line(row["last_seen"], "", "unmatched", place, reason=row["reason"], text=text)
+
+
+def _ended_how(row: Row) -> str:
+    ended = row["reason"] and row["state"] not in LIVE
+    return f"{row['state']} {row['reason']}" if ended else str(row["state"])
+
+
+def _why_not(rules: RuleSet, row: Row) -> str:
     """Why no rule matched: of those whose matchers held, what was against it."""
     alert = Alert(
         row["fingerprint"],
@@ -244,7 +234,7 @@ def _why_not(rules: RuleSet, row: Mapping[str, Any]) -> str:
     )
 
 
-def _delivered(item: Recorded) -> list[Mapping[str, Any]]:
+def _delivered(item: Recorded) -> list[Row]:
     at = item.at.astimezone(UTC).isoformat()
     lines = [
         _line(
@@ -284,7 +274,7 @@ def _namespaced(labels: Mapping[str, str]) -> str:
 
 def _line(
     at: str, remediation: str, what: str, target: str, *, reason: str | None, text: str
-) -> Mapping[str, Any]:
+) -> Row:
     return {
         "at": at,
         "remediation": remediation,

@@ -272,6 +272,26 @@ def _duplicates(sources: list[LoadedRule]) -> list[Finding]:
     return found
 
 
+def _check_override(
+    loaded: LoadedRule, override: Override, document: Document, loc: Loc
+) -> list[Finding]:
+    """What an override makes of one rule that cannot work."""
+    labels = {step.label for step in loaded.rule.steps}
+    found: list[Finding] = []
+    for label in override.steps or {}:
+        if label not in labels:
+            why = f"`{loaded.rule.name}` has no step `{label}`{suggest(label, sorted(labels))}"
+            place = (*loc, "steps", label)
+            found.append(document.finding(place, "unknown-step", why, at_key=True))
+    if found:
+        return found
+    try:
+        rule = loaded.with_override(override).rule
+    except ValidationError as error:
+        return [worded(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()]
+    return checks.of_rule(rule, loaded.group.scope, document, loc)
+
+
 def _check_overrides(
     sources: list[LoadedRule], overrides: list[tuple[Override, Document, int]]
 ) -> list[Finding]:
@@ -285,37 +305,12 @@ def _check_overrides(
                 " override changes nothing"
             )
             found.append(document.finding((*loc, "namespaces"), "out-of-scope", message))
-        for n, name in enumerate(override.rules):
-            if name not in names:
-                found.append(
-                    document.finding(
-                        (*loc, "rules", n),
-                        "unknown-rule",
-                        f"no rule `{name}`{suggest(name, list(names))}",
-                    )
-                )
+        for number, name in enumerate(override.rules):
+            if name in names:
+                found += _check_override(names[name], override, document, loc)
                 continue
-            labels = {step.label for step in names[name].rule.steps}
-            unknown = [label for label in override.steps or {} if label not in labels]
-            found += [
-                document.finding(
-                    (*loc, "steps", u),
-                    "unknown-step",
-                    f"`{name}` has no step `{u}`{suggest(u, sorted(labels))}",
-                    at_key=True,
-                )
-                for u in unknown
-            ]
-            if unknown:
-                continue
-            try:
-                rule = names[name].with_override(override).rule
-            except ValidationError as error:
-                found += [
-                    worded(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()
-                ]
-                continue
-            found += checks.of_rule(rule, names[name].group.scope, document, loc)
+            why = f"no rule `{name}`{suggest(name, list(names))}"
+            found.append(document.finding((*loc, "rules", number), "unknown-rule", why))
     return found
 
 

@@ -78,10 +78,9 @@ def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
                 return kind, labels[prefix + label]
         if prefix and labels.get("exported_pod"):
             return "Pod", labels["exported_pod"]
-    for item in KINDS.values():
-        library = item.alerts and labels.get("alertname", "").startswith(item.alerts)
-        if library and labels.get("name"):
-            return item.name, labels["name"]
+    library = _of_library(labels)
+    if library is not None:
+        return library
     type_ = WORKLOAD_TYPES.get(labels.get("workload_type", "").lower())
     if type_ and labels.get("workload"):
         return type_, labels["workload"]
@@ -89,6 +88,15 @@ def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
         return None if scraped_exporter(labels) else ("Pod", labels["pod"])
     if labels.get("service") and not labels.get("job") and not scraped_exporter(labels):
         return "Service", labels["service"]
+    return None
+
+
+def _of_library(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """What a library's alert names by its label `name`, such as cert-manager's."""
+    name, alertname = labels.get("name"), labels.get("alertname", "")
+    for item in KINDS.values():
+        if name and item.alerts and alertname.startswith(item.alerts):
+            return item.name, name
     return None
 
 

@@ -363,34 +363,13 @@ class Server:
         if unknown:  # a mistyped `for` would be a pause without an end
             return _error(400, f"no field {unknown[0]}; a pause has scope, reason and for")
         scope, reason = str(body.get("scope") or "all"), str(body.get("reason") or "").strip()
-        if scope != "all" and not scope.startswith(SCOPES):
-            return _error(
-                400, f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME"
-            )
-        kind, _, name = scope.partition(":")
-        if kind != "all" and not name:
-            return _error(400, f"say which {kind}, such as {kind}:shop")
-        known: dict[str, Container[str]] = {
-            "rule": self._doors.rules.names,
-            "cluster": self._doors.clusters,
-        }
-        if kind in known and name not in known[kind]:
-            return _error(404, f"there is no {kind} {name}, so nothing would be paused")
-        if kind == "namespace" and await self._missing(name):
-            return _error(404, f"the cluster has no namespace {name}, so nothing would be paused")
+        refused = await self._no_scope(scope)
+        if refused is not None:
+            return refused
         if not reason:
             return _error(400, "say why: `reason` is empty")
         now = self._doors.clock.now()
-        try:
-            until = now + parse_duration(str(body["for"])) if body.get("for") else None
-        except ValueError as error:
-            return _error(400, f"for: {error}")
-        except OverflowError:
-            return _error(
-                400, f"for: {body['for']} is too long; leave `for` out for a pause without an end"
-            )
-        if until is not None and until <= now:
-            return _error(400, "for: it must be longer than 0s")
+        until = _ends(str(body["for"]), now) if body.get("for") else None
         await self._doors.journal.pause(scope, reason[:500], operator, until, now=now)
         return _json({"paused": scope, "until": until, "by": operator})
 
@@ -405,6 +384,24 @@ class Server:
             for name, cluster in self._doors.clusters.items()
         ]
         return all(facts.object is None for facts in seen)
+
+    async def _no_scope(self, scope: str) -> web.Response | None:
+        """Why nothing would be paused, or None."""
+        if scope != "all" and not scope.startswith(SCOPES):
+            why = f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME"
+            return _error(400, why)
+        kind, _, name = scope.partition(":")
+        if kind != "all" and not name:
+            return _error(400, f"say which {kind}, such as {kind}:shop")
+        known: dict[str, Container[str]] = {
+            "rule": self._doors.rules.names,
+            "cluster": self._doors.clusters,
+        }
+        if kind in known and name not in known[kind]:
+            return _error(404, f"there is no {kind} {name}, so nothing would be paused")
+        if kind == "namespace" and await self._missing(name):
+            return _error(404, f"the cluster has no namespace {name}, so nothing would be paused")
+        return None
 
     async def resume(self, request: web.Request, operator: str) -> web.Response:
         scope = request.match_info["scope"]
@@ -450,6 +447,20 @@ class Server:
 
 class _Mistake(Exception):
     """What the caller sent cannot be understood; nothing was done."""
+
+
+def _ends(text: str, now: datetime) -> datetime:
+    """When a pause for so long is over. Raises: _Mistake."""
+    try:
+        until = now + parse_duration(text)
+    except ValueError as error:
+        raise _Mistake(f"for: {error}") from None
+    except OverflowError:
+        why = f"for: {text} is too long; leave `for` out for a pause without an end"
+        raise _Mistake(why) from None
+    if until <= now:
+        raise _Mistake("for: it must be longer than 0s")
+    return until
 
 
 def _unread(source: str, status: int, why: str) -> web.Response:

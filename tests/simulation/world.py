@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -113,17 +114,17 @@ class Hands(SqlJournal):
 
     async def _run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         def act() -> Any:
-            self._replica.sim.fenced(function.__name__, arguments)
-            return self._transact(self._engine, function, *arguments)
+            self._replica.sim.fenced(function.__name__, (*arguments, *named.values()))
+            return self._transact(self._engine, partial(function, **named), *arguments)
 
         return await self._replica.effect(act, function.__name__)
 
     async def _read(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         await self._replica.breathe()
-        return self._transact(self._engine, function, *arguments)
+        return self._transact(self._engine, partial(function, **named), *arguments)
 
     async def _look(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        return await self._read(function, *arguments)
+        return await self._read(function, *arguments, **named)
 
 
 class Counted(Metrics):
