@@ -99,7 +99,7 @@ class World:
         if self.plane:
             self.plane.autoscaler(self.namespace, name, kind, least, most=most)
         else:
-            self.cluster.create_autoscaler(self.namespace, name, kind, least, most)
+            self.cluster.create_autoscaler(self.namespace, name, kind, least, most=most)
 
     async def carry_out(self, calls: tuple[Call, ...], name: str) -> tuple[Evidence, ...]:
         """Every call, one after the other, each on what stands there then.
@@ -214,14 +214,14 @@ async def test_what_guards_look_at_before_pods_are_taken_away(world: World) -> N
             world.namespace,
             "b",
             {"selector": selector},
-            {"disruptionsAllowed": 0},
+            status={"disruptionsAllowed": 0},
         )
         world.cluster.create(
             "ResourceQuota",
             world.namespace,
             "q",
             {"hard": hard},
-            {"hard": hard, "used": {"pods": "3"}},
+            status={"hard": hard, "used": {"pods": "3"}},
         )
     sights = frozenset({PODS, BUDGETS, ROOM})
 
