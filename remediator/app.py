@@ -99,7 +99,7 @@ def _untold(settings: Settings, rule: Rule) -> str:
     strange = next((name for name in rule.escalate.to if name not in known), None)
     listed = ", ".join(sorted(known))
     return (
-        f"it escalates to `{strange}`, and the settings have only {listed}; add it under"
+        f"it escalates to `{strange}`, but the settings define only {listed}; add it under"
         " `receivers`"
         if strange
         else ""
@@ -119,8 +119,8 @@ def _unapproved(settings: Settings, rule: Rule) -> str:
     }
     needed, listed = 2 if rule.approval.two_person else 1, ", ".join(sorted(may)) or "nobody"
     short = (
-        f"it waits for {needed} to approve, and of those who may, the settings have {listed}; add"
-        " them under `operators`"
+        f"it needs {needed} operators to approve, but of those allowed the settings define only"
+        f" {listed}; add them under `operators`"
     )
     return short if len(may) < needed else ""
 
@@ -307,7 +307,9 @@ async def _watch(settings: Settings, engine: Engine) -> None:
         ) as error:  # a node's inotify instances are few, and every pod on it shares them
             log().warning(
                 "watching_by_polling",
-                why=f"{error}; raise fs.inotify.max_user_instances to be told of changes at once",
+                why=(
+                    f"{error}; raise fs.inotify.max_user_instances to reload immediately on changes"
+                ),
             )
             async for _ in awatch(
                 *folders, recursive=False, step=200, force_polling=True, poll_delay_ms=POLL

@@ -37,5 +37,5 @@ KINDS = _known()
 def kind_of(name: str) -> Kind:
     """The kind of that name. Raises: Unsupported."""
     if name not in KINDS:
-        raise Unsupported(f"{name} is a kind that cannot be read yet")
+        raise Unsupported(f"objects of kind {name} are not supported")
     return KINDS[name]

@@ -56,7 +56,7 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
     try:
         rules = load_rules(settings)
         acting = sum(source.rule.mode != "observe" for source in rules.sources)
-        yield DoctorLine("ok", "rules", f"{len(rules.sources)} rules, {acting} of them may act")
+        yield DoctorLine("ok", "rules", f"{len(rules.sources)} rules, {acting} of them in mode act")
     except loader.RuleErrors as error:
         yield DoctorLine(
             "fail", "rules", str(error), f"remediator check {' '.join(settings.rules)}"
@@ -85,7 +85,7 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
             yield DoctorLine(
                 "warn",
                 "sources",
-                "none: only this machine may post alerts",
+                "none: only this host may post alerts",
                 "add one under `sources`",
             )
         async for finding in _daemon(session, settings, url, test_alert):
@@ -97,13 +97,13 @@ async def _journal(settings: Settings) -> DoctorLine:
     try:
         return DoctorLine("ok", "journal", await journal.probe())
     except JournalLocked:
-        return DoctorLine("ok", "journal", "held by a daemon that runs")
+        return DoctorLine("ok", "journal", "in use by a running daemon")
     except (RemediatorError, JournalError) as error:
         return DoctorLine(
             "fail",
             "journal",
             str(error),
-            "check `journal`, the folder's rights, or that the database runs",
+            "check `journal`, the folder's permissions, or that the database is running",
         )
     finally:
         await journal.close()
@@ -117,13 +117,13 @@ def _receiver(item: Any) -> DoctorLine:
             "fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`"
         )
     return DoctorLine(
-        "ok", "receiver", f"{item.name} ({item.kind}); `remediator notify test` sends it something"
+        "ok", "receiver", f"{item.name} ({item.kind}); test it with `remediator notify test`"
     )
 
 
 async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[DoctorLine]:
     if settings.cluster.kind == "sandbox":
-        yield DoctorLine("warn", "cluster", "the in-memory sandbox: nothing real is acted upon")
+        yield DoctorLine("warn", "cluster", "the in-memory sandbox: no real cluster is touched")
         return
     from .cluster.client import connect
 
@@ -153,10 +153,10 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
         for text in denied:
             yield DoctorLine("fail", "rbac", f"may not {text}", advice)
         if not denied:
-            yield DoctorLine("ok", "rbac", "everything that the rules need is allowed")
+            yield DoctorLine("ok", "rbac", "every permission that the rules need is granted")
     except ClusterError as error:
         yield DoctorLine(
-            "fail", "rbac", str(error), "the API server must answer SelfSubjectAccessReviews"
+            "fail", "rbac", str(error), "the API server must allow SelfSubjectAccessReviews"
         )
     finally:
         await cluster.close()
@@ -218,7 +218,7 @@ async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:
             "warn",
             "prometheus",
             "none configured",
-            "set `prometheus`: `when` queries hold for ever without it",
+            "set `prometheus`; without it, rules with `when` queries hold forever",
         )
     port = PrometheusApi(settings.prometheus)
     try:
@@ -228,7 +228,7 @@ async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:
                 "fail",
                 "prometheus",
                 f"{settings.prometheus}: {answer.why}",
-                "check the URL, and that it can be reached from here",
+                "check the URL, and that it is reachable from here",
             )
         return DoctorLine("ok", "prometheus", f"{settings.prometheus} answers queries")
     finally:
@@ -242,7 +242,8 @@ async def _alertmanager(
     what = f"alertmanager {source.name}" if source.name != "alertmanager" else "alertmanager"
     if not source.alertmanager:
         advice = (
-            "set `alertmanager` of the source: no alert can be confirmed without it, and nothing"
+            "set `alertmanager` of the source; without it no alert can be confirmed active, and"
+            " nothing"
             " acts"
         )
         yield DoctorLine("fail", what, "no URL", advice)
@@ -255,9 +256,9 @@ async def _alertmanager(
                 answer.raise_for_status()
                 status = UP.validate_json(await answer.read())
         except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
-            advice = "check the URL, and that it can be reached from here"
+            advice = "check the URL, and that it is reachable from here"
             said = (
-                "what answers is not Alertmanager"
+                "the server that answers is not Alertmanager"
                 if isinstance(error, ValidationError)
                 else type(error).__name__
             )
@@ -266,13 +267,14 @@ async def _alertmanager(
         version = (status.versionInfo or {}).get("version", "?")
         if status.members > len(known):
             advice = (
-                "name the headless Service (alertmanager-operated), or list every instance: an"
-                " alert's end is not believed"
+                "use the headless Service (alertmanager-operated), or list every instance: an"
+                " alert's end is not trusted"
             )
             yield DoctorLine(
                 "warn",
                 what,
-                f"{url}: its cluster has {status.members} members, and {len(known)} can be asked",
+                f"{url}: its cluster has {status.members} members, but only {len(known)} are"
+                " listed",
                 advice,
             )
         elif "webhook_configs" not in str(
@@ -300,11 +302,11 @@ async def _daemon(
             "warn",
             "daemon",
             f"{base}: {type(error).__name__}",
-            "start it with `remediator serve`, or name it with --url",
+            "start it with `remediator serve`, or set --url",
         )
         return
     if status != 200:
-        yield DoctorLine("fail", "daemon", f"{base} is not ready: {text}", "its log says more")
+        yield DoctorLine("fail", "daemon", f"{base} is not ready: {text}", "see its log")
         return
     yield DoctorLine("ok", "daemon", f"{base} is ready")
     if not test_alert:
@@ -360,7 +362,7 @@ async def _end_to_end(
     return DoctorLine(
         "fail",
         "test alert",
-        f"Alertmanager took it, and it did not come within {PATIENCE:.0f} s",
+        f"Alertmanager accepted it, but it did not arrive within {PATIENCE:.0f} s",
         advice,
     )
 
@@ -370,7 +372,7 @@ async def _put_alert(
 ) -> None:
     now = datetime.now(UTC)  # noqa: TID251 - an alert's own time is the wall clock's
     labels = {"alertname": PROBE, "severity": "none", "probe": mark}
-    notes = {"summary": "A test by `remediator doctor`; nothing is wrong."}
+    notes = {"summary": "A test sent by `remediator doctor`; nothing is wrong."}
     alert = {
         "labels": labels,
         "annotations": notes,

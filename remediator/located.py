@@ -140,7 +140,7 @@ def load_file(path: Path) -> Document:
 def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
     document.values[loc] = node
     if len(document.values) > document.most:
-        raise yaml.YAMLError("its aliases multiply into more than a rule file can hold")
+        raise yaml.YAMLError("its aliases expand to more than a rule file may contain")
     if isinstance(node, SequenceNode):
         return [
             _build(loader, child, (*loc, index), document) for index, child in enumerate(node.value)
@@ -159,7 +159,7 @@ def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         document.findings.append(
             document.finding(
-                loc, "yaml", f"`{node.value[:80]}` is no {node.tag.rsplit(':', 1)[-1]}"
+                loc, "yaml", f"`{node.value[:80]}` is not a valid {node.tag.rsplit(':', 1)[-1]}"
             )
         )
         return None
@@ -178,7 +178,7 @@ def _build_mapping(
         if key in out:
             document.keys[(*place, "again")] = key_node
             where = document.keys[place].start_mark.line + 1
-            message = f"`{key}` was set before, in line {where}"
+            message = f"duplicate key `{key}`; first set in line {where}"
             document.findings.append(
                 document.finding((*place, "again"), "duplicate-key", message, at_key=True)
             )
@@ -193,4 +193,4 @@ def suggest(word: str, known: list[str]) -> str:
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean `{close[0]}`?"
-    return f"; known are: {', '.join(sorted(known))}" if len(known) <= 20 else ""
+    return f"; known: {', '.join(sorted(known))}" if len(known) <= 20 else ""

@@ -66,7 +66,7 @@ class PrometheusApi:
         self._answered_at, self._news = -PROVED, asyncio.Event()
         self._rules_tried_at, self._reading_since = -float("inf"), 0.0
         self._rules: dict[str, Mapping[str, Any]] | None = None
-        self._no_rules = "Prometheus' rules were not read yet"
+        self._no_rules = "Prometheus' rules have not been read yet"
         self._reading: asyncio.Future[dict[str, Mapping[str, Any]]] | None = None
 
     def _connect(self) -> Any:
@@ -83,7 +83,7 @@ class PrometheusApi:
         """Why it is not asked now, or nothing. Once a pause is over one question is let through."""
         now = time.monotonic()
         if self._failed is not None and (now - self._failed[0] < ASK_AGAIN or self._asked):
-            return f"{self._failed[1]}; asked again within {ASK_AGAIN:.0f}s"
+            return f"{self._failed[1]}; retrying within {ASK_AGAIN:.0f}s"
         if self._asked and now - min(self._asked) > SLOW:
             return f"Prometheus has not answered for {now - min(self._asked):.0f}s"
         return ""
@@ -117,13 +117,17 @@ class PrometheusApi:
         except TimeoutError:
             answer = Unknown(f"Prometheus did not answer within {TIMEOUT:.0f}s")
         except (LookupError, TypeError, ValueError):
-            answer = Unknown("what answered is not Prometheus; check `prometheus:`")
+            answer = Unknown("the server that answered is not Prometheus; check `prometheus:`")
         except Exception as error:  # the library raises its own and requests' alike
-            answer = Unknown(f"Prometheus could not be asked: {type(error).__name__}")
+            answer = Unknown(f"cannot query Prometheus: {type(error).__name__}")
             answered = (
                 type(error).__name__ == "PrometheusApiClientException"
             )  # it refused this very query, or has no time
-            answer = Unknown(f"Prometheus refused: {str(error)[:200]}") if answered else answer
+            answer = (
+                Unknown(f"Prometheus rejected the query: {str(error)[:200]}")
+                if answered
+                else answer
+            )
         finally:
             self._asked.discard(started)
         self._heard(answer.why if isinstance(answer, Unknown) and not answered else "")
@@ -145,7 +149,8 @@ class PrometheusApi:
             return answer
         if any(not isinstance(item, Mapping) for item in answer):
             return Unknown(
-                f"`{query}` returns a scalar; compare it with vector(…), so that it can be empty"
+                f"`{query}` returns a scalar; use vector(…) and a comparison, so that it can be"
+                " empty"
             )
         return bool(answer)
 
@@ -177,9 +182,7 @@ class PrometheusApi:
         )
         if error is not None:
             status = getattr(getattr(error, "response", None), "status_code", None)
-            self._no_rules = (
-                f"Prometheus could not be asked for its rules: {status or type(error).__name__}"
-            )
+            self._no_rules = f"cannot read Prometheus' rules: {status or type(error).__name__}"
         elif not reading.cancelled():
             self._heard("")
             self._rules = reading.result()

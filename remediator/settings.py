@@ -34,8 +34,8 @@ from .rules.wording import worded
 
 SHORTEST_KEY = 32
 JOURNAL_URL = (
-    "SQLAlchemy URL: a SQLite file, or PostgreSQL without a pooler between, since timeouts are"
-    " given as `options` of each connection."
+    "SQLAlchemy URL of a SQLite file or a PostgreSQL database. Connect to PostgreSQL directly, not"
+    " through a pooler: timeouts are passed as connection `options`."
 )
 
 
@@ -48,7 +48,7 @@ class SettingsSection(BaseModel):
 def _secret(value: Any) -> Any:
     """A file that holds a secret, read now."""
     if not isinstance(value, str):
-        raise ValueError("name the file that holds the secret")
+        raise ValueError("set the file that holds the secret")
     try:
         text = Path(value).read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -69,7 +69,7 @@ def _listed(value: Any) -> Any:
 class Credential(SettingsSection):
     """A named caller: a bearer token, or a user with a password; secrets come from files."""
 
-    name: str = Field(min_length=1, description="Who speaks: shown in the journal.")
+    name: str = Field(min_length=1, description="Name of the sender, shown in the journal.")
     token_file: SecretFile | None = Field(default=None, description="File with the bearer token.")
     username: str = Field(default="", description="User name for basic authentication.")
     password_file: SecretFile | None = Field(
@@ -78,7 +78,7 @@ class Credential(SettingsSection):
     certificate: str = Field(
         default="",
         description=(
-            "Common name or DNS name of a client certificate that `web.client_ca` signed (mTLS)."
+            "Common name or DNS name of a client certificate signed by `web.client_ca` (mTLS)."
         ),
     )
 
@@ -92,7 +92,7 @@ class Source(Credential):
     alertmanager: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         default=(),
         description=(
-            "URL of its Alertmanager, or a list of those of its instances; a name with several"
+            "URL of its Alertmanager, or a list with the URL of each instance; a name with several"
             " addresses (a headless Service) stands for all of them. Without it no alert can be"
             " confirmed active, and nothing acts."
         ),
@@ -105,44 +105,55 @@ RateText = Annotated[Rate, BeforeValidator(as_rate), PlainSerializer(str, return
 class Web(SettingsSection):
     """The HTTP server."""
 
-    listen: str = Field(default="127.0.0.1:9099", description="Host and port.")
+    listen: str = Field(default="127.0.0.1:9099", description="Host and port to listen on.")
     tls_cert: str = Field(
-        default="", description="Certificate file (PEM); with `tls_key` serves HTTPS."
+        default="", description="Certificate file (PEM); together with `tls_key` enables HTTPS."
     )
-    tls_key: str = Field(default="", description="Key file (PEM).")
+    tls_key: str = Field(default="", description="Private key file (PEM).")
     trusted_proxy_header: str = Field(
         default="",
         description=(
-            "Header in which a trusted proxy names the operator; used only from `trusted_proxies`."
+            "Header in which a trusted proxy names the operator; ignored unless sent by"
+            " `trusted_proxies`."
         ),
     )
-    trusted_proxies: tuple[str, ...] = Field(default=(), description="Addresses of those proxies.")
-    max_body_bytes: int = Field(default=8_000_000, description="Largest webhook body.")
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses of the trusted proxies."
+    )
+    max_body_bytes: int = Field(
+        default=8_000_000, description="Maximum size of a webhook body, in bytes."
+    )
     client_ca: str = Field(
         default="",
         description=(
-            "File with the authorities (PEM) of client certificates, for credentials with a"
-            " `certificate`."
+            "File with the CA certificates (PEM) that sign client certificates, for credentials"
+            " with"
+            " a `certificate`."
         ),
     )
     source_rate: RateText | None = Field(
-        default=None, description="Webhooks of one source, such as 600/1m; more are answered 503."
+        default=None,
+        description=(
+            "Webhooks accepted from one source, such as 600/1m; more are answered with 503."
+        ),
     )
     operator_rate: RateText = Field(
         default=Rate(600, timedelta(minutes=1)),
-        description="Requests of one operator; more are answered 429.",
+        description="Requests accepted from one operator; more are answered with 429.",
     )
     public_url: str = Field(
-        default="", description="Where people reach this server: makes links to plans that wait."
+        default="", description="External URL of this server, used in approval links."
     )
     link_key_file: SecretFile | None = Field(
         default=None,
         description=(
-            "File with a long random secret that signs those links; without it there are none."
+            "File with a long random secret that signs approval links; without it no links are"
+            " made."
         ),
     )
     max_waiting: int = Field(
-        default=256, description="Webhooks that may wait for the journal; more are answered 503."
+        default=256,
+        description="Webhooks that may wait for the journal at once; more are answered with 503.",
     )
 
 
@@ -158,20 +169,25 @@ class ClusterSettings(SettingsSection):
     context: str = Field(
         default="", description="Context in the kubeconfig; empty = its current one."
     )
-    qps: float = Field(default=20.0, gt=0, description="Requests a second, at most.")
+    qps: float = Field(
+        default=20.0, gt=0, description="Maximum requests per second to the API server."
+    )
 
 
 class LimitSettings(SettingsSection):
-    """Limits over all rules."""
+    """Limits across all rules."""
 
     root: Rates = Field(
-        default=ProcessLimits().root, description="Attempts on one root over all rules."
+        default=ProcessLimits().root, description="Attempts on one workload, by all rules together."
     )
-    action: Rates = Field(default=(), description="Attempts of one action.")
+    action: Rates = Field(
+        default=(), description="Attempts with one action, by all rules together."
+    )
     namespace: Rates = Field(
-        default=ProcessLimits().namespace, description="Attempts in one namespace."
+        default=ProcessLimits().namespace,
+        description="Attempts in one namespace, by all rules together.",
     )
-    all: Rates = Field(default=ProcessLimits().everything, description="Attempts over all.")
+    all: Rates = Field(default=ProcessLimits().everything, description="Attempts in total.")
 
 
 class StormSettings(SettingsSection):
@@ -180,20 +196,19 @@ class StormSettings(SettingsSection):
     roots: int = Field(
         default=StormLimit().roots,
         ge=0,
-        description="Distinct workloads with alerts that fire now, at least; 0 = off.",
+        description="Minimum number of workloads with firing alerts; 0 disables storm detection.",
     )
     share: float = Field(
         default=StormLimit().share,
         ge=0,
         le=1,
-        description="Share of the workloads in scope, at least.",
+        description="Minimum fraction of the workloads in scope.",
     )
     calm: Duration = Field(
-        default=StormLimit().calm, description="How long they must be fewer until it is over."
+        default=StormLimit().calm,
+        description="How long the numbers must stay below both until the storm is over.",
     )
-    within: Duration | None = Field(
-        default=None, description="Not used any more: storms are counted, not timed. Remove it."
-    )
+    within: Duration | None = Field(default=None, description="No longer used; remove it.")
 
 
 class BreakerSettings(SettingsSection):
@@ -202,39 +217,47 @@ class BreakerSettings(SettingsSection):
     bad: int = Field(
         default=BreakerLimit().bad,
         ge=0,
-        description="Remediations that did not help or failed; 0 = off.",
+        description=(
+            "Remediations that failed or did not help until the breaker opens; 0 disables it."
+        ),
     )
     of: int = Field(
-        default=BreakerLimit().of, ge=1, description="Among so many of the rule's last."
+        default=BreakerLimit().of,
+        ge=1,
+        description="Number of the rule's latest remediations that are considered.",
     )
     quiet: Duration = Field(
         default=BreakerLimit().quiet,
-        description="Without a bad end for so long it closes by itself.",
+        description="The breaker closes after this long without a bad outcome.",
     )
 
 
 class ReceiverSettings(SettingsSection):
-    """Where people are told."""
+    """Where notifications are sent."""
 
-    name: str = Field(min_length=1, description="How rules name it.")
+    name: str = Field(min_length=1, description="Name by which rules refer to it.")
     kind: str = Field(
         default="log",
         description=(
-            "The log, a POST of JSON, Slack, PagerDuty's Events v2, or whatever Apprise knows."
+            "The log, a JSON webhook, Slack, PagerDuty Events v2, or any service that Apprise"
+            " supports."
         ),
     )
     tells: Literal["trouble", "everything"] = Field(
         default="trouble",
-        description="What the rules' `escalate` sends it, or every step of every remediation too.",
+        description=(
+            "`trouble`: only what rules escalate to it; `everything`: every step of"
+            " every remediation too."
+        ),
     )
     url: str = Field(
         default="",
         description=(
-            "Where a webhook is posted, an Apprise URL, or another API than the service's own."
+            "URL of the webhook, an Apprise URL, or a different API endpoint of the service."
         ),
     )
     url_file: SecretFile | None = Field(
-        default=None, description="File with the URL, where it holds a secret."
+        default=None, description="File with the URL, for a URL that contains a secret."
     )
     token_file: SecretFile | None = Field(
         default=None,
@@ -246,7 +269,7 @@ class ReceiverSettings(SettingsSection):
         default=None,
         description="File with the secret that webhooks are signed with (standardwebhooks.com).",
     )
-    channel: str = Field(default="", description="Slack's channel, by its id.")
+    channel: str = Field(default="", description="ID of the Slack channel.")
 
     @field_validator("kind")
     @classmethod
@@ -254,7 +277,7 @@ class ReceiverSettings(SettingsSection):
         if value not in RECEIVERS:
             kinds = ", ".join(RECEIVERS)
             raise ValueError(
-                f"no kind `{value}`{suggest(value, list(RECEIVERS))}; there are {kinds}"
+                f"unknown kind `{value}`{suggest(value, list(RECEIVERS))}; known: {kinds}"
             )
         return value
 
@@ -264,7 +287,7 @@ class ReceiverSettings(SettingsSection):
         if kind is None:
             return self
         if self.tells == "everything" and not kind.steps:
-            why = f"{self.kind} is for trouble; not every step is an incident"
+            why = f"{self.kind} opens incidents; use `tells: trouble`"
             raise ValueError(f"receiver `{self.name}`: {why}")
         if not kind.complete(self._given()):
             raise ValueError(f"receiver `{self.name}` of kind {self.kind} needs {kind.needs}")
@@ -298,60 +321,70 @@ def _can_be_spoken_for(section: str, credentials: Sequence[Credential]) -> None:
     mute = [c.name for c in credentials if not (c.token_file or c.password_file or c.certificate)]
     if mute and (len(credentials) > 1 or section == "operators"):
         raise ValueError(
-            f"`{mute[0]}` under `{section}` has no token_file, password_file or certificate:"
-            " nobody could ever speak for it"
+            f"`{mute[0]}` under `{section}` needs a token_file, password_file or certificate:"
+            " without one it can never authenticate"
         )
 
 
 class Settings(SettingsSection):
     """All settings."""
 
-    rules: tuple[str, ...] = Field(default=(), description="Rule files, or folders of them.")
+    rules: tuple[str, ...] = Field(
+        default=(), description="Rule files, or folders with rule files."
+    )
     journal: str = Field(default="sqlite:///remediator.db", description=JOURNAL_URL)
     journal_file: SecretFile | None = Field(
         default=None, description="File that holds the URL, instead of `journal`."
     )
     journal_keep: Duration = Field(
-        default=timedelta(days=90), description="How long ended remediations are kept."
+        default=timedelta(days=90),
+        description="How long ended remediations are kept before they are pruned.",
     )
     web: Web = Field(default=Web(), description="The HTTP server.")
-    sources: tuple[Source, ...] = Field(default=(), description="Alertmanagers that may post.")
+    sources: tuple[Source, ...] = Field(
+        default=(), description="Alertmanagers that may send webhooks."
+    )
     operators: tuple[Credential, ...] = Field(
-        default=(), description="People who may look and decide."
+        default=(), description="People who may read the API and approve, cancel, pause and undo."
     )
     cluster: ClusterSettings = Field(default=ClusterSettings(), description="The Kubernetes API.")
     prometheus: str = Field(
-        default="", description="URL of Prometheus, for `when`, `until` and look-backs."
+        default="",
+        description=(
+            "URL of Prometheus, for `when` and `until` queries and for the ranges of"
+            " alert expressions."
+        ),
     )
     receivers: tuple[ReceiverSettings, ...] = Field(
-        default=(ReceiverSettings(name="log"),), description="Where people are told."
+        default=(ReceiverSettings(name="log"),), description="Where notifications are sent."
     )
-    limits: LimitSettings = Field(default=LimitSettings(), description="Limits over all rules.")
+    limits: LimitSettings = Field(default=LimitSettings(), description="Limits across all rules.")
     storm: StormSettings = Field(
-        default=StormSettings(), description="Many workloads in trouble at once."
+        default=StormSettings(), description="Storm detection: many workloads with alerts at once."
     )
     breaker: BreakerSettings = Field(
-        default=BreakerSettings(), description="Rules that do not help."
+        default=BreakerSettings(), description="Circuit breaker for rules that do not help."
     )
     protected_namespaces: tuple[str, ...] = Field(
-        default=PROTECTED, description="Namespaces that are never touched."
+        default=PROTECTED, description="Namespaces that are never acted on."
     )
     own_namespace: str = Field(
-        default="", description="The namespace that remediator runs in; never touched."
+        default="", description="The namespace remediator runs in; never acted on."
     )
     settle: Duration = Field(
-        default=timedelta(seconds=10), description="From an alert to the first look."
+        default=timedelta(seconds=10), description="Time from an alert to its first evaluation."
     )
     startup_grace: Duration = Field(
-        default=timedelta(minutes=2), description="How long after a start old alerts wait."
+        default=timedelta(minutes=2),
+        description="How long after a start alerts from before it wait.",
     )
     quiet_for: Duration | None = Field(
-        default=None, description="Overrides every step's quiet_for; for demonstrations."
+        default=None, description="Overrides every step's `quiet_for`; for demonstrations."
     )
-    workers: int = Field(default=4, ge=1, description="Remediations worked on at once.")
+    workers: int = Field(default=4, ge=1, description="Remediations processed concurrently.")
     watchdog: str = Field(
         default="Watchdog",
-        description="Name of the alert that always fires; empty = none is expected.",
+        description="Name of the alert that always fires; empty = not expected.",
     )
 
     @model_validator(mode="after")
@@ -367,8 +400,8 @@ class Settings(SettingsSection):
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
         if named and not (self.web.client_ca and self.web.tls_cert):
             raise ValueError(
-                f"`{named[0]}` names a certificate: set web.client_ca, web.tls_cert and"
-                " web.tls_key too"
+                f"`{named[0]}` uses a certificate: also set web.client_ca, web.tls_cert and"
+                " web.tls_key"
             )
         return self
 
@@ -378,7 +411,9 @@ class Settings(SettingsSection):
         if key is None:
             return self
         if not self.web.public_url:
-            raise ValueError("web.link_key_file needs web.public_url: the link must lead somewhere")
+            raise ValueError(
+                "web.link_key_file needs web.public_url: the address that links lead to"
+            )
         if len(key.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(
                 f"the secret in web.link_key_file is shorter than {SHORTEST_KEY} characters; use"
@@ -386,7 +421,7 @@ class Settings(SettingsSection):
             )
         if not (self.operators or self.web.trusted_proxy_header):
             raise ValueError(
-                "web.link_key_file needs `operators`, or a trusted proxy: somebody must be able to"
+                "web.link_key_file needs `operators`, or a trusted proxy: otherwise nobody can"
                 " decide"
             )
         return self

@@ -56,21 +56,29 @@ CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.
 class Params(Parameters):
     """Parameters of drain_node."""
 
-    at_most: int = Field(default=50, ge=1, description="Refuse a node with more pods to evict.")
+    at_most: int = Field(
+        default=50, ge=1, description="Refuse a node with more pods to evict than this."
+    )
     cordoned: int = Field(
-        default=1, ge=1, description="Nodes that may be cordoned at once, this one included."
+        default=1, ge=1, description="Most nodes cordoned at once, including this one."
     )
     within_minutes: int = Field(
-        default=20, ge=1, description="How long it may take, waiting for budgets included."
+        default=20,
+        ge=1,
+        description="Time limit in minutes, including waiting for disruption budgets.",
     )
     delete_local_data: bool = Field(
-        default=False, description="Evict pods with an emptyDir too: what is in it is lost."
+        default=False, description="Also evict pods with an emptyDir; their data is lost."
     )
     delete_claimed: bool = Field(
         default=False,
-        description="Evict pods with a volume claim too, where every node can reach the volumes.",
+        description=(
+            "Also evict pods with a volume claim; set it only if every node can mount the volumes."
+        ),
     )
-    allow_outage: bool = Field(default=False, description="Evict the only ready pod of a workload.")
+    allow_outage: bool = Field(
+        default=False, description="Allow evicting the only ready pod of a workload."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +169,9 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         return refused or Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     residents, node = facts[RESIDENTS], facts.object
     if facts.target.kind != NODE.name:
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no Node")
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is not a Node")
     if isinstance(residents, Unknown):
-        why = f"cannot see the pods of {facts.target}: {residents.why}"
+        why = f"cannot list the pods on {facts.target}: {residents.why}"
         return Refusal(Reason.UNKNOWN_FACT, why)
     pods = leaving(residents)
     refused = _unfit(facts.target, node, residents, params) or _stuck(pods, residents, params)
@@ -207,7 +215,9 @@ def _unfit(target: Target, node: Object, residents: Residents, params: Params) -
     ]
     if len(cordoned) >= params.cordoned:
         names = ", ".join(str(meta(n)["name"]) for n in cordoned[:3])
-        return Refusal(Reason.AT_CEILING, f"{len(cordoned)} other nodes are cordoned: {names}")
+        return Refusal(
+            Reason.AT_CEILING, f"{len(cordoned)} other nodes are already cordoned: {names}"
+        )
     return None
 
 
@@ -224,23 +234,26 @@ def _kept(pod: Object, residents: Residents, params: Params) -> Refusal | None:
     """Why a pod is not evicted."""
     owner, name = controller(pod), _name(pod)
     if owner is None:
-        why = f"pod {name} has no controller that would bring it back"
+        why = f"pod {name} has no controller to recreate it"
         return Refusal(Reason.UNMANAGED_TARGET, why)
     if residents.workload_of(pod) is None:
-        why = f"pod {name} is a {owner['kind']}'s, which may not bring it back elsewhere"
+        why = f"pod {name} is a {owner['kind']}'s, which may not recreate it on another node"
         return Refusal(Reason.NOT_REPLACEABLE, why)
     says = against(pod, NAME)
     if says:
         return Refusal(Reason.OPTED_OUT, f"pod {name} {says}")
     volumes = (pod.get("spec") or {}).get("volumes") or []
     if any("emptyDir" in volume for volume in volumes) and not params.delete_local_data:
-        why = f"pod {name} keeps data in an emptyDir; `delete_local_data` permits losing it"
+        why = f"pod {name} has data in an emptyDir; set `delete_local_data` to lose it"
         return Refusal(Reason.NOT_REPLACEABLE, why)
     if any("persistentVolumeClaim" in volume for volume in volumes) and not params.delete_claimed:
-        why = f"pod {name} has a volume claim that another node may not reach; see `delete_claimed`"
+        why = (
+            f"pod {name} has a volume claim that another node may be unable to mount; see"
+            " `delete_claimed`"
+        )
         return Refusal(Reason.NOT_REPLACEABLE, why)
     if len(_budgets_of(pod, residents.budgets)) > 1:
-        why = f"pod {name} is under several disruption budgets; the API server evicts no such pod"
+        why = f"pod {name} matches several disruption budgets; the API server refuses to evict it"
         return Refusal(Reason.BUDGET_EXHAUSTED, why)
     return None
 
@@ -359,7 +372,8 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     if not pods:
         return Seen(Verified.CONVERGED)
     return Seen(
-        Verified.WAITING, f"{len(pods)} pods are still there: {', '.join(map(_name, pods[:3]))}"
+        Verified.WAITING,
+        f"{len(pods)} pods are still on the node: {', '.join(map(_name, pods[:3]))}",
     )
 
 
@@ -367,11 +381,17 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """Lets pods come again, where the cordon was ours and is as we left it."""
     node = facts.object
     if gone(done, facts):
-        return Refusal(Reason.TARGET_GONE, f"{facts.target} is gone, or another has its name")
+        return Refusal(
+            Reason.TARGET_GONE,
+            f"{facts.target} was deleted or replaced by another object of the same name",
+        )
     if not isinstance(node, Mapping):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if done.previous[UNSCHEDULABLE]:
-        return Refusal(Reason.ALREADY_DONE, f"{facts.target} was cordoned before; it stays so")
+        return Refusal(
+            Reason.ALREADY_DONE,
+            f"{facts.target} was already cordoned before our drain; leaving it cordoned",
+        )
     if not sent or annotations(node).get(STAMP) != sent[0].stamp or not at(node, UNSCHEDULABLE):
         why = f"{facts.target} was modified after our change; leaving it alone"
         return Refusal(Reason.ASSUMPTION_CHANGED, why)
@@ -401,13 +421,13 @@ def restored(_plan: Plan, _sent: Sent, facts: Facts) -> Seen:
 
 ACTION = ActionSpec(
     name=NAME,
-    summary="Cordon a node and evict its pods, one of each workload at a time.",
+    summary="Cordon a node and evict its pods, one per workload at a time.",
     manual=__doc__,
     params=Params,
     targets=frozenset({NODE}),
     calls=frozenset({("patch", NODE, ""), ("evict", POD, "")}),
     disruption=(
-        "every pod of the node once, one of each workload at a time, within disruption budgets"
+        "every pod on the node once, one per workload at a time, within disruption budgets"
     ),
     causes=frozenset(),
     sees=frozenset({RESIDENTS}),

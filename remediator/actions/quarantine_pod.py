@@ -52,13 +52,13 @@ class Params(Parameters):
         default=200,
         ge=0,
         le=2000,
-        description="Lines of each container's log that the journal keeps.",
+        description="Log lines kept per container in the journal.",
     )
     at_most: int = Field(
-        default=5, ge=1, description="Pods of one namespace in quarantine at once."
+        default=5, ge=1, description="Most pods of one namespace in quarantine at once."
     )
     allow_outage: bool = Field(
-        default=False, description="Permit it for the only replica of a workload."
+        default=False, description="Allow quarantining the only replica of a workload."
     )
 
 
@@ -100,7 +100,7 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         calls=(*calls, relabel),
         assumptions={LABELS: labels(pod)},
         locks=tuple(sorted({facts.target.key, facts.root.key})),
-        summary=f"quarantine {facts.target}; {facts.root} replaces it",
+        summary=f"quarantine {facts.target}; {facts.root} will replace it",
         previous={LABELS: labels(pod)},
         before={},
         touches=(
@@ -127,27 +127,28 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
         return refused
     if target.kind != "Pod":
         return Refusal(
-            Reason.UNSUPPORTED_TARGET, f"{target} is no Pod; the rule must say `target: object`"
+            Reason.UNSUPPORTED_TARGET, f"{target} is not a Pod; set `target: object` in the rule"
         )
     spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
     if meta(pod).get("deletionTimestamp") or phase in ("Succeeded", "Failed"):
-        return Refusal(Reason.TERMINATING, f"{target} has finished, or is being deleted")
+        return Refusal(Reason.TERMINATING, f"{target} has finished or is being deleted")
     if QUARANTINE in labels(pod):
-        return Refusal(Reason.ALREADY_DONE, f"{target} is in quarantine")
+        return Refusal(Reason.ALREADY_DONE, f"{target} is already in quarantine")
     isolation = facts[ISOLATION]
     if isinstance(isolation, Unknown):
-        why = f"cannot see the network of {target}: {isolation.why}"
+        why = f"cannot check the network isolation of {target}: {isolation.why}"
         return Refusal(Reason.UNKNOWN_FACT, why)
     there = isolation.policy
     if there is not None and labels(there).get(QUARANTINE) != target.uid:
         return Refusal(
             Reason.CONFLICT,
-            f"NetworkPolicy {policy_name(target)} exists and is not ours; it would not isolate"
-            f" {target}",
+            f"NetworkPolicy {policy_name(target)} already exists and was not created by us;"
+            f" it may not isolate {target}",
         )
     if spec.get("hostNetwork"):
         return Refusal(
-            Reason.UNSUPPORTED_TARGET, f"{target} uses its node's network; no policy isolates it"
+            Reason.UNSUPPORTED_TARGET,
+            f"{target} uses its node's network (hostNetwork); a NetworkPolicy cannot isolate it",
         )
     return _irreplaceable(facts, params) or _crowded(facts, isolation, params)
 
@@ -157,13 +158,11 @@ def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
     assert isinstance(facts.object, Mapping)
     owner = controller(facts.object)
     if owner is None:
-        return Refusal(
-            Reason.UNMANAGED_TARGET, f"{facts.target} has no controller that would replace it"
-        )
+        return Refusal(Reason.UNMANAGED_TARGET, f"{facts.target} has no controller to replace it")
     if owner.get("kind") not in REPLACED_BY:
         return Refusal(
             Reason.UNSUPPORTED_TARGET,
-            f"{facts.target} is a {owner.get('kind')}'s, which would not replace it by another",
+            f"{facts.target} is a {owner.get('kind')}'s, which would not create a replacement",
         )
     if any(
         "persistentVolumeClaim" in volume for volume in facts.object["spec"].get("volumes") or []
@@ -173,7 +172,7 @@ def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
         )
     if isinstance(facts.beside, Unknown) or facts.beside is None:
         return Refusal(
-            Reason.NOT_REPLACEABLE, f"cannot see whether {facts.root} would replace {facts.target}"
+            Reason.NOT_REPLACEABLE, f"cannot tell whether {facts.root} would replace {facts.target}"
         )
     if (facts.beside.get("spec") or {}).get("replicas") == 1 and not params.allow_outage:
         return Refusal(
@@ -188,7 +187,8 @@ def _crowded(facts: Facts, isolation: Isolation, params: Params) -> Refusal | No
     names = ", ".join(isolation.quarantined[:5])
     return Refusal(
         Reason.AT_CEILING,
-        f"{len(isolation.quarantined)} pods of {facts.target.namespace} are in quarantine: {names}",
+        f"{len(isolation.quarantined)} pods in {facts.target.namespace} are already in"
+        f" quarantine: {names}",
     )
 
 
@@ -270,16 +270,14 @@ def ending(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """After its time: deletes the pod, and its policy."""
     refused = _released(done, facts)
     calls = (Call("delete", facts.target, proof="gone"), *_without_policy(facts))
-    return refused or _end(
-        done, facts, calls, f"delete {facts.target}, which was long enough in quarantine"
-    )
+    return refused or _end(done, facts, calls, f"delete {facts.target}: its quarantine is over")
 
 
 def _released(done: Plan, facts: Facts) -> Refusal | None:
     """Why there is nothing to undo."""
     pod = facts.object
     if pod is None:
-        return Refusal(Reason.TARGET_GONE, f"{facts.target} does not exist any more")
+        return Refusal(Reason.TARGET_GONE, f"{facts.target} no longer exists")
     if isinstance(pod, Unknown | Unresolved) or ISOLATION not in facts:
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")
     if labels(pod) != done.calls[-1].leaves[LABELS] or KEPT not in annotations(pod):
@@ -337,7 +335,7 @@ ACTION = ActionSpec(
     params=Params,
     targets=frozenset({POD}),
     calls=CALLS,
-    disruption="one pod leaves its Services at once; its workload replaces it",
+    disruption="one pod leaves its Services immediately; its workload replaces it",
     causes=frozenset(),
     sees=frozenset({ISOLATION}),
     watches=frozenset({ISOLATION}),

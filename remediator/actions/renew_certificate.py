@@ -35,7 +35,9 @@ BACKS_OFF, MOST_DOUBLINGS = timedelta(hours=1), 5  # as cert-manager itself wait
 class Params(Parameters):
     """Parameters of renew_certificate."""
 
-    within_minutes: int = Field(default=10, ge=1, description="How long the issuance may take.")
+    within_minutes: int = Field(
+        default=10, ge=1, description="Time limit for the issuance, in minutes."
+    )
 
 
 def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
@@ -75,15 +77,15 @@ def _refusal(facts: Facts) -> Refusal | None:
     obj, target = facts.object, facts.target
     assert isinstance(obj, Mapping)
     if target.kind != CERTIFICATE.name:
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is no Certificate")
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is not a Certificate")
     if at(obj, ISSUING) == "True":
-        return Refusal(Reason.ALREADY_DONE, f"{target} is being issued")
+        return Refusal(Reason.ALREADY_DONE, f"{target} is already being issued")
     failed_at = timestamp(at(obj, FAILED_AT))
     failures = int(at(obj, ATTEMPTS) or 1)
     backs_off = BACKS_OFF * 2 ** min(failures - 1, MOST_DOUBLINGS)
     if failed_at is not None and facts.at - failed_at < backs_off:
         why = f"the last issuance of {target} failed at {failed_at:%H:%M:%S} UTC"
-        return Refusal(Reason.ALREADY_DONE, f"{why}; cert-manager tries again by itself")
+        return Refusal(Reason.ALREADY_DONE, f"{why}; cert-manager will retry on its own")
     return None
 
 
@@ -117,19 +119,20 @@ def verify(plan: Plan, _sent: Sent, facts: Facts) -> Seen:
         return Seen(Verified.CONVERGED)
     if at(obj, FAILED_AT) not in (None, plan.before[FAILED_AT]):
         return Seen(
-            Verified.FAILED, f"the issuance failed: `cmctl status certificate {plan.target.name}`"
+            Verified.FAILED,
+            f"the issuance failed; see `cmctl status certificate {plan.target.name}`",
         )
     return Seen(Verified.WAITING, "waiting for the issuer")
 
 
 ACTION = ActionSpec(
     name=NAME,
-    summary="Have cert-manager issue a certificate anew.",
+    summary="Have cert-manager reissue a certificate.",
     manual=__doc__,
     params=Params,
     targets=frozenset({CERTIFICATE}),
     calls=frozenset({("patch", CERTIFICATE, "status")}),
-    disruption="none; what uses the Secret must read it again",
+    disruption="none; clients of the Secret must reload it",
     causes=frozenset(),
     sees=frozenset(),
     watches=frozenset(),

@@ -39,7 +39,7 @@ class Params(Parameters):
     """Parameters of restart_workload."""
 
     allow_outage: bool = Field(
-        default=False, description="Permit a restart that takes every ready pod away at once."
+        default=False, description="Allow a restart that takes down every ready pod at once."
     )
 
 
@@ -85,8 +85,8 @@ ACTION = ActionSpec(
     targets=WORKLOADS,
     calls=ROLLING,
     disruption=(
-        "each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at"
-        " once"
+        "each pod once, within the workload's maxUnavailable; a StatefulSet's stuck pods"
+        " immediately"
     ),
     causes=frozenset({"oom_killed", "crash_loop"}),
     sees=frozenset({PODS}),

@@ -50,7 +50,7 @@ class Params(Parameters):
 
     changed_within: timedelta = Field(
         default=timedelta(hours=1),
-        description="Refuse where the current revision is older than this.",
+        description="Refuse if the current revision is older than this.",
     )
 
     @field_validator("changed_within", mode="before")
@@ -70,7 +70,7 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
         return Refusal(Reason.WOULD_INTERRUPT, f"rolling {facts.target} back {stopped}")
     current = current_revision(facts)
     if current is None:
-        return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision yet")
+        return Refusal(Reason.NO_REVISION, f"{facts.target} has no revision history yet")
     chosen = choose(facts, current, params)
     if isinstance(chosen, Refusal):
         return chosen
@@ -104,13 +104,13 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     if before is None:
         return Refusal(
             Reason.NO_REVISION,
-            f"revision {done.previous.get('revision')} of {facts.target} is gone",
+            f"revision {done.previous.get('revision')} of {facts.target} no longer exists",
         )
     return _replace(
         facts,
         before,
         parameters={"undo": done.digest},
-        summary=f"put {facts.target} back to revision {before.number}, which the rollback replaced",
+        summary=f"restore revision {before.number} of {facts.target}, which the rollback replaced",
         previous={},
         before=done.before,
     )
@@ -158,18 +158,20 @@ def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusa
     running = bare_template(current.template)
     if template_hash(running) in facts.past.chosen:
         return Refusal(
-            Reason.NO_REVISION, f"{facts.target} already runs a template that an act of ours chose"
+            Reason.NO_REVISION,
+            f"{facts.target} already runs a template that one of our rollbacks chose",
         )
     if template_hash(running) in facts.past.replaced:
         return Refusal(
             Reason.ALREADY_DONE,
-            f"{facts.target} was rolled back from this template before, and others brought it back",
+            f"{facts.target} was rolled back from this template before, and it was redeployed"
+            " since",
         )
     since = min(r.created_at for r in revisions if bare_template(r.template) == running)
     if facts.since - since > params.changed_within:
         age, window = format_duration(facts.since - since), format_duration(params.changed_within)
         why = (
-            f"the revision of {facts.target} was {age} old when the trouble began; changed_within"
+            f"the revision of {facts.target} was {age} old when the alert started; changed_within"
             f" is {window}"
         )
         return Refusal(Reason.NO_REVISION, why)
@@ -177,7 +179,7 @@ def choose(facts: Facts, current: Revision, params: Params) -> Revision | Refusa
     older = [r for r in others if r.number < current.number]
     if not older:
         return Refusal(
-            Reason.NO_REVISION, f"{facts.target} has no older revision that truly differs"
+            Reason.NO_REVISION, f"{facts.target} has no older revision with a different template"
         )
     return max(older, key=lambda revision: (healthy(revision, facts), revision.number))
 
@@ -205,15 +207,16 @@ def without_hash(revision: Revision) -> dict:  # type: ignore[type-arg]
 ACTION = ActionSpec(
     name=NAME,
     summary=(
-        "Roll a Deployment, StatefulSet or DaemonSet back to its last revision that truly differs."
+        "Roll a Deployment, StatefulSet or DaemonSet back to its last revision with a different"
+        " template."
     ),
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
     calls=ROLLING,
     disruption=(
-        "each pod once, within the workload's own maxUnavailable; a StatefulSet's stuck pods at"
-        " once"
+        "each pod once, within the workload's maxUnavailable; a StatefulSet's stuck pods"
+        " immediately"
     ),
     causes=frozenset({"rollout_changed"}),
     sees=frozenset({PODS, REVISIONS}),

@@ -34,7 +34,7 @@ LONGEST_NAME = 63  # of a Job: its pods carry it as a label
 class Params(Parameters):
     """Parameters of run_cronjob."""
 
-    within_minutes: int = Field(default=60, ge=1, description="How long the Job may take.")
+    within_minutes: int = Field(default=60, ge=1, description="Time limit for the Job, in minutes.")
 
 
 def _jobs(facts: Facts, _obj: Object) -> Looking[tuple[Object, ...]]:
@@ -87,7 +87,7 @@ def _refusal(facts: Facts) -> Refusal | None:
     obj, target, jobs = facts.object, facts.target, facts[JOBS]
     assert isinstance(obj, Mapping)
     if target.kind != CRON_JOB.name:
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is no CronJob")
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is not a CronJob")
     if isinstance(jobs, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot list the Jobs of {target}: {jobs.why}")
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
@@ -97,12 +97,12 @@ def _refusal(facts: Facts) -> Refusal | None:
         return Refusal(Reason.OPTED_OUT, f"{target} is suspended")
     beside = _runs_beside(jobs, spec)
     if beside:
-        why = f"Job {beside} of {target} runs; no second one is started beside it"
+        why = f"Job {beside} of {target} is already running; not starting a second one"
         return Refusal(Reason.ROLLOUT_RUNNING, why)
     times = [status.get("lastSuccessfulTime"), *(_succeeded_at(job) for job in jobs)]
     succeeded = max(filter(None, map(timestamp, times)), default=facts.since)
     if succeeded > facts.since:
-        why = f"{target} has succeeded since the trouble began, at {succeeded:%H:%M:%S} UTC"
+        why = f"{target} has already succeeded since the alert started, at {succeeded:%H:%M:%S} UTC"
         return Refusal(Reason.ALREADY_DONE, why)
     return None
 
@@ -164,10 +164,13 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
         return Seen(Verified.OVERTAKEN)
     name, ended = meta(mine[0]).get("name"), _ended(mine[0])
     if ended == "Failed":
-        return Seen(Verified.FAILED, f"Job {name} failed; it is kept: `kubectl logs job/{name}`")
+        return Seen(
+            Verified.FAILED,
+            f"Job {name} failed; it is kept for inspection: `kubectl logs job/{name}`",
+        )
     if ended:
         return Seen(Verified.CONVERGED)
-    return Seen(Verified.WAITING, f"Job {name} runs")
+    return Seen(Verified.WAITING, f"Job {name} is running")
 
 
 ACTION = ActionSpec(

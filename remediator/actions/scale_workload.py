@@ -44,10 +44,12 @@ class Params(Parameters):
 
     by: int | str = Field(
         default="50%",
-        description="How many replicas more: a number, or a share of the present ones.",
+        description="Replicas to add: a number, or a percentage of the current count.",
     )
-    to: int | None = Field(default=None, ge=1, description="How many replicas, instead of `by`.")
-    at_most: int = Field(default=10, ge=1, description="Never more replicas than this.")
+    to: int | None = Field(
+        default=None, ge=1, description="Target number of replicas, instead of `by`."
+    )
+    at_most: int = Field(default=10, ge=1, description="Upper limit on the number of replicas.")
 
     @field_validator("by")
     @classmethod
@@ -55,7 +57,8 @@ class Params(Parameters):
         number = value[:-1] if isinstance(value, str) and value.endswith("%") else value
         if not str(number).isdigit() or int(number) < 1:
             raise ValueError(
-                f"{value!r} is no step; write a number of replicas, such as 2, or a share, such"
+                f"invalid step {value!r}; use a number of replicas, such as 2, or a percentage,"
+                " such"
                 " as 50%"
             )
         return value
@@ -63,7 +66,7 @@ class Params(Parameters):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if self.to is not None and "by" in self.model_fields_set:
-            raise ValueError("give `by` or `to`, not both")
+            raise ValueError("set `by` or `to`, not both")
         return self
 
     def wanted(self, present: int) -> int:
@@ -118,7 +121,7 @@ def _unscalable(facts: Facts) -> Refusal | None:
     hpa = facts[AUTOSCALER]
     if isinstance(hpa, Unknown):
         return Refusal(
-            Reason.UNKNOWN_FACT, f"cannot know whether an HPA scales {facts.target}: {hpa.why}"
+            Reason.UNKNOWN_FACT, f"cannot tell whether an HPA scales {facts.target}: {hpa.why}"
         )
     return None
 
@@ -138,7 +141,7 @@ def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
         if text is not None and not text.isdigit():
             return Refusal(
                 Reason.OPTED_OUT,
-                f"{what} is annotated {MAX_REPLICAS}: {text!r}, which is no number",
+                f"{what} has annotation {MAX_REPLICAS}: {text!r}, which is not a number",
             )
         if text is not None:
             caps.append((int(text), f"the annotation {MAX_REPLICAS} of {what}"))
@@ -162,13 +165,13 @@ def no_headroom(facts: Facts) -> Refusal | None:
             ):
                 return Refusal(
                     Reason.NO_HEADROOM,
-                    f"pod {meta(pod).get('name')} waits for a node that could take it",
+                    f"pod {meta(pod).get('name')} is waiting for a node with room",
                 )
     for condition in (facts.object.get("status") or {}).get("conditions") or []:
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return Refusal(
                 Reason.NO_HEADROOM,
-                f"new pods of {facts.target} are refused: {condition.get('message')}",
+                f"new pods of {facts.target} are rejected: {condition.get('message')}",
             )
     return None
 
@@ -258,25 +261,28 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     """Puts the count of before back, where the one that we left still stands."""
     seen = _count(done, facts)
     if gone(done, facts):
-        return Refusal(Reason.TARGET_GONE, f"{facts.target} is gone, or another has its name")
+        return Refusal(
+            Reason.TARGET_GONE,
+            f"{facts.target} was deleted or replaced by another object of the same name",
+        )
     if seen == Seen(Verified.UNKNOWN):
         return Refusal(
-            Reason.UNKNOWN_FACT, f"cannot see how many replicas {facts.target} is to have"
+            Reason.UNKNOWN_FACT, f"cannot read the desired replica count of {facts.target}"
         )
     if seen != done.calls[0].leaves:
         return Refusal(
             Reason.ASSUMPTION_CHANGED,
-            f"the count of {facts.target} was modified after our change; leaving it alone",
+            f"the replica count of {facts.target} was modified after our change; leaving it alone",
         )
     hpa = facts[AUTOSCALER]
     written = facts.object if done.calls[0].subresource else hpa
     if not isinstance(written, Mapping) or not _set_by_us(written, done.calls[0]):
         return Refusal(
             Reason.ASSUMPTION_CHANGED,
-            f"the count of {facts.target} was set again after our change; leaving it alone",
+            f"the replica count of {facts.target} was set again after our change; leaving it alone",
         )
     if done.calls[0].subresource and isinstance(hpa, Mapping):
-        return Refusal(Reason.OWNED_ELSEWHERE, f"an HPA scales {facts.target} now")
+        return Refusal(Reason.OWNED_ELSEWHERE, f"{facts.target} is now scaled by an HPA")
     name, count = next(iter(done.previous.items()))
     call = _call(facts, int(count))
     return Plan(
@@ -286,7 +292,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         calls=(call,),
         assumptions=call.assumes,
         locks=tuple(sorted({facts.target.key, facts.root.key, call.target.key})),
-        summary=f"put {name.rpartition('/')[2]} of {call.target} back to {count}",
+        summary=f"set {name.rpartition('/')[2]} of {call.target} back to {count}",
         previous={},
         before=done.before,
         touches=_touches(facts, call),
@@ -308,14 +314,13 @@ def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
 ACTION = ActionSpec(
     name=NAME,
     summary=(
-        "Give a Deployment or StatefulSet more replicas for a while, through its HPA where it has"
-        " one."
+        "Temporarily add replicas to a Deployment or StatefulSet, through its HPA if it has one."
     ),
     manual=__doc__,
     params=Params,
     targets=TARGETS,
     calls=CALLS,
-    disruption="none; going back takes away as many pods as came",
+    disruption="none; scaling back removes as many pods as were added",
     causes=frozenset(),
     sees=frozenset({PODS, AUTOSCALER}),
     watches=frozenset({PODS, AUTOSCALER}),

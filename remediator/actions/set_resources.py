@@ -55,21 +55,22 @@ class Params(Parameters):
     """Parameters of set_resources."""
 
     by: str = Field(
-        default="25%", description="How much more memory, as a share of the present limit."
+        default="25%", description="Memory to add, as a percentage of the current limit."
     )
-    at_most: str = Field(default="2Gi", description="Never a higher limit than this.")
+    at_most: str = Field(default="2Gi", description="Upper bound for the memory limit.")
     in_place: bool = Field(
-        default=False, description="Resize the running pods instead of rolling out a new template."
+        default=False,
+        description="Resize the running pods in place instead of rolling out a new template.",
     )
     allow_outage: bool = Field(
-        default=False, description="Permit a rollout that takes every ready pod away at once."
+        default=False, description="Allow a rollout that takes down every ready pod at once."
     )
 
     @field_validator("by")
     @classmethod
     def _share(cls, value: str) -> str:
         if not (value.endswith("%") and value[:-1].isdigit() and int(value[:-1]) > 0):
-            raise ValueError(f"{value!r} is no share; write one such as 25%")
+            raise ValueError(f"invalid percentage {value!r}; write one such as 25%")
         return value
 
     @model_validator(mode="after")
@@ -102,14 +103,16 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
     named = chain.from_iterable(_killed(cause.evidence) for cause in causes)
     killed = {name.rpartition("/")[2] for name in named}
     if not killed:
-        return Refusal(Reason.NO_CAUSE, f"no container of {facts.target} was killed for memory")
+        return Refusal(Reason.NO_CAUSE, f"no container of {facts.target} was OOM-killed")
     changes = list(_changes(at(facts.object, "/spec/template/spec"), killed, params))
     refused = next((change for change in changes if isinstance(change, Refusal)), None)
     if refused:
         return refused
     made = [change for change in changes if isinstance(change, MemoryChange)]
     if not made:
-        return Refusal(Reason.NO_CAUSE, f"{facts.target} has none of {', '.join(sorted(killed))}")
+        return Refusal(
+            Reason.NO_CAUSE, f"{facts.target} has no container named {', '.join(sorted(killed))}"
+        )
     return _in_place(facts, params, killed) if params.in_place else _rollout(facts, params, made)
 
 
@@ -130,12 +133,12 @@ def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[MemoryC
         name, resources = container["name"], container.get("resources") or {}
         limit = (resources.get("limits") or {}).get("memory")
         if limit is None:
-            why = f"container {name} has no memory limit to raise: its node ran out of memory"
+            why = f"container {name} has no memory limit to raise; its node ran out of memory"
             yield Refusal(Reason.UNSUPPORTED_TARGET, why)
             continue
         new = format_bytes(params.wanted(parse_quantity(limit)))
         if parse_quantity(new) <= parse_quantity(limit):
-            why = f"container {name} has {limit} of memory, and `at_most` is {params.at_most}"
+            why = f"container {name} already has a limit of {limit}; `at_most` is {params.at_most}"
             yield Refusal(Reason.AT_CEILING, why)
             continue
         yield MemoryChange(name, f"/containers/{index}/resources/limits/memory", limit, new)
@@ -146,7 +149,7 @@ def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[MemoryC
 
 def _said(changes: list[MemoryChange]) -> str:
     limits = [change for change in changes if "/limits/" in change.path]
-    return ", ".join(f"{one.container} from {one.old} to {one.new} of memory" for one in limits)
+    return ", ".join(f"{one.container} memory from {one.old} to {one.new}" for one in limits)
 
 
 def _rollout(facts: Facts, params: Params, changes: list[MemoryChange]) -> Plan | Refusal:
@@ -162,7 +165,7 @@ def _rollout(facts: Facts, params: Params, changes: list[MemoryChange]) -> Plan 
         facts,
         values,
         parameters=params.model_dump(mode="json"),
-        summary=f"give {facts.target} more: {_said(changes)}",
+        summary=f"raise the limits of {facts.target}: {_said(changes)}",
         previous=old,
         before=pods_before(facts),
         outage=params.allow_outage,
@@ -201,7 +204,7 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
             continue
         restarting = _restarting(pod, killed)
         if restarting and not params.allow_outage:
-            why = f"resizing would restart {restarting} of every pod of {facts.target} at once"
+            why = f"resizing would restart {restarting} in every pod of {facts.target} at once"
             return Refusal(Reason.WOULD_INTERRUPT, why)
         found = list(_changes(pod["spec"], killed, params))
         changes = [change for change in found if isinstance(change, MemoryChange)]
@@ -211,12 +214,12 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
             new = {f"/spec{change.path}": change.new for change in changes}
             calls.append(_resize(facts.target, pod, old, new))
     if not calls:
-        return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be given more")
+        return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
     return _pods_plan(
         facts,
         calls,
         parameters=params.model_dump(mode="json"),
-        summary=f"give {len(calls)} pods of {facts.target} more, in place: {shown}",
+        summary=f"resize {len(calls)} pods of {facts.target} in place: {shown}",
     )
 
 
@@ -340,9 +343,9 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         ]
         if not calls:
             return Refusal(
-                Reason.ALREADY_DONE, f"no pod of {facts.target} has our amounts any more"
+                Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set"
             )
-        summary = f"give {len(calls)} pods of {facts.target} the memory of before"
+        summary = f"restore the previous memory limits of {len(calls)} pods of {facts.target}"
         return _pods_plan(facts, calls, parameters={"undo": done.digest}, summary=summary)
     if overtaken(sent, facts.object):
         why = f"{facts.target} was modified after our change; leaving it alone"
@@ -351,7 +354,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         facts,
         done.previous,
         parameters={"undo": done.digest},
-        summary=f"give {facts.target} the memory of before",
+        summary=f"restore the previous memory limits of {facts.target}",
         previous={},
         before=done.before,
         outage=True,
@@ -365,13 +368,13 @@ def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
 
 ACTION = ActionSpec(
     name=NAME,
-    summary="Give the containers of a workload that ran out of memory more of it.",
+    summary="Raise the memory limit of a workload's OOM-killed containers.",
     manual=__doc__,
     params=Params,
     targets=WORKLOADS,
     calls=ROLLING | {("patch", POD, "resize")},
     disruption=(
-        "each pod once, within the workload's own maxUnavailable; in place: a container may restart"
+        "each pod once, within the workload's maxUnavailable; in place: a container may restart"
     ),
     causes=frozenset({"oom_killed"}),
     sees=frozenset({PODS}),

@@ -30,7 +30,7 @@ def owned(action: str, facts: Facts, what: str) -> Refusal:
     command = by_hand(action, facts.root)
     return Refusal(
         Reason.OWNED_ELSEWHERE,
-        f"{facts.root} owns {what} and would change it back; by hand: `{command}`",
+        f"{facts.root} owns {what} and would revert the change; to do it by hand: `{command}`",
     )
 
 
@@ -58,7 +58,7 @@ def refusal(
         if facts.root.kind not in NATIVE and facts.root != facts.target:
             return owned(action, facts, str(facts.target))
         kinds = " or ".join(sorted(map(str, targets)))
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is no {kinds}")
+        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is not a {kinds}")
     if meta(obj).get("deletionTimestamp"):
         return Refusal(Reason.TERMINATING, f"{facts.target} is being deleted")
     pods = facts[PODS]
@@ -111,7 +111,9 @@ def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
         obj, facts
     )  # a DaemonSet's pods do not stand in for each other
     return (
-        f"may stop all {up} ready pods before a new one serves (maxUnavailable)" if whole else None
+        f"may stop all {up} ready pods before a new one is ready (maxUnavailable)"
+        if whole
+        else None
     )
 
 
@@ -121,9 +123,9 @@ def halfway(obj: Mapping[str, Any]) -> str | None:
     """
     update = obj["spec"].get("updateStrategy") or {}
     if update.get("type") == "OnDelete":
-        return "does nothing until its pods are deleted (OnDelete)"
+        return "has no effect until its pods are deleted (OnDelete)"
     if (update.get("rollingUpdate") or {}).get("partition"):
-        return "reaches only some of its pods (partition)"
+        return "affects only some of its pods (partition)"
     return None
 
 
@@ -252,7 +254,10 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     if converged(obj):
         return Seen(Verified.CONVERGED)
     if rollout_failed(plan, obj, facts):
-        return Seen(Verified.WORSE, "fewer ready pods than before, or new restarts of older pods")
+        return Seen(
+            Verified.WORSE,
+            "fewer ready pods than before, or new container restarts in the remaining pods",
+        )
     return Seen(Verified.WAITING)
 
 

@@ -173,14 +173,15 @@ class AlertmanagerApi:
         if not believed:
             why = next(
                 (instance.why for instance in snapshot.instances if instance.why),
-                "none is configured",
+                "no Alertmanager is configured",
             )
             return Unknown(f"Alertmanager of source {source}: {why}")
         if not any(
             instance.settled for instance in believed
         ):  # what has just started does not list all yet
             return Unknown(
-                f"Alertmanager of source {source}: it started less than {self._settled} ago"
+                f"Alertmanager of source {source}: it started less than {self._settled} ago, so"
+                " its list may be incomplete"
             )
         alerts: dict[str, Listed] = {}
         for one in believed:
@@ -226,7 +227,7 @@ class AlertmanagerApi:
             )
         except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
             why = (
-                f"{url} could not be asked:"
+                f"cannot query {url}:"
                 f" {error if isinstance(error, _Refused) else type(error).__name__}"
             )
             self._silent[url] = (now + NOT_ASKED_FOR, why)
@@ -254,7 +255,7 @@ class AlertmanagerApi:
         try:
             return shape.validate_json(text)
         except ValidationError:
-            raise _Refused(f"what answers {path} is not Alertmanager") from None
+            raise _Refused(f"the server answering {path} is not Alertmanager") from None
 
     async def close(self) -> None:
         """Closes the connections."""

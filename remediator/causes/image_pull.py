@@ -36,7 +36,7 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
     if not waiting:
         return None
     images = sorted({what["image"] for what in waiting.values()})
-    why = f"{len(waiting)} containers wait for their image: {', '.join(images[:3])}"
+    why = f"{len(waiting)} containers cannot pull their image: {', '.join(images[:3])}"
     return Found(why, {"containers": waiting})
 
 

@@ -77,7 +77,7 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
 
 
 def _why(behind: Behind) -> str:
-    return f"none of {behind.listed} is ready" if behind.listed else "it selects no pods"
+    return f"none of {behind.listed} endpoints is ready" if behind.listed else "it selects no pods"
 
 
 CAUSE = CauseSpec("no_endpoints", __doc__, frozenset({ENDPOINTS}), find)

@@ -32,7 +32,7 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
     if not full:
         return None
     shown = ", ".join(f"{name} ({used})" for name, used in sorted(full.items())[:3])
-    return Found(f"no room for another pod in the quota {shown}", {"quotas": full})
+    return Found(f"no room for another pod in quota {shown}", {"quotas": full})
 
 
 def _refused(room: Room, owners: set[str]) -> bool:

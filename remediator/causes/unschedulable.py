@@ -26,7 +26,7 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
         return None
     name, message = min(waiting.items())
     why = (
-        f"{len(waiting)} of {len(pods)} pods find no node; the scheduler says of {name}: {message}"
+        f"{len(waiting)} of {len(pods)} pods are unschedulable; the scheduler on {name}: {message}"
     )
     return Found(why, {"pods": waiting})
 

@@ -51,7 +51,7 @@ def init(folder: Path) -> None:
 @click.option(
     "--earlier",
     default="",
-    help="A Secret of the same namespace whose tokens are taken over, where it is there.",
+    help="An existing Secret in the same namespace whose tokens are reused.",
 )
 @click.option(
     "--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount."
@@ -65,11 +65,11 @@ def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
 
     namespace, _, name = secret.partition("/")
     if not namespace or not name:
-        raise ConfigurationError(f"cannot make {secret!r}: say NAMESPACE/NAME")
+        raise ConfigurationError(f"cannot create {secret!r}: use NAMESPACE/NAME")
     made = asyncio.run(_credentials(namespace, name, earlier, kubeconfig))
     click.echo(
         f"Secret {secret}: "
-        + (f"made with {', '.join(made)}" if made else "it has every key; left as it is")
+        + (f"created {', '.join(made)}" if made else "already complete; left unchanged")
     )
 
 
@@ -87,7 +87,7 @@ async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str)
 @click.command()
 @click.option("--port", default=9099, show_default=True, help="Port on loopback; 0 = any free one.")
 @click.option(
-    "--exit", "leave", is_flag=True, help="End after the incidents instead of serving on."
+    "--exit", "leave", is_flag=True, help="Exit after the incidents instead of serving on."
 )
 def demo(port: int, leave: bool) -> None:
     """Play six incidents on an in-memory cluster, show what happened and why, and keep serving."""

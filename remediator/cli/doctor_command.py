@@ -13,13 +13,13 @@ import click
     required=True,
     help="Settings file.",
 )
-@click.option(
-    "--url", default="", help="The daemon; default: where the settings say that it listens."
-)
+@click.option("--url", default="", help="URL of the daemon; default: the address in the settings.")
 @click.option(
     "--test-alert",
     is_flag=True,
-    help="Send an alert through Alertmanager and wait for it; your own routes see it too.",
+    help=(
+        "Send a test alert through Alertmanager and wait for it; your other routes receive it too."
+    ),
 )
 def doctor(config: Path, url: str, test_alert: bool) -> None:
     """Check that everything the settings name can be reached and may be used.

@@ -43,7 +43,7 @@ def _url(config: Path | None, url: str | None) -> str:
     default="",
     help=(
         "A digest from the log (`journal_sealed`), its first 12 digits, or the metric's number: it"
-        " must be in this history."
+        " must be part of this history."
     ),
 )
 def verify(config: Path | None, url: str | None, head: str) -> None:
@@ -70,14 +70,14 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
     click.echo(f"{span}, {found.unsealed} entries not sealed yet, head {found.head}")
     if found.pruned_at:
         click.echo(
-            f"what was before was pruned at {found.pruned_at:%Y-%m-%d %H:%M:%S} UTC, by"
-            " journal_keep if nobody did it by hand"
+            f"earlier entries were pruned at {found.pruned_at:%Y-%m-%d %H:%M:%S} UTC, by"
+            " journal_keep unless someone did it by hand"
         )
     if found.findings:
         raise RemediatorError(
-            f"the journal was tampered with, or damaged: {len(found.findings)} findings"
+            f"the journal was tampered with or damaged: {len(found.findings)} findings"
         )
-    click.echo("every entry is as it was sealed")
+    click.echo("every entry matches its seal")
 
 
 @journal.command()

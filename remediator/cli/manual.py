@@ -8,8 +8,9 @@ def page(main: click.Group) -> str:
     parts = [
         "# Commands",
         (
-            "What `-h` says, on one page. Exit codes: 0 well; 1 it could not be done, or the answer"
-            " is no; 2 a mistake in the command, the settings or the rules."
+            "The output of `-h` on one page. Exit codes: 0 success; 1 failure, or a negative"
+            " answer;"
+            " 2 a mistake in the command, the settings or the rules."
         ),
     ]
     return "\n\n".join([*parts, *_sections(main, "remediator")]) + "\n"

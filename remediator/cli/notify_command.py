@@ -39,7 +39,7 @@ def test(receivers: tuple[str, ...], config: Path) -> None:
     unknown = [name for name in receivers if name not in known]
     if unknown:
         raise ConfigurationError(
-            f"cannot test {', '.join(unknown)}: the settings have {', '.join(sorted(known))}"
+            f"unknown receiver {', '.join(unknown)}; the settings define {', '.join(sorted(known))}"
         )
     chosen = [known[name] for name in receivers] or list(known.values())
     if not all(asyncio.run(_test(chosen))):
@@ -64,10 +64,10 @@ async def _one(item: "ReceiverSettings") -> bool:
         target="Deployment/shop/web",
         state="failed",
         reason="",
-        why="a test message: somebody ran `remediator notify test`",
+        why="a test message, sent by `remediator notify test`",
         show="",
     )
-    ending = replace(message, id="test/2", closed=True, why="the test is over")
+    ending = replace(message, id="test/2", closed=True, why="the test has ended")
     try:
         receiver = item.make()
         ref = await receiver.notify(message)
@@ -78,7 +78,7 @@ async def _one(item: "ReceiverSettings") -> bool:
             " channel"
         )
         return False
-    click.echo(f"{item.name:<20} {item.kind:<10} delivered: a test message, and its end")
+    click.echo(f"{item.name:<20} {item.kind:<10} delivered a test message and its resolution")
     return True
 
 

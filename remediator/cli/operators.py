@@ -30,7 +30,9 @@ class Api:
         """The decoded answer. Raises: RemediatorError with the daemon's own words."""
         data = json.dumps(body).encode() if body is not None else None
         if not self._url.startswith(("http://", "https://")):
-            raise RemediatorError(f"{self._url} is no URL; write one such as http://127.0.0.1:9099")
+            raise RemediatorError(
+                f"invalid URL {self._url}; use a form such as http://127.0.0.1:9099"
+            )
         request = urllib.request.Request(
             f"{self._url}/api/v1{path}", data, self._headers, method=method
         )
@@ -39,7 +41,7 @@ class Api:
                 return json.load(answer)
         except ValueError:
             raise RemediatorError(
-                f"what answers at {self._url} is not remediator; set --url or REMEDIATOR_URL"
+                f"the server at {self._url} is not remediator; set --url or REMEDIATOR_URL"
             ) from None
         except urllib.error.HTTPError as error:
             try:
@@ -47,7 +49,7 @@ class Api:
             except ValueError:
                 text = ""
             raise RemediatorError(
-                text or f"{self._url} answers {error.code} {error.reason}"
+                text or f"{self._url} answered {error.code} {error.reason}"
             ) from None
         except (urllib.error.URLError, TimeoutError) as error:
             why = getattr(getattr(error, "reason", error), "strerror", None) or error
@@ -72,7 +74,7 @@ def with_api(function: Any) -> Any:
         show_envvar=True,
         default="http://127.0.0.1:9099",
         show_default=True,
-        help="The daemon.",
+        help="URL of the daemon.",
     )(function)
 
 
@@ -89,7 +91,7 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
         try:
             data = json.loads(Path(alert).read_text())
         except ValueError:
-            raise RemediatorError(f"cannot read {alert}: it is no JSON") from None
+            raise RemediatorError(f"cannot read {alert}: not valid JSON") from None
         question = {
             "alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data
         }
@@ -98,18 +100,22 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
 
 
 @click.command("list")
-@click.option("--state", help="Only those in this state.")
-@click.option("--namespace", "-n", help="Only those with a target in this namespace.")
-@click.option("--rule", help="Only those of this rule.")
+@click.option("--state", help="Only remediations in this state.")
+@click.option("--namespace", "-n", help="Only remediations with a target in this namespace.")
+@click.option("--rule", help="Only remediations of this rule.")
 @click.option(
     "--since",
     help=(
-        "Only those created since then: a duration such as 2h, or a time such as"
+        "Only remediations created since then: a duration such as 2h, or a time such as"
         " 2026-05-01T12:00:00Z."
     ),
 )
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="So many at most."
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="Maximum number to list.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
@@ -130,7 +136,7 @@ def list_(
     rows = Api(url, token_file).ask("GET", f"/remediations?{query}")
     narrowed = any((state, namespace, rule, since))
     nothing = (
-        "no remediation matches; without options all are listed"
+        "no matching remediations; without options all are listed"
         if narrowed
         else "no remediations yet"
     )
@@ -150,7 +156,7 @@ def show(remediation: str, as_json: bool, url: str, token_file: Path | None) -> 
 def _deciding(verb: str, text: str) -> click.Command:
     @click.command(verb, help=text)
     @click.argument("remediation")
-    @click.option("--reason", default="", help="Why; kept in the journal.")
+    @click.option("--reason", default="", help="Reason, kept in the journal.")
     @with_api
     def command(
         remediation: str,
@@ -170,11 +176,11 @@ def _deciding(verb: str, text: str) -> click.Command:
         click.echo(f"{answer['done']}: {answer['remediation']} (by {answer['by']})")
 
     if verb in ("approve", "deny"):
-        about = "The digest of the plan that you looked at; refused where the plan is another now."
+        about = "Digest of the plan that you reviewed; refused if the plan changed since."
         return click.option("--digest", default="", help=about)(command)
     if verb == "undo":
         return click.option(
-            "--yes", is_flag=True, help="Do it without asking; its plan is printed all the same."
+            "--yes", is_flag=True, help="Do not ask for confirmation; the plan is still printed."
         )(command)
     return command
 
@@ -191,11 +197,11 @@ def _looked_at(row: Any) -> str:
     digest = str(row["look"].get("digest") or "")
     if row["state"] != "awaiting_approval":
         raise RemediatorError(
-            f"cannot approve {row['id']}: it is {row['state']}, and waits for no approval"
+            f"cannot approve {row['id']}: it is {row['state']}, not waiting for approval"
         )
     if not _at_a_terminal():
         raise RemediatorError(
-            f"cannot approve {row['id']}: say which plan, by --digest (`remediator show"
+            f"cannot approve {row['id']}: pass --digest to confirm the plan (`remediator show"
             f" {row['id']}` prints it)"
         )
     click.echo(showing.remediation(row))
@@ -212,7 +218,8 @@ def _sure(remediation: str, would: Any, yes: bool) -> None:
         return
     if not _at_a_terminal():
         raise RemediatorError(
-            f"cannot undo {remediation}: nobody can be asked here; look at the plan above, then use"
+            f"cannot undo {remediation}: no terminal to ask for confirmation; review the plan"
+            " above, then use"
             " --yes"
         )
     click.confirm("\nDo this?", abort=True)
@@ -229,8 +236,8 @@ def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
 
 @click.command()
 @click.argument("scope", default="all")
-@click.option("--reason", required=True, help="Why; shown to everyone.")
-@click.option("--for", "for_", help="How long, such as 2h; default: until resumed.")
+@click.option("--reason", required=True, help="Reason, shown to everyone.")
+@click.option("--for", "for_", help="Duration, such as 2h; default: until resumed.")
 @with_api
 def pause(scope: str, reason: str, for_: str | None, url: str, *, token_file: Path | None) -> None:
     """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME).
@@ -259,11 +266,11 @@ COMMANDS = [
     explain,
     list_,
     show,
-    _deciding("approve", "Approve the plan that a remediation waits with."),
-    _deciding("deny", "Refuse the plan that a remediation waits with; it ends."),
-    _deciding("cancel", "End a remediation; what was called already stays."),
-    _deciding("undo", "Take back what an ended remediation did, where nobody changed it since."),
-    _deciding("retry", "Send the still firing alerts of an ended remediation back to the rules."),
+    _deciding("approve", "Approve the plan of a waiting remediation."),
+    _deciding("deny", "Deny the plan of a waiting remediation, which ends it."),
+    _deciding("cancel", "Cancel a remediation; calls already made stay in effect."),
+    _deciding("undo", "Undo what an ended remediation did, unless it was modified since."),
+    _deciding("retry", "Match the still firing alerts of an ended remediation again."),
     pause,
     pauses,
     resume,

@@ -24,30 +24,35 @@ FAILED = 1
 @click.option(
     "--facts",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="What `kubectl get … -o json` printed.",
+    help="Output of `kubectl get … -o json`.",
 )
 @click.option(
-    "--cluster", is_flag=True, help="Take the facts from the cluster as it is now; it is only read."
+    "--cluster", is_flag=True, help="Read the facts from the live cluster; nothing is changed."
 )
 @click.option(
     "--kubeconfig",
     default="",
-    help="For --cluster; default: KUBECONFIG, ~/.kube/config, or the pod's own account.",
+    help=(
+        "Kubeconfig for --cluster; default: KUBECONFIG, ~/.kube/config, or the pod's"
+        " ServiceAccount."
+    ),
 )
-@click.option("--context", default="", help="For --cluster; default: the kubeconfig's current one.")
+@click.option("--context", default="", help="Context for --cluster; default: the current one.")
 @click.option(
     "--assume",
     type=click.Choice(["healthy"]),
-    help="Take every object to exist and be well, and every query to hold.",
+    help="Assume that every object exists and is healthy, and that every query holds.",
 )
 @click.option(
-    "--mode", type=click.Choice(["observe", "approve", "act"]), help="As if every rule said so."
+    "--mode",
+    type=click.Choice(["observe", "approve", "act"]),
+    help="Override the mode of every rule.",
 )
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
     "--fail-on",
     default="",
-    help="States, separated by commas (unmatched too): exit code 1 where there is one.",
+    help="Comma-separated states (or `unmatched`); exit code 1 if any occurs.",
 )
 def replay(
     fixtures: tuple[Path, ...],
@@ -71,7 +76,7 @@ def replay(
     and says so.
     """
     if sum(map(bool, (facts, cluster, assume))) > 1:
-        raise click.UsageError("give one of --facts, --cluster and --assume")
+        raise click.UsageError("use only one of --facts, --cluster and --assume")
     from .. import telemetry
     from ..model.remediation import LIVE, State
     from . import show
@@ -80,7 +85,7 @@ def replay(
     wanted = {word.strip() for word in fail_on.split(",") if word.strip()}
     if wanted - ends:
         raise click.UsageError(
-            f"--fail-on knows no {', '.join(sorted(wanted - ends))}; there are"
+            f"unknown in --fail-on: {', '.join(sorted(wanted - ends))}; known:"
             f" {', '.join(sorted(ends))}"
         )
     telemetry.configure_log("error")

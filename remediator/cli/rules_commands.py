@@ -10,7 +10,7 @@ import click
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Settings: that they have every receiver named.",
+    help="Settings file; also check that it defines every receiver that is named.",
 )
 def check(paths: tuple[Path, ...], config: Path | None) -> None:
     """Check rule files, or folders of them; every mistake is shown with its place and what to do.
@@ -22,7 +22,7 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
 
     if not rule_files(paths):
         raise ConfigurationError(
-            f"cannot check {', '.join(map(str, paths))}: there is no .yaml or .yml file in it"
+            f"cannot check {', '.join(map(str, paths))}: no .yaml or .yml files found"
         )
     rules = load(paths)
     if config is not None:
@@ -64,11 +64,11 @@ WRITTEN = [
     "paths",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Rule files for which RBAC is needed; default: every action.",
+    help="Rule files to generate RBAC for; default: every action.",
 )
 @click.option(
     "--service-account",
-    help="NAMESPACE/NAME: `rbac` prints this ServiceAccount and its binding too.",
+    help="NAMESPACE/NAME; `rbac` also prints this ServiceAccount and its binding.",
 )
 def generate(what: str, paths: tuple[Path, ...], service_account: str | None) -> None:
     """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""

@@ -29,7 +29,7 @@ def _state(row: Row) -> str:
     """The state; of what was only observed, whether it would have acted."""
     if row["state"] != "observed":
         return str(row["state"])
-    return "observed: would act" if row.get("reason") == "observe_mode" else "observed: no act"
+    return "observed: would act" if row.get("reason") == "observe_mode" else "observed: no action"
 
 
 def _moment(text: str) -> str:
@@ -106,17 +106,17 @@ def remediation(row: Row) -> str:
         f"  why      {_why(row) or '-'}",
     ]
     if row.get("undo_of"):
-        lines.append(f"  undoes   what {row['undo_of']} did")
+        lines.append(f"  undoes   {row['undo_of']}")
     for undo in row.get("undos") or []:
         lines.append(f"  undone   by {undo['id']}: {undo['state']} {undo['why'] or ''}".rstrip())
     lines += [f"  alert    {_alert(episode)}" for episode in row["episodes"]]
     lines += look(row["look"])
     lines += [f"  attempt  {_attempt(attempt)}" for attempt in row["attempts"]]
     lines += [f"  {_entry(entry)}" for entry in row["history"]]
-    lines += [f"  told     {_told(message)}" for message in row["messages"]]
+    lines += [f"  notified {_told(message)}" for message in row["messages"]]
     if row.get("taken_back_from"):
         when = row["taken_back_from"][:16].replace("T", " ")
-        lines.append(f"  taken back once all was quiet, not before {when} UTC")
+        lines.append(f"  undone   after the alert has been quiet, not before {when} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
     return _lines(lines)
@@ -130,7 +130,7 @@ def _alert(episode: Row) -> str:
 
 
 def _attempt(attempt: Row) -> str:
-    outcome = attempt["outcome"] or "under way"
+    outcome = attempt["outcome"] or "in progress"
     return f"{attempt['number']}: {attempt['plan']['summary']} -> {outcome}"
 
 
@@ -153,7 +153,7 @@ def rules(rows: Sequence[Row]) -> str:
         record = row["record"]
         asked, acted = _asked(record), _acted(record)
         note = (
-            f"breaker open since {row['breaker_open_since'][:16]}: it waits for approvals"
+            f"breaker open since {row['breaker_open_since'][:16]}: approval required"
             if row["breaker_open_since"]
             else ""
         )
@@ -186,12 +186,12 @@ def promotion(row: Row) -> str:
     lines = [f"{row['name']} is in mode {row['mode']} ({row['file']}:{row['line']})"]
     idle = ", ".join(f"{count} {reason}" for reason, count in sorted(record["against"].items()))
     nothing = (
-        f"; {record['idle']} times there was nothing to do or something against it ({idle})"
+        f"; {record['idle']} times there was nothing to do, or a guard was against it ({idle})"
         if record["idle"]
         else ""
     )
     lines.append(f"  observe  it would have acted {record['would']} times{nothing}")
-    lines += [f"           lately: {plan}" for plan in record["lately"]]
+    lines += [f"           recent: {plan}" for plan in record["lately"]]
     lines.append(
         f"  approve  people approved {record['approved']} of {asked}, denied {record['denied']},"
         f" left {record['undecided']} undecided"
@@ -202,11 +202,13 @@ def promotion(row: Row) -> str:
     )
     against = []
     if row["breaker_open_since"]:
-        against.append("its breaker is open: find out why it did not help, then `remediator reset`")
+        against.append(
+            "its breaker is open: find out why it did not help, then run `remediator reset`"
+        )
     if row["mode"] == "observe" and record["would"] < ENOUGH:
         against.append(
-            f"it would have acted {record['would']} times; look at {ENOUGH} plans before people are"
-            " asked"
+            f"it would have acted {record['would']} times; review {ENOUGH} plans before"
+            " switching to approve"
         )
     if row["mode"] == "approve" and (
         record["approved"] < ENOUGH or 10 * record["approved"] < 9 * asked
@@ -216,14 +218,14 @@ def promotion(row: Row) -> str:
             " approved"
         )
     lines += [f"  against  {text}" for text in against] or [
-        "  against  nothing that the journal knows"
+        "  against  nothing found in the journal"
     ]
     after = {"observe": "approve", "approve": "act"}.get(row["mode"])
     edit = (
         f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the"
         " daemon reloads by itself"
     )
-    lines.append(f"  edit     {edit}" if after else "  edit     none: it acts already")
+    lines.append(f"  edit     {edit}" if after else "  edit     none: it is in mode act already")
     return _lines(lines)
 
 
@@ -253,8 +255,8 @@ def replay(report: Row) -> str:
         ),
         f"remediations: {ends}",
         (
-            f"{found['calls']} calls would have been sent, people would have been told"
-            f" {found['told']} times; nothing was sent"
+            f"{found['calls']} calls and {found['told']} notifications would have been sent;"
+            " nothing was sent"
         ),
     ]
     return _lines(lines)

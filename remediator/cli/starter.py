@@ -100,7 +100,7 @@ def write(folder: Path) -> list[Path]:
     there = [name for name in files if (folder / name).exists()]
     if there:
         raise ConfigurationError(
-            f"cannot write into {folder}: {', '.join(there)} is there already; nothing was changed"
+            f"cannot write into {folder}: {', '.join(there)} already exists; nothing was changed"
         )
     out = []
     for name, text in files.items():

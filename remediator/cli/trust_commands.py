@@ -34,9 +34,7 @@ def promote(rule: str, url: str, token_file: Path | None) -> None:
         row for row in Api(url, token_file).ask("GET", "/rules")["rules"] if row["name"] == rule
     ]
     if not found:
-        raise RemediatorError(
-            f"cannot promote {rule}: no such rule is loaded; `remediator rules` lists them"
-        )
+        raise RemediatorError(f"cannot promote {rule}: no such rule; `remediator rules` lists them")
     click.echo(showing.promotion(found[0]))
 
 

@@ -154,10 +154,10 @@ class KubernetesCluster:
                     status = await self._evict(target, path, dry_run, seconds)
                     return Evidence(status, call_id)
                 case _:
-                    raise Unsupported(f"cannot {what}: no such verb")
+                    raise Unsupported(f"cannot {what}: unsupported verb")
         except Rejected as error:
             if call.verb != "create" and not await self._is_there(target):
-                why = "it is gone, or another has its name"
+                why = "it was deleted or replaced by another object of the same name"
                 raise TargetGone(f"cannot {what} {target}: {why}") from error
             raise
         if call.verb == "patch" and str(meta(obj).get("uid")) != target.uid:
@@ -386,7 +386,7 @@ class KubernetesCluster:
             ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(
-                f"cannot {what}: the API server is not to be reached ({type(error).__name__})"
+                f"cannot {what}: API server unreachable ({type(error).__name__})"
             ) from None
         finally:
             self._metrics.count("kubernetes_requests_total", verb, code)
@@ -413,20 +413,20 @@ def _error_of(what: str, status: int, data: Mapping[str, Any], text: bytes) -> C
     message = whole[:300]
     match status:
         case 401:
-            why = "the API server does not accept this credential; see the kubeconfig"
+            why = "the API server rejected the credential; check the kubeconfig"
             return Forbidden(f"cannot {what}: {why} ({message})")
         case 403:
-            why = "RBAC refuses it; `remediator generate rbac` prints what is needed"
+            why = "RBAC does not allow it; `remediator generate rbac` prints the permissions needed"
             return Forbidden(f"cannot {what}: {why} ({message})")
         case 404:
             return TargetGone(f"cannot {what}: {message}")
         case 409:
-            return Conflict(f"cannot {what}: it changed meanwhile ({message})")
+            return Conflict(f"cannot {what}: it changed in the meantime ({message})")
         case 429 if _by_a_budget(data):
             return BudgetExhausted(f"cannot {what}: {message}")
     if status == 429 or status >= 500:
         return Unreachable(f"cannot {what}: the API server answered {status} ({message})")
-    return Rejected(f"cannot {what}: the API server refused it with {status}: {whole[:500]}")
+    return Rejected(f"cannot {what}: the API server rejected it with {status}: {whole[:500]}")
 
 
 def _by_a_budget(data: Mapping[str, Any]) -> bool:
@@ -470,7 +470,8 @@ class _Renewing:
             settings.api_key["BearerToken"] = self._loader.token
         except Exception as error:
             why = (
-                f"{type(error).__name__}; the token goes on until it ends: run the kubeconfig's"
+                f"{type(error).__name__}; the current token is used until it expires; run the"
+                " kubeconfig's"
                 " command by hand"
             )
             log().warning("credentials_not_renewed", why=why)

@@ -71,7 +71,7 @@ async def _read(objects: Objects, target: Target) -> Object | Unknown | None:
     """The target's object; None where it does not exist, or another one has its name."""
     kind = KINDS.get(target.kind)
     if kind is None:
-        return Unknown(f"{target.kind} is a kind that cannot be read yet")
+        return Unknown(f"objects of kind {target.kind} are not supported")
     obj = await _or_unknown(objects.get, kind, target.namespace, target.name)
     if isinstance(obj, Mapping) and target.uid and str(meta(obj).get("uid")) != target.uid:
         return None
@@ -93,7 +93,7 @@ async def _behind(
     if len(roots) == 1:
         return next(iter(roots.values()))
     what = f"{len(roots)} workloads" if roots else "no pods"
-    why = f"behind {named} stand {what}; name a target in the rule"
+    why = f"{named} leads to {what}; set `target` in the rule"
     return Unresolved(Reason.AMBIGUOUS_TARGET, why)
 
 
@@ -133,7 +133,7 @@ def _place(chain: list[Link], climb: bool) -> tuple[Target, Object] | Unresolved
     if not climb or first.kind != POD.name:
         return readable[0]
     if any(_is_exporter(obj) for _, obj in readable):
-        why = f"{first} belongs to an exporter that was scraped for the alert, not to the victim"
+        why = f"{first} is the exporter that was scraped, not the workload in trouble"
         return Unresolved(Reason.TARGET_IS_EXPORTER, why)
     return readable[-1]
 
@@ -202,7 +202,7 @@ class _Rounds:
             return
         undeclared = next((read for read in wanted if not sight.allows(read)), None)
         if undeclared is not None:
-            why = f"{sight} would read {undeclared.kind.plural}, which it does not declare"
+            why = f"{sight} tried to read {undeclared.kind.plural}, which it does not declare"
             self._end(sight, Unknown(why))
         else:
             self.wanted[sight] = wanted

@@ -199,7 +199,7 @@ class SandboxCluster:
         match call.verb:
             case "create" if target.kind in CREATABLE:
                 if obj is not None:
-                    raise Conflict(f"cannot create {target}: it exists")
+                    raise Conflict(f"cannot create {target}: it already exists")
                 done = body if dry_run else self._created(target, body)
             case "delete" | "evict" if target.kind in DELETABLE:
                 if obj is None or not here:
@@ -215,7 +215,10 @@ class SandboxCluster:
                 )
             case "patch" if target.kind in PATCHABLE and (call.subresource in SUBRESOURCES):
                 if obj is None or not here:
-                    raise TargetGone(f"cannot patch {target}: it is gone, or another has its name")
+                    raise TargetGone(
+                        f"cannot patch {target}: it was deleted or replaced by another object of"
+                        " the same name"
+                    )
                 done = self._patched(call, call_id, obj, resource_version, dry_run=dry_run)
             case _:
                 raise Unsupported(
@@ -235,7 +238,7 @@ class SandboxCluster:
     ) -> dict[str, Any]:
         target = call.target
         if meta(obj)["resourceVersion"] != version:
-            raise Conflict(f"cannot patch {target}: it changed meanwhile")
+            raise Conflict(f"cannot patch {target}: it changed in the meantime")
         done = patched(obj, call, call_id)
         if dry_run:
             return done
@@ -244,7 +247,9 @@ class SandboxCluster:
     def _remove(self, call: Call, call_id: str, obj: Mapping[str, Any], dry_run: bool) -> None:
         target = call.target
         if call.verb == "evict" and not self._permitted(obj):
-            raise BudgetExhausted(f"cannot evict {target}: its disruption budget allows none now")
+            raise BudgetExhausted(
+                f"cannot evict {target}: its disruption budget allows no eviction now"
+            )
         if not dry_run:
             self.calls.append((call_id, call.describe()))
             self.remove(target.kind, target.namespace, target.name)

@@ -26,12 +26,14 @@ async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
     if question.get("fingerprint"):
         rows = await doors.journal.episodes(1, str(question["fingerprint"]))
         if not rows:
-            return {"error": f"no alert with fingerprint {question['fingerprint']} was received"}
+            return {
+                "error": f"no alert with fingerprint {question['fingerprint']} has been received"
+            }
         alert, source, row = _from_row(rows[0]), str(rows[0]["source"]), rows[0]
     else:
         given = question.get("alert")
         if not isinstance(given, dict) or not isinstance(given.get("labels"), dict):
-            return {"error": "give a fingerprint, or an alert with labels"}
+            return {"error": "send a fingerprint, or an alert with labels"}
         alert, source, row = _from_given(given, now), next(iter(doors.sources), "local"), {}
     answers = []
     for answer in doors.rules.explain(alert, doors.cluster_of(source)):

@@ -107,7 +107,7 @@ def _without_action(claim: Claim, now: datetime) -> End | None:
         event=Event.BLOCK if remediation.state in WAITING else Event.LOSE_SIGHT,
         at=now,
         reason=Reason.UNKNOWN_FACT,
-        why=f"no action `{name}` is installed any more; what it did stays",
+        why=f"action `{name}` is no longer installed; its change stays",
         change=lost[0] if lost else None,
     )
 

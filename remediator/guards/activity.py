@@ -11,7 +11,7 @@ HELD = {
     Activity.NOT_LISTED: (Reason.NOT_ACTIVE, "Alertmanager does not list the alert as active"),
     Activity.UNKNOWN: (
         Reason.UNKNOWN_FACT,
-        "Alertmanager cannot be asked whether the alert is still active",
+        "cannot ask Alertmanager whether the alert is still active",
     ),
 }
 

@@ -17,7 +17,7 @@ def check(situation: Situation) -> Verdict:
         "approval",
         Decision.APPROVE,
         Reason.APPROVAL_REQUIRED,
-        f"needs an approval of {digest}{changed}",
+        f"needs approval of plan {digest}{changed}",
     )
 
 

@@ -35,20 +35,20 @@ def _check(item: Touched, radius: Radius) -> Verdict | None:
         return hold("blast_radius", Reason.UNKNOWN_FACT, why)
     count, permitted = sum(map(ready, pods)), radius.of(sum(map(ready, pods)))
     if touch.takes > permitted:
-        why = f"it would take {touch.takes} of {count} ready pods of {facts.root} at once"
-        why = f"{why}; blast_radius {radius} permits {permitted}"
+        why = f"it would take down {touch.takes} of {count} ready pods of {facts.root} at once"
+        why = f"{why}; blast_radius {radius} allows {permitted}"
         return deny("blast_radius", Reason.BLAST_RADIUS, why)
     missing = _missing(touch, facts, pods, count)
     if missing and touch.takes + missing > radius.of(count + missing):
-        why = f"{missing} of {count + missing} pods of {facts.root} are not ready already"
-        why = f"{why}; blast_radius {radius} permits no more"
+        why = f"{missing} of {count + missing} pods of {facts.root} are already not ready"
+        why = f"{why}; blast_radius {radius} allows no more"
         return hold("blast_radius", Reason.BLAST_RADIUS, why)
     alike = DAEMON_SET.name not in (
         facts.target.kind,
         facts.root.kind,
     )  # they stand in for each other
     if touch.takes >= count and alike and not touch.outage:
-        why = f"it would take the last ready pod of {facts.root}"
+        why = f"it would take down the last ready pod of {facts.root}"
         return deny("blast_radius", Reason.WOULD_INTERRUPT, why)
     return None
 

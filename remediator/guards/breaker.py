@@ -44,8 +44,9 @@ def check(situation: Situation, usage: Usage) -> Verdict:
         return allow("breaker")
     left = format_duration(since + limit.quiet - situation.now)
     text = (
-        f"{why(limit, situation.rule)}; a person must approve (`remediator reset {situation.rule}`"
-        f" ends that, or {left} of quiet)"
+        f"{why(limit, situation.rule)}; approval is required (until `remediator reset"
+        f" {situation.rule}`,"
+        f" or {left} without a bad outcome)"
     )
     return Verdict("breaker", Decision.APPROVE, Reason.BREAKER_OPEN, text)
 

@@ -29,7 +29,7 @@ def check(situation: Situation) -> Verdict:
 def _check(item: Touched) -> Verdict | None:
     found, peers = item.facts[BUDGETS], item.facts[PEERS]
     if isinstance(found, Unknown):
-        why = f"cannot see the disruption budgets: {found.why}"
+        why = f"cannot read the disruption budgets: {found.why}"
         return hold("budgets", Reason.UNKNOWN_FACT, why)
     pods = peers if isinstance(peers, tuple) else ()
     for budget in found:
@@ -38,12 +38,12 @@ def _check(item: Touched) -> Verdict | None:
             continue
         name = meta(budget).get("name")
         if status.get("observedGeneration", 0) < meta(budget).get("generation", 0):
-            why = f"disruption budget {name} was not yet observed by its controller"
+            why = f"disruption budget {name} has not been processed by its controller yet"
             return hold("budgets", Reason.UNKNOWN_FACT, why)
         left = int(status.get("disruptionsAllowed") or 0)
         if item.touch.takes > left:
-            why = f"disruption budget {name} permits {left} pods to go now"
-            why = f"{why}, and the plan takes {item.touch.takes}"
+            why = f"disruption budget {name} allows {left} disruptions now"
+            why = f"{why}; the plan needs {item.touch.takes}"
             return hold("budgets", Reason.BUDGET_EXHAUSTED, why)
     return None
 

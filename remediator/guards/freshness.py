@@ -24,13 +24,13 @@ def check(situation: Situation) -> Verdict:
     )
     if age > situation.max_age:
         return hold(
-            "freshness", Reason.NOT_ACTIVE, f"not confirmed active for {format_duration(age)}"
+            "freshness", Reason.NOT_ACTIVE, f"last confirmed active {format_duration(age)} ago"
         )
     firing = situation.now - min(episode.alert.starts_at for episode in still_open)
     if firing < situation.pending:
         left = situation.pending - firing
         why = (
-            f"firing for {format_duration(firing)}; the rule waits for"
+            f"firing for {format_duration(firing)}; the rule requires"
             f" {format_duration(situation.pending)}"
         )
         return hold("freshness", Reason.TOO_RECENT, why, max(left, timedelta(seconds=1)))

@@ -15,7 +15,7 @@ def check(situation: Before) -> Verdict:
         return hold(
             "grace",
             Reason.STARTUP_GRACE,
-            "the alert is older than this daemon",
+            "the alert started before the daemon, which has just started",
             over - situation.now,
         )
     return allow("grace")

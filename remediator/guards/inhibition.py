@@ -12,10 +12,10 @@ def check(situation: Situation) -> Verdict:
         return hold(
             "inhibition",
             Reason.UNKNOWN_FACT,
-            f"cannot know whether `unless` holds: {situation.inhibitor.why}",
+            f"cannot tell whether `unless` applies: {situation.inhibitor.why}",
         )
     if situation.inhibitor:
-        return hold("inhibition", Reason.INHIBITED, f"{situation.inhibitor} is firing too")
+        return hold("inhibition", Reason.INHIBITED, f"{situation.inhibitor} is also firing")
     return allow("inhibition")
 
 

@@ -65,9 +65,7 @@ def cooldown(situation: Situation, usage: Usage) -> Verdict:
     left = usage.ended + grown - situation.now
     if left <= timedelta():
         return allow("cooldown")
-    return hold(
-        "cooldown", Reason.COOLDOWN, f"{format_duration(left)} of the cooldown are left", left
-    )
+    return hold("cooldown", Reason.COOLDOWN, f"cooldown: {format_duration(left)} left", left)
 
 
 def attempts(situation: Situation, usage: Usage) -> Verdict:
@@ -78,7 +76,7 @@ def attempts(situation: Situation, usage: Usage) -> Verdict:
             return deny(
                 "attempts",
                 Reason.GAVE_UP,
-                f"{limit.rate} attempts{of} on {situation.root} are spent",
+                f"the limit of {limit.rate} attempts{of} on {situation.root} is used up",
             )
     return allow("attempts")
 
@@ -94,10 +92,7 @@ def rates(situation: Situation, usage: Usage) -> list[Verdict]:
 def in_flight(situation: Situation, usage: Usage) -> Verdict:
     """Holds while the rule acts on as many targets as it may."""
     if usage.in_flight >= situation.limits.in_flight:
-        why = (
-            f"rule {situation.rule} is acting on {usage.in_flight} targets, which is as many as"
-            " it may"
-        )
+        why = f"rule {situation.rule} is already acting on {usage.in_flight} targets, its limit"
         return hold("in_flight", Reason.TOO_MANY_IN_FLIGHT, why)
     return allow("in_flight")
 
@@ -108,9 +103,11 @@ def _rate(scope: str, situation: Situation, usage: Usage) -> Verdict:
         if limit.limit != scope or limit not in usage.used_up:
             continue
         if limit.rate.count == 0:
-            return deny(guard, Reason.RATE_LIMITED, f"the {scope} rate is zero")
+            return deny(guard, Reason.RATE_LIMITED, f"the {scope} rate limit is zero")
         frees = usage.used_up[limit] + limit.rate.window - situation.now
-        why = f"{limit.rate} per {scope} used up; frees in {format_duration(frees)}"
+        why = (
+            f"rate limit of {limit.rate} per {scope} reached; next slot in {format_duration(frees)}"
+        )
         return hold(guard, Reason.RATE_LIMITED, why, max(frees, timedelta(seconds=1)))
     return allow(guard)
 

@@ -9,7 +9,7 @@ def check(situation: Situation) -> Verdict:
     """Denies in observe mode, last of all, so that every other verdict is seen too."""
     if situation.mode == "observe":
         would = f"; it would {situation.plan.summary}" if situation.plan else ""
-        return deny("mode", Reason.OBSERVE_MODE, f"rule {situation.rule} only observes{would}")
+        return deny("mode", Reason.OBSERVE_MODE, f"rule {situation.rule} is in observe mode{would}")
     return allow("mode")
 
 

@@ -12,7 +12,7 @@ from .situation import Situation
 ENABLED = f"{PREFIX}/enabled"
 ANNOTATION = {
     ENABLED: (
-        '`"true"`: it may be touched by rules of a group that says `opt_in`; nothing else may be'
+        '`"true"`: rules of a group with `opt_in: true` may act on it (and on nothing without it)'
     )
 }
 
@@ -34,7 +34,8 @@ def _check(facts: Facts) -> Verdict | None:
         why = f"cannot read namespace {facts.target.namespace}: {facts.namespace.why}"
         return hold("opt_in", Reason.UNKNOWN_FACT, why)
     why = (
-        f"neither {facts.target} nor its namespace is annotated {ENABLED}, which the group asks for"
+        f"neither {facts.target} nor its namespace has annotation {ENABLED}, which the group"
+        " requires"
     )
     return deny("opt_in", Reason.OPTED_OUT, why)
 

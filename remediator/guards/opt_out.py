@@ -15,13 +15,13 @@ from .guard import Guard
 from .situation import Situation
 
 ANNOTATIONS = {
-    f"{PREFIX}/disabled": '`"true"`: nothing is done to it',
+    f"{PREFIX}/disabled": '`"true"`: never act on it',
     f"{PREFIX}/paused-until": (
-        "a time (RFC 3339): nothing is done to it before; a time that cannot be read holds"
+        "a time (RFC 3339): do not act on it before then; an unreadable time holds"
     ),
-    f"{PREFIX}/deny": "actions, separated by commas: these are not done to it",
-    f"{PREFIX}/allow": "actions, separated by commas: no others are done to it",
-    MAX_REPLICAS: "a number: scale_workload gives it no more replicas",
+    f"{PREFIX}/deny": "comma-separated actions that are forbidden on it",
+    f"{PREFIX}/allow": "comma-separated actions; no others are allowed on it",
+    MAX_REPLICAS: "a number: scale_workload never exceeds this many replicas",
 }
 
 

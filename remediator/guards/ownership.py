@@ -51,7 +51,7 @@ def check(situation: Situation) -> Verdict:
             if owner == UNSEEN:
                 return hold("ownership", Reason.UNKNOWN_FACT, who)
             policy = situation.owners.get(owner, DEFAULTS[owner])
-            why = f"{who} owns what the plan would write on {item.touch.target}"
+            why = f"{who} owns the fields of {item.touch.target} that the plan would change"
             if policy == "refuse":
                 return deny("ownership", Reason.OWNED_ELSEWHERE, why)
             if policy == "warn":
@@ -67,14 +67,14 @@ def _owners(paths: tuple[str, ...], facts: Facts, action: str) -> list[tuple[str
     if reference is not None and reference.get("kind") not in NATIVE:
         owner = replace(facts.target, kind=str(reference["kind"]), name=str(reference["name"]))
         policy = "keda" if owner.kind == "ScaledObject" else "operator"
-        found.append((policy, f"{owner} (by hand: `{by_hand(action, owner)}`)"))
+        found.append((policy, f"{owner} (to do it by hand: `{by_hand(action, owner)}`)"))
     autoscaler = facts[AUTOSCALER]
     if isinstance(autoscaler, Mapping) and REPLICAS in paths:
         found.append(("hpa", f"HorizontalPodAutoscaler {meta(autoscaler).get('name')}"))
     found += _appliers(facts.object, paths)
     if isinstance(autoscaler, Unknown) and REPLICAS in paths:
         found.append(
-            (UNSEEN, f"cannot know whether an HPA scales {facts.target}: {autoscaler.why}")
+            (UNSEEN, f"cannot tell whether an HPA scales {facts.target}: {autoscaler.why}")
         )
     return found
 

@@ -11,9 +11,9 @@ def check(situation: Situation) -> Verdict:
     for query, unknown in situation.unmet:
         if isinstance(unknown, Unknown):
             return hold(
-                "preconditions", Reason.UNKNOWN_FACT, f"cannot ask `{query}`: {unknown.why}"
+                "preconditions", Reason.UNKNOWN_FACT, f"cannot run query `{query}`: {unknown.why}"
             )
-        return hold("preconditions", Reason.PRECONDITION, f"`{query}` returns nothing")
+        return hold("preconditions", Reason.PRECONDITION, f"query `{query}` returned nothing")
     return allow("preconditions")
 
 

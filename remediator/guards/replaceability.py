@@ -55,14 +55,14 @@ def check(situation: Situation) -> Verdict:
 def _check(touch: Touch, facts: Facts) -> Verdict | None:
     successor = touch.successor or _own_template(facts)
     if successor is None:
-        why = f"cannot see what would replace the pods of {facts.root}"
+        why = f"cannot tell what would replace the pods of {facts.root}"
         return hold("replaceability", Reason.UNKNOWN_FACT, why)
     room, peers = facts[ROOM], facts[PEERS]
     if isinstance(room, Unknown):
-        why = f"cannot see whether a replacement can come: {room.why}"
+        why = f"cannot tell whether a replacement can start: {room.why}"
         return hold("replaceability", Reason.UNKNOWN_FACT, why)
     if isinstance(peers, Unknown):
-        why = f"cannot see the pods beside it: {peers.why}"
+        why = f"cannot list its sibling pods: {peers.why}"
         return hold("replaceability", Reason.UNKNOWN_FACT, why)
     against = [
         *_refused(room, facts, successor),
@@ -72,7 +72,7 @@ def _check(touch: Touch, facts: Facts) -> Verdict | None:
     ]
     if not against:
         return None
-    why = f"the replacement may not come: {against[0]}"
+    why = f"a replacement may not start: {against[0]}"
     return hold("replaceability", Reason.NOT_REPLACEABLE, why)
 
 
@@ -102,7 +102,7 @@ def _refused(room: Room, facts: Facts, successor: Template) -> Iterable[str]:
         return  # another template is put in place of the one that cannot be created
     failure = condition(workload, "ReplicaFailure")
     if failure is not None:
-        yield str(failure.get("message") or "its ReplicaSet fails to create pods")
+        yield str(failure.get("message") or "its ReplicaSet is failing to create pods")
 
 
 def _runs(workload: Mapping[str, Any], successor: Template) -> bool:
@@ -132,7 +132,7 @@ def _full(room: Room, peers: Pods, facts: Facts, successor: Template) -> Iterabl
             after = used - gone.get(key, came[key]) + came[key]
             if after > parse_quantity(str(most)):
                 name = meta(quota).get("name")
-                yield f"quota {name} allows {most} {key}, and {used.normalize():f} are used"
+                yield f"quota {name}: {used.normalize():f} of {most} {key} used"
 
 
 def _leaving(peers: Pods, facts: Facts) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _unable(peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
                 yield f"{name} is in {reason}"
         homeless = condition(pod, "PodScheduled", "False")
         if homeless is not None:
-            yield f"{name} finds no node: {homeless.get('message') or 'unschedulable'}"
+            yield f"{name} is unschedulable: {homeless.get('message') or 'no node fits'}"
 
 
 def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
@@ -187,7 +187,7 @@ def _nodes(room: Room, facts: Facts, touch: Touch, successor: Template) -> Itera
     others = [node for node in room.nodes if meta(node).get("name") != touch.away_from]
     if not any(_takes(node, successor) for node in others):
         other = "other " if touch.away_from else ""
-        yield f"no {other}node is ready and takes pods of this template"
+        yield f"no {other}node is ready and accepts pods of this template"
 
 
 def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:

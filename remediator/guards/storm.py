@@ -33,7 +33,7 @@ def check(situation: Situation, usage: Usage) -> Verdict:
     if usage.storm_until is not None and usage.storm_until > situation.now:
         left = usage.storm_until - situation.now
         why = (
-            f"few workloads in {situation.scope} are in trouble now; the storm is over in"
+            f"few workloads in {situation.scope} still have alerts; the storm ends in"
             f" {format_duration(left)}"
         )
         return hold("storm", Reason.STORM, why, min(left, LONGEST_PAUSE))
@@ -63,7 +63,7 @@ def counted(storm: StormLimit, scope: str, roots: Sequence[str], workloads: int 
         return ""
     what = f"{len(roots)} workloads in {scope} have alerts firing now"
     if workloads is None:
-        return f"{what} (of how many cannot be known)"
+        return f"{what} (the total is unknown)"
     share = len(roots) / max(1, workloads)
     return f"{what}: {share:.0%} of {workloads}" if share >= storm.share else ""
 

@@ -27,7 +27,7 @@ def check(situation: Before) -> Verdict:
         return hold(
             "window",
             Reason.OUTSIDE_WINDOW,
-            f"the rule acts only in {names}",
+            f"outside the rule's active time intervals ({names})",
             _until_next_minute(situation),
         )
     return allow("window")

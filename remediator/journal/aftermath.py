@@ -159,6 +159,6 @@ def undo(
         sa.select(table.c.id).where(table.c.undo_of == remediation_id, table.c.live)
     ).scalar()
     if live:
-        return f"{live} is taking {remediation_id} back now"
+        return f"{live} is already undoing {remediation_id}"
     remediations.start_undo(c, row, attempt_id, why, now=now, asked=asked)
     return None

@@ -170,7 +170,7 @@ def readable(
             ref,
             "unreadable",
             reason=None,
-            text=f"{why}; put aside, and tried again in an hour",
+            text=f"{why}; set aside, retrying in an hour",
         )
         log().error("row_unreadable", ref=ref, kind=kind, why=why)
         return None

@@ -60,7 +60,7 @@ def parsed_url(url: str) -> sa.URL:
         return sa.make_url(url)
     except sa.exc.ArgumentError:
         raise ConfigurationError(
-            f"cannot use the journal {url.split(':')[0]}:…: it is no database URL"
+            f"cannot use the journal {url.split(':')[0]}:…: not a database URL"
         ) from None
 
 
@@ -155,7 +155,7 @@ class Database:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalLocked(
-                f"cannot open the journal {path}: another remediator holds it; stop that one, or"
+                f"cannot open the journal {path}: another remediator is using it; stop that one, or"
                 " use a PostgreSQL journal"
             ) from None
         self._lock.truncate(0)
@@ -181,7 +181,7 @@ class Database:
             migrate.upgrade(patient)
         except DBAPIError as error:
             raise JournalUnavailable(
-                f"cannot migrate the journal: {error.orig}; it goes on where it stopped"
+                f"cannot migrate the journal: {error.orig}; the migration resumes at the next start"
             ) from None
         finally:
             patient.dispose()
@@ -196,15 +196,16 @@ class Database:
             folder = Path(path).resolve().parent
             if not os.access(folder, os.W_OK):
                 raise ConfigurationError(
-                    f"cannot create the journal {path}: {folder} is missing, or cannot be written"
+                    f"cannot create the journal {path}: folder {folder} does not exist or is not"
+                    " writable"
                 )
-            return "not there yet; it is made at the first start"
+            return "does not exist yet; created at the first start"
         self._take_lock()
         version = await self._read(schema_of)
         return (
             f"schema {version}"
             if version == HEAD
-            else f"schema {version or 'none yet'}; it is migrated to {HEAD} at the start"
+            else f"schema {version or 'none yet'}; migrated to {HEAD} at the next start"
         )
 
     async def close(self) -> None:
@@ -314,7 +315,7 @@ class Database:
             with self._connection(engine) as connection:
                 answer = function(connection, *arguments)
                 if given_up is not None and given_up.is_set():
-                    raise JournalUnavailable("nobody waits for this transaction any more")
+                    raise JournalUnavailable("the caller no longer waits for this transaction")
                 connection.commit()
             result = "ok"
             return answer

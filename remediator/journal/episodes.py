@@ -33,7 +33,7 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
     """Makes episodes of all alerts of all deliveries; those that are new and open."""
     bodies = [delivery.body for delivery in deliveries if delivery.body]
     if bodies and not inbox.forget(c, bodies):
-        raise AlreadyUnpacked("another daemon has unpacked these webhooks; looking again")
+        raise AlreadyUnpacked("another replica has processed these webhooks; reading again")
     keys: set[tuple[str, str]] = set()
     for delivery in deliveries:
         keys |= {(delivery.source, alert.fingerprint) for alert in delivery.alerts}

@@ -32,8 +32,8 @@ def upgrade(engine: Engine) -> None:
         connection.rollback()
         if version is not None and version not in known:
             raise ConfigurationError(
-                f"cannot open the journal: a newer remediator wrote it (schema {version}); upgrade"
-                " this one"
+                f"cannot open the journal: it was written by a newer version (schema {version});"
+                " upgrade this one"
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -57,9 +57,7 @@ def _alone(engine: Engine) -> Iterator[None]:
         ).scalar():
             if not waiting:
                 waiting = True
-                log().warning(
-                    "journal_migrating", by="another replica", why="this one waits for it"
-                )
+                log().warning("journal_migrating", by="another replica", why="waiting for it")
             connection.execute(sa.text("SELECT pg_sleep(0.2)"))
         try:
             yield

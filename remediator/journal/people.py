@@ -74,27 +74,27 @@ def decide(
     """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
-        return f"there is no remediation {remediation_id}"
+        return f"no remediation {remediation_id}"
     if row.state != State.AWAITING_APPROVAL:
-        return f"{remediation_id} is {row.state}; it waits for no approval"
+        return f"{remediation_id} is {row.state}; it is not waiting for approval"
     if row.cancel_by:
         return f"{row.cancel_by} already; {remediation_id} ends at its next look"
     shown = orjson.loads(row.look).get("digest", "")
     if digest and digest != shown:
         return (
-            f"the plan changed: its digest is {shown} now; look at it again with `remediator show"
+            f"the plan changed: its digest is now {shown}; review it with `remediator show"
             f" {remediation_id}`"
         )
     approval = from_text(row.rule_text).approval
     by = approval.by
     if by and operator not in by:
-        return f"{operator} may not decide on rule {row.rule}; {', '.join(by)} may"
+        return f"{operator} may not approve for rule {row.rule}; allowed: {', '.join(by)}"
     if not approve:
         return cancel(c, remediation_id, operator, now, why=why, word="denied")
     if row.approved_digest:
-        return f"{row.approved_by} approved {remediation_id} already"
+        return f"{row.approved_by} already approved {remediation_id}"
     if now - row.changed_at > approval.expires:
-        return f"{remediation_id} waited too long for a decision: its approval has expired"
+        return f"the approval of {remediation_id} has expired"
     approvers = operator
     if approval.two_person:
         for_digest, _, first = row.approved_first.partition(" ")
@@ -105,13 +105,15 @@ def decide(
                 .values(approved_first=f"{shown} {operator}")
             )
             c.execute(first_of_two)
-            text = f"{operator} approved {shown}; a second person must too"
+            text = f"{operator} approved {shown}; a second operator must approve too"
             entries.write(
                 c, now, remediation_id, "approved", reason=Reason.OPERATOR, text=because(text, why)
             )
             return None
         if first.casefold() == operator.casefold():
-            return f"{operator} approved {remediation_id} already; a second person must too"
+            return (
+                f"{operator} already approved {remediation_id}; a second operator must approve too"
+            )
         approvers = f"{first} and {operator}"
     c.execute(
         sa.update(table)
@@ -145,9 +147,9 @@ def cancel(
     """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
-        return f"there is no remediation {remediation_id}"
+        return f"no remediation {remediation_id}"
     if State(row.state) not in LIVE:
-        return f"{remediation_id} has ended already: {row.state}"
+        return f"{remediation_id} has already ended: {row.state}"
     if row.cancel_by:
         return f"{row.cancel_by} already; {remediation_id} ends at its next look"
     text = f"{operator} {word} it"
@@ -170,11 +172,11 @@ def retry(
     """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
-        return f"there is no remediation {remediation_id}"
+        return f"no remediation {remediation_id}"
     if State(row.state) in LIVE:
-        return f"{remediation_id} is {row.state}; there is nothing to retry yet"
+        return f"{remediation_id} is {row.state}; only an ended remediation can be retried"
     if not episodes.revive(c, [remediation_id], now):
-        return f"no alert of {remediation_id} is firing any more"
+        return f"no alert of {remediation_id} is still firing"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
     entries.write(
         c,
@@ -182,7 +184,7 @@ def retry(
         remediation_id,
         "retry",
         reason=Reason.OPERATOR,
-        text=because(f"{operator} asked for a retry", why),
+        text=because(f"retry requested by {operator}", why),
     )
     return None
 
@@ -243,7 +245,7 @@ def escalated(
         remediation_id,
         "escalated",
         reason=None,
-        text=f"told {', '.join(m.receiver for m in told)}",
+        text=f"notified {', '.join(m.receiver for m in told)}",
     )
 
 

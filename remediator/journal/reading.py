@@ -42,8 +42,8 @@ def reading(url: str) -> Iterator[Connection]:
             version = schema_of(connection)
             if version != HEAD:
                 why = (
-                    f"its schema is {version or 'none'} and this version reads {HEAD}; start the"
-                    " daemon once, it migrates"
+                    f"its schema is {version or 'none'} but this version needs {HEAD}; start the"
+                    " daemon once to migrate it"
                 )
                 raise ConfigurationError(f"cannot read the journal: {why}")
             yield connection
@@ -61,11 +61,11 @@ def copy(url: str, target: Path) -> int:
     parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(
-            "cannot copy this journal: it is no SQLite file; use pg_dump for PostgreSQL"
+            "cannot copy this journal: not a SQLite file; use pg_dump for PostgreSQL"
         )
     path = _file(parsed)
     if target.exists():
-        raise ConfigurationError(f"cannot write {target}: it exists; name a new file")
+        raise ConfigurationError(f"cannot write {target}: it already exists; name a new file")
     try:
         with (
             closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source,
@@ -82,7 +82,6 @@ def _file(parsed: sa.URL) -> Path:
     path = Path(parsed.database or "")
     if not parsed.database or not path.is_file():
         raise ConfigurationError(
-            f"cannot read the journal {path}: there is no such file; name one with --journal or"
-            " --config"
+            f"cannot read the journal {path}: no such file; name one with --journal or --config"
         )
     return path.resolve()

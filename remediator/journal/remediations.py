@@ -101,7 +101,7 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
         c, younger, Reason.ATTACHED, why, told=f"{why}: the same rule and target", now=now
     )
     entries.write(
-        c, now, older, "attached", reason=Reason.ATTACHED, text=f"the alerts of {younger} joined"
+        c, now, older, "attached", reason=Reason.ATTACHED, text=f"took over the alerts of {younger}"
     )
 
 
@@ -156,7 +156,7 @@ def begin(
     now = intent.attempt.begun_at
     if row.cancel_by:
         return [
-            Verdict("operator", Decision.DENY, Reason.OPERATOR, f"{row.cancel_by} cancelled it")
+            Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {row.cancel_by}")
         ]
     used = counting.read(c, remediation, intent.reading, now)
     verdicts = decide(used)
@@ -283,7 +283,7 @@ def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) 
     if isinstance(decided, End) and decided.unless_firing and _fires(c, remediation.id):
         made = decided.change
         again = AttemptChange(made.attempt, clear_proof=True) if made else None
-        why = "an alert fires again"
+        why = "an alert is firing again"
         return Wait(at=decided.at, reason=None, why=why, until=decided.at, change=again)
     if isinstance(decided, Ask) and row.approved_digest != remediation.approved_digest:
         reason = Reason(row.reason) if row.reason else None
@@ -419,7 +419,7 @@ def start_undo(
         born,
         "born",
         reason=reason,
-        text=f"takes back what {parent.id} did{asked and f'; {asked}'}",
+        text=f"undoes {parent.id}{asked and f'; {asked}'}",
     )
     return born
 

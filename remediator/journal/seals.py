@@ -162,12 +162,12 @@ def verify(c: Connection, head: str = "") -> SealReport:
         out.head, out.first, out.last = anchor.digest, anchor.last + 1, anchor.last
         out.pruned_at = _told(c, anchor)
         if out.pruned_at is None:
-            why = "claims that what is before was pruned, and no entry says so"
+            why = "claims that earlier entries were pruned, but no entry records it"
             out.findings.append(f"seal {anchor.number} {why}")
     for row in rows[1:] if anchor is not None else rows:
         out.seals += 1
         if row.pruned:
-            out.findings.append(f"seal {row.number} is marked as pruned in the midst of others")
+            out.findings.append(f"seal {row.number} is marked as pruned but has others before it")
         if row.first != expected or row.previous != previous:
             place = f"before seal {row.number} (entries {row.first} to {row.last})"
             out.findings.append(f"{place} at least one seal is missing or was changed")
@@ -179,12 +179,12 @@ def verify(c: Connection, head: str = "") -> SealReport:
         out.first = expected
     uncovered = _count(c, entry.c.number >= expected) + _count(c, entry.c.number < (out.first or 1))
     if uncovered:
-        out.findings.append(f"{uncovered} entries are numbered, and no seal covers them")
+        out.findings.append(f"{uncovered} entries are numbered but not covered by a seal")
     out.unsealed = _count(c, entry.c.number.is_(None))
     seen = [START, *(row.digest for row in rows)]
     if head and not any(_is_head(head, digest) for digest in seen):
         cut = ", or lies before what was pruned" if anchor is not None else ""
-        why = f"the history that it was taken from is not this one, or was cut{cut}"
+        why = f"it was taken from another history, or this one was cut{cut}"
         out.findings.append(f"no seal has the digest {head}: {why}")
     return out
 
@@ -220,8 +220,7 @@ def _range(c: Connection, row: Any) -> Iterator[str]:
             yield f"entry {number} is missing"
         elif digest_of(item, number) != item.digest:
             yield (
-                f"entry {number} ({item.at:%Y-%m-%d %H:%M:%S}, {item.kind}) was changed, or stood"
-                " elsewhere"
+                f"entry {number} ({item.at:%Y-%m-%d %H:%M:%S}, {item.kind}) was changed or moved"
             )
         else:
             continue
@@ -229,7 +228,7 @@ def _range(c: Connection, row: Any) -> Iterator[str]:
     digests = [found[number].digest for number in sorted(found)]
     if clean and chained(row.previous, row.first, row.last, digests) != row.digest:
         yield (
-            f"seal {row.number} does not fit its entries {row.first} to {row.last}: they were"
+            f"seal {row.number} does not match its entries {row.first} to {row.last}: they were"
             " changed together with their digests"
         )
 

@@ -15,12 +15,12 @@ def against(obj: Mapping[str, Any], action: str) -> str:
     """
     notes = annotations(obj)
     if notes.get(f"{PREFIX}/disabled", "").lower() == "true":
-        return f"is annotated {PREFIX}/disabled"
+        return f"has annotation {PREFIX}/disabled"
     if action in _words(notes.get(f"{PREFIX}/deny", "")):
-        return f"is annotated {PREFIX}/deny: {action}"
+        return f"has annotation {PREFIX}/deny: {action}"
     allowed = notes.get(f"{PREFIX}/allow")
     if allowed is not None and action not in _words(allowed):
-        return f"is annotated {PREFIX}/allow: {allowed}"
+        return f"has annotation {PREFIX}/allow: {allowed}"
     return ""
 
 
@@ -41,5 +41,5 @@ def paused(obj: Mapping[str, Any], now: datetime) -> str:
         if over is not None and now >= over:
             return ""
     except (ValueError, TypeError):
-        return f"is annotated {PREFIX}/paused-until with an unreadable time"
+        return f"has annotation {PREFIX}/paused-until with an unreadable time"
     return f"is paused until {until}"

@@ -10,7 +10,7 @@ PART = re.compile(r"(\d+)(ms|w|d|h|m|s)")
 def parse_duration(text: str) -> timedelta:
     """Reads a duration. Raises: ValueError."""
     if not re.fullmatch(r"(\d+(ms|w|d|h|m|s))+", text):
-        raise ValueError(f"{text!r} is no duration; write one such as 30s, 5m or 1h30m")
+        raise ValueError(f"invalid duration {text!r}; use a form such as 30s, 5m or 1h30m")
     return timedelta(seconds=sum(int(number) * UNITS[unit] for number, unit in PART.findall(text)))
 
 

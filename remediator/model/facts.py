@@ -47,7 +47,7 @@ class Facts:
         """What the sight saw; Unknown where it was not asked, or the target has no such fact."""
         if sight.name in self.seen:
             return self.seen[sight.name]  # type: ignore[no-any-return]
-        return Unknown(f"{sight.name} of {self.target} was not asked for")
+        return Unknown(f"{sight.name} of {self.target} was not requested")
 
     def __contains__(self, sight: Sight[Any]) -> bool:
         """Whether the sight was asked, and saw something."""

@@ -77,7 +77,9 @@ def zone(location: str) -> tzinfo:
     try:
         return ZoneInfo(location)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"{location!r} is no time zone; write one such as Europe/Berlin") from None
+        raise ValueError(
+            f"unknown time zone {location!r}; use a name such as Europe/Berlin"
+        ) from None
 
 
 def parse_time(text: str) -> int:
@@ -87,7 +89,7 @@ def parse_time(text: str) -> int:
         not (colon and hours.isdigit() and minutes.isdigit() and len(minutes) == 2)
         or int(minutes) > 59
     ):
-        raise ValueError(f"{text!r} is no time of day; write one such as 09:00")
+        raise ValueError(f"invalid time of day {text!r}; use a form such as 09:00")
     value = int(hours) * 60 + int(minutes)
     if value > MINUTES_A_DAY:
         raise ValueError(f"{text!r} is later than 24:00")
@@ -112,10 +114,10 @@ def _bound(text: str, names: Sequence[str], least: int, most: int) -> int:
         value = int(word)
     except ValueError:
         known = f"{names[0]} to {names[-1]}, or " if names else ""
-        raise ValueError(f"{text!r} is none of {known}{least} to {most}") from None
+        raise ValueError(f"invalid {text!r}; expected {known}{least} to {most}") from None
     if not least <= value <= most or (least < 0 and value == 0) or (names is WEEKDAYS):
         raise ValueError(
-            f"{text!r} is none of {names[0] if names is WEEKDAYS else least} to"
+            f"invalid {text!r}; expected {names[0] if names is WEEKDAYS else least} to"
             f" {names[-1] if names is WEEKDAYS else most}"
         )
     return value

@@ -51,7 +51,7 @@ class Bound:
         return (call.verb, call.target.kind) == (self.verb, self.kind)
 
     def __str__(self) -> str:
-        return f"{self.verb.upper()} {self.kind}, where needed, {self.most} times at most"
+        return f"{self.verb.upper()} {self.kind}, if needed, at most {self.most} times"
 
 
 @dataclass(frozen=True, slots=True)

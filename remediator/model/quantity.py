@@ -19,7 +19,7 @@ def parse_quantity(text: str) -> Decimal:
     """`500m`, `1.5`, `2Gi` or `1e3` as a number. Raises: ValueError."""
     found = QUANTITY.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no quantity")
+        raise ValueError(f"invalid quantity {text!r}")
     number, exponent, suffix = found.groups()
     return Decimal(f"{number}{exponent or ''}") * SUFFIXES.get(suffix or "", Decimal(1))
 

@@ -71,40 +71,40 @@ class StateSpec:
 
 
 STATES: Mapping[State, StateSpec] = {
-    State.QUEUED: StateSpec(Stage.WAITING, "is looked at as soon as a worker is free"),
-    State.HELD: StateSpec(
-        Stage.WAITING, "is looked at again and again until it may act, or expires"
-    ),
+    State.QUEUED: StateSpec(Stage.WAITING, "waits for a free worker"),
+    State.HELD: StateSpec(Stage.WAITING, "is re-evaluated until it may act, or expires"),
     State.AWAITING_APPROVAL: StateSpec(
-        Stage.WAITING, "waits for a person; its plan is kept up to date", followed=True
+        Stage.WAITING,
+        "waits for an operator's decision; its plan is kept up to date",
+        followed=True,
     ),
-    State.EXECUTING: StateSpec(Stage.ACTING, "sends its calls, one after the other"),
+    State.EXECUTING: StateSpec(Stage.ACTING, "sends its API calls, one after the other"),
     State.VERIFYING: StateSpec(
         Stage.ACTING,
-        "looks whether it helped; may send further calls of its plan",
+        "checks whether it helped; may send further calls of its plan",
         followed=True,
         event="RemediationApplied",
     ),
     State.UNDOING: StateSpec(
-        Stage.ACTING, "waits for its undo, which takes back what made things worse", followed=True
+        Stage.ACTING, "waits for its undo, because the change made things worse", followed=True
     ),
     State.OBSERVED: StateSpec(
         Stage.ENDED,
-        "nothing: its rule only observes",
+        "nothing: its rule is in observe mode",
         Severity.INFO,
         followed=True,
         by_reload=True,
     ),
     State.SUCCEEDED: StateSpec(
         Stage.ENDED,
-        "nothing, but that its act is taken back in time where `restore` says so",
+        "nothing, except undoing its change later if `restore` says so",
         Severity.INFO,
         followed=True,
         event="Remediated",
     ),
     State.INEFFECTIVE: StateSpec(
         Stage.ENDED,
-        "nothing: it acted, and the alert goes on",
+        "nothing: it acted, but the alert still fires",
         Severity.CRITICAL,
         told=True,
         followed=True,
@@ -112,7 +112,7 @@ STATES: Mapping[State, StateSpec] = {
     ),
     State.FAILED: StateSpec(
         Stage.ENDED,
-        "nothing: it acted, or began to, and that went wrong",
+        "nothing: it acted, or started to, and that went wrong",
         Severity.CRITICAL,
         told=True,
         followed=True,
@@ -120,22 +120,24 @@ STATES: Mapping[State, StateSpec] = {
     ),
     State.BLOCKED: StateSpec(
         Stage.ENDED,
-        "nothing: something forbids the act",
+        "nothing: the action is not allowed, or makes no sense",
         told=True,
         followed=True,
         by_reload=True,
     ),
-    State.SUPERSEDED: StateSpec(Stage.ENDED, "nothing: its alerts are triaged again"),
-    State.CANCELLED: StateSpec(Stage.ENDED, "nothing: a person stopped it, or the alert resolved"),
+    State.SUPERSEDED: StateSpec(Stage.ENDED, "nothing: its alerts are matched again"),
+    State.CANCELLED: StateSpec(
+        Stage.ENDED, "nothing: an operator stopped it, or the alert resolved before it acted"
+    ),
     State.EXPIRED: StateSpec(
         Stage.ENDED,
-        "nothing now: its alerts are looked at again once what held it has cleared",
+        "nothing for now: its alerts are matched again once what held it has cleared",
         told=True,
         followed=True,
     ),
     State.UNKNOWN: StateSpec(
         Stage.ENDED,
-        "nothing: nobody can see whether it acted, or whether it helped",
+        "nothing: it cannot be confirmed whether it acted, or whether it helped",
         Severity.CRITICAL,
         told=True,
         followed=True,

@@ -47,9 +47,9 @@ def invalid_name(namespace: str, name: str) -> str | None:
     Source: RFC 1123 labels and subdomains, as the API server checks.
     """
     if namespace and not NAMESPACE.match(namespace):
-        return f"{namespace!r} is no Kubernetes namespace name"
+        return f"{namespace!r} is not a valid Kubernetes namespace name"
     if not NAME.match(name):
-        return f"{name!r} is no Kubernetes object name"
+        return f"{name!r} is not a valid Kubernetes object name"
     return None
 
 

@@ -89,7 +89,7 @@ class ReasonSpec:
 
     `holds`: an action's refusal with it is looked at again, as it may pass. `clears`: a remediation
     that expired for it is looked at again once it is over. `stepped_in`: a failure with it says
-    nothing of the rule, since somebody else changed the object, or a person decided.
+    nothing of the rule, since somebody else changed the object, or an operator decided.
     """
 
     means: str
@@ -99,118 +99,116 @@ class ReasonSpec:
 
 
 REASONS: dict[Reason, ReasonSpec] = {
-    Reason.UNMATCHED: ReasonSpec("no rule matches the alert; `explain` says for each rule why not"),
-    Reason.ATTACHED: ReasonSpec(
-        "the alert joined a remediation that is already on its way for the same rule and target"
-    ),
+    Reason.UNMATCHED: ReasonSpec("no rule matches the alert; `explain` says why for each rule"),
+    Reason.ATTACHED: ReasonSpec("the alert joined a live remediation of the same rule and target"),
     Reason.STALE_ALERT: ReasonSpec(
-        "a late delivery: the alert had resolved, and its Alertmanager does not list it"
+        "a late delivery: the alert has resolved, and Alertmanager no longer lists it"
     ),
     Reason.RESOLVED: ReasonSpec("the alert resolved"),
-    Reason.SHADOWED: ReasonSpec("an earlier rule matched and does not say `continue`"),
-    Reason.NO_TARGET: ReasonSpec("the labels name no object to act on"),
+    Reason.SHADOWED: ReasonSpec("an earlier rule matched and does not set `continue`"),
+    Reason.NO_TARGET: ReasonSpec("no label names an object to act on"),
     Reason.AMBIGUOUS_TARGET: ReasonSpec("the labels lead to more than one object"),
-    Reason.INVALID_TARGET: ReasonSpec("a label is no valid Kubernetes name"),
+    Reason.INVALID_TARGET: ReasonSpec("a label is not a valid Kubernetes name"),
     Reason.TARGET_IS_EXPORTER: ReasonSpec(
-        "the only object named is the exporter that was scraped, not the victim"
+        "the only object named is the exporter that was scraped, not the workload in trouble"
     ),
     Reason.OBSERVE_MODE: ReasonSpec(
-        "the rule only observes: the plan was made and shown, nothing was called"
+        "the rule is in observe mode: the plan was made and shown, but not executed"
     ),
-    Reason.PAUSED: ReasonSpec("somebody paused this scope; `remediator resume` lifts it"),
+    Reason.PAUSED: ReasonSpec("this scope is paused; `remediator resume` lifts the pause"),
     Reason.OUTSIDE_WINDOW: ReasonSpec(
-        "the rule may act only in other time intervals, or one mutes it now"
+        "outside the rule's active time intervals, or inside one that mutes it"
     ),
     Reason.STARTUP_GRACE: ReasonSpec(
-        "the daemon started moments ago; old news is let settle first"
+        "the daemon has just started; older alerts wait until they have been re-sent"
     ),
     Reason.TOO_RECENT: ReasonSpec(
-        "the alert has not been firing as long as the rule's `pending` asks"
+        "the alert has not been firing for as long as the rule's `pending` requires"
     ),
-    Reason.SETTLING: ReasonSpec("the settle time of a new remediation is not over"),
+    Reason.SETTLING: ReasonSpec("the settle time of a new remediation has not passed"),
     Reason.INHIBITED: ReasonSpec(
-        "an alert named in the rule's `unless`, or in Alertmanager's inhibition, is firing"
+        "an alert that the rule's `unless` names is firing, or Alertmanager inhibits the alert"
     ),
-    Reason.NOT_ACTIVE: ReasonSpec("the alert's Alertmanager does not list it as active"),
-    Reason.SILENCED: ReasonSpec("somebody silenced the alert"),
+    Reason.NOT_ACTIVE: ReasonSpec("Alertmanager does not list the alert as active"),
+    Reason.SILENCED: ReasonSpec("the alert is silenced in Alertmanager"),
     Reason.PROTECTED_TARGET: ReasonSpec("the target is in a protected namespace"),
-    Reason.OPTED_OUT: ReasonSpec("an annotation on the target or its namespace says no"),
-    Reason.OUT_OF_SCOPE: ReasonSpec("the climbed target is outside the scope of the rule's group"),
-    Reason.UNMANAGED_TARGET: ReasonSpec("the target has no controller that would bring it back"),
-    Reason.UNSUPPORTED_TARGET: ReasonSpec("the action does not know this kind of object"),
+    Reason.OPTED_OUT: ReasonSpec("an annotation on the target or its namespace forbids it"),
+    Reason.OUT_OF_SCOPE: ReasonSpec(
+        "the target, or the workload that owns it, is outside the scope of the rule's group"
+    ),
+    Reason.UNMANAGED_TARGET: ReasonSpec("the target has no controller to recreate it"),
+    Reason.UNSUPPORTED_TARGET: ReasonSpec("the action does not support this kind of object"),
     Reason.OWNED_ELSEWHERE: ReasonSpec(
-        "GitOps, Helm or an operator owns what the plan would write"
+        "GitOps, Helm or an operator owns the fields that the plan would change"
     ),
     Reason.TARGET_BUSY: ReasonSpec("another remediation holds the lock on the target or its root"),
     Reason.COOLDOWN: ReasonSpec("a remediation of this rule on this target ended too recently"),
-    Reason.RATE_LIMITED: ReasonSpec("a rate limit is used up; it frees with time"),
+    Reason.RATE_LIMITED: ReasonSpec("a rate limit is used up; slots free up over time"),
     Reason.TOO_MANY_IN_FLIGHT: ReasonSpec(
-        "the rule is acting on as many targets as it may at once"
+        "the rule is already acting on as many targets as it may"
     ),
     Reason.BLAST_RADIUS: ReasonSpec(
-        "the plan would take away more ready pods at once than `blast_radius` permits"
+        "the plan would take down more ready pods at once than `blast_radius` allows"
     ),
-    Reason.BUDGET_EXHAUSTED: ReasonSpec("a disruption budget permits no more pods to go now"),
+    Reason.BUDGET_EXHAUSTED: ReasonSpec("a disruption budget allows no further disruption now"),
     Reason.STORM: ReasonSpec(
-        "so many workloads are in trouble at once that they have a common cause; it is for people"
-        " to find"
+        "so many workloads have alerts at once that a common cause is likely; people should find it"
     ),
     Reason.BREAKER_OPEN: ReasonSpec(
-        "too many of the rule's last remediations did not help: a person must approve; `remediator"
-        " reset` ends that"
+        "too many of the rule's last remediations did not help: approval is required until"
+        " `remediator reset`"
     ),
-    Reason.APPROVAL_REQUIRED: ReasonSpec("waiting for a person: `remediator approve` or `deny`"),
-    Reason.APPROVAL_EXPIRED: ReasonSpec("nobody decided in time", clears=False),
+    Reason.APPROVAL_REQUIRED: ReasonSpec("waiting for approval: `remediator approve` or `deny`"),
+    Reason.APPROVAL_EXPIRED: ReasonSpec("nobody approved or denied in time", clears=False),
     Reason.PRECONDITION: ReasonSpec("a `when` query of the rule does not hold"),
     Reason.NO_CAUSE: ReasonSpec(
-        "the facts show none of the causes that the rule's steps are for", holds=True
+        "none of the causes that the rule's steps handle was found", holds=True
     ),
     Reason.INEFFECTIVE_BEFORE: ReasonSpec("this step was tried for this cause and did not help"),
-    Reason.GAVE_UP: ReasonSpec("the rule's attempts on this root are spent"),
-    Reason.UNKNOWN_FACT: ReasonSpec(
-        "something that must be known could not be observed", holds=True
-    ),
+    Reason.GAVE_UP: ReasonSpec("the rule's attempts on this workload are used up"),
+    Reason.UNKNOWN_FACT: ReasonSpec("a fact that is needed could not be observed", holds=True),
     Reason.ASSUMPTION_CHANGED: ReasonSpec(
-        "the object is no longer as the plan assumed; somebody else changed it", stepped_in=True
+        "the object was modified by someone else since it was planned", stepped_in=True
     ),
     Reason.WOULD_INTERRUPT: ReasonSpec(
-        "the act would take every ready pod away at once; `allow_outage` permits it"
+        "the action would take down every ready pod at once; set `allow_outage` to allow it"
     ),
     Reason.ROLLOUT_RUNNING: ReasonSpec("a rollout of the target is in progress", holds=True),
     Reason.PAUSED_ROLLOUT: ReasonSpec("the target's rollout is paused", holds=True),
-    Reason.NO_REVISION: ReasonSpec("there is no older revision that truly differs"),
-    Reason.SCALED_TO_ZERO: ReasonSpec("the target is scaled to zero on purpose"),
-    Reason.AT_CEILING: ReasonSpec("a cap is reached: the rule's, an annotation's, or the HPA's"),
-    Reason.NO_HEADROOM: ReasonSpec(
-        "pods that were asked for already do not come: no node takes them, or a quota refuses them"
+    Reason.NO_REVISION: ReasonSpec("there is no older revision with a different template"),
+    Reason.SCALED_TO_ZERO: ReasonSpec("the target is scaled to zero"),
+    Reason.AT_CEILING: ReasonSpec(
+        "an upper limit is reached: the rule's, an annotation's, or the HPA's"
     ),
-    Reason.NOT_REPLACEABLE: ReasonSpec("nothing would take the place of what the act removes"),
+    Reason.NO_HEADROOM: ReasonSpec(
+        "pods already requested do not start: no node has room, or a quota rejects them"
+    ),
+    Reason.NOT_REPLACEABLE: ReasonSpec("nothing would replace what the action removes"),
     Reason.TERMINATING: ReasonSpec("the target is being deleted"),
     Reason.ALREADY_DONE: ReasonSpec(
-        "it is so already, or an act of ours did this before and others took it back: it is theirs"
-        " to decide"
+        "it is already done, or we did it before and someone reverted it, so we leave it alone"
     ),
     Reason.TARGET_GONE: ReasonSpec(
         "the target does not exist, or another object has its name now", stepped_in=True
     ),
-    Reason.CONFLICT: ReasonSpec("the target kept changing while it was being written"),
+    Reason.CONFLICT: ReasonSpec("the target kept changing while we tried to write it"),
     Reason.FORBIDDEN: ReasonSpec(
         "RBAC does not allow the call; the message names the verb and the resource"
     ),
-    Reason.REJECTED: ReasonSpec("the API server or an admission policy refused the call"),
-    Reason.UNREACHABLE: ReasonSpec("the API server did not answer, or cannot now"),
+    Reason.REJECTED: ReasonSpec("the API server or an admission policy rejected the call"),
+    Reason.UNREACHABLE: ReasonSpec("the API server did not answer"),
     Reason.UNSUCCESSFUL: ReasonSpec(
-        "what was begun came to an end without success, such as a Job that failed"
+        "what was started ended without success, such as a Job that failed"
     ),
-    Reason.WORSE: ReasonSpec("the act made things worse: fewer ready pods or new restarts"),
-    Reason.DEADLINE: ReasonSpec("the time for it ran out", clears=False),
-    Reason.OPERATOR: ReasonSpec("a person decided", clears=False, stepped_in=True),
+    Reason.WORSE: ReasonSpec("the action made things worse: fewer ready pods or new restarts"),
+    Reason.DEADLINE: ReasonSpec("it took too long", clears=False),
+    Reason.OPERATOR: ReasonSpec("an operator decided", clears=False, stepped_in=True),
     Reason.OUTRANKED: ReasonSpec(
-        "a rule of higher priority took over while this one only verified"
+        "a rule of higher priority took over while this one was only verifying"
     ),
     Reason.RULE_CHANGED: ReasonSpec(
-        "the rule was changed or withdrawn while the remediation had not begun, or what it did was"
-        " to be undone"
+        "the rule was changed or removed before the remediation acted, or before its change was"
+        " undone"
     ),
 }
 

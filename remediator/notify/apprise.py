@@ -25,8 +25,7 @@ class AppriseReceiver:
         self._apprise = apprise.Apprise()
         if not self._apprise.add(url):
             raise ConfigurationError(
-                "cannot use a receiver of kind apprise: its URL is none that Apprise knows (apprise"
-                " --details)"
+                "invalid Apprise URL; `apprise --details` lists the supported services"
             )
 
     async def notify(self, message: Notice, ref: str = "") -> str:
@@ -42,7 +41,7 @@ class AppriseReceiver:
                 body_format=apprise.NotifyFormat.TEXT,
             )
         if not taken:
-            raise OSError("the service behind the Apprise URL did not take it")
+            raise OSError("the service behind the Apprise URL rejected the message")
         return ""
 
 

@@ -50,7 +50,7 @@ class SlackReceiver:
             await self._client.chat_postMessage(channel=channel, thread_ts=thread, **new)
             await self._client.chat_update(channel=channel, ts=thread, **said)
         except SlackClientError as error:
-            raise OSError(f"Slack refused it: {_why(error)}") from None
+            raise OSError(f"Slack rejected the message: {_why(error)}") from None
         return ref
 
 
@@ -66,7 +66,7 @@ def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
         *({"type": "plain_text", "text": part, "emoji": False} for part in parts),
     ]
     texts += (
-        [{"type": "mrkdwn", "text": f"<{_plain(str(link))}|Look at the plan and decide>"}]
+        [{"type": "mrkdwn", "text": f"<{_plain(str(link))}|Review the plan and decide>"}]
         if link
         else []
     )

@@ -230,7 +230,7 @@ def _why_not(rules: RuleSet, row: Row) -> str:
     ]
     return (
         "; ".join(f"{a.rule}: {a.why}" for a in against[:5])
-        or f"the matchers of none of the {len(rules.sources)} rules hold"
+        or f"no rule's matchers hold (of {len(rules.sources)})"
     )
 
 
@@ -255,7 +255,7 @@ def _delivered(item: Recorded) -> list[Row]:
                 "truncated",
                 "",
                 reason=None,
-                text=f"{item.truncated} alerts are not in the webhook",
+                text=f"{item.truncated} alerts were truncated from the webhook",
             )
         ]
         if item.truncated

@@ -54,7 +54,7 @@ class SnapshotFile:
             for item in items
         ):
             raise ConfigurationError(
-                f"cannot use the facts {path}: they are no Kubernetes objects; write some with"
+                f"cannot use the facts {path}: not Kubernetes objects; create the file with"
                 " `kubectl get"
                 " deploy,sts,ds,rs,controllerrevision,pod,hpa,svc,endpointslice,pdb,quota,node -A"
                 " -o json`"
@@ -73,7 +73,7 @@ class SnapshotFile:
     ) -> list[Object]:
         """Those selected."""
         if kind == NODE and not any(k == kind.name for k, _, _ in self._objects):
-            raise ClusterError("the facts hold no Node; write them down too")
+            raise ClusterError("the facts contain no Node; add them to the file")
         place = (kind.name, namespace)
         found = [item for (k, n, _), item in self._objects.items() if (k, n) == place]
         return [item for item in found if selects(selector, labels(item))]
@@ -268,7 +268,7 @@ class ClosedCluster:
         obj = await self.get(kind_of(target.kind), target.namespace, target.name)
         if call.verb == "create":
             if obj is not None:
-                raise Conflict(f"cannot create {target}: it exists")
+                raise Conflict(f"cannot create {target}: it already exists")
             body = with_id(call.body, call_id)
             made = {
                 **body,
@@ -282,7 +282,10 @@ class ClosedCluster:
             self.calls.append((call_id, call.describe()))
             return evidence_of(call, call_id, made)
         if obj is None or str(meta(obj).get("uid")) != target.uid:
-            raise TargetGone(f"cannot {call.verb} {target}: it is gone, or another has its name")
+            raise TargetGone(
+                f"cannot {call.verb} {target}: it was deleted or replaced by another object of"
+                " the same name"
+            )
         self.calls.append((call_id, call.describe()))
         if call.verb in ("delete", "evict"):
             self._over[key] = None
@@ -333,7 +336,8 @@ class ClosedPrometheus:
             True
             if self._assumed
             else Unknown(
-                "Prometheus is not asked in a replay; --assume healthy takes queries to hold"
+                "Prometheus is not queried in a replay; with --assume healthy, queries are"
+                " taken to hold"
             )
         )
 

@@ -46,12 +46,12 @@ def read(paths: Sequence[Path]) -> list[Recorded]:
             try:
                 found.append(_recorded(place, decode(body)))
             except BadPayload as error:
-                wrong.append(f"{place}: no webhook of Alertmanager's: {error}")
+                wrong.append(f"{place}: not an Alertmanager webhook: {error}")
     if wrong:
         raise ConfigurationError("cannot replay:\n" + "\n".join(f"  {line}" for line in wrong))
     if not found:
         raise ConfigurationError(
-            f"cannot replay: there is no webhook in {', '.join(map(str, paths))}"
+            f"cannot replay: no webhooks found in {', '.join(map(str, paths))}"
         )
     return sorted(found, key=lambda item: item.at)
 
@@ -78,7 +78,7 @@ def _documents(path: Path, text: bytes) -> list[tuple[int, bytes]]:
 def _recorded(place: str, webhook: Webhook) -> Recorded:
     alerts = alerts_of(webhook)
     if not alerts:
-        raise BadPayload("alerts: it has none")
+        raise BadPayload("alerts: the list is empty")
     return Recorded(
         place,
         max(alert.ends_at or alert.starts_at for alert in alerts),

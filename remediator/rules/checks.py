@@ -38,7 +38,7 @@ def of_rule(rule: Rule, scope: Scope, document: Document, loc: Loc) -> list[Find
     if len(rule.steps) > least:
         message = (
             f"the ladder has {len(rule.steps)} steps but `limits.attempts` allows {least}: its last"
-            " steps could never be tried"
+            " steps would never run"
         )
         found.append(document.finding((*loc, "steps"), "ladder-too-long", message, at_key=True))
     return found
@@ -67,14 +67,12 @@ def _step(step: Step, document: Document, place: Loc) -> list[Finding]:
     found: list[Finding] = []
     action = ACTIONS.get(step.action)
     if action and not action.causes and step.if_ is None:
-        message = (
-            f"`{step.action}` is for no cause of its own; say which with `if`, or `if: always`"
-        )
+        message = f"`{step.action}` declares no causes; say which with `if`, or `if: always`"
         found.append(document.finding(place, "no-cause-named", message))
     if action and step.restore.after and action.undo is None:
         found.append(
             document.finding(
-                (*place, "restore"), "cannot-restore", f"`{step.action}` cannot be taken back"
+                (*place, "restore"), "cannot-restore", f"`{step.action}` cannot be undone"
             )
         )
     found += _queries(step.when, document, (*place, "when"))
@@ -118,7 +116,7 @@ def _queries(queries: tuple[str, ...], document: Document, loc: Loc) -> list[Fin
         except ValueError as error:
             found.append(
                 document.finding(
-                    place, "bad-promql", f"Prometheus would refuse this query: {error}"
+                    place, "bad-promql", f"Prometheus would reject this query: {error}"
                 )
             )
             continue
@@ -134,17 +132,17 @@ def _always(query: Any) -> str:
         query = query.expr
     if _scalar(query):
         return (
-            "a scalar is there whatever its value; compare something, so that the query can come"
-            " back empty"
+            "a scalar always returns a value; use a comparison, so that the query can return"
+            " nothing"
         )
     if getattr(getattr(query, "modifier", None), "return_bool", False):
         return (
-            "with `bool` a comparison answers 0 or 1 for every series, so this holds whatever it"
-            " finds; remove `bool`"
+            "with `bool` a comparison returns 0 or 1 for every series, so this always holds; remove"
+            " `bool`"
         )
     function = getattr(query, "func", None)
     return (
-        "vector() is there whatever its value; compare it with something"
+        "vector() always returns a value; compare it with something"
         if getattr(function, "name", "") == "vector"
         else ""
     )
@@ -169,7 +167,7 @@ def _matchers(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
     for one, other in combinations(rule.match, 2):
         if one.name == other.name and (_excludes(one, other) or _excludes(other, one)):
             index = rule.match.index(other)
-            message = f"no alert matches both {one} and {other}"
+            message = f"no alert can match both {one} and {other}"
             return [document.finding((*loc, "match", index), "contradiction", message)]
     return []
 
@@ -191,13 +189,13 @@ def _target(
         mistakes = templates.mistakes(getattr(target, key))
         found += [document.finding((*place, key), "bad-template", text) for text in mistakes]
     if target.kind not in KINDS:
-        message = f"no kind `{target.kind}` can be a target{suggest(target.kind, sorted(KINDS))}"
+        message = f"unknown kind `{target.kind}`{suggest(target.kind, sorted(KINDS))}"
         return [*found, document.finding((*place, "kind"), "unknown-kind", message)]
     for step in rule.steps:
         action = ACTIONS.get(step.action)
         if action is not None and not among(target.kind, action.targets):
             kinds = ", ".join(sorted(map(str, action.targets)))
-            message = f"`{action.name}` cannot act on a {target.kind}; it takes {kinds}"
+            message = f"`{action.name}` cannot act on a {target.kind}; it supports {kinds}"
             found.append(document.finding((*place, "kind"), "wrong-kind", message))
     for key in ("namespace", "name"):
         text = PLACE.sub("x", getattr(target, key))
@@ -206,7 +204,7 @@ def _target(
                 document.finding(
                     (*place, key),
                     "bad-name",
-                    f"`{text}` is no name that a Kubernetes object can have",
+                    f"`{text}` is not a valid Kubernetes object name",
                 )
             )
     if (
@@ -215,8 +213,9 @@ def _target(
         and not admits(scope.namespaces, target.namespace)
     ):
         message = (
-            f"namespace {target.namespace} is outside the scope of the group, so nothing would ever"
-            " be done"
+            f"namespace {target.namespace} is outside the scope of the group, so the rule would"
+            " never"
+            " act"
         )
         found.append(document.finding((*place, "namespace"), "out-of-scope", message))
     return found

@@ -75,7 +75,7 @@ class _Gathered:
         self.found += document.findings
         if document.data is None:
             if not document.findings:
-                why = "the file is empty; it must say `version: 1`"
+                why = "the file is empty; it must start with `version: 1`"
                 self.found.append(document.finding((), "empty", why))
             return
         parsed = _parse(document, self.found)
@@ -203,14 +203,12 @@ def _not_yet(document: Document, value: Any, loc: Loc) -> list[Finding]:
             place = (*loc, key)
             if key in LATER and "with" not in loc:
                 message = (
-                    f"`{key}` is not supported yet ({LATER[key]}); remove it, or the rule would"
-                    " promise what nothing keeps"
+                    f"`{key}` is not supported yet ({LATER[key]}); remove it; the rule would"
+                    " promise what is not enforced"
                 )
                 found.append(document.finding(place, "not-supported-yet", message, at_key=True))
             elif key == "target" and child in ("node", "none"):
-                message = (
-                    f"`target: {child}` is not supported yet: no action of this version takes one"
-                )
+                message = f"`target: {child}` is not supported yet: no action supports it"
                 found.append(document.finding(place, "not-supported-yet", message))
             else:
                 found += _not_yet(document, child, place)
@@ -267,7 +265,9 @@ def _duplicates(sources: list[LoadedRule]) -> list[Finding]:
     for source in sources:
         first = seen.setdefault(source.rule.name, source)
         if first is not source:
-            message = f"the rule name `{source.rule.name}` is used in {first.path}:{first.line} too"
+            message = (
+                f"the rule name `{source.rule.name}` is already used in {first.path}:{first.line}"
+            )
             found.append(Finding(source.path, source.line, 1, 1, "duplicate-rule", message))
     return found
 

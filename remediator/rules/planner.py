@@ -84,7 +84,7 @@ def plan(
             first = (index, answer)
     if first is None:
         shown = ", ".join(sorted(cause.name for cause in found)) or "none"
-        why = f"causes found: {shown}; no step of the rule is for them"
+        why = f"causes found: {shown}; no step of the rule handles them"
         first = (rung, Refusal(Reason.NO_CAUSE, why))
     return Planned(found, first[0], None, first[1])
 
@@ -104,10 +104,10 @@ def _step(
         unknown = next((cause for cause in blind if isinstance(cause, Unknown)), None)
         if unknown is None:
             return None
-        why = f"cannot know whether {step.label} is needed: {unknown.why}"
+        why = f"cannot tell whether {step.label} is needed: {unknown.why}"
         return Refusal(Reason.UNKNOWN_FACT, why)
     if fitting and all((step.action, name) in tried for name in fitting):
-        why = f"{step.label} was tried for {', '.join(sorted(fitting))} and did not help"
+        why = f"{step.label} was already tried for {', '.join(sorted(fitting))} and did not help"
         return Refusal(Reason.INEFFECTIVE_BEFORE, why)
     action = ACTIONS[step.action]
     return action.plan(facts, action.params.model_validate(dict(step.with_)), found)

@@ -160,7 +160,7 @@ class RuleSet:
                 answer = WhyNot(
                     source.rule.name,
                     Reason.SHADOWED,
-                    f"`{over}` matched before and does not say `continue`",
+                    f"`{over}` matched first and does not set `continue`",
                 )
             elif isinstance(answer, Match) and not answer.rule.continue_:
                 over = source.rule.name
@@ -208,7 +208,7 @@ class RuleSet:
                     if actual is None
                     else f'the alert has {matcher.name}="{actual}"'
                 )
-                return WhyNot(name, Reason.UNMATCHED, f"{matcher} does not hold: {shown}")
+                return WhyNot(name, Reason.UNMATCHED, f"{matcher} does not match: {shown}")
         target = self._target(source.rule, alert, cluster)
         if isinstance(target, Unresolved):
             return WhyNot(name, target.reason, target.why)

@@ -22,7 +22,7 @@ def _duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no duration; write one such as 30s, 5m or 1h30m")
+        raise ValueError(f"invalid duration {value!r}; use a form such as 30s, 5m or 1h30m")
     return parse_duration(value)
 
 
@@ -32,7 +32,7 @@ def as_rate(value: Any) -> Rate:
         return value
     count, slash, window = str(value).partition("/")
     if not slash or not count.isdigit():
-        raise ValueError(f"{value!r} is no limit; write a number per duration, such as 3/6h")
+        raise ValueError(f"invalid limit {value!r}; use a number per duration, such as 3/6h")
     return Rate(int(count), parse_duration(window))
 
 
@@ -49,7 +49,7 @@ def _matcher(value: Any) -> Matcher:
         return value
     if not isinstance(value, str):
         raise ValueError(
-            f"{value!r} is no matcher; write one such as 'alertname=\"PodCrashLooping\"'"
+            f"invalid matcher {value!r}; use a form such as 'alertname=\"PodCrashLooping\"'"
         )
     try:
         return parse_matcher(value)
@@ -59,7 +59,7 @@ def _matcher(value: Any) -> Matcher:
 
 def _regex(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no regular expression")
+        raise ValueError(f"invalid regular expression {value!r}")
     compile_regex(value)
     return value
 
@@ -81,12 +81,13 @@ def _radius(value: Any) -> Radius:
             count = item
         else:
             raise ValueError(
-                f"{item!r} is no radius; write a share such as 30%, a count of pods, or both: [2,"
-                " 30%]"
+                f"invalid blast_radius {item!r}; use a percentage such as 30%, a number of pods, or"
+                " both: [2, 30%]"
             )
     if share is None and count is None:
         raise ValueError(
-            "an empty radius permits nothing; write a share such as 30%, or a count of pods"
+            "an empty blast_radius allows nothing; use a percentage such as 30%, or a number of"
+            " pods"
         )
     return Radius(share, count)
 
@@ -126,8 +127,8 @@ def _times(value: Any) -> Any:
         start, end = parse_time(str(item["start_time"])), parse_time(str(item["end_time"]))
         if end <= start:
             raise ValueError(
-                f"{item['start_time']} to {item['end_time']} ends before it starts; write two,"
-                " around midnight"
+                f"{item['start_time']} to {item['end_time']} ends before it starts; split it in"
+                " two at midnight"
             )
         out.append((start, end))
     return tuple(out)
@@ -137,7 +138,7 @@ def _cause(value: Any) -> Any:
     words = [*CAUSES, "any", "always"]
     if value not in words:
         raise ValueError(
-            f"no cause `{value}`{suggest(str(value), words)}; there are {', '.join(words)}"
+            f"unknown cause `{value}`{suggest(str(value), words)}; known: {', '.join(words)}"
         )
     return value
 
@@ -179,25 +180,31 @@ class Scope(RuleSection):
     """Where a group may act."""
 
     namespaces: tuple[Regex, ...] = Field(
-        default=(), description="Anchored regexes of namespaces it may act in."
+        default=(),
+        description="Anchored regular expressions for the namespaces the group may act in.",
     )
     alerts: tuple[Regex, ...] | None = Field(
         default=None,
         description=(
-            'Where its alerts may come from; "" admits those without a namespace. Default: as'
+            'Namespaces its alerts may come from; "" admits alerts without one. Default: as'
             " `namespaces`."
         ),
     )
     nodes: tuple[Regex, ...] = Field(
-        default=(), description="Anchored regexes of nodes it may act on."
+        default=(), description="Anchored regular expressions for the nodes the group may act on."
     )
     protected: tuple[str, ...] = Field(
-        default=(), description="`Kind/namespace/name`: protection lifted for exactly these."
+        default=(),
+        description=(
+            "Protected objects (`Kind/namespace/name`) that the group may act on all the same."
+        ),
     )
     opt_in: bool = Field(
         default=False,
         strict=True,
-        description="Only what is annotated `remediator.io/enabled`, itself or its namespace.",
+        description=(
+            "Act only on objects annotated `remediator.io/enabled`, directly or on their namespace."
+        ),
     )
 
 
@@ -205,10 +212,10 @@ class Unless(RuleSection):
     """An alert whose firing holds the remediation."""
 
     match: tuple[MatcherText, ...] = Field(
-        min_length=1, description="All must hold, in Alertmanager's matcher grammar."
+        min_length=1, description="Matchers in Alertmanager's syntax; all must match."
     )
     equal: tuple[str, ...] = Field(
-        default=(), description="Labels that must be equal in both alerts."
+        default=(), description="Labels that must have equal values in both alerts."
     )
 
 
@@ -217,26 +224,35 @@ class Limits(RuleSection):
 
     attempts: Rates = Field(
         default=(Rate(3, timedelta(hours=6)),),
-        description="The rule's attempts on one root, successes included; spent = `gave_up`.",
+        description=(
+            "Attempts of the rule on one workload, including successful ones; when used"
+            " up, it ends as `gave_up`."
+        ),
     )
     cooldown: Duration = Field(
         default=timedelta(minutes=15),
         description=(
-            "Per rule and target, since the last one's end; doubles with each in a row that did not"
-            " help."
+            "Time between remediations of the rule on one target; doubles with each in a row"
+            " that did"
+            " not help."
         ),
     )
     per_rule: Rates = Field(
-        default=(Rate(10, timedelta(hours=1)),), description="The rule's attempts on all targets."
+        default=(Rate(10, timedelta(hours=1)),),
+        description="Attempts of the rule on all targets together.",
     )
     in_flight: int = Field(
-        default=2, ge=1, strict=True, description="Remediations of the rule that act at once."
+        default=2,
+        ge=1,
+        strict=True,
+        description="Remediations of the rule that may act at the same time.",
     )
     blast_radius: RadiusText = Field(
         default=Radius(),
         description=(
-            "Ready pods of the workload that may go at once: a share (rounded down, at least one),"
-            " a count, or both."
+            "Ready pods of a workload that may be taken down at once: a percentage (rounded"
+            " down, at"
+            " least one), a number, or both."
         ),
     )
 
@@ -244,7 +260,7 @@ class Limits(RuleSection):
 class StepLimits(RuleSection):
     """How often one step may be tried on one root."""
 
-    attempts: Rates = Field(default=(), description="Attempts of this step on one root.")
+    attempts: Rates = Field(default=(), description="Attempts of this step on one workload.")
 
 
 class Escalate(RuleSection):
@@ -254,7 +270,8 @@ class Escalate(RuleSection):
     after: Duration = Field(
         default=timedelta(minutes=10),
         description=(
-            "Since the remediation was born; people are told at once when it ends without success."
+            "Notify the receivers this long after creation; they are notified immediately if it"
+            " ends without success."
         ),
     )
 
@@ -264,11 +281,12 @@ class Owners(RuleSection):
 
     gitops: Policy = Field(default="refuse", description="Argo CD and Flux.")
     operator: Policy = Field(
-        default="refuse", description="A controller that is a custom resource."
+        default="refuse", description="An operator: the controlling owner is a custom resource."
     )
     helm: Policy = Field(default="warn", description="Helm.")
     hpa: Policy = Field(
-        default="refuse", description="A HorizontalPodAutoscaler; acts through it are not refused."
+        default="refuse",
+        description="A HorizontalPodAutoscaler; actions through it are not refused.",
     )
     keda: Policy = Field(default="refuse", description="KEDA's ScaledObject, which writes the HPA.")
 
@@ -277,7 +295,7 @@ class IntervalEntry(RuleSection):
     """One entry of a time interval; a time is in it where every field that is given says so."""
 
     times: Annotated[Ranges, BeforeValidator(_times)] = Field(
-        default=(), description='`{start_time: "09:00", end_time: "17:00"}`; the end is left out.'
+        default=(), description='`{start_time: "09:00", end_time: "17:00"}`; the end is excluded.'
     )
     weekdays: Annotated[Ranges, BeforeValidator(_intervals(WEEKDAYS, 0, 6))] = Field(
         default=(), description="Such as `monday:friday`, or `sunday`."
@@ -299,9 +317,9 @@ class IntervalEntry(RuleSection):
 class TimeInterval(RuleSection):
     """A named time interval, in Alertmanager's own grammar."""
 
-    name: str = Field(min_length=1, description="How `windows` name it.")
+    name: str = Field(min_length=1, description="Name by which `windows` refers to it.")
     time_intervals: tuple[IntervalEntry, ...] = Field(
-        min_length=1, description="Entries of which one is enough."
+        min_length=1, description="Alternatives; the interval is active if one matches."
     )
 
     @property
@@ -316,19 +334,21 @@ class Windows(RuleSection):
     """When a rule may act."""
 
     active: tuple[str, ...] = Field(
-        default=(), description="Names of time intervals: it acts only in these."
+        default=(), description="Names of time intervals; the rule acts only inside them."
     )
     mute: tuple[str, ...] = Field(
-        default=(), description="Names of time intervals: it never acts in these (freezes)."
+        default=(), description="Names of time intervals in which the rule never acts (freezes)."
     )
 
 
 class Approval(RuleSection):
     """Who may approve, and for how long."""
 
-    by: tuple[str, ...] = Field(default=(), description="Names of operators; empty = any operator.")
+    by: tuple[str, ...] = Field(
+        default=(), description="Names of operators who may approve; empty = any."
+    )
     expires: Duration = Field(
-        default=timedelta(hours=1), description="How long an approval is waited for."
+        default=timedelta(hours=1), description="How long to wait for an approval."
     )
     two_person: bool = Field(
         default=False,
@@ -351,22 +371,25 @@ class Verify(RuleSection):
     until: Literal["resolved", "converged"] | tuple[str, ...] | None = Field(
         default=None,
         description=(
-            "The alert resolved, nothing but convergence, or PromQL queries that must return"
+            "`resolved` (the alert), `converged` (no further proof), or PromQL queries that"
+            " must return"
             " something."
         ),
     )
     converged_within: Duration | None = Field(
-        default=None, description="Since the first call; default: the action's own."
+        default=None,
+        description="Time limit from the first call to convergence; default: the action's.",
     )
     resolved_within: Duration | None = Field(
         default=None,
         description=(
-            "Since convergence; default: the look-back of the alert's expression + 5m, at least"
-            " 15m; 30m where it cannot be had."
+            "Time limit from convergence to proof; default: the range of the alert's expression"
+            " + 5m,"
+            " at least 15m; 30m if it is unknown."
         ),
     )
     quiet_for: Duration = Field(
-        default=timedelta(minutes=5), description="The proof must hold this long."
+        default=timedelta(minutes=5), description="How long the proof must last."
     )
 
 
@@ -376,7 +399,8 @@ class Restore(RuleSection):
     after: Duration | None = Field(
         default=None,
         description=(
-            "Once the alert has been quiet for so long; `0s` = never. Default: the action's own."
+            "Undo the change after the alert has been quiet for this long; `0s` = never."
+            " Default: the action's."
         ),
     )
 
@@ -385,26 +409,34 @@ class Step(RuleSection):
     """One rung of the ladder."""
 
     name: str = Field(
-        default="", description="How overrides address it; default: the action's name."
+        default="",
+        description="Name by which overrides refer to the step; default: the action's name.",
     )
-    action: str = Field(description="What to do.")
+    action: str = Field(description="The action to run.")
     with_: Mapping[str, Any] = Field(
         default_factory=dict, alias="with", description="The action's parameters."
     )
     if_: Annotated[tuple[CauseWord, ...] | None, BeforeValidator(_causes)] = Field(
         default=None,
         alias="if",
-        description="The causes that it is for; default: those that the action declares.",
+        description="The causes that the step handles; default: those that the action declares.",
     )
-    when: tuple[str, ...] = Field(default=(), description="PromQL; an unmet one skips the step.")
-    mode: Mode | None = Field(default=None, description="The stricter of this and the rule's wins.")
+    when: tuple[str, ...] = Field(
+        default=(), description="PromQL queries; the step is skipped if one returns nothing."
+    )
+    mode: Mode | None = Field(
+        default=None, description="Mode of the step; the stricter of this and the rule's applies."
+    )
     limits: StepLimits = Field(default=StepLimits(), description="Limits of this step.")
     then: Literal["verify", "next"] = Field(
         default="verify",
-        description="`next` goes on as soon as it converged; the last step always verifies.",
+        description=(
+            "`verify`, or `next` to continue with the next step after convergence; the"
+            " last step always verifies."
+        ),
     )
     verify: Verify = Field(default=Verify(), description="What proves that it helped.")
-    restore: Restore = Field(default=Restore(), description="When it is taken back.")
+    restore: Restore = Field(default=Restore(), description="When the change is undone.")
 
     @property
     def label(self) -> str:
@@ -415,47 +447,68 @@ class Step(RuleSection):
 class Rule(RuleSection):
     """One remediation rule."""
 
-    name: str = Field(min_length=1, description="Unique over all files.")
+    name: str = Field(min_length=1, description="Name of the rule, unique across all files.")
     match: tuple[MatcherText, ...] = Field(
-        min_length=1, description="All must hold, in Alertmanager's matcher grammar."
+        min_length=1, description="Matchers in Alertmanager's syntax; all must match."
     )
     unless: tuple[Unless, ...] = Field(
-        default=(), description="Alerts whose firing holds the remediation (`inhibited`)."
+        default=(), description="Alerts that hold the remediation (`inhibited`) while they fire."
     )
     continue_: bool = Field(
-        default=False, alias="continue", strict=True, description="Try later rules too."
+        default=False,
+        alias="continue",
+        strict=True,
+        description="Also try the rules after this one.",
     )
     target: Literal["object", "workload"] | ExplicitTarget = Field(
-        default="workload", description="The alert's object itself, what owns it, or this one."
+        default="workload",
+        description=(
+            "What to act on: the alert's object, the workload that owns it, or a fixed object."
+        ),
     )
-    pending: Duration = Field(default=timedelta(), description="Firing at least this long.")
+    pending: Duration = Field(
+        default=timedelta(), description="Minimum time the alert must have been firing."
+    )
     when: tuple[str, ...] = Field(
-        default=(), description="PromQL; each must return a non-empty vector, else it holds."
+        default=(),
+        description="PromQL queries; the remediation holds until each returns something.",
     )
-    mode: Mode = Field(default="observe", description="Plan only, wait for a person, or act.")
+    mode: Mode = Field(
+        default="observe",
+        description="`observe` plans only, `approve` waits for an operator, `act` acts.",
+    )
     priority: int = Field(
         default=0,
         strict=True,
         description=(
-            "Takes over the locks of one of lower priority that only verifies; that one ends."
+            "A remediation that is only verifying loses its locks to one of higher priority,"
+            " and ends."
         ),
     )
-    windows: Windows = Field(default=Windows(), description="When it may act; else it holds.")
+    windows: Windows = Field(
+        default=Windows(), description="When the rule may act; it holds otherwise."
+    )
     owners: Owners = Field(
-        default=Owners(), description="Policy where others own what the plan would write."
+        default=Owners(),
+        description="What to do if someone else owns the fields that the plan would change.",
     )
     approval: Approval = Field(default=Approval(), description="Who may approve.")
     max_age: Duration = Field(
         default=timedelta(hours=1),
-        description="The longest time since the alert was last confirmed active.",
+        description="Maximum time since the alert was last confirmed active.",
     )
-    expire: Duration = Field(default=timedelta(hours=1), description="The longest hold.")
+    expire: Duration = Field(
+        default=timedelta(hours=1), description="Maximum time a remediation may be held."
+    )
     deadline: Duration = Field(
-        default=timedelta(hours=1), description="Since birth; no step begins later."
+        default=timedelta(hours=1),
+        description="Maximum time from creation to the start of the last step.",
     )
-    limits: Limits = Field(default=Limits(), description="How often it may act.")
-    steps: tuple[Step, ...] = Field(min_length=1, description="An escalation ladder.")
-    escalate: Escalate = Field(description="Who is told.")
+    limits: Limits = Field(default=Limits(), description="How often the rule may act.")
+    steps: tuple[Step, ...] = Field(
+        min_length=1, description="The steps, tried in order (an escalation ladder)."
+    )
+    escalate: Escalate = Field(description="Whom to notify, and when.")
 
 
 class Override(RuleSection):
@@ -466,12 +519,12 @@ class Override(RuleSection):
 
     rules: tuple[str, ...] = Field(min_length=1, description="Names of rules.")
     namespaces: tuple[Regex, ...] = Field(
-        default=(), description="Anchored regexes; empty = every namespace."
+        default=(), description="Anchored regular expressions; empty = every namespace."
     )
     match: tuple[MatcherText, ...] = Field(
         default=(), description="Matchers on the alert; empty = every alert."
     )
-    mode: Mode | None = Field(default=None, description="As a rule's.")
+    mode: Mode | None = Field(default=None, description="See the rule's `mode`.")
     limits: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
     windows: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
     escalate: Mapping[str, Any] | None = Field(default=None, description="Merged into the rule's.")
@@ -483,12 +536,12 @@ class Override(RuleSection):
 class Group(RuleSection):
     """Rules that share a scope and defaults."""
 
-    name: str = Field(min_length=1, description="Shown beside its rules.")
+    name: str = Field(min_length=1, description="Name of the group, shown with its rules.")
     scope: Scope = Field(
-        description="Where its rules may act; `namespaces` or `nodes` is required."
+        description="Where the group's rules may act; `namespaces` or `nodes` is required."
     )
     defaults: Mapping[str, Any] = Field(
-        default_factory=dict, description="Rule keys, merged under each rule."
+        default_factory=dict, description="Defaults for the keys of each rule in the group."
     )
     rules: tuple[Rule, ...] = Field(min_length=1, description="The rules, tried in order.")
 
@@ -496,13 +549,13 @@ class Group(RuleSection):
 class RuleFile(RuleSection):
     """One rule file."""
 
-    version: Literal[1] = Field(description="The format's version.")
+    version: Literal[1] = Field(description="Version of the file format.")
     time_intervals: tuple[TimeInterval, ...] = Field(
-        default=(), description="For `windows` of the rules of all files."
+        default=(), description="Time intervals for the `windows` of rules in any file."
     )
     groups: tuple[Group, ...] = Field(default=(), description="Groups of rules.")
     overrides: tuple[Override, ...] = Field(
-        default=(), description="Changes for a part of the world."
+        default=(), description="Changes to rules for some namespaces or alerts."
     )
 
 

@@ -24,14 +24,14 @@ def mistakes(text: str, promql: bool = False) -> list[str]:
     In PromQL a place must stand within a double-quoted string.
     """
     found = [
-        f"`{place}` is no template value; use labels.x, target.name or root.namespace"
+        f"unknown template value `{place}`; use labels.x, target.name or root.namespace"
         for place in PLACE.findall(text)
         if not KNOWN.fullmatch(place)
     ]
     if "{{" in PLACE.sub("", text):
-        found.append("a `{{` is never closed; write `}}` behind it")
+        found.append("a `{{` is not closed; add `}}`")
     if promql and PLACE.search(IN_QUOTES.sub("", text)):
-        found.append("inside PromQL a template must stand within a double-quoted string")
+        found.append("in PromQL, a template must be inside a double-quoted string")
     return found
 
 

@@ -56,7 +56,7 @@ _UNION_TAGS = {
 PLAIN: dict[str, str] = {  # by pydantic's type of error
     "tuple_type": "write a list, such as [a, b]",
     "list_type": "write a list, such as [a, b]",
-    "string_type": "write text; quote it where YAML would read something else",
+    "string_type": "write text; quote it if YAML would read it as something else",
     "int_type": "write a whole number",
     "int_parsing": "write a whole number",
     "int_from_float": "write a whole number",
@@ -65,10 +65,10 @@ PLAIN: dict[str, str] = {  # by pydantic's type of error
     "finite_number": "write a number",
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
-    "dict_type": "write keys and values here, such as {{key: value}}",
-    "mapping_type": "write keys and values here, such as {{key: value}}",
-    "model_type": "write keys and values here, such as {{key: value}}",
-    "model_attributes_type": "write keys and values here, such as {{key: value}}",
+    "dict_type": "write keys and values, such as {{key: value}}",
+    "mapping_type": "write keys and values, such as {{key: value}}",
+    "model_type": "write keys and values, such as {{key: value}}",
+    "model_attributes_type": "write keys and values, such as {{key: value}}",
     "too_short": "it must not be empty",
     "string_too_short": "it must not be empty",
     "greater_than": "it must be more than {gt}",
@@ -95,7 +95,7 @@ def worded(
     if kind == "extra_forbidden":
         known = fields if fields is not None else _fields(loc)
         return document.finding(
-            loc, "unknown-field", f"no field `{leaf}` here{suggest(leaf, known)}", at_key=True
+            loc, "unknown-field", f"unknown field `{leaf}`{suggest(leaf, known)}", at_key=True
         )
     if kind == "missing":
         return document.finding(loc, "missing-field", f"`{leaf}` is required")

@@ -123,7 +123,7 @@ def refuses_to_listen(settings: Settings) -> str | None:
         secrets = [c for c in credentials if c.token_file or c.password_file or c.certificate]
         if not credentials or len(secrets) < len(credentials):
             return (
-                f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential"
-                " with a token_file, password_file or certificate, and none without"
+                f"cannot listen on {settings.web.listen}: `{what}` needs at least one credential,"
+                " each with a token_file, password_file or certificate"
             )
     return None

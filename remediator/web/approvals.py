@@ -93,7 +93,7 @@ class Approvals:
         try:
             row = await self._doors.journal.show(request.match_info["id"])
         except JournalError as error:
-            return _page("Not now", _note(str(error)), 503)
+            return _page("Not possible now", _note(str(error)), 503)
         return self._plan(request, row)
 
     async def decide(self, request: web.Request) -> web.Response:
@@ -112,7 +112,7 @@ class Approvals:
             ValueError,
             LookupError,
         ):  # an unknown charset, bytes that are no text, a broken multipart body
-            return _page("This form cannot be read. Nothing was decided.", "", 400)
+            return _page("The form is not valid. Nothing was decided.", "", 400)
         operator = self._access.operator_of(request, str(form.get("token") or ""))
         if operator is None and not self._wrong.allows(request.remote or "", now):
             return _page("Too many wrong credentials; wait a minute. Nothing was decided.", "", 429)
@@ -126,7 +126,7 @@ class Approvals:
             row = await self._doors.journal.show(ident)
             if operator is None:
                 return self._plan(
-                    request, row, "These are no operator's credentials. Nothing was decided.", 401
+                    request, row, "Unknown operator credentials. Nothing was decided.", 401
                 )
             verb, why = (
                 str(form.get("verdict") or ""),
@@ -139,7 +139,7 @@ class Approvals:
                 ident, digest, operator, verb == "approve", now=now, why=why
             )
         except JournalError as error:
-            return _page("Not now", _note(f"{error}. Nothing was decided."), 503)
+            return _page("Not possible now", _note(f"{error}. Nothing was decided."), 503)
         self._doors.wake.set()
         if answer:
             return self._plan(request, row, f"Nothing was decided: {answer}", 409)
@@ -170,7 +170,7 @@ class Approvals:
         self, request: web.Request, row: Mapping[str, Any] | None, note: str = "", status: int = 200
     ) -> web.Response:
         if row is None:
-            return _page("There is no such remediation any more.", "", 404)
+            return _page("This remediation no longer exists.", "", 404)
         look, waiting = row["look"], row["state"] == State.AWAITING_APPROVAL
         shown = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in _facts(row, look))
         body = [_note(note)] if note else []
@@ -186,7 +186,7 @@ class Approvals:
         elif waiting:
             body.append(_form(self._access.operator_of(request) is not None))
         else:
-            body.append(_note(f"It is {row['state']} now; there is nothing to decide."))
+            body.append(_note(f"It is now {row['state']}; there is nothing to decide."))
         return _page(f"{row['rule']} on {row['target']}", "".join(body), status)
 
 
@@ -216,7 +216,7 @@ def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, s
             (
                 "approved by",
                 html.escape(str(row["approved_first"]).partition(" ")[2])
-                + "; a second person must too",
+                + "; a second operator must approve too",
             )
         )
     return [
@@ -235,7 +235,7 @@ def _form(known: bool) -> str:
         " required></label>"
     )
     return (
-        f'<form method="post">{"" if known else token}<label>Why (kept in the journal)<input'
+        f'<form method="post">{"" if known else token}<label>Reason (kept in the journal)<input'
         f' name="reason" maxlength="{LONGEST_REASON}"></label><button name="verdict"'
         ' value="approve">Approve</button><button class="no" name="verdict"'
         ' value="deny">Deny</button></form>'

@@ -34,7 +34,7 @@ class Links:
         if not hmac.compare_digest(
             self._sign(remediation, digest, until).encode(), signature.encode()
         ):
-            return "This link was not made here, or was changed."
+            return "This link is not valid: it was changed, or made by another server."
         if not until.isdigit() or now >= datetime.fromtimestamp(int(until), UTC):
             return "This link has expired."
         return None

@@ -124,7 +124,8 @@ class Server:
             now, operator = self._doors.clock.now(), self._access.operator(request)
             if operator is None:
                 return self._unknown(
-                    request, "who are you? send an operator's bearer token or basic credentials"
+                    request,
+                    "authentication required: send an operator's bearer token or basic credentials",
                 )
             refused = self._by_a_page(request)
             if refused:
@@ -147,7 +148,7 @@ class Server:
         """
         if self._wrong.allows(request.remote or "", self._doors.clock.now()):
             return _error(401, why)
-        return _error(429, "too many wrong credentials from this address; wait a minute")
+        return _error(429, "too many failed logins from this address; wait a minute")
 
     def _by_a_page(self, request: web.Request) -> web.Response | None:
         """The refusal where a web page sends what its visitor's
@@ -161,7 +162,7 @@ class Server:
             and origin is not None
             and origin != f"{own.scheme}://{own.netloc}"
         ):
-            return _error(403, f"a page of {origin[:200]} may not ask for this")
+            return _error(403, f"cross-origin request from {origin[:200]} refused")
         return None
 
     async def webhook(self, request: web.Request) -> web.Response:
@@ -185,9 +186,9 @@ class Server:
                 " settings)",
             )
         if not self.serving:
-            return _error(503, "not ready; deliver again")
+            return _error(503, "not ready; send it again")
         if not self._sources.allows(source, self._doors.clock.now()):
-            return _error(503, f"rate limit exceeded for {source} (web.source_rate); deliver again")
+            return _error(503, f"rate limit exceeded for {source} (web.source_rate); send it again")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -207,7 +208,7 @@ class Server:
             await self._intake.receive(source, body, counted)
         except JournalUnavailable as error:
             log().error("webhook_not_stored", source=source, why=str(error))
-            return _error(503, "cannot store the alerts now; deliver again")
+            return _error(503, "cannot store the alerts now; send them again")
         if self._delivered:
             self._delivered(source, alerts)
         return _json({"stored": sum(counted.alerts.values())})
@@ -221,7 +222,7 @@ class Server:
             log().warning(
                 "webhook_refused",
                 address=address,
-                why="unknown credentials; alerts from there are being lost",
+                why="unknown credentials; alerts from this sender are being lost",
             )
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -254,11 +255,11 @@ class Server:
         """?state= ?namespace= ?rule= ?since= (a duration such as 2h, or RFC 3339) ?limit=."""
         asked = _asked(request, "state", "namespace", "rule", "since", "limit")
         if asked["state"] and asked["state"] not in set(State):
-            raise _Mistake(f"no state {asked['state']!r}; there are {', '.join(State)}")
+            raise _Mistake(f"unknown state {asked['state']!r}; known: {', '.join(State)}")
         if asked["limit"] and not (
             asked["limit"].isdecimal() and 0 < int(asked["limit"][:9]) <= MOST_ROWS
         ):
-            raise _Mistake(f"limit: {asked['limit']!r} is no number from 1 to {MOST_ROWS}")
+            raise _Mistake(f"limit: {asked['limit']!r} is not a number from 1 to {MOST_ROWS}")
         since = _since(asked["since"], self._doors.clock.now())
         limit = int(asked["limit"] or 100)
         return _json(
@@ -269,11 +270,7 @@ class Server:
 
     async def remediation(self, request: web.Request, _operator: str) -> web.Response:
         found = await self._doors.journal.show(request.match_info["id"])
-        return (
-            _json(found)
-            if found
-            else _error(404, f"there is no remediation {request.match_info['id']}")
-        )
+        return _json(found) if found else _error(404, f"no remediation {request.match_info['id']}")
 
     async def undoing(self, request: web.Request, _operator: str) -> web.Response:
         """What an undo would do now: its plan and calls, or why there is none."""
@@ -301,7 +298,7 @@ class Server:
             str(body.get("reason") or "").strip()[:LONGEST_REASON],
         )
         if verb == "approve" and not digest:
-            return _error(400, "say which plan: send the `digest` that you looked at")
+            return _error(400, "send the `digest` of the plan that you reviewed")
         if verb in ("approve", "deny"):
             refused = await journal.decide(
                 ident, digest, operator, verb == "approve", now=now, why=why
@@ -361,13 +358,13 @@ class Server:
         body = await _body(request)
         unknown = sorted(set(body) - {"scope", "reason", "for"})
         if unknown:  # a mistyped `for` would be a pause without an end
-            return _error(400, f"no field {unknown[0]}; a pause has scope, reason and for")
+            return _error(400, f"unknown field {unknown[0]}; a pause has scope, reason and for")
         scope, reason = str(body.get("scope") or "all"), str(body.get("reason") or "").strip()
         refused = await self._no_scope(scope)
         if refused is not None:
             return refused
         if not reason:
-            return _error(400, "say why: `reason` is empty")
+            return _error(400, "`reason` must not be empty")
         now = self._doors.clock.now()
         until = _ends(str(body["for"]), now) if body.get("for") else None
         await self._doors.journal.pause(scope, reason[:500], operator, until, now=now)
@@ -388,19 +385,19 @@ class Server:
     async def _no_scope(self, scope: str) -> web.Response | None:
         """Why nothing would be paused, or None."""
         if scope != "all" and not scope.startswith(SCOPES):
-            why = f"no scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME"
+            why = f"unknown scope {scope!r}; use all, cluster:NAME, namespace:NAME or rule:NAME"
             return _error(400, why)
         kind, _, name = scope.partition(":")
         if kind != "all" and not name:
-            return _error(400, f"say which {kind}, such as {kind}:shop")
+            return _error(400, f"name the {kind}, such as {kind}:shop")
         known: dict[str, Container[str]] = {
             "rule": self._doors.rules.names,
             "cluster": self._doors.clusters,
         }
         if kind in known and name not in known[kind]:
-            return _error(404, f"there is no {kind} {name}, so nothing would be paused")
+            return _error(404, f"no {kind} {name}; nothing was paused")
         if kind == "namespace" and await self._missing(name):
-            return _error(404, f"the cluster has no namespace {name}, so nothing would be paused")
+            return _error(404, f"no namespace {name} in the cluster; nothing was paused")
         return None
 
     async def resume(self, request: web.Request, operator: str) -> web.Response:
@@ -456,10 +453,10 @@ def _ends(text: str, now: datetime) -> datetime:
     except ValueError as error:
         raise _Mistake(f"for: {error}") from None
     except OverflowError:
-        why = f"for: {text} is too long; leave `for` out for a pause without an end"
+        why = f"for: {text} is too long; omit `for` for a pause without an end"
         raise _Mistake(why) from None
     if until <= now:
-        raise _Mistake("for: it must be longer than 0s")
+        raise _Mistake("for: must be longer than 0s")
     return until
 
 
@@ -476,7 +473,7 @@ def _asked(request: web.Request, *names: str) -> dict[str, str]:
     """
     unknown = sorted(set(request.query) - set(names))
     if unknown:
-        raise _Mistake(f"no parameter {unknown[0]}; there are {', '.join(names)}")
+        raise _Mistake(f"unknown parameter {unknown[0]}; known: {', '.join(names)}")
     return {name: request.query.get(name, "") for name in names}
 
 

@@ -639,7 +639,7 @@ async def test_what_the_api_server_answers_is_an_error_of_ours(
     assert str(raised.value).startswith("cannot patch deployments")
     proxy.cut = True
     assert isinstance((await world.look()).object, Unknown)
-    assert "not to be reached" in str(await world.cluster.ready())
+    assert "API server unreachable" in str(await world.cluster.ready())
 
 
 async def test_an_api_server_that_does_not_answer_in_time_is_unreachable(
@@ -735,7 +735,7 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
         await world.apply(facts, planned(facts), "r-1.1")
         await cluster.announce(facts.target, "Remediated", "done", False)
     else:
-        with pytest.raises(Forbidden, match="cannot patch deployments: RBAC refuses it"):
+        with pytest.raises(Forbidden, match="cannot patch deployments: RBAC does not allow it"):
             await world.apply(facts, planned(facts), "r-1.1")
     await cluster.close()
 
@@ -771,7 +771,7 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
     config["users"][0]["user"] = user
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
-    with pytest.raises(Forbidden, match="does not accept this credential"):
+    with pytest.raises(Forbidden, match="rejected the credential"):
         await cluster.list_objects(NODE, "", "")
     token.write_text(TOKEN)
     for _ in range(50):
@@ -849,7 +849,7 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     for _ in range(50):
         await asyncio.sleep(0.1)
         with pytest.raises(
-            Forbidden, match="does not accept this credential"
+            Forbidden, match="rejected the credential"
         ):  # the API server knows no such issuer
             await cluster.list_objects(NODE, "", "")
         if known["id-token"] not in settings.api_key["BearerToken"]:
@@ -868,6 +868,6 @@ async def test_a_kubeconfig_without_a_credential_is_one_too(
     config["users"][0]["user"] = {}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
-    with pytest.raises(Forbidden, match="cannot list nodes: RBAC refuses it"):  # it is anonymous
+    with pytest.raises(Forbidden, match="cannot list nodes: RBAC does not allow it"):  # it is anonymous
         await cluster.list_objects(NODE, "", "")
     await cluster.close()

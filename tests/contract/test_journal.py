@@ -296,7 +296,7 @@ async def test_a_second_daemon_on_the_same_file_is_refused(tmp_path: Path) -> No
         SqlJournal(f"sqlite:///{tmp_path}/j.db"),
     )
     await first.open(NOW)
-    with pytest.raises(JournalLocked, match="another remediator holds it"):
+    with pytest.raises(JournalLocked, match="another remediator is using it"):
         await second.open(NOW)
     await first.close()
 
@@ -317,7 +317,7 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
         lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'") and None
     )
     await first.close()
-    with pytest.raises(ConfigurationError, match="a newer remediator wrote it"):
+    with pytest.raises(ConfigurationError, match="it was written by a newer version"):
         await SqlJournal(f"sqlite:///{tmp_path}/j.db").open(NOW)
 
 
@@ -330,7 +330,7 @@ async def test_webhooks_are_kept_in_their_order_until_they_are_unpacked(
     await journal.receive([Delivery("s", (alert(),), NOW, first.id)])
     await journal.unreadable(second.id, "an older version took it")
     assert [body.id for body in await journal.inbox(10)] == [third.id]
-    with pytest.raises(JournalUnavailable, match="another daemon"):
+    with pytest.raises(JournalUnavailable, match="another replica"):
         await journal.receive([Delivery("s", (alert("f2"),), NOW, first.id)])
     assert [row["fingerprint"] for row in await journal.episodes(10, None)] == ["f1"]
 

@@ -225,7 +225,7 @@ async def test_slack_links_to_the_plan_and_to_nothing_else(server: Server) -> No
     )
     blocks = [block["text"] for block in server.seen[0][1]["blocks"]]
     assert [block["text"] for block in blocks if block["type"] == "mrkdwn"][1:] == [
-        "<https://r.example/approvals/r-1?digest=d&amp;until=1|Look at the plan and decide>"
+        "<https://r.example/approvals/r-1?digest=d&amp;until=1|Review the plan and decide>"
     ]
     (said,) = [block["text"] for block in blocks if block["type"] == "plain_text"]
     assert "*look* at https://evil.example\N{REPLACEMENT CHARACTER}:boom:" in said
@@ -243,7 +243,7 @@ async def test_a_url_that_is_none_is_not_repeated(server: Server) -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_slack_s_failures_are_failures(server: Server, status: int) -> None:
     server.answers = [status]
-    with pytest.raises(OSError, match="Slack refused it"):
+    with pytest.raises(OSError, match="Slack rejected the message"):
         await SlackReceiver("t", "C1", f"{server.url}api/").notify(MESSAGE)
 
 
@@ -278,9 +278,9 @@ async def test_apprise_delivers_or_says_that_it_did_not(server: Server) -> None:
     assert server.seen[0][1]["title"] == "Failed: restart on Deployment/shop/web"
     assert "remediator show r-1" in server.seen[0][1]["message"]
     server.answers = [500]
-    with pytest.raises(OSError, match="did not take it"):
+    with pytest.raises(OSError, match="rejected the message"):
         await receiver.notify(MESSAGE)
-    with pytest.raises(ConfigurationError, match="none that Apprise knows"):
+    with pytest.raises(ConfigurationError, match="invalid Apprise URL"):
         AppriseReceiver("nonsense://")
 
 
@@ -418,7 +418,7 @@ async def test_the_test_command_tells_what_came_of_each_receiver(
     assert (code, "pager" in shown) == (0, False)
     code, shown = await notify_test(config, "nobody")
     assert code == 2
-    assert "cannot test nobody: the settings have chat, log, pager" in shown
+    assert "unknown receiver nobody; the settings define chat, log, pager" in shown
 
 
 @pytest.mark.parametrize(

@@ -93,13 +93,16 @@ async def test_what_was_written_is_sealed_once_and_found_whole(journal: SqlJourn
             "DELETE FROM seal WHERE number = 1",
             "before seal 2 (entries 3 to 4) at least one seal is missing",
         ),
-        ("UPDATE seal SET digest = 'x' WHERE number = 1", "seal 1 does not fit its entries 1 to 2"),
+        (
+            "UPDATE seal SET digest = 'x' WHERE number = 1",
+            "seal 1 does not match its entries 1 to 2",
+        ),
         ("UPDATE seal SET pruned = TRUE WHERE number = 2", "seal 2 is marked as pruned"),
         (
             "UPDATE seal SET pruned = TRUE WHERE number = 1",
-            "claims that what is before was pruned, and no entry says so",
+            "claims that earlier entries were pruned, but no entry records it",
         ),
-        ("DELETE FROM seal WHERE number = 3", "1 entries are numbered, and no seal covers them"),
+        ("DELETE FROM seal WHERE number = 3", "1 entries are numbered but not covered by a seal"),
     ],
 )
 async def test_what_was_done_to_it_is_found_and_named(
@@ -127,7 +130,7 @@ async def test_an_edit_with_its_digest_made_anew_is_found_by_the_seal(journal: S
     (finding,) = (await verified(journal)).findings
     assert (
         finding
-        == "seal 1 does not fit its entries 1 to 2: they were changed together with their digests"
+        == "seal 1 does not match its entries 1 to 2: they were changed together with their digests"
     )
 
 
@@ -234,14 +237,14 @@ def test_export_and_backup_by_hand(file: Path, tmp_path: Path) -> None:
     assert run("verify", "--journal", f"sqlite:///{copy}")[0] == 0
     code, text = run("backup", "--journal", url, str(copy))
     assert code == 1
-    assert "it exists; name a new file" in text
+    assert "it already exists; name a new file" in text
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite:///no/such.db", "there is no such file"),
-        ("nonsense", "no database URL"),
+        ("sqlite:///no/such.db", "no such file"),
+        ("nonsense", "not a database URL"),
         ("sqlite:///{empty}", "its schema is none"),
     ],
 )

@@ -57,7 +57,7 @@ def look(walk: Newcomer) -> None:
         row["id"] for row in rows if row["state"] == "succeeded" and "scale" in row["rule"]
     )
     assert "awaiting_approval" in walk.run(walk.starting(".venv/bin/remediator list"))
-    assert "from 3 to 5 replicas: converged, and proved" in walk.run(
+    assert "from 3 to 5 replicas: converged, and the alert stayed quiet" in walk.run(
         walk.starting(".venv/bin/remediator show"), {"ID": scaled}
     )
     assert "Approve this plan" in walk.run(

@@ -197,7 +197,9 @@ def test_a_second_daemon_on_the_same_file_is_told_why(stack: Stack, tmp_path: Pa
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
-    assert "another remediator holds it; stop that one, or use a PostgreSQL journal" in done.stderr
+    assert (
+        "another remediator is using it; stop that one, or use a PostgreSQL journal" in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

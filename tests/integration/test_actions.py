@@ -143,7 +143,7 @@ async def test_what_a_withdrawn_rule_did_stays_and_people_are_told(world: World)
     assert replicas(world) == 5
     assert await world.states() == [("succeeded", None), ("blocked", "rule_changed")]
     (message,) = world.told.messages
-    assert "what it did stays: scale Deployment/shop/web from 3 to 5 replicas" in message["why"]
+    assert "its change stays: scale Deployment/shop/web from 3 to 5 replicas" in message["why"]
 
 
 async def test_a_person_may_cancel_the_way_back(world: World) -> None:
@@ -245,7 +245,7 @@ async def test_a_person_releases_a_pod_from_quarantine(world: World) -> None:
     await world.run(6 * MINUTE, STEP)
     row = await world.only()
     assert await undo.ask(world.doors, row["id"], "me", world.clock.now()) is None
-    assert f"is taking {row['id']} back now" in str(
+    assert f"is already undoing {row['id']}" in str(
         await undo.ask(world.doors, row["id"], "me", world.clock.now())
     )
     await world.run(MINUTE)
@@ -257,15 +257,11 @@ async def test_a_person_releases_a_pod_from_quarantine(world: World) -> None:
 
 
 async def test_an_undo_says_why_it_cannot_be(world: World) -> None:
-    assert "there is no remediation" in str(
-        await undo.ask(world.doors, "nobody", "me", world.clock.now())
-    )
+    assert "no remediation" in str(await undo.ask(world.doors, "nobody", "me", world.clock.now()))
     await world.deliver("Slow", deployment="nothing")
     await world.run(2 * HOUR, MINUTE)
     row = await world.only()
-    assert "has done nothing" in str(
-        await undo.ask(world.doors, row["id"], "me", world.clock.now())
-    )
+    assert "made no change" in str(await undo.ask(world.doors, row["id"], "me", world.clock.now()))
 
 
 async def stuck(world: World) -> None:
@@ -321,7 +317,7 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
             f"remediator approve {row['id']} --digest {digest}"
         ]
     assert (
-        shown["look"]["calls"][-1] == "DELETE Pod, where needed, 6 times at most"
+        shown["look"]["calls"][-1] == "DELETE Pod, if needed, at most 6 times"
     )  # what the person saw
     assert (
         await world.journal.decide(

@@ -150,7 +150,7 @@ async def test_a_link_shows_the_plan_and_a_preview_decides_nothing(
 @pytest.mark.parametrize(
     ("form", "headers", "status", "words"),
     [
-        ({"verdict": "approve"}, {}, 401, "no operator&#x27;s credentials"),
+        ({"verdict": "approve"}, {}, 401, "Unknown operator credentials"),
         ({"verdict": "approve", "token": "wrong"}, {}, 401, "Nothing was decided"),
         ({"verdict": "approve", "token": "am-secret"}, {}, 401, "Nothing was decided"),
         ({"verdict": "approve", "token": "me"}, {}, 401, "Nothing was decided"),
@@ -202,7 +202,10 @@ async def test_an_operator_approves_and_says_why(
         re.fullmatch(r"me approved sha256:\w+: looked at the graphs", line) for line in history
     )
     async with http.post(link, data=form) as answer:
-        assert (answer.status, "it waits for no approval" in await answer.text()) == (409, True)
+        assert (answer.status, "it is not waiting for approval" in await answer.text()) == (
+            409,
+            True,
+        )
 
 
 async def test_an_operator_denies(
@@ -237,10 +240,10 @@ async def test_a_link_that_was_changed_or_is_over_shows_nothing(
     other = link.replace(ident, "r-2222222222")
     for bad, words in [
         (over, "expired"),
-        (foreign, "not made here"),
-        (later, "not made here"),
-        (other, "not made here"),
-        (split.path, "not made here"),
+        (foreign, "link is not valid"),
+        (later, "link is not valid"),
+        (other, "link is not valid"),
+        (split.path, "link is not valid"),
     ]:
         for method in ("GET", "POST"):
             async with http.request(
@@ -316,7 +319,7 @@ async def test_an_operator_s_own_rate(tmp_path: Path, hook: tuple[Hook, int]) ->
     [
         ({"public_url": ""}, {}, "needs web.public_url"),
         ({"key": "short"}, {}, "shorter than 32 characters"),
-        ({}, {"operators": []}, "somebody must be able to decide"),
+        ({}, {"operators": []}, "otherwise nobody can decide"),
         ({}, {"sources": [{"name": "am", "certificate": "am.example"}]}, "set web.client_ca"),
     ],
 )

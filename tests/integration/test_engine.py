@@ -433,7 +433,7 @@ async def test_a_new_critical_alert_on_the_same_root_means_worse(world: World, b
     assert parent["state"] == "failed"
     history = (await world.journal.show(parent["id"]) or {})["history"]
     assert any(
-        "the critical alert DataLoss began to fire on Deployment/shop/web after the act"
+        "critical alert DataLoss started firing on Deployment/shop/web after the change"
         in line["text"]
         for line in history
     )

@@ -293,7 +293,7 @@ async def test_more_ready_pods_than_the_rule_permits_are_not_taken_at_once() -> 
     row = await world.only()
     assert (row["state"], row["reason"], world.cluster.calls) == ("blocked", "blast_radius", [])
     assert (
-        "2 of 3 ready pods of Deployment/shop/web at once; blast_radius 30% permits 1" in row["why"]
+        "2 of 3 ready pods of Deployment/shop/web at once; blast_radius 30% allows 1" in row["why"]
     )
     await world.journal.close()
 
@@ -308,14 +308,14 @@ async def test_two_persons_must_approve_the_same_plan() -> None:
     assert await journal.decide(row["id"], "", "ann", True, now=now) is None
     assert (
         await journal.decide(row["id"], "", "ann", True, now=now)
-        == f"ann approved {row['id']} already; a second person must too"
+        == f"ann already approved {row['id']}; a second operator must approve too"
     )
     await world.run(MINUTE)
     assert ((await world.only())["state"], world.cluster.calls) == ("awaiting_approval", [])
     assert await journal.decide(row["id"], "", "bob", True, now=now) is None
     assert (
         await journal.decide(row["id"], "", "cid", True, now=now)
-        == f"ann and bob approved {row['id']} already"
+        == f"ann and bob already approved {row['id']}"
     )
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
@@ -332,7 +332,7 @@ async def test_an_approval_after_its_expiry_is_refused_though_nobody_looked_yet(
     refused = await world.journal.decide(
         row["id"], "", "ann", True, now=world.clock.now() + 5 * MINUTE
     )
-    assert refused == f"{row['id']} waited too long for a decision: its approval has expired"
+    assert refused == f"the approval of {row['id']} has expired"
     await world.run(10 * MINUTE, STEP)
     assert (await world.states(), world.cluster.calls) == ([("expired", "approval_expired")], [])
     await world.journal.close()

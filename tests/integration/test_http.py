@@ -159,7 +159,7 @@ async def test_explain_says_why_nothing_matches(http: aiohttp.ClientSession) -> 
     ) as answer:
         shown = await answer.json()
     assert [rule["matched"] for rule in shown["rules"]] == [False] * 7
-    assert "does not hold" in shown["rules"][0]["why"]
+    assert "does not match" in shown["rules"][0]["why"]
     async with http.post("/api/v1/explain", json={"fingerprint": "nobody"}, headers=ME) as answer:
         assert answer.status == 404
 
@@ -452,9 +452,9 @@ async def test_the_watchdog_s_heartbeat_is_a_metric(http: aiohttp.ClientSession)
 @pytest.mark.parametrize(
     ("method", "path", "body", "words"),
     [
-        ("GET", "/remediations?state=bogus", None, "no state 'bogus'"),
-        ("GET", "/remediations?nonsense=1", None, "no parameter nonsense"),
-        ("GET", "/episodes?nonsense=1", None, "no parameter nonsense"),
+        ("GET", "/remediations?state=bogus", None, "unknown state 'bogus'"),
+        ("GET", "/remediations?nonsense=1", None, "unknown parameter nonsense"),
+        ("GET", "/episodes?nonsense=1", None, "unknown parameter nonsense"),
         ("POST", "/pauses", "{broken", "the body is not valid JSON"),
         ("POST", "/pauses", "[1]", "the body must be a JSON object"),
         ("POST", "/remediations/r-x/deny", "{broken", "the body is not valid JSON"),

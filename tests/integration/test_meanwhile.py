@@ -129,7 +129,7 @@ async def test_two_persons_who_approve_one_plan_agreed_once() -> None:
     await world.run(MINUTE)
     row, now = await world.only(), world.clock.now()
     assert await world.journal.decide(row["id"], "", "ann", True, now=now) is None
-    assert "a second person must too" in str(
+    assert "a second operator must approve too" in str(
         await world.journal.decide(row["id"], "", "Ann", True, now=now)
     )  # by another login
     assert await world.journal.decide(row["id"], "", "bob", True, now=now) is None
@@ -189,8 +189,8 @@ async def test_who_asked_for_an_undo_a_retry_or_an_end_is_in_the_history_with_th
     history += [entry["text"] for entry in (await world.journal.show(born["id"]) or {})["history"]]
     for said in (
         "ann cancelled it: wrong hour",
-        "bob asked for a retry: right hour",
-        "cid asked for it: too many",
+        "retry requested by bob: right hour",
+        "requested by cid: too many",
     ):
         assert said in str(history)
     await world.journal.close()

@@ -135,7 +135,7 @@ async def test_an_act_whose_action_is_no_longer_installed_ends_and_people_are_to
     await world.run(timedelta(minutes=2))
     assert await world.states() == [("unknown", "unknown_fact")]
     (message,) = world.told.messages
-    assert "no action `restart_workload` is installed any more" in message["why"]
+    assert "action `restart_workload` is no longer installed" in message["why"]
     row = await world.only()
     assert await undo.ask(world.doors, row["id"], "me", world.clock.now()) is not None
     await world.journal.close()

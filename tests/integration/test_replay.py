@@ -148,7 +148,7 @@ def test_a_query_is_not_asked_and_so_it_holds(folder: Folder) -> None:
     recorded = folder.record(webhook("Slow", 0))
     (row,) = folder.report(recorded, "--facts", facts, "--mode", "act")["remediations"]
     assert (row["state"], row["reason"]) == ("expired", "unknown_fact")
-    assert "not asked in a replay" in row["why"]
+    assert "not queried in a replay" in row["why"]
 
 
 def dumped(folder: Folder, cluster: SandboxCluster, crashing: bool = True) -> Path:
@@ -197,7 +197,7 @@ def test_what_no_rule_matches_says_why_and_can_fail_the_command(folder: Folder) 
     )
     result = folder.replay(recorded, "--fail-on", "unmatched")
     assert result.exit_code == 1
-    assert "the matchers of none of the 3 rules hold" in result.output
+    assert "no rule's matchers hold (of 3)" in result.output
     assert "'db' is outside the scope of group `g`" in result.output
     assert folder.replay(recorded, "--fail-on", "failed").exit_code == 0
 
@@ -205,11 +205,11 @@ def test_what_no_rule_matches_says_why_and_can_fail_the_command(folder: Folder) 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "recorded.jsonl:1: no webhook of Alertmanager's"),
+        ("{", "recorded.jsonl:1: not an Alertmanager webhook"),
         ('{"version": "3", "alerts": []}', "version"),
-        ('{"version": "4", "alerts": []}', "it has none"),
+        ('{"version": "4", "alerts": []}', "the list is empty"),
         (webhook("Crash", 0) + "\nnonsense", "recorded.jsonl:2"),
-        ("", "there is no webhook in"),
+        ("", "no webhooks found in"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(
@@ -224,9 +224,9 @@ def test_facts_that_are_none_are_refused(folder: Folder) -> None:
     recorded = folder.record(webhook("Crash", 0))
     (folder.path / "facts.yaml").write_text("a: 1\n")
     result = folder.replay(recorded, "--facts", folder.path / "facts.yaml")
-    assert "they are no Kubernetes objects" in str(result.exception)
+    assert "not Kubernetes objects" in str(result.exception)
     both = folder.replay(recorded, "--facts", folder.path / "facts.yaml", "--assume", "healthy")
-    assert "give one of" in both.output
+    assert "use only one of" in both.output
     unknown = folder.replay(recorded, "--fail-on", "never")
     assert "knows no never" in unknown.output
 

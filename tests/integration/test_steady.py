@@ -135,7 +135,7 @@ async def test_a_storm_of_many_workloads_is_one_message_and_one_end() -> None:
     await world.run(15 * MINUTE, MINUTE)
     (over,) = world.told.closed
     assert "storm over" in over["why"]
-    assert "expired without an act" in over["why"]
+    assert "expired without acting" in over["why"]
     await world.journal.close()
 
 
@@ -186,7 +186,9 @@ async def test_a_conflict_that_answers_our_own_landed_write_is_no_reason_to_writ
     async def sent_twice(call: Call, call_id: str, version: str, *more: Any) -> Any:
         answer = await apply(call, call_id, version, *more)
         if call.verb == "patch":
-            raise Conflict("cannot patch: it changed meanwhile")  # by the first of the two requests
+            raise Conflict(
+                "cannot patch: it changed in the meantime"
+            )  # by the first of the two requests
         return answer
 
     world.cluster.apply = sent_twice  # type: ignore[assignment, method-assign]
@@ -542,7 +544,7 @@ async def test_a_call_that_its_action_does_not_declare_is_never_sent(
     assert not [call for _, call in world.cluster.calls if "NetworkPolicy" in call]
     row = await world.only()
     assert (row["state"], row["reason"]) == ("failed", "forbidden")
-    assert row["why"] == "restart_workload does not declare that it may create a NetworkPolicy"
+    assert row["why"] == "restart_workload does not declare the right to create a NetworkPolicy"
     await world.journal.close()
 
 
@@ -607,7 +609,7 @@ def test_a_further_call_that_no_bound_names_is_refused() -> None:
     pod = Call("delete", Target("c", "Pod", "shop", "db-0", "p"))
     policy = Call("delete", Target("c", "NetworkPolicy", "shop", "deny", "n"))
     assert execute._beyond(world_plan, (pod,)) == ""
-    assert "more than 1 times delete Pod" in execute._beyond(world_plan, (pod, pod))
+    assert "delete Pod at most 1 times" in execute._beyond(world_plan, (pod, pod))
     assert "delete NetworkPolicy" in execute._beyond(world_plan, (policy,))
     assert "delete Pod" in execute._beyond(replace(world_plan, bounds=()), (pod,))
 
@@ -641,7 +643,7 @@ async def test_a_service_is_no_workload_and_not_its_own_owner() -> None:
     await world.run(30 * SECOND)
     row = await world.only()
     assert (row["state"], row["reason"]) == ("blocked", "unsupported_target")
-    assert "Service/shop/front is no " in row["why"]
+    assert "Service/shop/front is not a " in row["why"]
     await world.journal.close()
 
 

@@ -101,37 +101,37 @@ def row(mode: str, **given: Any) -> dict[str, Any]:
         (
             row("observe"),
             ["it would have acted 0 times", "set `mode: approve`"],
-            "nothing that the journal knows",
+            "nothing found in the journal",
         ),
         (
             row("observe", would=5, lately=["restart x"]),
-            ["lately: restart x", "nothing that the journal knows"],
-            "look at",
+            ["recent: restart x", "nothing found in the journal"],
+            "review",
         ),
         (
             row("approve", approved=4),
             ["people approved 4 of 4; wait for 5", "set `mode: act`"],
-            "nothing that the journal knows",
+            "nothing found in the journal",
         ),
         (
             row("approve", approved=8, denied=2),
             ["people approved 8 of 10"],
-            "nothing that the journal knows",
+            "nothing found in the journal",
         ),
         (
             row("approve", approved=9, denied=1),
-            ["nothing that the journal knows", "rules/a.yaml, rule `r` (line 7)"],
+            ["nothing found in the journal", "rules/a.yaml, rule `r` (line 7)"],
             "wait for",
         ),
         (
             row("act", succeeded=3, failed=1),
-            ["it helped 3 of 4 times", "none: it acts already"],
+            ["it helped 3 of 4 times", "none: it is in mode act already"],
             "set `mode",
         ),
         (
             row("approve", approved=9, opened="2026-05-01T12:00:00"),
             ["its breaker is open"],
-            "nothing that the journal knows",
+            "nothing found in the journal",
         ),
     ],
 )
@@ -153,7 +153,7 @@ async def test_rules_promote_and_reset_by_hand(app: App, run: Run) -> None:
     assert "restart  approve  -                 0 of 1    -" in text
     assert json.loads(await run("rules", "--json"))["rules"][0]["record"]["denied"] == 1
     assert "set `mode: act`" in await run("promote", "restart")
-    assert "no such rule is loaded" in await run("promote", "restrat", code=1)
+    assert "no such rule" in await run("promote", "restrat", code=1)
     assert await run("reset", "restart") == "reset: restart (by me)\n"
     assert "no rule nothing is loaded" in await run("reset", "nothing", code=1)
     shown = json.loads(await run("show", ident, "--json"))

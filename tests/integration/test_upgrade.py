@@ -143,7 +143,7 @@ def test_a_rollout_that_an_older_version_began_may_still_delete_its_stuck_pods()
 def test_an_older_journal_is_not_read_before_it_is_migrated(tmp_path: Path) -> None:
     path = written(tmp_path / "j.db")
     with (
-        pytest.raises(ConfigurationError, match=f"schema is 0001 and this version reads {HEAD}"),
+        pytest.raises(ConfigurationError, match=f"schema is 0001 but this version needs {HEAD}"),
         reading(f"sqlite:///{path}"),
     ):
         pass

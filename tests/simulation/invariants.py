@@ -127,7 +127,7 @@ class Watch:
         )
         rows = self._rows(query.where(attempt.c.id == made))
         if not rows:
-            raise Broken(P2, f"{item.what}: there is no intent {made}")
+            raise Broken(P2, f"{item.what}: no intent {made}")
         plan = orjson.loads(rows[0].plan)
         uids = {call["target"]["uid"] for call in plan["calls"]} | {plan["target"]["uid"]}
         if item.uid and item.uid not in uids:

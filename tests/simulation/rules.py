@@ -32,7 +32,7 @@ groups:
 def ruleset(number: int = 0) -> RuleSet:
     """The rules.
 
-    Number 1 is what an edit makes of them: a lower limit, and a rule that only observes.
+    Number 1 is what an edit makes of them: a lower limit, and a rule that is in observe mode.
     """
     text = TEXT
     if number:

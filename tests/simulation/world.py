@@ -254,7 +254,7 @@ class Door:
             await asyncio.sleep(self._sim.rng.randint(*REQUESTS) * TIMEOUT)
             return unseen(now, target, Unknown("no answer from the API server within 10s"))
         if self._sim.loop.now < self._sim.blind_until:
-            return unseen(now, target, Unknown("the API server is not to be reached"))
+            return unseen(now, target, Unknown("API server unreachable"))
         return await self._sim.cluster.observe(target, climb, sights, now)
 
     async def observe_all(
@@ -280,7 +280,7 @@ class Door:
         if fault == "error":
             raise Unreachable("the API server answered 503")
         if fault == "conflict":
-            raise Conflict("it changed meanwhile")
+            raise Conflict("it changed in the meantime")
         if fault in ("recreated", "released") and call.target.kind == "Deployment":
             changed = (
                 sim._recreate(call.target.name)

@@ -22,7 +22,7 @@ SOURCE = Path(remediator.__file__).parent
 LISTS: list[type[Enum]] = [
     Activity, Fate, Effect, Change, Verified, Event, Outcome, State, Decision, Reason,
 ]  # fmt: skip
-TABLES = {"TRANSITIONS", "REASONS", "STRENGTH"}  # what says something of members, and emits none
+TABLES = {"TRANSITIONS", "REASONS", "STRENGTH"}  # what says something of members, but emits none
 
 
 def named() -> set[tuple[str, str]]:

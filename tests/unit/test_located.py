@@ -63,7 +63,7 @@ def test_a_key_twice_is_refused_and_names_the_first() -> None:
     assert (finding.line, finding.code, finding.message) == (
         3,
         "duplicate-key",
-        "`a` was set before, in line 1",
+        "duplicate key `a`; first set in line 1",
     )
 
 
@@ -114,5 +114,5 @@ def test_suggestions() -> None:
     assert (
         suggest("chnged_within", ["changed_within", "mode"]) == "; did you mean `changed_within`?"
     )
-    assert suggest("zzz", ["b", "a"]) == "; known are: a, b"
+    assert suggest("zzz", ["b", "a"]) == "; known: a, b"
     assert suggest("zzz", [str(n) for n in range(30)]) == ""

@@ -57,27 +57,27 @@ RESTART = "steps: [{action: restart_workload}]"
         (
             "name: r, match: ['alertname=\"A\"'], when: ['up{'], " + RESTART,
             "bad-promql",
-            "Prometheus would refuse this query",
+            "Prometheus would reject this query",
         ),
         (
             "name: r, match: ['alertname=\"A\"'], when: ['0'], " + RESTART,
             "scalar-query",
-            "a scalar is there whatever its value",
+            "a scalar always returns a value",
         ),
         (
             "name: r, match: ['alertname=\"A\"'], when: ['scalar(up)'], " + RESTART,
             "scalar-query",
-            "a scalar is there",
+            "a scalar always returns",
         ),
         (
             "name: r, match: ['alertname=\"A\"'], when: ['(scalar(up) + 1)'], " + RESTART,
             "scalar-query",
-            "a scalar is there",
+            "a scalar always returns",
         ),
         (
             "name: r, match: ['alertname=\"A\"'], when: ['(1 > bool 0)'], " + RESTART,
             "scalar-query",
-            "a scalar is there",
+            "a scalar always returns",
         ),
         (
             "name: r, match: ['alertname=\"A\"'], when: ['up > bool 1'], " + RESTART,
@@ -87,22 +87,22 @@ RESTART = "steps: [{action: restart_workload}]"
         (
             "name: r, match: ['alertname=\"A\"'], when: ['vector(1)'], " + RESTART,
             "scalar-query",
-            "vector() is there",
+            "vector() always returns",
         ),
         (
             "name: r, match: ['a=\"x\"', 'a=\"y\"'], " + RESTART,
             "contradiction",
-            'no alert matches both a="x" and a="y"',
+            'no alert can match both a="x" and a="y"',
         ),
         (
             "name: r, match: ['a=\"x\"', 'a!=\"x\"'], " + RESTART,
             "contradiction",
-            "no alert matches both",
+            "no alert can match both",
         ),
         (
             "name: r, match: ['a=\"x\"', 'a=~\"y.*\"'], " + RESTART,
             "contradiction",
-            "no alert matches both",
+            "no alert can match both",
         ),
         (
             "name: r, match: ['a=\"x\"'], target: {kind: deploy, namespace: shop, name: web}, "
@@ -114,7 +114,8 @@ RESTART = "steps: [{action: restart_workload}]"
             "name: r, match: ['a=\"x\"'], target: {kind: Job, namespace: shop, name: web}, "
             + RESTART,
             "wrong-kind",
-            "`restart_workload` cannot act on a Job; it takes DaemonSet, Deployment, StatefulSet",
+            "`restart_workload` cannot act on a Job; it supports DaemonSet, Deployment, "
+            "StatefulSet",
         ),
         (
             "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: db, name: web}, "
@@ -126,18 +127,18 @@ RESTART = "steps: [{action: restart_workload}]"
             "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name:"
             " 'Web_1'}, " + RESTART,
             "bad-name",
-            "`Web_1` is no name",
+            "`Web_1` is not a valid",
         ),
         (
             "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'web-{{"
             " labels.x'}, " + RESTART,
             "bad-template",
-            "a `{{` is never closed",
+            "a `{{` is not closed",
         ),
         (
             "name: r, match: ['a=\"x\"'], when: ['up{pod=\"{{ labels.pod\"}'], " + RESTART,
             "bad-template",
-            "a `{{` is never closed",
+            "a `{{` is not closed",
         ),
         ("name: r, match: 'a=\"x\"', " + RESTART, "bad-value", "write a list, such as [a, b]"),
         (
@@ -182,16 +183,26 @@ def test_an_override_for_a_place_that_no_rule_of_it_may_act_in_is_found() -> Non
             "approve",
             "{two_person: true}",
             ["me"],
-            "waits for 2 to approve, and of those who may, the settings have me",
+            "needs 2 operators to approve, but of those allowed the settings define only me",
         ),
-        ("approve", "{two_person: true}", ["me", "Me"], "waits for 2 to approve"),
+        ("approve", "{two_person: true}", ["me", "Me"], "needs 2 operators to approve"),
         ("approve", "{two_person: true}", ["me", "you"], ""),
-        ("approve", "{two_person: true, by: [me, gone]}", ["me", "you"], "waits for 2 to approve"),
-        ("approve", "{by: [gone]}", ["me"], "the settings have nobody; add them under `operators`"),
+        (
+            "approve",
+            "{two_person: true, by: [me, gone]}",
+            ["me", "you"],
+            "needs 2 operators to approve",
+        ),
+        (
+            "approve",
+            "{by: [gone]}",
+            ["me"],
+            "the settings define only nobody; add them under `operators`",
+        ),
         ("approve", "{by: [me, gone]}", ["me"], ""),
         ("act", "{by: [gone]}", ["me"], ""),  # it asks only while its breaker is open
         ("observe", "{by: [gone]}", ["me"], ""),
-        ("observe, promoted", "{by: [gone]}", ["me"], "the settings have nobody"),
+        ("observe, promoted", "{by: [gone]}", ["me"], "the settings define only nobody"),
     ],
 )
 def test_a_rule_that_nobody_could_ever_approve_is_refused(
@@ -232,7 +243,7 @@ def test_a_second_cluster_is_refused_rather_than_confused_with_the_first(tmp_pat
 @pytest.mark.parametrize("section", ["sources", "operators"])
 def test_a_credential_that_nobody_could_speak_for_is_refused(section: str, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("x")
-    with pytest.raises(ValidationError, match="nobody could ever speak for it"):
+    with pytest.raises(ValidationError, match="it can never authenticate"):
         Settings.model_validate(
             {section: [{"name": "a", "token_file": str(tmp_path / "t")}, {"name": "b"}]}
         )

@@ -22,7 +22,7 @@ def test_the_kinds_are_those_of_the_folder() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kind": "slak"}, "no kind `slak`; did you mean `slack`?; there are apprise, log"),
+        ({"kind": "slak"}, "unknown kind `slak`; did you mean `slack`?; known: apprise, log"),
         ({"kind": "webhook"}, "receiver `r` of kind webhook needs url or url_file"),
         (
             {"kind": "slack", "channel": "C1"},
@@ -32,7 +32,7 @@ def test_the_kinds_are_those_of_the_folder() -> None:
         ({"kind": "pagerduty"}, "receiver `r` of kind pagerduty needs token_file"),
         (
             {"kind": "pagerduty", "tells": "everything"},
-            "pagerduty is for trouble; not every step is an incident",
+            "pagerduty opens incidents; use `tells: trouble`",
         ),
     ],
 )

@@ -79,7 +79,7 @@ async def test_what_several_sights_want_is_read_once_and_all_of_a_round_at_once(
 async def test_a_read_that_a_sight_does_not_declare_is_refused() -> None:
     objects = Answering()
     (saw,) = (await seen(objects, UNDECLARED)).values()
-    assert saw == Unknown("undeclared would read nodes, which it does not declare")
+    assert saw == Unknown("undeclared tried to read nodes, which it does not declare")
     assert objects.asked == ["list Node"]
 
 
@@ -90,7 +90,7 @@ async def test_what_cannot_be_read_blinds_the_sights_that_want_it_and_no_other()
 
 def test_what_no_sight_was_asked_for_is_unknown() -> None:
     there = facts()
-    assert there[TWICE] == Unknown("twice of Deployment/shop/web was not asked for")
+    assert there[TWICE] == Unknown("twice of Deployment/shop/web was not requested")
     assert TWICE not in there
     assert TWICE in there.saw(TWICE, "one")
 

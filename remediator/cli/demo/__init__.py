@@ -49,7 +49,7 @@ INCIDENTS = [
         ("succeeded", ""),
     ),
     Incident(
-        "shop/cart leaks memory until the kernel kills it. Expected: restarted, verified.",
+        "shop/cart leaks memory until it is OOM-killed. Expected: restarted, verified.",
         "d0000000000000a2",
         {
             "alertname": "PodOOMKilled",
@@ -60,8 +60,8 @@ INCIDENTS = [
         ("succeeded", ""),
     ),
     Incident(
-        "shop/cart leaks again. Expected: refused, one restart in six hours is the limit; people"
-        " are told.",
+        "shop/cart leaks again. Expected: refused (the limit is one restart in six hours), people"
+        " are notified.",
         "d0000000000000a3",
         {
             "alertname": "PodOOMKilled",
@@ -84,7 +84,7 @@ INCIDENTS = [
         ("succeeded", ""),
     ),
     Incident(
-        "A pod of shop/api runs what it should not. Expected: isolated and kept running, replaced,"
+        "A pod of shop/api looks compromised. Expected: isolated, kept running, replaced,"
         " verified.",
         "d0000000000000a6",
         {
@@ -96,7 +96,7 @@ INCIDENTS = [
         ("succeeded", ""),
     ),
     Incident(
-        "shop/payments leaks; its rule asks a person first. Expected: waiting for you.",
+        "shop/payments leaks; its rule requires approval. Expected: waiting for you.",
         "d0000000000000a4",
         {
             "alertname": "PodOOMKilledInPayments",
@@ -172,15 +172,15 @@ async def _plays_out(
         print(f"   => NOT as expected: remediator's API answered {error}\n")
         return False
     print(
-        "   " + (show.remediation(row).replace("\n", "\n   ") if row else "no remediation was born")
+        "   "
+        + (show.remediation(row).replace("\n", "\n   ") if row else "no remediation was created")
     )
     came = (row["state"], row["reason"] or "") if row else ("nothing", "")
     right = came[0] == incident.expected[0] and (
         not incident.expected[1] or came[1] == incident.expected[1]
     )
     print(
-        "   =>"
-        f" {'as expected' if right else f'NOT as expected: {incident.expected}, came to {came}'}\n"
+        f"   => {'as expected' if right else f'NOT as expected: {incident.expected}, got {came}'}\n"
     )
     return right
 

@@ -21,7 +21,7 @@ from ..see.outside import Outside, proof_within
 from .execute import SEND_WITHIN, execute
 from .ladder import MARGIN
 
-TOO_SLOW = "looking took too long for what was seen to be still true"
+TOO_SLOW = "observing the target took too long; what was seen may be out of date"
 
 
 async def begin(

@@ -20,8 +20,8 @@ from .send import Sending, apply
 
 SEND_WITHIN = timedelta(seconds=5)
 UNSENDABLE = (
-    "the journal keeps this call without its secret values, so it cannot be sent again; what was"
-    " sent before it stays"
+    "the journal stores this call without its secret values, so it cannot be sent again; earlier"
+    " calls stay in effect"
 )
 
 
@@ -108,7 +108,7 @@ def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:
         kind = f"{call.verb} {call.target.kind}"
         bound = next((bound for bound in plan.bounds if bound.covers(call)), None)
         if bound is None:
-            return f"{kind} is none of the further calls that the plan allows"
+            return f"the plan does not allow {kind}"
         if sum(map(bound.covers, (*plan.calls, *calls))) > bound.most:
-            return f"more than {bound.most} times {kind} would be needed"
+            return f"the plan allows {kind} at most {bound.most} times"
     return ""

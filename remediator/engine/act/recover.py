@@ -25,8 +25,8 @@ from .execute import SEND_WITHIN, ask_outside, execute
 from .ladder import LOOK_AGAIN, MARGIN, applied, cancelled, give_back, next_rung, overtaken
 from .send import call_id, object_of
 
-IN_FLIGHT = "waiting until a call in flight can no longer land"
-WITHDRAWN = "the rule was withdrawn while a call was in flight; no more is sent"
+IN_FLIGHT = "waiting until a call in flight can no longer take effect"
+WITHDRAWN = "the rule was removed while a call was in flight; no further calls are sent"
 Again = Callable[[Facts], Plan | None]
 
 
@@ -77,7 +77,7 @@ def _became(
             left = view(obj, call.leaves) if obj is not None else {}
             attempt = replace(attempt, evidence=(*attempt.evidence, Evidence(200, sent, left)))
             if len(attempt.evidence) == len(attempt.plan.calls):
-                return applied(attempt, now, attempt.plan, " (found done after an interruption)")
+                return applied(attempt, now, attempt.plan, " (found applied after an interruption)")
             if remediation.cancel_by:
                 return cancelled(attempt, now, remediation.cancel_by)
         case Effect.ABSENT:
@@ -110,17 +110,17 @@ def _did_not_land(
     attempt, remediation = claim.attempts[-1], claim.remediation
     failed = Outcome.FAILED
     if obj is None and call.verb != "create" and call.proof != "gone":
-        why = f"{call.target} is gone"
+        why = f"{call.target} no longer exists"
         return next_rung(claim, None, now, failed, reason=Reason.TARGET_GONE, why=why)
     if remediation.cancel_by:
         return cancelled(attempt, now, remediation.cancel_by)
     if call.verb == "patch" and obj is not None and version_of(obj) != call.seen:
-        why = f"{call.target} was changed by others while a call was in flight"
+        why = f"{call.target} was modified by someone else while a call was in flight"
         return next_rung(claim, None, now, failed, reason=Reason.ASSUMPTION_CHANGED, why=why)
     if loaded is not None and _too_late(attempt, loaded, now):
         tried = format_duration(now - attempt.begun_at)
         why = (
-            f"{call.describe()} was tried for {tried} and did not take effect; at last:"
+            f"{call.describe()} was tried for {tried} and did not take effect; last reason:"
             f" {remediation.why}"
         )
         return next_rung(claim, loaded, now, failed, reason=Reason.DEADLINE, why=why)
@@ -139,7 +139,7 @@ async def _send_again(
         plan = again(await observe(doors, claim.remediation, loaded, doors.clock.now()))
         digests = (attempt.digest, attempt.plan.digest)  # an older version may count otherwise
         if plan is None or plan.digest not in digests:
-            why = "the plan changed since it was begun"
+            why = "the plan changed since the attempt started"
             changed = Verdict("plan", Decision.HOLD, Reason.ASSUMPTION_CHANGED, why)
             return give_back(attempt, doors.clock.now(), changed)
     assert plan is not None

@@ -105,14 +105,14 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
         )
         now = doors.clock.now()
         if held is None and now > sending.attempt.sent_by:
-            held = hold("executor", Reason.UNREACHABLE, "what precedes the write took too long")
+            held = hold("executor", Reason.UNREACHABLE, "the checks before the write took too long")
         if held is not None:
             return give_back(sending.attempt, now, held, unsent=sending.fresh and not tried)
         answer = await _write(doors, sending, obj)
         if answer is not None:
             return answer
     now, obj = doors.clock.now(), await object_of(doors, call)
-    why = f"{call.target} kept changing while it was written"
+    why = f"{call.target} kept changing while we tried to write it"
     return _done_before(sending, obj, now, again=True) or sending.failed(now, Reason.CONFLICT, why)
 
 
@@ -200,7 +200,7 @@ def _undeclared(call: Call, action: str) -> str:
     if any(made == (verb, kind.name, below) for verb, kind, below in ACTIONS[action].calls):
         return ""
     below = f"/{call.subresource}" if call.subresource else ""
-    return f"{action} does not declare that it may {call.verb} a {call.target.kind}{below}"
+    return f"{action} does not declare the right to {call.verb} a {call.target.kind}{below}"
 
 
 def _unsure(sending: Sending, now: datetime, why: str) -> Wait:
@@ -209,7 +209,7 @@ def _unsure(sending: Sending, now: datetime, why: str) -> Wait:
     return Wait(
         at=now,
         reason=Reason.UNREACHABLE,
-        why=f"{why}; looking at what became of it",
+        why=f"{why}; checking whether it took effect",
         until=attempt.sent_by + sending.call.timeout + MARGIN,
         change=AttemptChange(attempt.id, evidence=attempt.evidence),
     )
@@ -245,7 +245,7 @@ async def _guards_again(
     remediation, episodes = claim.remediation, claim.episodes
     current = doors.rules.find(sending.loaded.rule.name, episodes[0].alert if episodes else None)
     if current is None:
-        return hold("rule", Reason.RULE_CHANGED, "the rule was withdrawn")
+        return hold("rule", Reason.RULE_CHANGED, "the rule was removed")
     before = await ground.before(doors, remediation, episodes, current, now=now)
     if sending.seen is None:
         outside = ground.outside_scope(doors, current, touched_by(None, facts, {}))
@@ -289,9 +289,13 @@ def _assumption_changed(call: Call, obj: Object) -> Verdict | None:
     if call.verb == "create":
         if obj is None:
             return None
-        return hold("facts", Reason.ASSUMPTION_CHANGED, f"{target} exists already")
+        return hold("facts", Reason.ASSUMPTION_CHANGED, f"{target} already exists")
     if obj is None or str(meta(obj).get("uid")) != target.uid:
-        return hold("facts", Reason.TARGET_GONE, f"{target} is gone, or another has its name")
+        return hold(
+            "facts",
+            Reason.TARGET_GONE,
+            f"{target} was deleted or replaced by another object of the same name",
+        )
     for pointer, value in view(obj, call.assumes).items():
         if call.assumes[pointer] != value:
             why = f"{said(pointer)} of {target} changed since it was planned"

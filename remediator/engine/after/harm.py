@@ -35,7 +35,7 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
             rule = await doors.prometheus.alerting_rule(alert.name)
             waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
             if alert.starts_at - timedelta(seconds=waited) > since:
-                return f"the critical alert {alert.name} began to fire on {hurt} after the act"
+                return f"critical alert {alert.name} started firing on {hurt} after the change"
     return ""
 
 

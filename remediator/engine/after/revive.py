@@ -70,7 +70,7 @@ async def _changed(
     template = template_now(facts)
     before = remediation.ended_template
     if before and template != before and template not in await _left(doors, remediation):
-        return "somebody else changed the target", template
+        return "the target was modified by someone else", template
     if expired and not await _still(doors, ended, loaded, facts, now=now):
         return f"{remediation.reason} has cleared", template
     return "", before or template

@@ -60,10 +60,10 @@ def wait(claim: Claim, loaded: LoadedRule | None, now: datetime) -> Decided:
     undo = claim.undo
     assert undo is not None
     if undo.state in LIVE:
-        why = f"made things worse; {undo.id} takes it back"
+        why = f"made things worse; {undo.id} will undo it"
         return Wait(at=now, reason=Reason.WORSE, why=why, until=now + LATER)
     done = undo.state is State.SUCCEEDED
-    how = f"{undo.id} took it back" if done else f"{undo.id} could not take it back: {undo.why}"
+    how = f"{undo.id} undid it" if done else f"{undo.id} could not undo it: {undo.why}"
     why = f"made things worse; {how}"
     climbing = loaded if done else None
     return next_rung(claim, climbing, now, Outcome.WORSE, reason=Reason.WORSE, why=why)
@@ -97,7 +97,7 @@ def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
     call = bound(call, ident)
     shown = call.target.key == facts.target.key
     if not shown or effect(call, ident, facts.object) is not Effect.PROVED:
-        why = f"nothing shows that {call.describe()} took effect; leaving it alone"
+        why = f"cannot confirm that {call.describe()} took effect; leaving it alone"
         return Refusal(Reason.ASSUMPTION_CHANGED, why)
     left = view(facts.object, call.leaves) if facts.object is not None else {}
     return (*undone.evidence[:number], Evidence(200, ident, left))
@@ -134,7 +134,7 @@ def _ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None
         why = remediation.cancel_by
         return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
     if loaded is None:
-        why = f"rule {remediation.rule} was withdrawn, so what it did stays: {undone.plan.summary}"
+        why = f"rule {remediation.rule} was removed, so its change stays: {undone.plan.summary}"
         return End(event=Event.BLOCK, at=now, reason=Reason.RULE_CHANGED, why=why)
     held = now - remediation.born_at
     if held <= loaded.rule.expire:
@@ -216,9 +216,9 @@ def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
         reason, why = taken_over(attempt.plan, facts)
         return next_rung(claim, None, now, Outcome.OVERTAKEN, reason=reason, why=why)
     if now - attempt.done_at > within:
-        why = f"not as before within {format_duration(within)}"
+        why = f"not restored within {format_duration(within)}"
         return next_rung(claim, None, now, Outcome.FAILED, reason=Reason.DEADLINE, why=why)
-    why = "waiting until it is as before"
+    why = "waiting until the previous state is restored"
     return Wait(at=now, reason=None, why=why, until=now + SOON)
 
 
@@ -232,7 +232,7 @@ async def ask(
     made = _last_act(remediation, await doors.journal.known(remediation))
     if isinstance(made, str):
         return made
-    asked = f"{operator} asked for it{why and f': {why}'}"
+    asked = f"requested by {operator}{why and f': {why}'}"
     refused = await doors.journal.undo(remediation, made.id, "asked", now, asked=asked)
     if refused is None:
         log().info("undo_born", remediation_id=remediation, operator=operator)
@@ -248,9 +248,7 @@ async def preview(doors: Doors, remediation: str, now: datetime) -> "Would | str
     claim = known.claim
     loaded = doors.rules.find(claim.remediation.rule)
     if loaded is None:
-        return (
-            f"rule {claim.remediation.rule} is not loaded any more, so it would not be taken back"
-        )
+        return f"rule {claim.remediation.rule} is no longer loaded, so its change cannot be undone"
     own = replace(claim.remediation, undo_of=remediation, undoes=made.id, undo_why="asked")
     undoing = replace(claim, remediation=own, attempts=(), undone=made)
     return await _would(doors, undoing, loaded, now)
@@ -259,21 +257,21 @@ async def preview(doors: Doors, remediation: str, now: datetime) -> "Would | str
 def _last_act(remediation: str, known: RemediationRecord | None) -> Attempt | str:
     """The attempt that an undo would take back, else why there is none."""
     if known is None:
-        return f"there is no remediation {remediation}"
+        return f"no remediation {remediation}"
     if known.claim.remediation.undo_of:
-        return f"{remediation} is an undo itself; it cannot be taken back"
+        return f"{remediation} is itself an undo and cannot be undone"
     made = _standing(known.claim.attempts)
     if made is None:
-        return f"{remediation} has done nothing that could be taken back"
+        return f"{remediation} made no change that could be undone"
     if made.action not in ACTIONS:
-        return f"no action `{made.action}` is installed any more; what it did stays"
+        return f"action `{made.action}` is no longer installed; its change stays"
     if ACTIONS[made.action].undo is None:
-        return f"{made.action} cannot be taken back"
+        return f"{made.action} cannot be undone"
     for undo in (undo for undo in known.undos if undo.undoes == made.id):
         if undo.state is State.SUCCEEDED:
-            return f"{remediation} was taken back already, by {undo.id}"
+            return f"{remediation} was already undone by {undo.id}"
         if undo.state in LIVE:
-            return f"{undo.id} is taking {remediation} back now"
+            return f"{undo.id} is already undoing {remediation}"
     return made
 
 

@@ -146,7 +146,7 @@ async def _proof(doors: Doors, check: Check) -> bool | Unknown:
     root = target_of(claim.remediation.root_key) or target
     facts = Facts(check.now, target, target, root, None)
     for query, unknown in await unmet(doors, tuple(until), claim.episodes, facts):
-        return Unknown(f"cannot ask `{query}`: {unknown.why}") if unknown else False
+        return Unknown(f"cannot run query `{query}`: {unknown.why}") if unknown else False
     return True
 
 
@@ -164,7 +164,7 @@ async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown
             case Activity.ACTIVE:
                 return False
             case Activity.UNKNOWN:
-                return Unknown("Alertmanager cannot be asked")
+                return Unknown("Alertmanager cannot be queried")
             case _:
                 return Unknown(f"the alert is {answer}")
     return True
@@ -184,7 +184,7 @@ def judge(check: Check) -> Decided:
         case Verified.FAILED:
             return check.next_rung(Outcome.FAILED, Reason.UNSUCCESSFUL, check.seen.why)
         case Verified.UNKNOWN:
-            return _lost_sight(check, "what is needed to verify cannot be observed now")
+            return _lost_sight(check, "what the verification needs cannot be observed now")
         case Verified.WAITING:
             return _not_converged(check)
     return _converged(check)
@@ -193,14 +193,14 @@ def judge(check: Check) -> Decided:
 def taken_over(plan: Plan, facts: Facts) -> tuple[Reason, str]:
     """How what an attempt left came into others' hands."""
     if gone(plan, facts):
-        return Reason.TARGET_GONE, f"{plan.target} was deleted after us, whoever has its name now"
-    return Reason.ASSUMPTION_CHANGED, f"others changed {plan.target} after us"
+        return Reason.TARGET_GONE, f"{plan.target} was deleted after our change"
+    return Reason.ASSUMPTION_CHANGED, f"{plan.target} was modified after our change"
 
 
 def _overtaken(check: Check) -> Decided:
     reason, why = taken_over(check.attempt.plan, check.facts)
     alone = replace(check, loaded=None)  # no further step is taken on what is others' now
-    ended = alone.next_rung(Outcome.OVERTAKEN, reason, f"{why}; nothing is undone")
+    ended = alone.next_rung(Outcome.OVERTAKEN, reason, f"{why}; leaving it alone")
     if isinstance(ended, End):
         return replace(ended, template=template_now(check.facts))
     return ended
@@ -210,7 +210,7 @@ def _worse(check: Check, why: str) -> Decided:
     """Taken back where that can be, else the next step."""
     if ACTIONS[check.attempt.action].undo is None:
         return check.next_rung(Outcome.WORSE, Reason.WORSE, why)
-    return _take_back(check, f"{why}; taking it back")
+    return _take_back(check, f"{why}; undoing our change")
 
 
 def _take_back(check: Check, why: str) -> TakeBack:
@@ -227,11 +227,11 @@ def _not_converged(check: Check) -> Decided:
     if not too_late(attempt, check.now):
         change = {"clear_proof": True} if attempt.proved_since else {}
         until = check.now + _pause(check.now - attempt.done_at, LATER)
-        return check.wait(check.seen.why or "waiting until it is complete", until, **change)
+        return check.wait(check.seen.why or "waiting for it to complete", until, **change)
     why = f"not converged within {format_duration(attempt.times.converged_within)}"
     fewer = pods_before(check.facts)["ready"] < attempt.plan.before.get("ready", 0)
     if ACTIONS[attempt.action].undo and fewer:
-        return _take_back(check, f"{why}, with fewer ready pods than before; taking it back")
+        return _take_back(check, f"{why}, with fewer ready pods than before; undoing our change")
     return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
 
 
@@ -257,7 +257,7 @@ def _lost_sight(check: Check, why: str, converged_at: datetime | None = None) ->
 
 def _converged(check: Check) -> Decided:
     if _leads_on(check):
-        why = "converged; on to the next step"
+        why = "converged; continuing with the next step"
         return check.next_rung(Outcome.CONVERGED, Reason.RESOLVED, why)
     if isinstance(check.proof, Unknown):
         return _lost_sight(check, check.proof.why, check.since)
@@ -269,11 +269,11 @@ def _converged(check: Check) -> Decided:
 def _unproved(check: Check) -> Decided:
     lasted = check.now - check.since
     if lasted > check.within:
-        why = f"converged, but the alert still fires {format_duration(check.within)} later"
+        why = f"converged, but the alert still fires after {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     # a delivery, or a withdrawn alert that is noticed, wakes it
     until = check.now + _pause(lasted, LONGEST)
-    why = "converged; waiting for the proof"
+    why = "converged; waiting for proof that it helped"
     return check.wait(why, until, converged_at=check.since, clear_proof=True)
 
 
@@ -283,18 +283,22 @@ def _proved(check: Check) -> Decided:
     if proved != attempt.proved_since and now - check.since > check.within:
         within = format_duration(check.within)
         why = (
-            f"converged, but the alert comes and goes: it was never quiet for long within {within}"
+            "converged, but the alert is flapping: it was never quiet for long enough within"
+            f" {within}"
         )
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     if now - proved < quiet:
-        why = "proved; watching that it lasts"
+        why = "it helped; watching whether that lasts"
         return check.wait(why, proved + quiet, converged_at=check.since, proved_since=proved)
     until = check.step.verify.until or ACTIONS[check.step.action].proof
     return End(
         event=Event.PROVED,
         at=now,
         reason=None,
-        why=f"{attempt.plan.summary}: converged, and proved for {format_duration(quiet)}",
+        why=(
+            f"{attempt.plan.summary}: converged, and the alert stayed quiet for"
+            f" {format_duration(quiet)}"
+        ),
         change=AttemptChange(
             attempt.id,
             converged_at=check.since,

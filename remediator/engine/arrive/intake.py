@@ -38,13 +38,13 @@ class Intake:
         Raises: JournalUnavailable.
         """
         if not self._open:
-            raise JournalUnavailable("shutting down; deliver again")
+            raise JournalUnavailable("shutting down; send it again")
         now = self._doors.clock.now()
         waiting = _Waiting(Body(source, now, body), asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
-            raise JournalUnavailable("too many deliveries are waiting; deliver again") from None
+            raise JournalUnavailable("too many deliveries are waiting; send it again") from None
         await waiting.stored
         self._count(counted, now)
 
@@ -64,7 +64,7 @@ class Intake:
             self._open = False
             while not self._queue.empty():
                 self._fail(
-                    self._queue.get_nowait(), JournalUnavailable("shutting down; deliver again")
+                    self._queue.get_nowait(), JournalUnavailable("shutting down; send it again")
                 )
 
     async def _commit(self, batch: list[_Waiting]) -> None:
@@ -72,7 +72,7 @@ class Intake:
             await self._doors.journal.store([waiting.body for waiting in batch])
         except asyncio.CancelledError:
             for waiting in batch:
-                self._fail(waiting, JournalUnavailable("shutting down; deliver again"))
+                self._fail(waiting, JournalUnavailable("shutting down; send it again"))
             raise
         except (
             Exception

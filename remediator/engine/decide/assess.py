@@ -112,7 +112,7 @@ def cannot_see(facts: Facts) -> Verdict | None:
         case Unresolved(reason, why):
             return deny("facts", reason, why)
         case None:  # a replaced pod, say: its alert resolves soon, or the object comes back
-            why = f"{facts.target} does not exist, or another has its name now"
+            why = f"{facts.target} does not exist, or another object has its name now"
             return hold("facts", Reason.TARGET_GONE, why, LOOK_AGAIN)
     return None
 
@@ -136,6 +136,6 @@ async def _skipped(
     for index in range(rung, len(rule.steps)):
         for query, unknown in await unmet(doors, rule.steps[index].when, episodes, facts):
             if unknown is not None:
-                return frozenset(skipped), f"cannot ask `{query}`: {unknown.why}"
+                return frozenset(skipped), f"cannot run query `{query}`: {unknown.why}"
             skipped.add(index)
     return frozenset(skipped), ""

@@ -32,11 +32,11 @@ def ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None:
         why = remediation.cancel_by
         return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
     if loaded is None or loaded.digest != remediation.rule_digest:
-        gone = "was withdrawn" if loaded is None else "was changed"
+        gone = "was removed" if loaded is None else "was changed"
         why = f"rule {remediation.rule} {gone}"
         return End(event=Event.SUPERSEDE, at=now, reason=Reason.RULE_CHANGED, why=why)
     if not any(episode.open for episode in claim.episodes):
-        what = "the next step began" if claim.attempts else "anything was done"
+        what = "the next step started" if claim.attempts else "any change was made"
         return resolved(now, f"the alert resolved before {what}")
     return _too_old(claim, loaded.rule, now)
 
@@ -54,10 +54,7 @@ def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
     asking = remediation.state is State.AWAITING_APPROVAL
     if now - remediation.born_at > rule.deadline:
         last = remediation.reason if held else Reason.APPROVAL_EXPIRED if asking else None
-        why = (
-            f"no step may begin later than {format_duration(rule.deadline)} after its birth; at"
-            f" last: {remediation.why}"
-        )
+        why = f"deadline of {format_duration(rule.deadline)} passed; last reason: {remediation.why}"
         return End(event=expire, at=now, reason=last or Reason.DEADLINE, why=why)
     held_for = now - remediation.held_since if remediation.held_since else timedelta()
     if held and held_for > rule.expire:
@@ -65,7 +62,7 @@ def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
         return End(event=expire, at=now, reason=remediation.reason, why=why)
     waited = now - remediation.changed_at
     if asking and not remediation.approved_digest and waited > rule.approval.expires:
-        why = f"nobody decided within {format_duration(rule.approval.expires)}"
+        why = f"no decision within {format_duration(rule.approval.expires)}"
         return End(event=expire, at=now, reason=Reason.APPROVAL_EXPIRED, why=why)
     return None
 

@@ -26,7 +26,7 @@ async def _escalate(doors: Doors, overdue: Overdue, now: datetime) -> None:
     if later is None and await _spoken_for(doors, overdue):
         later = now + ASK_AGAIN
     because = f" ({remediation.why})" if remediation.why else ""
-    why = f"not healed yet: {remediation.state}{because}"
+    why = f"not resolved yet: {remediation.state}{because}"
     reason, told = remediation.reason or "", story(overdue.history)
     body = message(remediation, remediation.state, reason, why, story=told)
     await doors.journal.escalated(remediation.id, to_all(overdue.to, body), later, now)

@@ -30,7 +30,7 @@ async def storm(
     """
     scope = situation.scope
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
-    advice = "nothing is repaired one by one; find the common cause"
+    advice = "individual remediations are on hold; find the common cause"
     body = messages.about(
         f"storm-{scope}",
         scope,
@@ -85,7 +85,7 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
             item["reason"] == Reason.STORM and item["ended_at"] is not None for item in ended
         )
         said = f"storm over; the remaining alerts will be re-evaluated; {left}"
-        said += f"; {held} remediations expired without an act" if held else ""
+        said += f"; {held} remediations expired without acting" if held else ""
         body = messages.about(f"storm-{scope}", scope, "storm", Reason.STORM, why=said)
         await doors.journal.calm(scope, replace(body, closed=True), now)
 
@@ -109,9 +109,9 @@ async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime)
     text = (
         breaker.why(limit, rule)
         if since
-        else "closed: nothing ended badly for a while, or somebody reset it"
+        else "closed: no bad outcomes for a while, or it was reset"
     )
-    told = f"{text}; it waits for approvals now" if since else text
+    told = f"{text}; the rule now needs approval" if since else text
     body = messages.about(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, why=told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
     await doors.journal.breaker(

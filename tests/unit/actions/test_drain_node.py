@@ -83,7 +83,7 @@ def test_drain_node_cordons_and_may_evict_what_has_to_go() -> None:
         "Node",
         {UNSCHEDULABLE: True},
     )
-    assert plan.later() == ["EVICT Pod, where needed, 4 times at most"]
+    assert plan.later() == ["EVICT Pod, if needed, at most 4 times"]
     assert plan.locks == ("c/Deployment/shop/web", "c/Node//n1", "c/drain")
     assert plan.touches[1].successor == whole()["spec"]["template"]
     mine, web = plan.touches
@@ -227,7 +227,7 @@ def test_it_is_done_once_no_pod_is_left_that_has_to_go() -> None:
     assert isinstance(plan, Plan)
     assert DRAIN.verify(plan, (), down()) == Seen(Verified.CONVERGED)
     waiting = DRAIN.verify(plan, (), down(resident("web-1")))
-    assert waiting == Seen(Verified.WAITING, "1 pods are still there: shop/web-1")
+    assert waiting == Seen(Verified.WAITING, "1 pods are still on the node: shop/web-1")
     assert DRAIN.verify(plan, (), seen(obj=node("n1"))) == Seen(Verified.OVERTAKEN)
     blind = down().saw(RESIDENTS, Unknown("timeout"))
     assert DRAIN.verify(plan, (), blind) == Seen(Verified.UNKNOWN)

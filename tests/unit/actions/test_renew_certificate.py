@@ -74,10 +74,10 @@ def test_a_condition_that_is_there_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("name", "facts", "reason"),
     [
-        ("it is being issued", seen(Issuing="True"), Reason.ALREADY_DONE),
+        ("it is already being issued", seen(Issuing="True"), Reason.ALREADY_DONE),
         ("the issuer has just refused", seen(failed="2026-05-01T11:30:00Z"), Reason.ALREADY_DONE),
         (
-            "it is no Certificate",
+            "it is not a Certificate",
             replace(seen(), target=replace(TLS, kind="Secret")),
             Reason.UNSUPPORTED_TARGET,
         ),
@@ -99,7 +99,7 @@ def test_after_several_failures_it_is_left_to_cert_manager_for_longer() -> None:
     status = {**there.object["status"], "failedIssuanceAttempts": 4}
     again = planned(replace(there, object={**there.object, "status": status}))
     assert isinstance(again, Refusal)
-    assert "cert-manager tries again by itself" in again.why
+    assert "cert-manager will retry on its own" in again.why
 
 
 def test_when_it_was_planned_is_no_part_of_what_is_approved() -> None:
@@ -117,7 +117,7 @@ def test_a_failure_of_long_ago_is_no_reason_against_it() -> None:
     ("name", "now", "expected"),
     [
         ("nothing happened", certificate(), Effect.ABSENT),
-        ("it is being issued, by whomever", certificate(Issuing="True"), Effect.PROVED),
+        ("it is already being issued, by whomever", certificate(Issuing="True"), Effect.PROVED),
         ("it was issued since", certificate(revision=4), Effect.PROVED),
         ("an issuance failed since", certificate(failed=EARLIER), Effect.PROVED),
         ("it is gone", None, Effect.ABSENT),

@@ -108,7 +108,7 @@ def succeeded(at: Any) -> dict[str, Any]:
         ),
         ("its Jobs are not known", seen().saw(JOBS, Unknown("RBAC")), Reason.UNKNOWN_FACT),
         (
-            "it is no CronJob",
+            "it is not a CronJob",
             replace(seen(), target=replace(BACKUP, kind="Job")),
             Reason.UNSUPPORTED_TARGET,
         ),

@@ -108,7 +108,7 @@ def test_an_hpa_is_given_a_higher_least_count_instead() -> None:
             alone(objects.workload("DaemonSet")),
             {},
             Reason.UNSUPPORTED_TARGET,
-            "is no Deployment or StatefulSet",
+            "is not a Deployment or StatefulSet",
         ),
         (facts(autoscaler=Unknown("RBAC")), {}, Reason.UNKNOWN_FACT, "whether an HPA scales"),
     ],

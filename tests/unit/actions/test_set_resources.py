@@ -109,7 +109,7 @@ def test_set_resources_raises_the_limit_of_what_was_killed() -> None:
     assert {"op": "replace", "path": LIMIT, "value": "320Mi"} in call.body
     assert call.leaves[TEMPLATE] == at(put(limited(), {LIMIT: "320Mi"}), TEMPLATE)
     assert plan.previous == {LIMIT: "256Mi"}
-    assert plan.summary == "give Deployment/shop/web more: app from 256Mi to 320Mi of memory"
+    assert plan.summary == "raise the limits of Deployment/shop/web: app memory from 256Mi to 320Mi"
     (touch,) = plan.touches
     assert touch.paths == (LIMIT,)
     assert touch.successor == at(put(limited(), {LIMIT: "320Mi"}), "/spec/template")

@@ -20,7 +20,7 @@ def waits(reason: str) -> dict[str, Any]:
 def test_a_container_that_waits_for_its_image_is_named_with_it(reason: str) -> None:
     found = find(facts(pods=(pod("a", **waits(reason)), pod("b"))), HOUR)
     assert isinstance(found, Found)
-    assert found.why == "1 containers wait for their image: shop/web:nope"
+    assert found.why == "1 containers cannot pull their image: shop/web:nope"
     assert found.evidence == {"containers": {"a/app": {"image": "shop/web:nope", "reason": reason}}}
 
 

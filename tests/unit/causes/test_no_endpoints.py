@@ -21,7 +21,7 @@ def seen(*behind: Behind) -> Any:
 @pytest.mark.parametrize(
     ("behind", "why"),
     [
-        (Behind("front", 3, 0), "none of 3 is ready"),
+        (Behind("front", 3, 0), "none of 3 endpoints is ready"),
         (Behind("front", 0, 0), "it selects no pods"),
     ],
 )

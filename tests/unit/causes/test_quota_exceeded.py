@@ -47,7 +47,7 @@ def room(*quotas: Any, failed: tuple[Any, ...] = ()) -> Room:
 def test_a_refused_pod_and_a_full_quota_are_a_cause(seen: Any) -> None:
     found = find(seen, HOUR)
     assert isinstance(found, Found)
-    assert found.why == "no room for another pod in the quota q/pods (3 of 3 used)"
+    assert found.why == "no room for another pod in quota q/pods (3 of 3 used)"
     assert found.evidence == {"quotas": {"q/pods": "3 of 3 used"}}
 
 

@@ -24,7 +24,7 @@ def test_a_pod_without_a_node_is_named_with_the_scheduler_s_words() -> None:
     lost = placed("web-9", status="False", reason="Unschedulable", message=NO_ROOM)
     found = find(facts(pods=(lost, pod("web-1"))), HOUR)
     assert isinstance(found, Found)
-    assert found.why == f"1 of 2 pods find no node; the scheduler says of web-9: {NO_ROOM}"
+    assert found.why == f"1 of 2 pods are unschedulable; the scheduler on web-9: {NO_ROOM}"
     assert found.evidence == {"pods": {"web-9": NO_ROOM}}
 
 

@@ -64,7 +64,7 @@ def test_a_moment_and_an_interval(entry: dict[str, Any], moment: str, expected: 
     ("entry", "words"),
     [
         ({"times": [{"start_time": "17:00", "end_time": "09:00"}]}, "ends before it starts"),
-        ({"times": [{"start_time": "9", "end_time": "17:00"}]}, "no time of day"),
+        ({"times": [{"start_time": "9", "end_time": "17:00"}]}, "invalid time of day"),
         ({"times": [{"start_time": "09:00", "end_time": "24:01"}]}, "later than 24:00"),
         ({"times": [{"start": "09:00", "end_time": "17:00"}]}, "needs `start_time` and `end_time`"),
         ({"weekdays": ["moonday"]}, "sunday to saturday"),
@@ -73,7 +73,7 @@ def test_a_moment_and_an_interval(entry: dict[str, Any], moment: str, expected: 
         ({"days_of_month": ["0"]}, "-31 to 31"),
         ({"days_of_month": ["5:1"]}, "ends before it starts"),
         ({"months": ["13"]}, "1 to 12"),
-        ({"location": "Mars/Olympus"}, "no time zone"),
+        ({"location": "Mars/Olympus"}, "unknown time zone"),
         ({"weekdays": "monday"}, "write a list"),
     ],
 )

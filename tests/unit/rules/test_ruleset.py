@@ -91,7 +91,7 @@ def test_explain_says_why_each_rule_did_not_match() -> None:
     )
     first, second, third = found.explain(alert(), "c")
     assert isinstance(first, WhyNot)
-    assert first.why == 'alertname="B" does not hold: the alert has alertname="A"'
+    assert first.why == 'alertname="B" does not match: the alert has alertname="A"'
     assert isinstance(second, Match)
     assert isinstance(third, WhyNot)
     assert third.reason is Reason.SHADOWED

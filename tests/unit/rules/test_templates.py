@@ -48,7 +48,7 @@ def test_what_is_absent_is_an_error(text: str) -> None:
 )
 def test_any_other_place_is_a_mistake(text: str) -> None:
     (message,) = mistakes(text)
-    assert "is no template value" in message
+    assert "unknown template value" in message
 
 
 def test_inside_promql_a_place_stands_in_a_string() -> None:
