@@ -80,7 +80,7 @@ class Registry(MutableMapping[str, T]):
         del self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(sorted(self._found))
 
     def __len__(self) -> int:
         return len(self._found)

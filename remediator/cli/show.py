@@ -13,7 +13,7 @@ def table(rows: Sequence[Row]) -> str:
     """One line per remediation."""
     cells = [("CREATED (UTC)", "ID", "STATE", "RULE", "TARGET", "WHY")]
     cells += [
-        (_moment(r.get("born_at") or ""), r["id"], _state(r), r["rule"], r["target"], _why(r))
+        (_moment(r.get("created_at") or ""), r["id"], _state(r), r["rule"], r["target"], _why(r))
         for r in rows
     ]
     widths = [max(len(str(row[i])) for row in cells) for i in range(5)]
@@ -102,7 +102,7 @@ def remediation(row: Row) -> str:
     ended = f", ended {_moment(row['ended_at'])}" if row.get("ended_at") else ""
     lines = [
         f"{head}  cluster {cluster}",
-        f"  created  {_moment(row.get('born_at') or '')} UTC{ended}",
+        f"  created  {_moment(row.get('created_at') or '')} UTC{ended}",
         f"  why      {_why(row) or '-'}",
     ]
     if row.get("undo_of"):
@@ -114,8 +114,8 @@ def remediation(row: Row) -> str:
     lines += [f"  attempt  {_attempt(attempt)}" for attempt in row["attempts"]]
     lines += [f"  {_entry(entry)}" for entry in row["history"]]
     lines += [f"  notified {_told(message)}" for message in row["messages"]]
-    if row.get("taken_back_from"):
-        when = row["taken_back_from"][:16].replace("T", " ")
+    if row.get("undo_due_at"):
+        when = row["undo_due_at"][:16].replace("T", " ")
         lines.append(f"  undone   after the alert has been quiet, not before {when} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
@@ -255,7 +255,7 @@ def replay(report: Row) -> str:
         ),
         f"remediations: {ends}",
         (
-            f"{found['calls']} calls and {found['told']} notifications would have been sent;"
+            f"{found['calls']} calls and {found['notifications']} notifications would have been sent;"
             " nothing was sent"
         ),
     ]

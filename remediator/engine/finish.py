@@ -58,7 +58,7 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
         return
     metrics.count("remediations_total", remediation.rule, remediation.mode, written.state)
     if written.state is State.SUCCEEDED:
-        took = (decided.at - remediation.born_at).total_seconds()
+        took = (decided.at - remediation.created_at).total_seconds()
         metrics.observe("time_to_remediate_seconds", took, remediation.rule)
 
 

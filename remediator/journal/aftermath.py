@@ -21,7 +21,7 @@ OWED = sa.exists().where(timer.c.kind == "restore", timer.c.ref == attempt.c.id)
 LATEST_ACTED = (
     sa.select(table.c.id, table.c.rule, table.c.live)
     .where(table.c.target_key == sa.bindparam("target"), table.c.acted)
-    .order_by(table.c.born_at.desc())
+    .order_by(table.c.created_at.desc())
     .limit(MOST_ACTS)
     .subquery()
 )
@@ -33,7 +33,7 @@ ACTS = (
 LATEST_OF_RULE = (
     sa.select(table.c.id)
     .where(table.c.rule == sa.bindparam("rule"), table.c.target_key == sa.bindparam("target"))
-    .order_by(table.c.born_at.desc())
+    .order_by(table.c.created_at.desc())
     .limit(MOST_FIRINGS)
     .subquery()
 )
@@ -142,7 +142,7 @@ def known(c: Connection, remediation_id: str) -> RemediationRecord | None:
     if row is None:
         return None
     mine = sa.select(table).where(table.c.undo_of == remediation_id, sa.text("undo_of != ''"))
-    undos = tuple(map(claims.from_row, c.execute(mine.order_by(table.c.born_at))))
+    undos = tuple(map(claims.from_row, c.execute(mine.order_by(table.c.created_at))))
     return RemediationRecord(
         claims.claim_of(c, row, row.token), undos, entries.of(c, remediation_id)
     )

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ..errors import LeaseLost
 from ..model.call import evidence_from_json
 from ..model.cause import Cause
+from ..model.entry import EntryKind
 from ..model.plan import from_json, times_from_json
 from ..model.remediation import Attempt, Outcome, Remediation, RemediationId, State
 from ..model.target import Target
@@ -45,7 +46,7 @@ def from_row(row: Any) -> Remediation:
         why=row.why,
         mode=row.mode,
         rung=row.rung,
-        born_at=row.born_at,
+        created_at=row.created_at,
         changed_at=row.changed_at,
         held_since=row.held_since,
         ended_at=row.ended_at,
@@ -168,7 +169,7 @@ def readable(
             c,
             now,
             ref,
-            "unreadable",
+            EntryKind.UNREADABLE,
             reason=None,
             text=f"{why}; set aside, retrying in an hour",
         )
@@ -202,7 +203,7 @@ def claim_of(c: Connection, row: Any, token: int) -> Claim:
     undo: Remediation | None = None
     if row.state == State.UNDOING:
         mine = sa.and_(table.c.undo_of == row.id, sa.text("undo_of != ''"))
-        newest = sa.select(table).where(mine).order_by(table.c.born_at.desc()).limit(1)
+        newest = sa.select(table).where(mine).order_by(table.c.created_at.desc()).limit(1)
         undo = from_row(c.execute(newest).one())
     attached = (
         sa.select(episode_table)

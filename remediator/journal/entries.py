@@ -6,6 +6,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.entry import EntryKind, named
+from ..model.remediation import State
 from ..ports.records import Line
 from .tables import entry
 
@@ -25,7 +27,7 @@ def write(
     c: Connection,
     now: datetime,
     remediation: str | None,
-    kind: str,
+    kind: EntryKind | State,
     *,
     reason: str | None,
     text: str,
@@ -42,4 +44,5 @@ def of(c: Connection, remediation: str) -> tuple[Line, ...]:
     """The newest lines of a remediation's history, the oldest of them first."""
     columns = sa.select(entry.c.at, entry.c.kind, entry.c.reason, entry.c.text)
     newest = columns.where(entry.c.remediation == remediation).order_by(entry.c.id.desc())
-    return tuple(Line(*row) for row in reversed(c.execute(newest.limit(NEWEST)).all()))
+    rows = reversed(c.execute(newest.limit(NEWEST)).all())
+    return tuple(Line(row.at, named(row.kind), row.reason, row.text) for row in rows)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from ..errors import AlreadyUnpacked
 from ..model.alert import Alert, AlertStatus, Episode, Fate
+from ..model.entry import EntryKind
 from ..model.identity import Change, Known, decide
 from ..model.remediation import STATES, WAITING, State
 from ..model.verdict import Reason
@@ -424,14 +425,16 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "state": State.QUEUED,
         "live": True,
         "reason": Reason.SETTLING,
-        "born_at": now,
+        "created_at": now,
         "changed_at": now,
         "priority": wanted.rule.priority,
     }
     c.execute(sa.insert(table_).values(**row))
     timers.put(c, "work", born, wanted.settled_at)
     timers.put(c, "escalate", born, now + wanted.rule.escalate.after)
-    entries.write(c, now, born, "born", reason=None, text=f"rule {wanted.rule.name} for {target}")
+    entries.write(
+        c, now, born, EntryKind.CREATED, reason=None, text=f"rule {wanted.rule.name} for {target}"
+    )
     return born
 
 

@@ -9,6 +9,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.entry import EntryKind
 from ..model.pauses import Pause
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
@@ -39,7 +40,12 @@ def pause(
         )
     )
     entries.write(
-        c, now, None, "pause", reason=Reason.PAUSED, text=f"{author} paused {scope}: {reason}"
+        c,
+        now,
+        None,
+        EntryKind.PAUSED,
+        reason=Reason.PAUSED,
+        text=f"{author} paused {scope}: {reason}",
     )
 
 
@@ -47,7 +53,9 @@ def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
     """Lifts a pause; False where there was none."""
     done = c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
     if done.rowcount:
-        entries.write(c, now, None, "resume", reason=None, text=f"{author} resumed {scope}")
+        entries.write(
+            c, now, None, EntryKind.RESUMED, reason=None, text=f"{author} resumed {scope}"
+        )
         pull_forward(c, now)
     return bool(done.rowcount)
 
@@ -90,7 +98,7 @@ def decide(
     if by and operator not in by:
         return f"{operator} may not approve for rule {row.rule}; allowed: {', '.join(by)}"
     if not approve:
-        return cancel(c, remediation_id, operator, now, why=why, word="denied")
+        return cancel(c, remediation_id, operator, now, why=why, kind=EntryKind.DENIED)
     if row.approved_digest:
         return f"{row.approved_by} already approved {remediation_id}"
     if now - row.changed_at > approval.expires:
@@ -107,7 +115,12 @@ def decide(
             c.execute(first_of_two)
             text = f"{operator} approved {shown}; a second operator must approve too"
             entries.write(
-                c, now, remediation_id, "approved", reason=Reason.OPERATOR, text=because(text, why)
+                c,
+                now,
+                remediation_id,
+                EntryKind.APPROVED,
+                reason=Reason.OPERATOR,
+                text=because(text, why),
             )
             return None
         if first.casefold() == operator.casefold():
@@ -125,7 +138,7 @@ def decide(
         c,
         now,
         remediation_id,
-        "approved",
+        EntryKind.APPROVED,
         reason=Reason.OPERATOR,
         text=because(f"{operator} approved {shown}", why),
     )
@@ -139,7 +152,7 @@ def cancel(
     now: datetime,
     *,
     why: str = "",
-    word: str = "cancelled",
+    kind: EntryKind = EntryKind.CANCELLED,
 ) -> str | None:
     """Cancels what has not ended.
 
@@ -152,10 +165,10 @@ def cancel(
         return f"{remediation_id} has already ended: {row.state}"
     if row.cancel_by:
         return f"{row.cancel_by} already; {remediation_id} ends at its next look"
-    text = f"{operator} {word} it"
+    text = f"{operator} {kind} it"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=text))
     timers.put(c, "work", remediation_id, now)
-    entries.write(c, now, remediation_id, word, reason=Reason.OPERATOR, text=because(text, why))
+    entries.write(c, now, remediation_id, kind, reason=Reason.OPERATOR, text=because(text, why))
     return None
 
 
@@ -182,7 +195,7 @@ def retry(
         c,
         now,
         remediation_id,
-        "retry",
+        EntryKind.RETRIED,
         reason=Reason.OPERATOR,
         text=because(f"retry requested by {operator}", why),
     )
@@ -243,7 +256,7 @@ def escalated(
         c,
         now,
         remediation_id,
-        "escalated",
+        EntryKind.ESCALATED,
         reason=None,
         text=f"notified {', '.join(m.receiver for m in told)}",
     )

@@ -22,6 +22,7 @@ from ..model.decision import (
     TakeBack,
     Wait,
 )
+from ..model.entry import EntryKind
 from ..model.look import Look
 from ..model.plan import Plan, Times, times_to_json, to_json
 from ..model.remediation import (
@@ -70,7 +71,7 @@ def retarget(
     )
     other = c.execute(query.with_for_update()).first()
     if other is not None:
-        mine_is_older = (remediation.born_at, remediation.id) < (other.born_at, other.id)
+        mine_is_older = (remediation.created_at, remediation.id) < (other.created_at, other.id)
         if not mine_is_older or State(other.state) not in WAITING:
             _supersede(c, remediation.id, other.id, now)
             return False
@@ -101,7 +102,12 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
         c, younger, Reason.ATTACHED, why, told=f"{why}: the same rule and target", now=now
     )
     entries.write(
-        c, now, older, "attached", reason=Reason.ATTACHED, text=f"took over the alerts of {younger}"
+        c,
+        now,
+        older,
+        EntryKind.ATTACHED,
+        reason=Reason.ATTACHED,
+        text=f"took over the alerts of {younger}",
     )
 
 
@@ -197,7 +203,7 @@ def begin(
             sent_by=made.sent_by,
         )
     )
-    state = next_state(State(row.state), Event.BEGIN)
+    state = next_state(State(row.state), Event.START)
     values = {
         "state": state,
         "acted": True,
@@ -208,7 +214,7 @@ def begin(
         "look": dumps(intent.look.as_json()),
     }
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
-    entries.write(c, now, remediation.id, "begin", reason=None, text=made.plan.summary)
+    entries.write(c, now, remediation.id, EntryKind.STARTED, reason=None, text=made.plan.summary)
     return verdicts
 
 
@@ -408,7 +414,7 @@ def start_undo(
     )
     row = {key: getattr(parent, key) for key in same}
     row |= {"id": born, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
-    row |= {"state": State.QUEUED, "live": True, "born_at": now, "changed_at": now}
+    row |= {"state": State.QUEUED, "live": True, "created_at": now, "changed_at": now}
     c.execute(sa.insert(table).values(**row))
     timers.put(c, "work", born, now)
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
@@ -417,7 +423,7 @@ def start_undo(
         c,
         now,
         born,
-        "born",
+        EntryKind.CREATED,
         reason=reason,
         text=f"undoes {parent.id}{asked and f'; {asked}'}",
     )

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.entry import EntryKind
 from ..model.seal import head_number
 from . import entries
 from .tables import EPOCH, MICROSECOND, entry, seal
@@ -116,7 +117,7 @@ def prune(c: Connection, before: datetime, now: datetime) -> int:
     gone = c.execute(sa.delete(entry).where(entry.c.number <= anchor.last)).rowcount
     c.execute(sa.delete(seal).where(seal.c.number < anchor.number))
     c.execute(sa.update(seal).where(seal.c.number == anchor.number).values(pruned=True))
-    entries.write(c, now, None, "pruned", reason=None, text=_pruned(anchor))
+    entries.write(c, now, None, EntryKind.PRUNED, reason=None, text=_pruned(anchor))
     return int(gone)
 
 
@@ -202,7 +203,9 @@ def _is_head(given: str, digest: str) -> bool:
 
 def _told(c: Connection, anchor: Any) -> datetime | None:
     """When it was said that what is before was pruned."""
-    mine = sa.select(entry.c.at).where(entry.c.kind == "pruned", entry.c.text == _pruned(anchor))
+    mine = sa.select(entry.c.at).where(
+        entry.c.kind == EntryKind.PRUNED, entry.c.text == _pruned(anchor)
+    )
     found: datetime | None = c.execute(mine.order_by(entry.c.id).limit(1)).scalar()
     return found
 

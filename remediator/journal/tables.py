@@ -127,7 +127,7 @@ remediation = Table(
     Column("reason", String(40)),
     Column("why", Text, nullable=False, default=""),
     Column("rung", Integer, nullable=False, default=0),
-    Column("born_at", Instant, nullable=False),
+    Column("born_at", Instant, key="created_at", nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("held_since", Instant),
     Column("ended_at", Instant),
@@ -151,13 +151,13 @@ Index(
 )
 Index("remediation_undo", remediation.c.undo_of, unique=True, **partial("live AND undo_of != ''"))
 Index("remediation_told", remediation.c.told, **partial("told = 1", "told"))
-Index("remediation_born", remediation.c.born_at)
-Index("remediation_state", remediation.c.state, remediation.c.born_at)
+Index("remediation_born", remediation.c.created_at)
+Index("remediation_state", remediation.c.state, remediation.c.created_at)
 Index("remediation_alive", remediation.c.state, **partial("live = 1", "live"))
 Index("remediation_ended", remediation.c.ended_at, **partial("live = 0", "NOT live"))
 Index("remediation_target", remediation.c.target_key)
 Index("remediation_rule", remediation.c.rule, remediation.c.ended_at)
-Index("remediation_history", remediation.c.rule, remediation.c.target_key, remediation.c.born_at)
+Index("remediation_history", remediation.c.rule, remediation.c.target_key, remediation.c.created_at)
 Index(
     "remediation_retried",
     remediation.c.rule,
@@ -168,11 +168,14 @@ Index(
 Index(
     "remediation_acts",
     remediation.c.target_key,
-    remediation.c.born_at,
+    remediation.c.created_at,
     **partial("acted = 1", "acted"),
 )
 Index(
-    "remediation_undoes", remediation.c.undo_of, remediation.c.born_at, **partial("undo_of != ''")
+    "remediation_undoes",
+    remediation.c.undo_of,
+    remediation.c.created_at,
+    **partial("undo_of != ''"),
 )
 IS_ACTING = (  # written out: an index is not used for bound values
     "state IN ('executing', 'undoing', 'verifying')"
@@ -186,7 +189,7 @@ Index(  # what each rule has earned is counted from the index alone
     remediation.c.state,
     remediation.c.reason,
     remediation.c.acted,
-    remediation.c.born_at,
+    remediation.c.created_at,
     **partial("live = 0", "NOT live"),
 )
 Index("remediation_acting", remediation.c.rule, **partial(IS_ACTING))

@@ -8,6 +8,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.entry import EntryKind
 from ..model.notice import Notice
 from ..model.remediation import State
 from ..model.verdict import Reason
@@ -46,7 +47,7 @@ def storm(
         return False
     c.execute(sa.delete(storm_table).where(mine))
     c.execute(sa.insert(storm_table).values(scope=scope, since=now, until=until, why=why))
-    entries.write(c, now, None, "storm", reason=Reason.STORM, text=why)
+    entries.write(c, now, None, EntryKind.STORM, reason=Reason.STORM, text=why)
     _tell(c, scope, now, told, now=now)
     return True
 
@@ -102,7 +103,9 @@ def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
     )
     if not gone.rowcount:  # another daemon said so, or it came back
         return
-    entries.write(c, now, None, "calm", reason=None, text=f"the storm in {scope} is over")
+    entries.write(
+        c, now, None, EntryKind.STORM_OVER, reason=None, text=f"the storm in {scope} is over"
+    )
     for receiver in letters.told(c, ident("storm", scope), since or now):
         letters.put(c, ident("storm", scope), receiver, said, now=now)
 
@@ -155,7 +158,9 @@ def switch(
     if not news:
         return
     kind, reason = (
-        ("breaker_opened", Reason.BREAKER_OPEN) if opened_at else ("breaker_closed", None)
+        (EntryKind.BREAKER_OPENED, Reason.BREAKER_OPEN)
+        if opened_at
+        else (EntryKind.BREAKER_CLOSED, None)
     )
     entries.write(c, now, None, kind, reason=reason, text=f"rule {rule}: {why}")
     key = ident("breaker", rule)
@@ -172,7 +177,7 @@ def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
         c,
         now,
         None,
-        "reset",
+        EntryKind.BREAKER_RESET,
         reason=Reason.OPERATOR,
         text=f"{operator} reset the breaker of rule {rule}",
     )
@@ -215,7 +220,7 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
             sa.select(table.c.look)
             .where(table.c.rule == rule, table.c.undo_of == "", ~table.c.live, ~table.c.acted)
             .where(table.c.state == State.OBSERVED, table.c.reason == Reason.OBSERVE_MODE)
-            .order_by(table.c.born_at.desc())
+            .order_by(table.c.created_at.desc())
             .limit(EXAMPLES)
         )
         plans = [orjson.loads(look).get("plan") or {} for look in c.execute(newest).scalars()]

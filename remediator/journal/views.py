@@ -8,15 +8,20 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..model.entry import named
 from .tables import attachment, attempt, entry, episode, inbox, outbox, timer
 from .tables import remediation as table
 
 HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
+SHOWN_AS = {"born_at": "created_at", "told": "escalated"}
+"""Columns that the first schema called otherwise."""
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        SHOWN_AS.get(key, key): (
+            value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        )
         for key, value in row.items()
     }
 
@@ -39,7 +44,7 @@ def remediations(
     since: datetime | None,
 ) -> list[dict[str, Any]]:
     """The newest remediations first."""
-    query = sa.select(table).order_by(table.c.born_at.desc(), table.c.id).limit(limit)
+    query = sa.select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit)
     for column, wanted in (
         (table.c.state, state),
         (table.c.namespace, namespace),
@@ -47,7 +52,7 @@ def remediations(
     ):
         query = query.where(column == wanted) if wanted else query
     if since is not None:
-        query = query.where(table.c.born_at >= since)
+        query = query.where(table.c.created_at >= since)
     return [_remediation(row) for row in c.execute(query)]
 
 
@@ -79,7 +84,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     )
     shown["episodes"] = [_episode(e) for e in c.execute(joined.order_by(episode.c.id))]
     history = sa.select(entry).where(entry.c.remediation == remediation_id).order_by(entry.c.id)
-    shown["history"] = [_plain(e._asdict()) for e in c.execute(history)]
+    shown["history"] = [_plain(e._asdict()) | {"kind": named(e.kind)} for e in c.execute(history)]
     told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
     shown["messages"] = [
         _plain({k: v for k, v in m._asdict().items() if k != "body"}) for m in c.execute(told)
@@ -92,18 +97,18 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
         timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts])
     )
     restore = c.execute(owed).scalar()
-    shown["taken_back_from"] = restore.isoformat() if restore else None
+    shown["undo_due_at"] = restore.isoformat() if restore else None
     undoing = sa.select(
         table.c.id,
         table.c.undoes,
         table.c.state,
         table.c.reason,
         table.c.why,
-        table.c.born_at,
+        table.c.created_at,
         table.c.ended_at,
     )
     mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(
-        table.c.born_at
+        table.c.created_at
     )
     shown["undos"] = [_plain(u._asdict()) for u in c.execute(mine)]
     return shown

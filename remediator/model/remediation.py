@@ -160,7 +160,7 @@ class Event(StrEnum):
     ASK = "ask"
     OBSERVE = "observe"
     BLOCK = "block"
-    BEGIN = "begin"
+    START = "start"
     APPLIED = "applied"
     UNDO = "undo"
     CLIMB = "climb"
@@ -180,7 +180,7 @@ def _from_waiting() -> dict[tuple[State, Event], State]:
         Event.ASK: State.AWAITING_APPROVAL,
         Event.OBSERVE: State.OBSERVED,
         Event.BLOCK: State.BLOCKED,
-        Event.BEGIN: State.EXECUTING,
+        Event.START: State.EXECUTING,
         Event.UNPROVED: State.INEFFECTIVE,
         Event.FAIL: State.FAILED,
         Event.EXPIRE: State.EXPIRED,
@@ -257,7 +257,7 @@ class Remediation:
     why: str
     mode: str
     rung: int
-    born_at: datetime
+    created_at: datetime
     changed_at: datetime
     held_since: datetime | None
     ended_at: datetime | None

@@ -22,6 +22,7 @@ from ..engine.engine import Engine
 from ..guards.situation import ProcessLimits
 from ..journal.sql import SqlJournal
 from ..model.alert import Alert, AlertStatus
+from ..model.entry import EntryKind
 from ..model.remediation import LIVE
 from ..model.verdict import Reason
 from ..ports.records import Delivery
@@ -53,13 +54,13 @@ class VirtualClock:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What came of a replay: a timeline, every remediation whole, the
-    alerts, and what people would have been told.
+    alerts, and what people would have been notified of.
     """
 
     timeline: Sequence[Row]
     remediations: Sequence[Row]
     episodes: Sequence[Row]
-    told: Sequence[Row]
+    notified: Sequence[Row]
     summary: Row = field(default_factory=dict)
 
     def as_json(self) -> Row:
@@ -69,7 +70,7 @@ class Report:
             "timeline": self.timeline,
             "remediations": self.remediations,
             "alerts": self.episodes,
-            "told": self.told,
+            "notifications": self.notified,
         }
 
 
@@ -95,7 +96,7 @@ async def run(
         SandboxAlertmanager(),
         ClosedCluster(facts),
     )
-    told: list[Row] = []
+    notified: list[Row] = []
     await journal.open(clock.now())
     doors = Doors(
         journal=journal,
@@ -110,14 +111,14 @@ async def run(
         started_at=clock.now() - timedelta(hours=1),
     )
     names = sorted(set(chain.from_iterable(loaded.rule.escalate.to for loaded in rules.sources)))
-    engine = Engine(doors, receivers(names, told))
+    engine = Engine(doors, receivers(names, notified))
     try:
         for item in recorded:
             await _until(engine, clock, item.at)
             await journal.receive([Delivery(SOURCE, item.alerts, clock.now())])
             alertmanager.delivered(SOURCE, item.alerts)
         await _until(engine, clock, clock.now() + AFTERWARDS, to_the_end=True)
-        return await _report(journal, cluster, recorded, rules, told=told)
+        return await _report(journal, cluster, recorded, rules, notified=notified)
     finally:
         await journal.close()
 
@@ -152,9 +153,9 @@ async def _report(
     recorded: Sequence[Recorded],
     rules: RuleSet,
     *,
-    told: Sequence[Row],
+    notified: Sequence[Row],
 ) -> Report:
-    """What is told: ids are numbers in the order of birth, so that
+    """The report: ids are numbers in the order of birth, so that
     two replays of the same are the same.
     """
     rows = [
@@ -175,13 +176,17 @@ async def _report(
         "unmatched": sum(not row["remediations"] for row in unmatched),
         "remediations": dict(Counter(map(_ended_how, rows))),
         "calls": len(cluster.calls),
-        "told": len(told),
+        "notifications": len(notified),
     }
-    report = Report(sorted(timeline, key=lambda line: line["at"]), rows, episodes, told, summary)
+    report = Report(
+        sorted(timeline, key=lambda line: line["at"]), rows, episodes, notified, summary
+    )
     numbers = {row["id"]: f"{row['id'][0]}-{number}" for number, row in enumerate(rows, 1)}
     text = orjson.dumps(report.as_json(), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     plain = orjson.loads(ID.sub(lambda found: numbers.get(found[0], found[0]), text))
-    return Report(plain["timeline"], plain["remediations"], plain["alerts"], plain["told"], summary)
+    return Report(
+        plain["timeline"], plain["remediations"], plain["alerts"], plain["notifications"], summary
+    )
 
 
 def _acted(rows: Sequence[Row], cluster: ClosedCluster) -> Iterator[Row]:
@@ -194,7 +199,7 @@ def _acted(rows: Sequence[Row], cluster: ClosedCluster) -> Iterator[Row]:
             at, kind = entry["at"], entry["kind"]
             reason, text = entry["reason"], entry["text"]
             yield _line(at, row["id"], kind, row["target"], reason=reason, text=text)
-            for called in calls.pop(row["id"], []) if kind == "begin" else []:
+            for called in calls.pop(row["id"], []) if kind == EntryKind.STARTED else []:
                 yield _line(at, row["id"], "would call", row["target"], reason=None, text=called)
 
 

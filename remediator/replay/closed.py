@@ -347,18 +347,18 @@ class ClosedPrometheus:
 
 
 class Noted:
-    """A receiver that notes what people would have been told."""
+    """A receiver that notes what people would have been notified of."""
 
     kind = "log"
 
-    def __init__(self, told: list[Mapping[str, Any]]) -> None:
-        self._told = told
+    def __init__(self, notified: list[Mapping[str, Any]]) -> None:
+        self._told = notified
 
     async def notify(self, message: Notice, ref: str = "") -> str:
         self._told.append(message.payload())
         return ""
 
 
-def receivers(names: Sequence[str], told: list[Mapping[str, Any]]) -> dict[str, Noted]:
+def receivers(names: Sequence[str], notified: list[Mapping[str, Any]]) -> dict[str, Noted]:
     """One for every receiver that a rule names."""
-    return {name: Noted(told) for name in names}
+    return {name: Noted(notified) for name in names}

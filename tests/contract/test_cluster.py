@@ -868,6 +868,8 @@ async def test_a_kubeconfig_without_a_credential_is_one_too(
     config["users"][0]["user"] = {}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
-    with pytest.raises(Forbidden, match="cannot list nodes: RBAC does not allow it"):  # it is anonymous
+    with pytest.raises(
+        Forbidden, match="cannot list nodes: RBAC does not allow it"
+    ):  # it is anonymous
         await cluster.list_objects(NODE, "", "")
     await cluster.close()

@@ -389,7 +389,7 @@ async def test_an_alert_that_fires_or_flaps_for_weeks_costs_no_more_than_a_new_o
         "root_key": "c/Deployment/s/web",
         "state": State.BLOCKED,
         "live": False,
-        "born_at": NOW,
+        "created_at": NOW,
         "changed_at": NOW,
     }
     born = await journal.receive([Delivery("am", alerts, NOW)])
@@ -460,7 +460,7 @@ async def test_the_count_of_a_storm_takes_time_for_each_workload_and_not_for_eac
         "root_key": "",
         "state": State.QUEUED,
         "live": True,
-        "born_at": NOW,
+        "created_at": NOW,
         "changed_at": NOW,
     }
     work = []
@@ -521,7 +521,7 @@ async def test_rules_that_changed_are_asked_of_seventy_thousand_open_alerts(
         "target_key": "c/Pod/s/p",
         "state": State.OBSERVED,
         "live": False,
-        "born_at": NOW,
+        "created_at": NOW,
         "changed_at": NOW,
         "ended_at": NOW,
     }

@@ -425,7 +425,9 @@ async def test_a_silent_prometheus_is_asked_by_one_and_keeps_nobody_else_waiting
     assert isinstance(await port.holds("up"), Unknown)
     started = time.monotonic()
     answers = await asyncio.gather(*(port.holds(f"up{n}") for n in range(40)))
-    assert all(isinstance(answer, Unknown) and "retrying within" in answer.why for answer in answers)
+    assert all(
+        isinstance(answer, Unknown) and "retrying within" in answer.why for answer in answers
+    )
     assert time.monotonic() - started < 0.2
     assert len(quiet.asked) == 1
     quiet.answers.set()

@@ -19,6 +19,7 @@ from remediator.journal import entries, seals
 from remediator.journal.reading import reading
 from remediator.journal.sql import SqlJournal
 from remediator.journal.tables import entry
+from remediator.model.remediation import State
 from remediator.model.seal import head_number
 from tests.contract.test_journal import NOW, SECOND
 from tests.contract.test_journal import journal as journal
@@ -29,7 +30,7 @@ DAY = timedelta(days=1)
 async def written(journal: SqlJournal, *texts: str, at: timedelta = timedelta()) -> None:
     def write(c: sa.Connection) -> None:
         for text in texts:
-            entries.write(c, NOW + at, "r-1", "held", reason="paused", text=text)
+            entries.write(c, NOW + at, "r-1", State.HELD, reason="paused", text=text)
 
     await journal._run(write)
 

@@ -84,7 +84,7 @@ async def test_a_retry_brings_it_back_and_keeps_what_happened(world: World) -> N
     shown = await world.journal.show(row["id"])
     assert shown is not None
     assert [attempt["outcome"] for attempt in shown["attempts"]] == ["ineffective"]
-    assert shown["history"][-1]["kind"] == "retry"
+    assert shown["history"][-1]["kind"] == "retried"
 
 
 async def refire(world: World, after: timedelta) -> None:

@@ -506,5 +506,5 @@ async def test_people_are_told_the_whole_story(world: World) -> None:
     await world.deliver("Leak")
     await world.run(40 * MINUTE, timedelta(seconds=10))
     story = world.told.messages[-1]["story"]
-    assert story[0].endswith("born: rule restart for Deployment/shop/web")
-    assert any("begin: restart Deployment/shop/web" in line for line in story)
+    assert story[0].endswith("created: rule restart for Deployment/shop/web")
+    assert any("started: restart Deployment/shop/web" in line for line in story)

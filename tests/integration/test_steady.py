@@ -303,7 +303,7 @@ async def test_a_pod_is_not_left_in_quarantine_for_ever_by_who_cancels() -> None
     await world.run(MINUTE)
     shown = await world.journal.show(row["id"])
     assert shown is not None
-    assert (shown["state"], shown["taken_back_from"] is not None) == ("cancelled", True)
+    assert (shown["state"], shown["undo_due_at"] is not None) == ("cancelled", True)
     await world.run(25 * HOUR, 10 * MINUTE)
     assert ("Pod", "shop", pod) not in world.cluster.objects
     await world.journal.close()

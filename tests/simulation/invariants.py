@@ -257,7 +257,7 @@ class Watch:
         ):  # a storm speaks for all that are in it
             return
         query = sa.select(remediation).where(
-            remediation.c.live, remediation.c.undo_of == "", remediation.c.born_at < late
+            remediation.c.live, remediation.c.undo_of == "", remediation.c.created_at < late
         )
         for row in self._rows(query):
             verified = sa.select(attempt.c.id).where(
@@ -273,7 +273,7 @@ class Watch:
             if self._rows(waits):
                 raise Broken(
                     TOLD,
-                    f"{row.id} was born {(now - row.born_at).total_seconds():.0f}s ago, is"
+                    f"{row.id} was born {(now - row.created_at).total_seconds():.0f}s ago, is"
                     f" {row.state}, and nobody was told",
                 )
 

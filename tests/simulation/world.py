@@ -738,7 +738,7 @@ class Simulation:
         query = (
             sa.select(remediation.c.id)
             .where(remediation.c.undo_of == "", *where)
-            .order_by(remediation.c.born_at)
+            .order_by(remediation.c.created_at)
             .limit(1)
         )
         with self.journal._engine.connect() as c:

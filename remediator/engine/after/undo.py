@@ -136,7 +136,7 @@ def _ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None
     if loaded is None:
         why = f"rule {remediation.rule} was removed, so its change stays: {undone.plan.summary}"
         return End(event=Event.BLOCK, at=now, reason=Reason.RULE_CHANGED, why=why)
-    held = now - remediation.born_at
+    held = now - remediation.created_at
     if held <= loaded.rule.expire:
         return None
     why = f"held for {format_duration(held)}: {remediation.why}"

@@ -316,7 +316,7 @@ def _last_end(claim: Claim) -> datetime:
     """
     given = (episode.alert.ends_at for episode in claim.episodes)
     ends = [ended for ended in given if ended is not None]
-    return max(ends, default=claim.remediation.born_at)
+    return max(ends, default=claim.remediation.created_at)
 
 
 def _with_after(decided: Decided, facts: Facts) -> Decided:

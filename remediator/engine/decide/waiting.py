@@ -52,7 +52,7 @@ def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
     expire = _after_attempts(claim, Event.EXPIRE)
     held = remediation.state is State.HELD
     asking = remediation.state is State.AWAITING_APPROVAL
-    if now - remediation.born_at > rule.deadline:
+    if now - remediation.created_at > rule.deadline:
         last = remediation.reason if held else Reason.APPROVAL_EXPIRED if asking else None
         why = f"deadline of {format_duration(rule.deadline)} passed; last reason: {remediation.why}"
         return End(event=expire, at=now, reason=last or Reason.DEADLINE, why=why)

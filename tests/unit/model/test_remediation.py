@@ -44,7 +44,7 @@ def test_acting_is_entered_only_by_begin() -> None:
         for (state, event), after in TRANSITIONS.items()
         if after in ACTING and state not in ACTING
     }
-    assert entering == {Event.BEGIN}
+    assert entering == {Event.START}
 
 
 def test_every_reason_is_documented() -> None:
