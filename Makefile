@@ -31,9 +31,7 @@ check: install  ## lint, format, types, import arrows, generated files, all test
 	.venv/bin/pytest -n 2 --dist loadfile --durations 40
 
 docs: install  ## write the generated pages
-	@for page in schema actions causes guards reasons metrics states rbac annotations settings rules cli; do \
-	  case $$page in schema) file=rules.schema.json;; rbac) file=rbac.yaml;; *) file=$$page.md;; esac; \
-	  .venv/bin/remediator generate $$page > docs/reference/$$file; done
+	.venv/bin/remediator generate reference --output docs/reference
 	.venv/bin/remediator generate permissions > helm/remediator/files/permissions.yaml
 	$(PY) tools/dashboards.py
 	$(PY) -m tests.integration.walk > docs/reference/walk.md

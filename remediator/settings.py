@@ -29,7 +29,7 @@ from .model.usage import Rate
 from .notify import RECEIVERS
 from .notify.receiver import Given
 from .ports import Notifier
-from .rules.schema import Duration, Rates, as_rate
+from .rules.scalars import Duration, Rates, as_rate
 from .rules.wording import worded
 
 SHORTEST_KEY = 32

@@ -1,4 +1,4 @@
-"""What can be done: one file per action, each exporting ACTION; the registry is the folder."""
+"""What remediator can do: one file per action, each exporting ACTION."""
 
 from ..plugins import Registry
 from .action_spec import ActionSpec

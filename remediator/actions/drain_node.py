@@ -1,12 +1,11 @@
-"""Cordon a node and evict its pods, one of each workload at a
-time, as their disruption budgets allow.
+"""Cordon a node and evict its pods, one per workload at a time, within their disruption budgets.
 
-Use when: a node is unwell and its pods serve badly there.
-Do not use when: the other nodes cannot take its pods, or something else replaces the node (Cluster
-API, medik8s, Karpenter).
-How it verifies: no pod that had to go is left, and the node is still cordoned.
-What it leaves behind: a cordoned node, with the pods of DaemonSets and static pods on it.
-`remediator undo` uncordons it where the cordon is ours.
+Use when: a node is unhealthy, and its pods run badly there.
+Do not use when: the other nodes have no room for its pods, or something else replaces the node
+(Cluster API, medik8s, Karpenter).
+How it verifies: no pod that had to be evicted is left, and the node is still cordoned.
+What it leaves behind: a cordoned node that still runs DaemonSet pods and static pods.
+`remediator undo` uncordons it, unless it was cordoned before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -98,7 +97,7 @@ class Residents:
 
 
 def _residents(facts: Facts, _obj: Object) -> Looking[Residents]:
-    """Up to two steps from the pods: a ReplicaSet's Deployment is what loses them."""
+    """The pods on a node with the workloads that own them, other nodes, and budgets."""
     cluster = facts.target.cluster
     pods, nodes, budgets = yield (
         Read(POD, fields=f"spec.nodeName={facts.target.name}"),

@@ -1,13 +1,13 @@
-"""Take one pod out of service and off the network, and keep it running for those who look at it.
+"""Take one pod out of service and off the network, but keep it running for inspection.
 
-Use when: a pod is suspected to be compromised, or must be looked at while its replacement serves.
-Do not use when: the pod is a StatefulSet's, or has a volume of its own: nothing could take its
-place.
-How it verifies: no Service lists the pod any more, its replacement is ready, and it still runs.
-What it leaves behind: the pod, with no label but the quarantine's (the others are kept in an
-annotation), its own deny-all NetworkPolicy, and in the journal its events and the ends of its logs.
-`remediator undo` releases it; once its alert has been quiet for `restore.after`, the pod and its
-policy are deleted.
+Use when: a pod may be compromised, or should be inspected while a replacement serves.
+Do not use when: the pod belongs to a StatefulSet or has its own volume, because nothing could
+replace it.
+How it verifies: no Service lists the pod, its replacement is ready, and the pod is still running.
+What it leaves behind: the pod with only the quarantine label (its other labels are stored in an
+annotation), a deny-all NetworkPolicy for it, and, in the journal, its events and the last lines of
+its logs. `remediator undo` releases it. After its alert has been quiet for `restore.after`, the pod
+and its policy are deleted.
 """
 
 import json

@@ -1,10 +1,10 @@
-"""Have cert-manager issue a certificate anew, as `cmctl renew` does.
+"""Have cert-manager reissue a certificate, as `cmctl renew` does.
 
-Use when: a certificate is about to expire, or is not ready, and its issuer works.
-Do not use when: the issuer refuses, or a rate limit of the certificate authority was hit: each try
-counts there.
-How it verifies: the certificate has a newer revision, and is Ready.
-What it leaves behind: a new revision of the certificate in its Secret; it cannot be undone.
+Use when: a certificate is about to expire or is not ready, and its issuer works.
+Do not use when: the issuer is failing, or a rate limit of the certificate authority was hit, since
+each attempt counts towards it.
+How it verifies: the certificate has a newer revision and is Ready.
+What it leaves behind: a new revision of the certificate in its Secret. It cannot be undone.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
 """Restart a workload's pods, a few at a time, as `kubectl rollout restart` does.
 
 Use when: pods leak, hang or hold stale state, and a fresh process helps.
-Do not use when: a new release is broken (roll it back), or the trouble is a dependency's.
+Do not use when: a new release is broken (roll it back), or a dependency is failing.
 How it verifies: the rollout completes with every replica available, and the alert resolves.
-What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template; it
-cannot be undone. A StatefulSet's pods that are stuck on the revision before are deleted, as nothing
-else would replace them (kubernetes#67250).
+What it leaves behind: the annotation `kubectl.kubernetes.io/restartedAt` on the pod template. It
+cannot be undone. Pods of a StatefulSet that are stuck on the previous revision are deleted, since
+nothing else would replace them (kubernetes#67250).
 """
 
 from pydantic import Field

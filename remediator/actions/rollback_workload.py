@@ -1,14 +1,13 @@
-"""Roll a workload back to its last revision that truly differs,
-preferring one that was seen healthy.
+"""Roll a workload back to its last revision with a different template, preferring a healthy one.
 
 Use when: a new release crashes or never becomes ready.
-Do not use when: the release ran migrations that the older one cannot live with (annotate it with a
-deny).
-How it verifies: the rollout completes on the chosen revision's template, and the alert resolves.
+Do not use when: the release ran migrations that the older one cannot work with. Annotate such a
+workload with `remediator.io/deny: rollback_workload`.
+How it verifies: the rollout of the chosen revision completes, and the alert resolves.
 What it leaves behind: a new revision with the older template; the broken revision stays in the
-history. A StatefulSet's pods that are stuck on the broken revision are deleted, as nothing else
-would replace them (kubernetes#67250). Where it made things worse (fewer ready pods once the rollout
-gave up), the template that it replaced is put back.
+history. Pods of a StatefulSet that are stuck on the broken revision are deleted, since nothing else
+would replace them (kubernetes#67250). If the rollback made things worse (fewer ready pods when its
+rollout gave up), the previous template is restored.
 """
 
 from collections.abc import Mapping

@@ -1,14 +1,11 @@
-"""Run a CronJob now: one Job from its template, as `kubectl
-create job --from=cronjob/NAME` makes it.
+"""Run a CronJob now: create one Job from its template, as `kubectl create job --from` does.
 
-Use when: a backup or another periodic task was missed or failed, and running it once more does no
-harm.
-Do not use when: its runs must not overlap with what it would do now, or are no good outside their
-time.
-How it verifies: the Job is Complete. A Job that fails is kept, with its pods and logs, for those
-who look at it.
-What it leaves behind: the Job, named by the attempt and the CronJob's as any that it made: its
-success counts as the CronJob's, and it goes by the CronJob's history limits.
+Use when: a backup or another periodic task failed or was missed, and running it again is safe.
+Do not use when: a run outside its schedule, or an additional run, does harm.
+How it verifies: the Job is Complete. A Job that fails is kept for inspection, with its pods and
+logs.
+What it leaves behind: the Job, which is owned by the CronJob like any other: its success counts as
+the CronJob's, and the CronJob's history limits remove it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +35,7 @@ class Params(Parameters):
 
 
 def _jobs(facts: Facts, _obj: Object) -> Looking[tuple[Object, ...]]:
-    """The CronJob's Jobs: those that it made, and those that were made from it."""
+    """The Jobs of a CronJob, including those created from it by hand."""
     (found,) = yield (Read(JOB, facts.target.namespace),)
     return tuple(job for job in found if facts.target.uid in _owners(job))
 

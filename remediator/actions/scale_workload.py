@@ -1,13 +1,11 @@
-"""Give a workload more replicas for a while.
+"""Temporarily add replicas to a workload, through its HPA's minReplicas if it has an HPA.
 
-Through its HPA's least count where it has one, else by its scale.
-
-Use when: latency or load says that there are too few pods, and more of them help.
-Do not use when: a database or another dependency is the bottleneck, or pods crash: more of them are
-more trouble.
-How it verifies: as many replicas as asked for are available, and the alert resolves.
-What it leaves behind: the higher count, until the alert has been quiet for `restore.after`; then
-the count of before is put back, unless somebody else has changed it.
+Use when: latency or load shows that there are too few pods.
+Do not use when: a database or another dependency is the bottleneck, or pods crash, since more of
+them make it worse.
+How it verifies: the requested replicas are available, and the alert resolves.
+What it leaves behind: the higher count, until the alert has been quiet for `restore.after`. Then
+the previous count is restored, unless someone changed it.
 """
 
 import math

@@ -1,13 +1,12 @@
-"""Give the containers that ran out of memory more of it: in the workload's template, or in place.
+"""Raise the memory limit of containers that were OOM-killed, in the template or in place.
 
-Use when: containers are killed for memory, and the workload is known to need more than it was
-given.
-Do not use when: it leaks: more memory only makes it last longer.
-How it verifies: the rollout completes, and the alert resolves; in place: every pod's status shows
-the new limit.
-What it leaves behind: the higher limit, and the higher request where both were equal; `remediator
-undo` puts the old ones back. In place only the pods that run now get it: those that come later are
-made from the template.
+Use when: containers are OOM-killed, and the workload is known to need more memory than it has.
+Do not use when: the workload leaks memory: a higher limit only delays the next kill.
+How it verifies: the rollout completes, and the alert resolves; in place: the status of every pod
+shows the new limit.
+What it leaves behind: the higher limit, and a higher request if both were equal. `remediator undo`
+restores the previous values. In place, only the running pods get it; new pods are created from the
+unchanged template.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What acts on workloads share: default refusals, and whether a workload's rollout has converged.
+"""What actions on workloads share: common refusals, and whether a rollout has converged.
 
 Source: kubectl rollout status (polymorphichelpers/rollout_status.go).
 """

@@ -1,7 +1,4 @@
-"""Facts to causes: one file per cause, each a pure function, exporting CAUSE.
-
-The registry is the folder.
-"""
+"""Why an alert fires: one file per cause, each a pure function of facts, exporting CAUSE."""
 
 from collections.abc import Iterable
 from datetime import timedelta

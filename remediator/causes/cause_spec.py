@@ -1,4 +1,4 @@
-"""A kind of cause, as a value: what it sees, and how it is found."""
+"""What a cause is: one frozen value with the facts it needs and the function that finds it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

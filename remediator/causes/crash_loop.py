@@ -1,6 +1,5 @@
-"""A container of the target waits in CrashLoopBackOff.
-
-It ends again and again, and is started ever later.
+"""A container of the target is in CrashLoopBackOff: it keeps exiting and is restarted with
+increasing delays.
 """
 
 from datetime import timedelta

@@ -1,6 +1,6 @@
-"""A container of the target waits since its image cannot be had.
+"""A container of the target is waiting because its image cannot be pulled.
 
-No such tag, no access, a registry that does not answer.
+The tag does not exist, access is denied, or the registry does not answer.
 """
 
 from datetime import timedelta

@@ -1,9 +1,7 @@
-"""A Service has nothing ready behind it.
+"""A Service has no ready endpoint: it selects no pods, or none of the selected pods is ready.
 
-It selects no pods, or none of those that it selects serves.
-
-Looked for behind the Service that the alert is about, and behind each one that selects the
-workload's pods.
+Checked for the Service that the alert is about, and for each Service that selects the workload's
+pods.
 """
 
 from collections.abc import Mapping
@@ -27,9 +25,8 @@ class Behind:
 
 
 def _endpoints(facts: Facts, obj: Object) -> Looking[tuple[Behind, ...]]:
-    """One entry for each Service with a selector.
-
-    Without one, people keep its endpoints themselves.
+    """For each Service with a selector that leads to the target: its endpoints, and how many are
+    ready.
     """
     there = facts.target.namespace
     services, slices = yield (Read(SERVICE, there), Read(ENDPOINT_SLICE, there))

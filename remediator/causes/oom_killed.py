@@ -1,4 +1,4 @@
-"""A container of the target was killed since it used more memory than its limit (OOMKilled)."""
+"""A container of the target was OOM-killed: it used more memory than its limit."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -1,8 +1,7 @@
-"""Pods of the target are not created, since a ResourceQuota of
-its namespace has no room for one more.
+"""Pods of the target cannot be created because a ResourceQuota of its namespace is used up.
 
-The evidence is both: a pod that was refused in the last minutes, and a quota that is too full for
-one like it.
+Found only if both hold: a pod was rejected in the last minutes, and a quota has no room for a pod
+like it.
 """
 
 from collections.abc import Iterator

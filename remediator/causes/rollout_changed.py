@@ -1,9 +1,7 @@
-"""A new revision was rolled out within the window before the trouble began.
+"""A new revision was rolled out shortly before the alert started.
 
-The evidence is what changed in it.
-
-A restart makes a revision that differs in nothing but its time, and a rollback of ours is no news:
-neither counts.
+The evidence lists what changed in the pod template. A restart, whose template differs only in the
+time of the restart, does not count; nor does one of our own rollbacks.
 """
 
 from collections.abc import Mapping

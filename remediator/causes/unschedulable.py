@@ -1,6 +1,6 @@
-"""Pods of the target find no node.
+"""Pods of the target cannot be scheduled.
 
-None has room, or is tolerated, selected, or in reach of their volume.
+No node has room for them, is tolerated and selected, and can reach their volumes.
 """
 
 from datetime import timedelta

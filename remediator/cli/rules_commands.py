@@ -40,25 +40,8 @@ def check(paths: tuple[Path, ...], config: Path | None) -> None:
     )
 
 
-WRITTEN = [
-    "schema",
-    "rbac",
-    "permissions",
-    "actions",
-    "causes",
-    "guards",
-    "reasons",
-    "metrics",
-    "states",
-    "annotations",
-    "settings",
-    "rules",
-    "cli",
-]
-
-
 @click.command()
-@click.argument("what", type=click.Choice(WRITTEN))
+@click.argument("what", type=click.Choice(["schema", "rbac", "permissions", "reference"]))
 @click.option(
     "--rules",
     "paths",
@@ -70,17 +53,30 @@ WRITTEN = [
     "--service-account",
     help="NAMESPACE/NAME; `rbac` also prints this ServiceAccount and its binding.",
 )
-def generate(what: str, paths: tuple[Path, ...], service_account: str | None) -> None:
-    """Print what follows from the definitions: a JSON Schema, RBAC, or a reference page."""
-    from ..generate import PAGES
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reference"),
+    show_default=True,
+    help="Folder that `reference` writes its pages to.",
+)
+def generate(what: str, paths: tuple[Path, ...], service_account: str | None, output: Path) -> None:
+    """Print what follows from the definitions: a JSON Schema of rule files, or RBAC. With
+    `reference`, write the reference pages and schemas of this version, plugins included.
+    """
+    from ..generate import PRINTED, reference
     from ..generate.rbac import binding
     from .manual import page
 
-    root = click.get_current_context().find_root().command
-    if what == "cli" and isinstance(root, click.Group):
-        click.echo(page(root), nl=False)
+    if what == "reference":
+        root = click.get_current_context().find_root().command
+        assert isinstance(root, click.Group)
+        for path, text in {**reference(), "cli.md": page(root)}.items():
+            (output / path).parent.mkdir(parents=True, exist_ok=True)
+            (output / path).write_text(text)
+        click.echo(f"wrote {output}")
         return
-    click.echo(PAGES[what](paths), nl=False)
+    click.echo(PRINTED[what](paths), nl=False)
     if what == "rbac" and service_account:
         click.echo(binding(service_account, paths), nl=False)
 

@@ -255,8 +255,8 @@ def replay(report: Row) -> str:
         ),
         f"remediations: {ends}",
         (
-            f"{found['calls']} calls and {found['notifications']} notifications would have been sent;"
-            " nothing was sent"
+            f"{found['calls']} calls and {found['notifications']} notifications would have been"
+            " sent; nothing was sent"
         ),
     ]
     return _lines(lines)

@@ -1,21 +1,24 @@
-"""What follows from the definitions: JSON Schema, RBAC, and the reference pages."""
+"""What follows from the definitions: schemas, RBAC, and the reference pages."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import pages, rbac
+from . import pages, parts, rbac, schemas
 
-PAGES: dict[str, Callable[[Sequence[Path]], str]] = {
-    "schema": pages.schema,
+PRINTED: dict[str, Callable[[Sequence[Path]], str]] = {
+    "schema": lambda _paths: schemas.rule_file(),
     "rbac": rbac.rbac,
     "permissions": rbac.permissions,
-    "actions": pages.actions,
-    "causes": pages.causes,
-    "guards": pages.guards,
-    "reasons": pages.reasons,
-    "metrics": pages.metrics,
-    "states": pages.states,
-    "annotations": pages.annotations,
-    "settings": pages.settings,
-    "rules": pages.rules,
 }
+"""What `remediator generate` prints, for these rule files where they matter."""
+
+
+def reference() -> dict[str, str]:
+    """Every page and schema of the reference: path to text."""
+    return {
+        **{path: page() for path, page in pages.PAGES.items()},
+        **parts.pages(),
+        "rules.schema.json": schemas.rule_file(),
+        "message.schema.json": schemas.message(),
+        "rbac.yaml": rbac.rbac(()),
+    }

@@ -1,24 +1,17 @@
-"""The reference pages that follow from the definitions.
+"""The reference pages that follow from the definitions."""
 
-Actions, reasons, guards, metrics, states, keys.
-"""
-
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
-from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel
 
-from ..actions import ACTIONS
-from ..catalogue import KINDS
-from ..causes import CAUSES
-from ..guards import pipeline
 from ..guards.opt_in import ANNOTATION
 from ..guards.opt_out import ANNOTATIONS
 from ..model.duration import format_duration
+from ..model.entry import ENTRY_KINDS
 from ..model.remediation import LIVE, STATES, TRANSITIONS
 from ..model.usage import Rate
 from ..model.verdict import REASONS
@@ -27,144 +20,99 @@ from ..settings import Settings
 from ..telemetry import METRICS
 
 
-def schema(_paths: Sequence[Path]) -> str:
-    """The JSON Schema of a rule file, for editors: it knows the actions, and what each takes."""
-    made = RuleFile.model_json_schema(by_alias=True, mode="serialization")
-    step = made["$defs"]["Step"]
-    step["properties"]["action"]["enum"] = sorted(ACTIONS)
-    step["allOf"] = [
-        {
-            "if": {"properties": {"action": {"const": name}}, "required": ["action"]},
-            "then": {"properties": {"with": _parameters(action.params)}},
-        }
-        for name, action in sorted(ACTIONS.items())
-    ]
-    return json.dumps(made, indent=2) + "\n"
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _parameters(params: type[BaseModel]) -> dict[str, Any]:
-    """An action's parameters as they are written: a duration is text there."""
-    made = params.model_json_schema(by_alias=True, mode="serialization")
-    for field in made.get("properties", {}).values():
-        if field.get("format") == "duration":
-            field.pop("format")
-            field["pattern"] = "^([0-9]+(ms|[smhdwy]))+$"
-    return made
-
-
-def actions(_paths: Sequence[Path]) -> str:
-    """The actions' manual pages."""
-    out = ["# Actions\n"]
-    for action in ACTIONS.values():
-        out.append(f"## {action.name}\n\n{action.manual.strip()}\n")
-        out.append(
-            f"* Targets: {', '.join(sorted(map(str, action.targets)))}\n* Causes:"
-            f" {', '.join(sorted(action.causes))}\n* Disruption: {action.disruption}"
-        )
-        for name, field in action.params.model_fields.items():
-            out.append(f"* `{name}` (default `{field.default}`): {field.description}")
-        out.append(f"\n```yaml\n{action.example}\n```\n")
-    return "\n".join(out)
-
-
-def causes(_paths: Sequence[Path]) -> str:
-    """The causes' pages."""
-    out = ["# Causes\n"]
-    for cause in CAUSES.values():
-        users = [action.name for action in ACTIONS.values() if cause.name in action.causes]
-        kinds = set(KINDS.values()).intersection(*(s.of for s in cause.sees if s.of is not None))
-        out.append(f"## {cause.name}\n\n{cause.manual.strip()}\n")
-        out.append(f"* Sees: {', '.join(sorted(map(str, cause.sees)))}")
-        out.append(f"* Targets: {', '.join(sorted(map(str, kinds)))}")
-        out.append(
-            f"* Actions that are for it: {', '.join(users) or 'none of its own: say `if`'}\n"
-        )
-    return "\n".join(out)
-
-
-def reasons(_paths: Sequence[Path]) -> str:
+def reasons() -> str:
     """The closed list of reasons."""
-    return "# Reasons\n\n| reason | means |\n|---|---|\n" + "".join(
-        f"| `{reason}` | {spec.means} |\n" for reason, spec in REASONS.items()
+    intro = (
+        "# Reasons\n\nEvery verdict, and every end of a remediation, gives one of these reasons. A"
+        " message beside it\ngives the details.\n\n"
     )
+    rows = [(f"`{reason}`", spec.means) for reason, spec in REASONS.items()]
+    return intro + table(("reason", "meaning"), rows)
 
 
-def guards(_paths: Sequence[Path]) -> str:
-    """The guards in their order."""
-    head = (
-        "# Guards\n\nAsked in this order; every verdict is kept and shown, and the strongest"
-        " decides: deny, hold, ask, allow. What cannot\nbe known holds. The first look is before"
-        " anything is observed, the second has facts and a plan; begin is the transaction\nthat"
-        " begins an attempt, in which no two can both pass; write is just before each write."
-        " Verdicts that are not to allow are\ncounted in `remediator_verdicts_total`.\n\n| guard |"
-        " set by | is for | asked |\n|---|---|---|---|\n"
-    )
-    rows = (
-        f"| `{guard.name}` | {guard.set_by} | {guard.summary} | {guard.asked} |\n"
-        for guard in pipeline.GUARDS
-    )
-    return head + "".join(rows)
-
-
-def metrics(_paths: Sequence[Path]) -> str:
+def metrics() -> str:
     """The metrics that are exported."""
-    rows = (
-        f"| `remediator_{name}` | {kind.__name__.lower()} | {', '.join(labels) or '-'} | {text} |\n"
+    rows = [
+        (f"`remediator_{name}`", kind.__name__.lower(), ", ".join(labels) or "-", text)
         for name, (kind, text, labels) in METRICS.items()
-    )
-    return "# Metrics\n\n| metric | type | labels | means |\n|---|---|---|---|\n" + "".join(rows)
+    ]
+    intro = "# Metrics\n\nServed at `/metrics` in the Prometheus text format.\n\n"
+    return intro + table(("metric", "type", "labels", "meaning"), rows)
 
 
-def annotations(_paths: Sequence[Path]) -> str:
+def annotations() -> str:
     """What annotations on a target or its namespace do."""
-    head = (
-        "# Annotations\n\nOn a workload, or on its namespace for all that is in it. They only"
-        " tighten.\n\n"
+    intro = (
+        "# Annotations\n\nSet them on a workload, or on a namespace for everything in it. They can"
+        " only restrict what\nrules allow.\n\n"
     )
-    return (
-        head
-        + "| annotation | means |\n|---|---|\n"
-        + "".join(
-            f"| `{name}` | {text} |\n" for name, text in {**ANNOTATIONS, **ANNOTATION}.items()
-        )
-    )
+    rows = [(f"`{name}`", text) for name, text in {**ANNOTATIONS, **ANNOTATION}.items()]
+    return intro + table(("annotation", "value and effect"), rows)
 
 
-def settings(_paths: Sequence[Path]) -> str:
+def history() -> str:
+    """What a line of the history may record."""
+    intro = (
+        "# History\n\n`remediator show` prints the history of a remediation, and `remediator"
+        " journal"
+        " export` that of\neverything. A line has a time, a kind, often a [reason](reasons.md), and"
+        " a text. Its kind is\none of these, or the [state](states.md) that the remediation came"
+        " into.\n\n"
+    )
+    rows = [(f"`{kind}`", text) for kind, text in ENTRY_KINDS.items()]
+    return intro + table(("kind", "meaning"), rows)
+
+
+def settings() -> str:
     """Every process setting."""
-    return (
-        "# Settings\n\nOf the file that `serve --config` reads; `remediator init` writes one.\n\n"
-        + _keys(Settings)
+    intro = (
+        "# Settings\n\nKeys of the file that `remediator serve --config` reads. `remediator init`"
+        " writes one with\ncomments. A key in a list is written `key[]`.\n\n"
     )
+    rows = [(path, default, text) for path, default, text, _ in _keys(Settings, "")]
+    return intro + table(("key", "default", "meaning"), rows)
 
 
-def rules(_paths: Sequence[Path]) -> str:
-    """Every key of a rule file."""
-    return "# Rule files\n\n" + _keys(RuleFile)
-
-
-def _keys(model: type[BaseModel]) -> str:
-    return "| key | default | means |\n|---|---|---|\n" + "".join(
-        f"| `{path}` | {default} | {text} |\n" for path, default, text in _rows(model, "")
+def rules() -> str:
+    """Every key of a rule file, with an example."""
+    intro = (
+        "# Rule files\n\nKeys of the YAML files in which rules are written, with one example"
+        " each. A"
+        " key in a list is\nwritten `key[]`. `remediator generate schema` prints a JSON Schema for"
+        " editors.\n\n"
     )
+    return intro + table(("key", "default", "meaning", "example"), _keys(RuleFile, ""))
 
 
-def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
-    """(path, default, description) of a model's fields and of the models within.
-
-    Lists are written `key[]`.
-    """
-    out: list[tuple[str, str, str]] = []
+def _keys(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str, str]]:
+    """(path, default, description, example) of a model's fields and of the models within."""
+    out: list[tuple[str, str, str, str]] = []
     for name, field in model.model_fields.items():
         inner = [m for m in _models(field.annotation) if m is not model]
         many = inner and "tuple" in str(field.annotation)
         path = f"{prefix}{field.alias or name}{'[]' if many else ''}"
+        text = (field.description or "").replace("|", "\\|")
         out.append(
-            (path, _default(field, bool(inner)), (field.description or "").replace("|", "\\|"))
+            (f"`{path}`", _default(field, bool(inner)), text, _example(field.alias or name, field))
         )
         for child in inner:
-            out += _rows(child, f"{path}.")
+            out += _keys(child, f"{path}.")
     return out
+
+
+def _example(name: str, field: Any) -> str:
+    if not field.examples:
+        return "-"
+    flow: str = yaml.safe_dump(
+        field.examples[0], default_flow_style=True, sort_keys=False, width=10_000
+    )
+    return f"`{name}: {flow.removesuffix(chr(10)).removesuffix('...').strip()}`"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -179,36 +127,47 @@ def _default(field: Any, nested: bool) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or (nested and not isinstance(value, str)) or value in ("", (), {}):
         return "-"
-    if isinstance(value, timedelta):
-        return f"`{format_duration(value)}`"
     if isinstance(value, tuple):
-        return ", ".join(
-            (
-                f"`{item.count}/{format_duration(item.window)}`"
-                if isinstance(item, Rate)
-                else f"`{item}`"
-            )
-            for item in value
-        )
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        return ", ".join(f"`{written(item)}`" for item in value)
+    return f"`{written(value)}`"
 
 
-def states(_paths: Sequence[Path]) -> str:
-    """The state diagram of a remediation."""
+def written(value: Any) -> str:
+    """A default as it would be written in YAML."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, Rate):
+        return f"{value.count}/{format_duration(value.window)}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def states() -> str:
+    """The states of a remediation, and its state diagram."""
+    intro = (
+        "# States of a remediation\n\nA remediation in a waiting or acting state is in progress: it"
+        " still does something. One that has\nended does nothing more, except as the table"
+        " says.\n\n"
+    )
+    rows = [
+        (f"`{state}`", spec.stage, spec.does, spec.severity if spec.told else "-")
+        for state, spec in STATES.items()
+    ]
+    head = ("state", "stage", "what it does", "receivers are notified, with severity")
     arrows = "".join(
         f"    {state} --> {after}: {event}\n" for (state, event), after in TRANSITIONS.items()
     )
-    ends = "".join(
-        f"    {after} --> [*]\n"
-        for after in sorted({a for a in TRANSITIONS.values() if a not in LIVE})
-    )
-    rows = "".join(
-        f"| `{state}` | {spec.stage} | {spec.does} | {spec.severity if spec.told else '-'} |\n"
-        for state, spec in STATES.items()
-    )
-    head = (
-        "# States of a remediation\n\n| state | | what it does | people are told at once"
-        " |\n|---|---|---|---|\n"
-    )
+    ended = sorted({after for after in TRANSITIONS.values() if after not in LIVE})
+    ends = "".join(f"    {after} --> [*]\n" for after in ended)
     diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> queued\n{arrows}{ends}```\n"
-    return f"{head}{rows}\n{diagram}"
+    return f"{intro}{table(head, rows)}\n## Transitions\n\n{diagram}"
+
+
+PAGES: Mapping[str, Any] = {
+    "annotations.md": annotations,
+    "history.md": history,
+    "metrics.md": metrics,
+    "reasons.md": reasons,
+    "rules.md": rules,
+    "settings.md": settings,
+    "states.md": states,
+}

@@ -1,4 +1,1 @@
-"""Checks before acting: one file per guard, asked in the pipeline's order.
-
-All verdicts are kept, the strongest wins.
-"""
+"""Checks before acting: one file per guard. Every verdict is kept; the strongest decides."""

@@ -1,4 +1,10 @@
-"""activity: the alert's Alertmanager lists it as active now, and nobody silenced it."""
+"""activity: Alertmanager lists the alert as active now, not silenced or inhibited.
+
+Every instance of the source's Alertmanager is queried just before an attempt and again before each
+write. If no Alertmanager is configured for the source, or none can be queried, nothing acts.
+
+Verdicts: hold `not_active`, `silenced`, `inhibited`, or `unknown_fact` if it cannot be queried.
+"""
 
 from ..model.alert import Activity
 from ..model.verdict import Reason, Verdict, allow, hold

@@ -1,4 +1,10 @@
-"""approval: in approve mode a person must have approved exactly this plan's digest."""
+"""approval: in mode `approve`, an operator has approved exactly this plan.
+
+An approval is for the plan's digest. If the plan changes, a new approval is needed. With
+`approval.two_person`, two different operators must approve.
+
+Verdicts: ask `approval_required`.
+"""
 
 from ..model.verdict import Decision, Reason, Verdict, allow
 from .guard import Guard

@@ -1,4 +1,13 @@
-"""blast_radius: how many of a workload's ready pods an act may take away at once."""
+"""blast_radius: limits how many ready pods of a workload are taken down at once.
+
+`limits.blast_radius` is a percentage of the ready pods, a number, or both. Pods that are not ready
+do not count as taken down, but they count against a plan that takes pods one by one: it waits until
+earlier ones have been replaced. The last ready pod is never taken unless the action sets
+`allow_outage`.
+
+Verdicts: deny `blast_radius`; hold `blast_radius` while pods are missing; deny `would_interrupt`
+for the last ready pod; hold `unknown_fact` if the pods cannot be counted.
+"""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,9 @@
-"""breaker: a rule whose last remediations did not help waits for a person, whatever its mode says.
+"""breaker: a rule whose last remediations did not help needs approval, whatever its mode.
 
-Whether it is open follows from how the rule's remediations ended, so nothing has to be remembered
-but a person's reset. It closes when nothing ended badly for the quiet time.
+The circuit breaker opens when `breaker.bad` of the rule's last `breaker.of` remediations failed or
+did not help. It closes after `breaker.quiet` without a bad outcome, or by `remediator reset RULE`.
+
+Verdicts: ask `breaker_open`.
 """
 
 from collections.abc import Sequence

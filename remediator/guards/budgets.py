@@ -1,5 +1,10 @@
-"""budgets: no pod is taken away that a disruption budget would keep,
-whether or not the act's own controller asks it.
+"""budgets: a PodDisruptionBudget allows the disruptions that the plan makes.
+
+Deleting a pod, or restarting a workload, bypasses disruption budgets; this guard does not. Calls to
+the eviction API are exempt, since the API server checks budgets itself for each of them.
+
+Verdicts: hold `budget_exhausted`, or `unknown_fact` if the budgets cannot be read or their
+controller has not processed them.
 """
 
 from collections.abc import Mapping

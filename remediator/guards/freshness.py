@@ -1,5 +1,11 @@
-"""freshness: the alert was confirmed active not too long ago, and
-has been firing for as long as the rule asks.
+"""freshness: the alert was confirmed active recently, and has been firing for long enough.
+
+An alert that nothing has confirmed within `max_age` is not acted on: webhooks may be late, and
+resolved notifications may be lost. `pending` adds a minimum firing time on top of the alert's own
+`for`.
+
+Verdicts: hold `not_active` if every alert has resolved, or none was confirmed recently enough; hold
+`too_recent` if the alert has not been firing for long enough.
 """
 
 from datetime import timedelta

@@ -1,5 +1,9 @@
-"""grace: for a while after a start, what was pending before is let settle:
-bulk delivery is no new trouble.
+"""grace: for a while after a start, alerts from before the start wait.
+
+After downtime Alertmanager delivers many alerts at once, some of them outdated. They wait for
+`startup_grace`, so that those that have resolved are dropped. Alerts that start later do not wait.
+
+Verdicts: hold `startup_grace`.
 """
 
 from ..model.verdict import Reason, Verdict, allow, hold

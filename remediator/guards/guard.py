@@ -1,7 +1,4 @@
-"""A check before acting, as a value.
-
-One file each, in which it says when it is asked, and what it must see.
-"""
+"""What a guard is: one frozen value that says when it is asked, and which facts it needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""inhibition: an alert that the rule's `unless` names is firing, so the trouble is elsewhere."""
+"""inhibition: holds while an alert that the rule's `unless` matches is firing.
+
+If a node is down or a dependency fails, restarting the workloads that depend on it does not help.
+
+Verdicts: hold `inhibited`, or `unknown_fact` if it cannot be determined.
+"""
 
 from ..model.facts import Unknown
 from ..model.verdict import Reason, Verdict, allow, hold

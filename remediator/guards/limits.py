@@ -1,10 +1,8 @@
-"""limits: target lock, cooldown, attempts, rates, in flight, storm and breaker.
+"""The limits: target lock, cooldown, attempts, rates, and remediations in flight.
 
-Decided inside the begin transaction.
-
-Pure over what the journal read there, so that no two remediations can both pass. A remediation's
-own locks do not count against it; `attempts`, `rates` and the like count every attempt of which a
-call was, or may have been, sent.
+They are decided inside the transaction that starts an attempt, from what the journal reads there,
+so that no two remediations can both pass. A remediation's own locks do not count against it. Every
+attempt of which a call was sent, or may have been sent, counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +39,13 @@ def counted(situation: Situation) -> tuple[Counted, ...]:
 
 
 def target_lock(situation: Before, usage: Usage) -> Verdict:
-    """Holds while another remediation holds a lock that the plan needs, unless that one yields."""
+    """target_lock: one remediation at a time acts on a workload.
+
+    A remediation locks its target and the workload that owns it until it ends. A rule with a higher
+    `priority` takes over from one that is only verifying.
+
+    Verdicts: hold `target_busy`.
+    """
     for key, holder in usage.locks.items():
         if holder.remediation != situation.remediation and not yields(situation, holder):
             why = f"remediation {holder.remediation} holds the lock on {key}"
@@ -55,9 +59,12 @@ def yields(situation: Before, holder: Holder) -> bool:
 
 
 def cooldown(situation: Situation, usage: Usage) -> Verdict:
-    """Holds until the rule's cooldown on this target is over; steps of one ladder do not wait.
+    """cooldown: a minimum time between a rule's remediations of one target.
 
-    It doubles with each remediation in a row that did not help.
+    `limits.cooldown` counts from the end of the last one, and doubles with each in a row that did
+    not help. Steps of one remediation do not wait for each other.
+
+    Verdicts: hold `cooldown`.
     """
     if usage.ended is None or usage.begun:
         return allow("cooldown")
@@ -69,7 +76,14 @@ def cooldown(situation: Situation, usage: Usage) -> Verdict:
 
 
 def attempts(situation: Situation, usage: Usage) -> Verdict:
-    """Denies once the rule's attempts on this root are spent: gave up, people are told."""
+    """attempts: how often a rule, or a step, may act on one workload.
+
+    `limits.attempts` includes successful attempts, so a workload that needs a restart every hour
+    is not restarted forever. When the attempts are used up, the remediation ends, and people are
+    notified.
+
+    Verdicts: deny `gave_up`.
+    """
     for limit in counted(situation):
         if limit.limit in SPENT and limit in usage.used_up:
             of = f" of {situation.action}" if limit.limit == "step" else ""
@@ -82,7 +96,12 @@ def attempts(situation: Situation, usage: Usage) -> Verdict:
 
 
 def rates(situation: Situation, usage: Usage) -> list[Verdict]:
-    """Holds until a rate frees: per rule, root, action, namespace and over all."""
+    """rates: how often attempts may start, per rule, workload, action, namespace and in total.
+
+    Set by a rule's `limits.per_rule` and the settings' `limits`.
+
+    Verdicts: hold `rate_limited` until the next slot is free; deny it if the limit is zero.
+    """
     return [
         _rate(scope, situation, usage)
         for scope in ("rule", "root", "action", "namespace", "global")
@@ -90,7 +109,10 @@ def rates(situation: Situation, usage: Usage) -> list[Verdict]:
 
 
 def in_flight(situation: Situation, usage: Usage) -> Verdict:
-    """Holds while the rule acts on as many targets as it may."""
+    """in_flight: how many remediations of a rule may act at the same time.
+
+    Verdicts: hold `too_many_in_flight`.
+    """
     if usage.in_flight >= situation.limits.in_flight:
         why = f"rule {situation.rule} is already acting on {usage.in_flight} targets, its limit"
         return hold("in_flight", Reason.TOO_MANY_IN_FLIGHT, why)

@@ -1,4 +1,10 @@
-"""mode: a rule that observes never acts; its plan is made and shown."""
+"""mode: a rule in mode `observe` never acts.
+
+Asked last, so that the verdicts of all other guards are recorded too: `remediator show` tells what
+the rule would have done, and what would have stopped it.
+
+Verdicts: deny `observe_mode`.
+"""
 
 from ..model.verdict import Reason, Verdict, allow, deny
 from .guard import Guard

@@ -1,4 +1,9 @@
-"""opt_in: where a group says so, only what is annotated for it is touched."""
+"""opt_in: in a group with `scope.opt_in: true`, only annotated objects are changed.
+
+The annotation is `remediator.io/enabled: "true"`, on the object or on its namespace.
+
+Verdicts: deny `opted_out`; hold `unknown_fact` if the namespace cannot be read.
+"""
 
 from collections.abc import Mapping
 

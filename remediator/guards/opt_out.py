@@ -1,6 +1,10 @@
-"""opt_out: annotations on the target, a pod's workload or their namespace that say no.
+"""opt_out: annotations on the target, a pod's workload, or their namespace can forbid an action.
 
-They only tighten; `ANNOTATIONS` is their documentation.
+The reference page Annotations lists them. They can only restrict what rules allow, never extend it.
+An annotation that cannot be parsed holds.
+
+Verdicts: deny `opted_out`, or hold until the time of `paused-until`; hold `unknown_fact` if an
+object cannot be read.
 """
 
 from collections.abc import Mapping

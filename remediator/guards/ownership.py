@@ -1,9 +1,15 @@
-"""ownership: GitOps, Helm, an operator or an autoscaler owns what the plan would write.
+"""ownership: GitOps, Helm, an operator or an autoscaler owns the fields the plan would change.
 
-Assessment per field: GitOps and Helm own the fields that their manager applied (managedFields);
-where they own the object by label or annotation and managedFields are silent, the template, and the
-replicas that were last applied. A controller that is a custom resource owns the whole object, an
-HPA the replicas, KEDA's ScaledObject the HPA; GitOps and Helm may own an HPA too.
+Such an owner would revert the change, or the change would make it drift. Ownership is judged per
+field: GitOps tools and Helm own the fields that their field manager applied (`managedFields`); if
+an object carries their label but `managedFields` name none, they own the pod template and the
+replica count that were last applied. A controller that is a custom resource owns the whole object,
+an HPA the replica count, a KEDA ScaledObject its HPA.
+
+`owners` sets the policy per kind of owner: `refuse` (default), `warn` or `allow`.
+
+Verdicts: deny `owned_elsewhere`, with the command that makes the change through the owner; hold
+`unknown_fact` if it cannot be determined.
 """
 
 import json

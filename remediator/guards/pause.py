@@ -1,5 +1,9 @@
-"""pause: holds while somebody has paused everything, or the cluster,
-a namespace or the rule of what is touched.
+"""pause: holds while everything, or the target's cluster, namespace or rule, is paused.
+
+Set by `remediator pause SCOPE --reason TEXT [--for 2h]`; lifted by `remediator resume SCOPE`, or
+when its time is up. A pause holds new attempts. An attempt in progress is finished and verified.
+
+Verdicts: hold `paused`, with who paused what, until when and why.
 """
 
 from ..model.verdict import Reason, Verdict, allow, hold

@@ -1,6 +1,6 @@
-"""The guards in their order, and each moment's.
+"""The guards in order, and which are asked at which moment.
 
-The limits are decided last, inside the begin transaction.
+Limits are decided last, inside the transaction that starts an attempt.
 """
 
 import sys

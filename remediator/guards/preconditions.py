@@ -1,4 +1,8 @@
-"""preconditions: every `when` query of the rule returns something."""
+"""preconditions: every PromQL query in the rule's `when` returns something.
+
+Verdicts: hold `precondition` if a query returns nothing, `unknown_fact` if Prometheus cannot be
+queried.
+"""
 
 from ..model.facts import Unknown
 from ..model.verdict import Reason, Verdict, allow, hold

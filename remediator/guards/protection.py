@@ -1,4 +1,10 @@
-"""protection: system and monitoring namespaces, and our own, are not touched."""
+"""protection: nothing in a protected namespace, or in remediator's own, is changed.
+
+`protected_namespaces` defaults to the system and monitoring namespaces. A group may except single
+objects with `scope.protected: [Deployment/kube-system/coredns]`.
+
+Verdicts: deny `protected_target`.
+"""
 
 from ..model.verdict import Reason, Verdict, allow, deny
 from .guard import Guard

@@ -1,9 +1,11 @@
-"""replaceability: no pod that serves is taken away unless
-everything shows that its replacement can come.
+"""replaceability: a serving pod is only taken down if a replacement can start.
 
-A full quota, a missing image or Secret, a refusing webhook or no node that takes pods turns a
-repair into an outage. Nothing is tried: what the namespace, the nodes and the pods' siblings show
-decides.
+A full quota, a missing image or Secret, a failing admission webhook, or a lack of nodes turns a
+repair into an outage. The guard tries nothing out: it looks at the namespace's quotas, at the
+nodes, at pods that could not be created recently, and at pods of the same template that cannot
+start.
+
+Verdicts: hold `not_replaceable`, or `unknown_fact` if one of these cannot be read.
 """
 
 from collections.abc import Iterable, Mapping

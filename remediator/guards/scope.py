@@ -1,4 +1,11 @@
-"""scope: what is acted upon, after the climb, is still inside what the rule's group may act on."""
+"""scope: the target, and everything else the plan changes, is inside the group's scope.
+
+A rule's group says in which `namespaces`, or on which `nodes`, it may act. The guard checks the
+object that is acted on, such as the Deployment that owns the alert's pod, so a label cannot lead
+outside.
+
+Verdicts: deny `out_of_scope`.
+"""
 
 from ..model.verdict import Reason, Verdict, allow, deny
 from .guard import Guard

@@ -1,7 +1,6 @@
-"""Everything that guards may look at: gathered by the engine, once, before they are asked.
+"""What guards look at. The engine gathers it once, before they are asked.
 
-Three moments, three types: before anything is looked at, before an act, before an act is taken
-back.
+There is one type per moment: before anything is observed, before an attempt, before an undo.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,12 @@
-"""storm: many workloads in trouble at once have a common cause:
-nothing is repaired one by one, people are told once.
+"""storm: if many workloads have alerts at once, nothing is repaired one by one.
 
-A storm is counted, not timed: it lasts as long as so many roots in the scope of the rule's group
-have an alert that fires, and is over once they were few for `calm`. Decided inside the begin
-transaction. What takes nothing away that serves (scaling out, quarantine) is not held.
+Many workloads in trouble at once have a common cause, such as a network or a node pool. A storm
+starts when at least `storm.roots` workloads, and at least `storm.share` of the workloads in the
+scope of the rule's group, have a firing alert, and ends once both numbers have stayed below that
+for `storm.calm`. People are notified once, not once per workload. Actions that take nothing away,
+such as scaling out or quarantine, are not held.
+
+Verdicts: hold `storm`.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,11 @@
-"""window: the rule acts only in its active time intervals, and
-never in one that mutes it (a freeze).
+"""window: holds outside the rule's active time intervals, and inside those that mute it.
+
+`windows.active` names intervals in which the rule may act; `windows.mute` names intervals in which
+it never does, such as a change freeze. Mute wins. Intervals have the format of Alertmanager's
+`time_intervals`. The verdict becomes invalid at the next boundary, so the remediation is
+re-evaluated then.
+
+Verdicts: hold `outside_window`.
 """
 
 from datetime import timedelta

@@ -1,7 +1,4 @@
-"""Receivers: where the outbox delivers.
-
-One file for each kind, exporting RECEIVER; the registry is the folder.
-"""
+"""Receivers: where notifications are delivered, one file per kind."""
 
 from ..plugins import Registry
 from .receiver import ReceiverKind

@@ -1,6 +1,7 @@
-"""Everything else, by Apprise.
+"""Any service that Apprise supports, such as mail, Teams, Discord, Telegram, ntfy or Matrix.
 
-Mail, Teams, Discord, Telegram, ntfy, Matrix and a hundred more, by a URL each.
+Set `url`, or `url_file` if it contains a secret, to an Apprise URL. `apprise --details` lists the
+supported services and their URLs.
 """
 
 import asyncio
@@ -47,6 +48,7 @@ class AppriseReceiver:
 
 RECEIVER = ReceiverKind(
     "apprise",
+    __doc__,
     "url or url_file",
     lambda given: bool(given.url),
     lambda given: AppriseReceiver(given.url),

@@ -1,4 +1,7 @@
-"""The log."""
+"""Notifications are written to the daemon's log, as events named `notification`.
+
+Needs no settings, and is the default.
+"""
 
 from ..model.notice import Notice
 from ..telemetry import log
@@ -16,4 +19,4 @@ class LogReceiver:
         return ""
 
 
-RECEIVER = ReceiverKind("log", "nothing", lambda given: True, lambda given: LogReceiver())
+RECEIVER = ReceiverKind("log", __doc__, "nothing", lambda given: True, lambda given: LogReceiver())

@@ -1,4 +1,9 @@
-"""PagerDuty's Events API v2: one incident per remediation, which resolves itself."""
+"""PagerDuty's Events API v2: one incident per remediation, resolved automatically.
+
+Set `token_file` to a file with the integration's routing key. An incident opens when a remediation
+escalates or ends without success, and resolves when its alerts do. PagerDuty cannot be used with
+`tells: everything`.
+"""
 
 from typing import Any
 
@@ -46,6 +51,7 @@ class PagerDutyReceiver:
 
 RECEIVER = ReceiverKind(
     "pagerduty",
+    __doc__,
     "token_file",
     lambda given: bool(given.token),
     lambda given: PagerDutyReceiver(given.token, given.url),

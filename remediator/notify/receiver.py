@@ -1,7 +1,4 @@
-"""A kind of receiver, as a value.
-
-One file each, in which it says what it needs and how one is made.
-"""
+"""What a kind of receiver is: one frozen value, from which settings, checks and docs follow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +18,13 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverKind:
-    """`needs` are the settings without which none can be made. `steps`: it may be told every step.
+    """`manual` is its page; `needs` are the settings it requires; `steps`: it may get every step.
 
     `make` imports what only this kind needs. Raises: ConfigurationError.
     """
 
     name: str
+    manual: str
     needs: str
     complete: Callable[[Given], bool]
     make: Callable[[Given], Notifier]

@@ -1,6 +1,6 @@
-"""Slack: one thread per remediation.
+"""Slack: one thread per remediation, whose first message always shows the current state.
 
-Its first message always shows the present state; what happened stands below it.
+Set `token_file` to a file with a bot token (scope `chat:write`), and `channel` to the channel's ID.
 """
 
 from typing import Any
@@ -90,6 +90,7 @@ def _plain(text: str) -> str:
 
 RECEIVER = ReceiverKind(
     "slack",
+    __doc__,
     "token_file and channel",
     lambda given: bool(given.token and given.channel),
     lambda given: SlackReceiver(given.token, given.channel, given.url),

@@ -1,4 +1,8 @@
-"""A POST of JSON, signed where a secret is given."""
+"""A JSON document is sent with POST, signed if `secret_file` is set.
+
+Set `url`, or `url_file` if it contains a secret; `token_file` adds a bearer token. The signature
+follows standardwebhooks.com. The reference page Messages has the schema.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -60,6 +64,7 @@ class WebhookReceiver:
 
 RECEIVER = ReceiverKind(
     "webhook",
+    __doc__,
     "url or url_file",
     lambda given: bool(given.url),
     lambda given: WebhookReceiver(given.url, given.token, given.secret),

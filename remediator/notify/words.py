@@ -1,4 +1,4 @@
-"""A message in words: its title, and what a person wants to know next."""
+"""The text of a notification: its title, and the details below it."""
 
 from ..model.notice import Notice
 from ..model.remediation import STATES, Severity, State

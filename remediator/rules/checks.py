@@ -18,7 +18,8 @@ from ..model.kind import among
 from ..model.matcher import Matcher, Operator, admits
 from ..model.target import NAME
 from . import templates
-from .schema import ExplicitTarget, Rule, Scope, Step
+from .schema import ExplicitTarget, Rule, Step
+from .sections import Scope
 from .wording import worded
 
 PLACE = re.compile(r"\{\{.*?\}\}")

@@ -15,7 +15,8 @@ from ..model.matcher import admits
 from ..model.target import NAMESPACE
 from . import checks
 from .ruleset import LoadedRule, RuleSet, merge
-from .schema import LATER, Group, Override, RuleFile, TimeInterval, Windows
+from .schema import LATER, Group, Override, RuleFile
+from .sections import TimeInterval, Windows
 from .wording import worded
 
 

@@ -18,7 +18,8 @@ from ..model.matcher import Operator, admits
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from . import templates
-from .schema import ExplicitTarget, Group, Override, Rule, Scope
+from .schema import ExplicitTarget, Group, Override, Rule
+from .sections import Scope
 from .targets import alert_namespace, named, resolve
 
 PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- ")

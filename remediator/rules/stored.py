@@ -11,7 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from .schema import Approval, Duration, Escalate, Rule, Verify
+from .scalars import Duration
+from .schema import Rule, Verify
+from .sections import Approval, Escalate
 
 
 class StoredStep(BaseModel):

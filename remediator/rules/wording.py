@@ -6,24 +6,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..located import Document, Finding, Loc, suggest
-from .schema import (
+from .schema import ExplicitTarget, Group, Override, Restore, Rule, RuleFile, Step, Verify
+from .sections import (
     Approval,
     Escalate,
-    ExplicitTarget,
-    Group,
     IntervalEntry,
     Limits,
-    Override,
     Owners,
-    Restore,
-    Rule,
-    RuleFile,
     Scope,
-    Step,
     StepLimits,
     TimeInterval,
     Unless,
-    Verify,
     Windows,
 )
 

@@ -1,6 +1,6 @@
-"""What can be seen of a target: one file per sight, each a value.
+"""Facts about a target, one file per sight, each a value.
 
-What decides by one asks facts for it.
+A cause, an action or a guard names the sights it needs; only those are read.
 """
 
 from typing import Any

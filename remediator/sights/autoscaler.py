@@ -1,4 +1,4 @@
-"""autoscaler: the HorizontalPodAutoscaler that scales the target, None where there is none."""
+"""autoscaler: the HorizontalPodAutoscaler that scales the target."""
 
 from ..kinds import HORIZONTAL_POD_AUTOSCALER
 from ..model.facts import Facts
@@ -6,6 +6,7 @@ from ..model.sight import Looking, Object, Read, Sight
 
 
 def _autoscaler(facts: Facts, _obj: Object) -> Looking[Object | None]:
+    """The HorizontalPodAutoscaler whose scaleTargetRef is the target; None if there is none."""
     target = facts.target
     (found,) = yield (Read(HORIZONTAL_POD_AUTOSCALER, target.namespace),)
     for item in found:

@@ -1,4 +1,4 @@
-"""budgets: the disruption budgets of the target's namespace."""
+"""budgets: the PodDisruptionBudgets in the target's namespace."""
 
 from ..kinds import POD_DISRUPTION_BUDGET
 from ..model.facts import Facts
@@ -6,6 +6,7 @@ from ..model.sight import Looking, Object, Read, Sight
 
 
 def _budgets(facts: Facts, _obj: Object) -> Looking[tuple[Object, ...]]:
+    """Every PodDisruptionBudget in the target's namespace."""
     (found,) = yield (Read(POD_DISRUPTION_BUDGET, facts.target.namespace),)
     return tuple(found)
 

@@ -1,7 +1,4 @@
-"""isolation: where a pod stands.
-
-Services that list it, pods in quarantine beside it, its own policy.
-"""
+"""isolation: what the network sees of a pod, for quarantine."""
 
 from dataclasses import dataclass
 
@@ -30,6 +27,7 @@ def policy_name(pod: Target) -> str:
 
 
 def _isolation(facts: Facts, _obj: Object) -> Looking[Isolation]:
+    """Services that list the pod, pods in quarantine in its namespace, and its NetworkPolicy."""
     pod = facts.target
     slices, quarantined, policy = yield (
         Read(ENDPOINT_SLICE, pod.namespace),

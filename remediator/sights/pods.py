@@ -1,7 +1,4 @@
-"""pods: the pods of the target. peers.
-
-Those of the workload that is acted upon, or that a pod is one of.
-"""
+"""pods, and peers: the pods of a target, and those that stand beside a pod."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +25,7 @@ def owned(obj: Object, owners: set[str]) -> bool:
 
 
 def _pods(facts: Facts, obj: Object) -> Looking[Pods]:
-    """A pod is its own; a Deployment's are those of its ReplicaSets."""
+    """The target's pods: of a Deployment those of its ReplicaSets, of a pod the pod itself."""
     target = facts.target
     if target.kind == POD.name:
         yield ()
@@ -44,7 +41,7 @@ def _pods(facts: Facts, obj: Object) -> Looking[Pods]:
 
 
 def _peers(facts: Facts, obj: Object) -> Looking[Pods]:
-    """What the root selects where the target is one pod of it."""
+    """For a pod, all pods of the workload that owns it; for a workload, its pods."""
     if facts.target.kind != POD.name:
         return (yield from _pods(facts, obj))
     selects = any(facts.root.kind == kind.name for kind in SELECTING)

@@ -1,7 +1,4 @@
-"""revisions: the pod templates that a workload had.
-
-A Deployment's ReplicaSets, ControllerRevisions else.
-"""
+"""revisions: the history of a workload's pod templates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +31,7 @@ class Revision:
 
 
 def _revisions(facts: Facts, obj: Object) -> Looking[tuple[Revision, ...]]:
-    """In the order of their numbers."""
+    """The pod templates that the workload had, oldest first, and which one it runs now."""
     target = facts.target
     deployment = target.kind == DEPLOYMENT.name
     versions, pods = yield (

@@ -1,7 +1,4 @@
-"""room: whether a replacement can come.
-
-Quotas, nodes, and pods that could not be created of late.
-"""
+"""room: whether a replacement pod can start."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +21,7 @@ class Room:
 
 
 def _room(facts: Facts, _obj: Object) -> Looking[Room]:
+    """Quotas, nodes and failed pod creations, which show whether a replacement can start."""
     there = facts.target.namespace
     quotas, nodes, events = yield (
         Read(RESOURCE_QUOTA, there),

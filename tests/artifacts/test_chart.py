@@ -15,7 +15,7 @@ import yaml
 from remediator.causes import CAUSES
 from remediator.cluster import credentials
 from remediator.cluster.client import connect
-from remediator.generate import PAGES
+from remediator.generate import PRINTED
 from remediator.located import load_text
 from remediator.rules.loader import build
 from remediator.settings import Settings
@@ -142,7 +142,7 @@ def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> N
         *of(items, "ClusterRole"),
         *(r for r in of(items, "Role") if "credentials" not in r["metadata"]["name"]),
     ]
-    wanted = list(yaml.safe_load_all(PAGES["rbac"](paths)))
+    wanted = list(yaml.safe_load_all(PRINTED["rbac"](paths)))
     assert {r["metadata"].get("namespace", ""): granted(r) for r in roles} == {
         r["metadata"].get("namespace", ""): granted(r) for r in wanted
     }
@@ -194,7 +194,7 @@ def test_what_acts_on_nodes_is_granted_everywhere(
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     (whole,) = of(rendered("--values", str(tmp_path / "values.yaml")), "ClusterRole")
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(extra))
-    generated, *_ = yaml.safe_load_all(PAGES["rbac"]([tmp_path / "r.yaml"]))
+    generated, *_ = yaml.safe_load_all(PRINTED["rbac"]([tmp_path / "r.yaml"]))
     assert sorted(whole["rules"], key=str) == sorted(generated["rules"], key=str)
     assert any("patch" in rule["verbs"] for rule in whole["rules"])
 
@@ -212,7 +212,7 @@ def test_what_a_step_s_causes_read_is_granted(word: str, where: str, tmp_path: P
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     (whole,) = of(rendered("--values", str(tmp_path / "values.yaml")), "ClusterRole")
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(extra))
-    (generated,) = yaml.safe_load_all(PAGES["rbac"]([tmp_path / "r.yaml"]))
+    (generated,) = yaml.safe_load_all(PRINTED["rbac"]([tmp_path / "r.yaml"]))
     assert sorted(whole["rules"], key=str) == sorted(generated["rules"], key=str)
 
 

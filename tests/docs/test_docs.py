@@ -3,39 +3,63 @@
 YAML in the docs parses.
 """
 
+import ast
 import re
+from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import BaseModel, TypeAdapter
 
 from remediator.actions import ACTIONS
 from remediator.cli import main, manual
 from remediator.engine.messages import message
-from remediator.generate import PAGES
+from remediator.generate import PRINTED, reference
+from remediator.guards import pipeline
+from remediator.guards.guard import Guard
 from remediator.located import load_text
+from remediator.model.notice import MEANS, Notice
 from remediator.model.remediation import STATES, Remediation, RemediationId, State
 from remediator.model.target import Target
 from remediator.rules.loader import build
+from remediator.rules.schema import RuleFile
+from remediator.rules.wording import SECTIONS
 from remediator.settings import ReceiverSettings
 
 ROOT = Path(__file__).parents[2]
-FILES = {"schema": "rules.schema.json", "rbac": "rbac.yaml"}
+REFERENCE = ROOT / "docs" / "reference"
+EXPECTED = {**reference(), "cli.md": manual.page(main)}
+BY_HAND = {"walk.md"}
 
 
-@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"permissions"}))
+@pytest.mark.parametrize("page", sorted(EXPECTED))
 def test_generated_pages_are_equal(page: str) -> None:
-    path = ROOT / "docs" / "reference" / FILES.get(page, f"{page}.md")
-    assert path.read_text() == PAGES[page](()), "run `make docs`"
+    assert (REFERENCE / page).read_text() == EXPECTED[page], "run `make docs`"
 
 
-def test_the_page_of_commands_is_equal() -> None:
-    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == manual.page(main), (
-        "run `make docs`"
-    )
+def test_no_page_is_left_of_what_is_gone() -> None:
+    there = {str(path.relative_to(REFERENCE)) for path in REFERENCE.rglob("*") if path.is_file()}
+    assert there - BY_HAND == EXPECTED.keys()
+
+
+def test_every_key_of_a_rule_file_has_an_example_that_is_valid() -> None:
+    keys = 0
+    sections: list[type[BaseModel]] = [*SECTIONS.values(), RuleFile]
+    for section in dict.fromkeys(sections):
+        for name, field in section.model_fields.items():
+            assert field.examples, f"{section.__name__}.{name}"
+            shape: Any = Annotated[field.annotation, field]
+            TypeAdapter(shape).validate_python(field.examples[0])
+            keys += 1
+    assert keys > 60
+
+
+def test_every_field_of_a_message_is_described() -> None:
+    assert MEANS.keys() == {field.name for field in fields(Notice)}
 
 
 def test_every_request_is_on_the_page_of_the_http_api() -> None:
@@ -89,7 +113,7 @@ def test_the_page_of_messages_names_what_people_are_told_of() -> None:
 
 def test_the_chart_s_permissions_are_equal() -> None:
     path = ROOT / "helm" / "remediator" / "files" / "permissions.yaml"
-    assert path.read_text() == PAGES["permissions"](()), "run `make docs`"
+    assert path.read_text() == PRINTED["permissions"](()), "run `make docs`"
 
 
 def test_every_promise_names_a_test_that_exists() -> None:
@@ -175,13 +199,47 @@ def test_every_action_has_a_manual_and_an_example_that_loads(name: str) -> None:
 
 
 def test_observing_rules_need_no_writes() -> None:
-    (role,) = yaml.safe_load_all(PAGES["rbac"]((ROOT / "rules",)))
+    (role,) = yaml.safe_load_all(PRINTED["rbac"]((ROOT / "rules",)))
     assert not any("patch" in rule["verbs"] for rule in role["rules"])
     whole, local = yaml.safe_load_all(
-        PAGES["rbac"]((ROOT / "remediator" / "cli" / "demo" / "rules.yaml",))
+        PRINTED["rbac"]((ROOT / "remediator" / "cli" / "demo" / "rules.yaml",))
     )
     assert not any(
         "patch" in rule["verbs"] for rule in whole["rules"]
     )  # it acts in one namespace, and may write there only
     assert (local["kind"], local["metadata"]["namespace"]) == ("Role", "shop")
     assert any("patch" in rule["verbs"] for rule in local["rules"])
+
+
+def reasons_in(node: ast.AST) -> set[str]:
+    return {
+        found.attr.lower()
+        for found in ast.walk(node)
+        if isinstance(found, ast.Attribute)
+        and isinstance(found.value, ast.Name)
+        and found.value.id == "Reason"
+    }
+
+
+@pytest.mark.parametrize("guard", pipeline.GUARDS, ids=lambda guard: guard.name)
+def test_a_guard_s_page_names_exactly_the_reasons_that_it_gives(guard: Guard) -> None:
+    """Of its file; the limits share one, so each of them is what is called within it."""
+    check = guard.first or guard.planned or guard.begin
+    assert check is not None
+    source = ast.parse(Path(check.__code__.co_filename).read_text())
+    functions = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}
+    given = reasons_in(source)
+    if Path(check.__code__.co_filename).name == "limits.py":
+        wanted, given = {guard.name}, set()
+        for _ in functions:
+            bodies = (functions[name] for name in wanted & functions.keys())
+            called = chain.from_iterable(map(ast.walk, bodies))
+            wanted = wanted | {
+                node.func.id
+                for node in called
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            }
+        for name in wanted & functions.keys():
+            given |= reasons_in(functions[name])
+    _, _, verdicts = guard.manual.partition("Verdicts:")
+    assert set(re.findall(r"`([a-z_]+)`", verdicts)) == given

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from remediator.generate import PAGES
+from remediator.generate import PRINTED
 from remediator.located import load_text
 from remediator.model.notice import from_payload
 from remediator.notify.slack import SlackReceiver
@@ -58,7 +58,7 @@ def test_secrets_are_compared_in_constant_time(
 
 
 def test_no_right_to_read_secrets_is_ever_asked_for() -> None:
-    role = yaml.safe_load(PAGES["rbac"](()))
+    role = yaml.safe_load(PRINTED["rbac"](()))
     resources = set(chain.from_iterable(rule["resources"] for rule in role["rules"]))
     assert not resources & {"secrets", "configmaps", "serviceaccounts/token", "pods/exec", "*"}
     assert not any("*" in rule["verbs"] for rule in role["rules"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from remediator.generate import PAGES
+from remediator.generate import PRINTED
 from tests.e2e.stack import Stack
 
 
@@ -45,7 +45,7 @@ def test_all_is_well_to_the_end_of_a_test_alert_s_way(stack: Stack) -> None:
 
 def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: str) -> None:
     stack.plane.namespace(namespace)
-    role, *local = yaml.safe_load_all(PAGES["rbac"]((stack.folder / "rules",)))
+    role, *local = yaml.safe_load_all(PRINTED["rbac"]((stack.folder / "rules",)))
     given = chain.from_iterable(part["rules"] for part in (role, *local))
     role["rules"] = [rule for rule in given if rule["resources"] != ["deployments/scale"]]
     token = stack.plane.service_account(namespace, "doctor", role)

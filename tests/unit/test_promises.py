@@ -21,7 +21,7 @@ from remediator.causes import crash_loop, oom_killed
 from remediator.cli.starter import ROUTES
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import ConfigurationError
-from remediator.generate import PAGES, rbac
+from remediator.generate import PRINTED, rbac
 from remediator.guards.situation import Before, Situation, Undoing
 from remediator.located import load_text
 from remediator.model.facts import Facts
@@ -397,7 +397,7 @@ def test_what_acts_on_nodes_is_granted_everywhere_beside_what_acts_in_namespaces
 
 
 def test_the_schema_knows_actions_and_what_they_take() -> None:
-    schema = json.loads(PAGES["schema"](()))
+    schema = json.loads(PRINTED["schema"](()))
     rule: dict[str, Any] = {
         "name": "r",
         "match": ['a="x"'],

@@ -9,7 +9,8 @@ from ...model.alert import Activity, Episode
 from ...model.facts import Facts, Unknown
 from ...rules import templates
 from ...rules.lookback import resolved_within
-from ...rules.schema import Rule, Unless
+from ...rules.schema import Rule
+from ...rules.sections import Unless
 from ..doors import Doors
 
 

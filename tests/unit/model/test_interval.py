@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from remediator.rules.schema import IntervalEntry, TimeInterval
+from remediator.rules.sections import IntervalEntry, TimeInterval
 
 
 def contains(entry: dict[str, Any], moment: str) -> bool:
