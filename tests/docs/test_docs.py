@@ -52,7 +52,8 @@ def test_every_key_of_a_rule_file_has_an_example_that_is_valid() -> None:
     for section in dict.fromkeys(sections):
         for name, field in section.model_fields.items():
             assert field.examples, f"{section.__name__}.{name}"
-            shape: Any = Annotated[field.annotation, field]
+            kept = field.metadata
+            shape: Any = Annotated[field.annotation, *kept] if kept else field.annotation
             TypeAdapter(shape).validate_python(field.examples[0])
             keys += 1
     assert keys > 60
