@@ -38,6 +38,7 @@ from .web.server import Server
 DRAIN = 20.0
 # milliseconds between two looks at the rule files, where the system cannot tell of changes
 POLL = 5000
+READ_AGAIN = 1.0  # seconds until a watch is surely in place
 # seconds; the journal's thread waits ten times longer for its turn by default, and webhooks wait
 # for it
 SWITCH = 0.0005
@@ -197,13 +198,13 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         gauges.announce(engine.doors)
         intake = Intake(doors, settings.web.max_waiting)
         server = Server(settings, doors, intake, delivered, links=links)
+        runner, url = await _listen(settings, server, context)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(intake.run()),
                 group.create_task(engine.run(settings.workers)),
             ]
             tasks.append(group.create_task(_watch(settings, engine)))
-            runner, url = await _listen(settings, server, context)
             server.serving = True
             log().info(
                 "serving",
@@ -292,8 +293,10 @@ async def _watch(settings: Settings, engine: Engine) -> None:
 
     Folders are watched, so ConfigMap symlink swaps are seen.
     """
-    again = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.set)
+    again, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, again.set)
+    # A file may have changed after it was read and before its folder was watched: read once more.
+    loop.call_later(READ_AGAIN, again.set)
     folders = {str(path if path.is_dir() else path.parent) for path in map(Path, settings.rules)}
 
     async def files() -> None:

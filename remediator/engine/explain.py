@@ -32,9 +32,10 @@ async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
         alert, source, row = _from_row(rows[0]), str(rows[0]["source"]), rows[0]
     else:
         given = question.get("alert")
-        if not isinstance(given, dict) or not isinstance(given.get("labels"), dict):
-            return {"error": "send a fingerprint, or an alert with labels"}
-        alert, source, row = _from_given(given, now), next(iter(doors.sources), "local"), {}
+        labels = given.get("labels") if isinstance(given, dict) else None
+        if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
+            return {"error": "send a fingerprint, or an alert with labels whose values are text"}
+        alert, source, row = _from_given(given or {}, now), next(iter(doors.sources), "local"), {}
     answers = []
     for answer in doors.rules.explain(alert, doors.cluster_of(source)):
         if isinstance(answer, Match):
@@ -112,7 +113,7 @@ def _from_row(row: Mapping[str, Any]) -> Alert:
 
 
 def _from_given(given: Mapping[str, Any], now: datetime) -> Alert:
-    labels = {str(key): str(value) for key, value in given["labels"].items()}
+    labels = dict(given["labels"])
     return Alert(
         str(given.get("fingerprint") or "given"), AlertStatus.FIRING, labels, {}, now, None
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..web import openapi
 from . import pages, parts, rbac, schemas
 
 PRINTED: dict[str, Callable[[Sequence[Path]], str]] = {
@@ -20,5 +21,6 @@ def reference() -> dict[str, str]:
         **parts.pages(),
         "rules.schema.json": schemas.rule_file(),
         "message.schema.json": schemas.message(),
+        "openapi.json": schemas.text(openapi.document()),
         "rbac.yaml": rbac.rbac(()),
     }

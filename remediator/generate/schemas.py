@@ -7,6 +7,7 @@ import orjson
 from pydantic import BaseModel
 
 from ..actions import ACTIONS
+from ..model.duration import PATTERN
 from ..model.notice import ALWAYS, MEANS, VERSION, Notice
 from ..rules.schema import RuleFile
 
@@ -34,7 +35,7 @@ def _parameters(params: type[BaseModel]) -> dict[str, Any]:
     for field in made.get("properties", {}).values():
         if field.get("format") == "duration":
             field.pop("format")
-            field["pattern"] = "^([0-9]+(ms|[smhdwy]))+$"
+            field["pattern"] = PATTERN
     return made
 
 

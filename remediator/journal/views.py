@@ -13,7 +13,7 @@ from .tables import attachment, attempt, entry, episode, inbox, outbox, timer
 from .tables import remediation as table
 
 HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
-SHOWN_AS = {"born_at": "created_at", "told": "escalated"}
+SHOWN_AS = {"born_at": "created_at", "told": "escalated", "begun_at": "started_at"}
 """Columns that the first schema called otherwise."""
 
 

@@ -63,24 +63,6 @@ def test_every_field_of_a_message_is_described() -> None:
     assert MEANS.keys() == {field.name for field in fields(Notice)}
 
 
-def test_every_request_is_on_the_page_of_the_http_api() -> None:
-    source = (ROOT / "remediator" / "web" / "server.py").read_text()
-    served = re.findall(r'web\.(get|post|delete)\((?:f?"([^"]+)"|page)', source)
-    assert len(served) > 15
-    page = (ROOT / "docs" / "http-api.md").read_text()
-    for method, path in served:
-        plain = (
-            (path or "/approvals/{id}")
-            .replace("{api}", "/api/v1")
-            .replace("{{", "{")
-            .replace("}}", "}")
-        )
-        verbs = re.search(r"\{verb:([a-z|]+)\}", plain)
-        for verb in verbs.group(1).split("|") if verbs else [""]:
-            shown = re.sub(r"\{verb:[a-z|]+\}", verb, plain)
-            assert f"| `{method.upper()} {shown}` |" in page, shown
-
-
 def test_the_page_of_messages_names_what_people_are_told_of() -> None:
     text = (ROOT / "docs" / "messages.md").read_text()
     for state in (state for state, spec in STATES.items() if spec.told):

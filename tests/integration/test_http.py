@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -492,3 +493,11 @@ async def test_a_webhook_with_wrong_credentials_is_401_however_often_and_is_in_t
             seen.append(answer.status)
     assert set(seen) == {401}
     assert said == ["webhook_refused 127.0.0.1"]  # once a minute
+
+
+async def test_a_port_in_use_is_one_message_and_no_traceback(app: App, tmp_path: Path) -> None:
+    port = urlsplit(app.url).port
+    other = settings(tmp_path, web={"listen": f"127.0.0.1:{port}"}, journal="sqlite://")
+    with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}"):
+        async with running(other):
+            raise AssertionError("it serves")
