@@ -34,6 +34,7 @@ docs: install  ## write the generated pages
 	.venv/bin/remediator generate reference --output docs/reference
 	.venv/bin/remediator generate permissions > helm/remediator/files/permissions.yaml
 	$(PY) tools/dashboards.py
+	$(PY) tools/layers.py > docs/reference/layers.md
 	$(PY) -m tests.integration.walk > docs/reference/walk.md
 
 format: install

@@ -1,4 +1,4 @@
-"""The composition root: opens the doors, runs the tasks, reloads, drains, stops."""
+"""The composition root: connects all parts, runs the tasks, reloads rules, drains and stops."""
 
 import asyncio
 import contextlib

@@ -1,7 +1,4 @@
-"""Every kind of object that can be named.
-
-Kubernetes' own, and those of the sights that there are.
-"""
+"""Every kind of object that can be named: built-in, or defined by an action or a sight."""
 
 from .actions import ACTIONS
 from .causes import CAUSES

@@ -1,7 +1,4 @@
-"""Whether everything that the settings name can be reached and may be used.
-
-Each line says what to do where not.
-"""
+"""Checks whether everything the settings name is reachable and permitted (`remediator doctor`)."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
-"""Kubernetes' own kinds.
+"""Kubernetes' own kinds as values.
 
-A custom resource's stands in the file of the sight or action that needs it.
+A custom resource's kind is defined in the file of the sight or action that needs it.
 """
 
 from .model.kind import Kind

@@ -1,6 +1,6 @@
-"""The one YAML door: every value knows its file, line and column.
+"""The only module that reads YAML: every value knows its file, line and column.
 
-Duplicate keys and YAML 1.1's traps are refused.
+Duplicate keys and the traps of YAML 1.1 are refused.
 """
 
 import re

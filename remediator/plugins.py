@@ -1,6 +1,6 @@
-"""Values found in a package's modules and in other distributions.
+"""Registries: values found in a package's modules, and in other distributions.
 
-What is added is one file, and no list is kept.
+To add one, add a file; no list is kept.
 """
 
 import sys

@@ -1,12 +1,4 @@
-"""The one home of prometheus_api_client, which is synchronous.
-
-Threads, a hard timeout, Unknown on any failure.
-
-A Prometheus that does not answer keeps nobody waiting for long: one question finds that out, and
-until it answers again everybody else is told Unknown at once. Its rules are read in the background,
-and the last that were read count; whether they can be read says nothing of its answers to queries,
-since many a proxy lets queries through only.
-"""
+"""Prometheus: the only module with prometheus_api_client, which is synchronous."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
-"""Process settings: a YAML file, over defaults.
+"""The settings of the process: a YAML file over defaults.
 
-Never rules. Secrets are read from files and held as SecretStr.
+Rules are not settings. Secrets are read from files and held as SecretStr.
 """
 
 from collections.abc import Sequence

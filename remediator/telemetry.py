@@ -1,6 +1,6 @@
-"""Every metric in one table, and the log.
+"""Metrics, all in one table, and the log.
 
-Label values are our enums; names of targets and alerts are never labels.
+Label values are our own enums; names of targets and alerts are never labels.
 """
 
 import os

@@ -1,3 +1,1 @@
-"""Alertmanager: its API, its webhook's payload, and one in
-memory for tests, replay and the demo.
-"""
+"""Alertmanager: its API, its webhook's payload, and a sandbox in memory."""

@@ -1,4 +1,1 @@
-"""The one home of kubernetes_asyncio.
-
-Observe and apply, on a real cluster and on an in-memory sandbox.
-"""
+"""The cluster: the only package with kubernetes_asyncio, and the in-memory sandbox."""

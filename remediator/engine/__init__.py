@@ -1,4 +1,1 @@
-"""Effects in order, talking only to ports.
-
-Intake, triage, worker, executor, verification, people.
-"""
+"""The engine: everything that happens, in order; it reaches the world only through ports."""

@@ -1,4 +1,1 @@
-"""The one home of SQL: tables, queries, migrations.
-
-The same queries on SQLite (a file or memory) and PostgreSQL.
-"""
+"""The journal: the only package with SQL. SQLite (a file, or memory) and PostgreSQL."""

@@ -1,1 +1,1 @@
-"""Values: what the engine decides about. Nothing here reads a clock, a file or a socket."""
+"""The values that the engine decides about. Nothing here reads a clock, a file or a socket."""

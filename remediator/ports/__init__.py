@@ -1,7 +1,4 @@
-"""What the engine needs from the world: Cluster, Prometheus, Alertmanager, Clock, Notifier.
-
-The journal's port is `ports.journal`, being the largest.
-"""
+"""What the engine needs from the world, as protocols: cluster, Prometheus, journal, clock, …"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

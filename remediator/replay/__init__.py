@@ -1,9 +1,4 @@
-"""Recorded alerts through the same engine, on virtual time, with the doors closed.
-
-What the rules would have done.
-
-Acts are noted, not sent, and taken to converge; alerts resolve only where that was recorded.
-"""
+"""Replays recorded alerts through the same engine on virtual time, without any side effect."""
 
 import re
 from collections import Counter

@@ -1,3 +1,1 @@
-"""YAML to rules: what a rule says, which rule an alert matches, and
-the plan that its first fitting step makes.
-"""
+"""Rules: from YAML to which rule matches an alert, and which step is next."""

@@ -1,7 +1,4 @@
-"""What is shipped beside the code and installed with it.
-
-Remediation rules, alerting rules, dashboards.
-"""
+"""What is installed with the code: remediation rules, alerting rules, dashboards."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""HTTP: the webhook, the API, health and metrics."""
+"""HTTP: the webhook, the operators' API, approval pages, health and metrics."""

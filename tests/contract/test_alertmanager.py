@@ -270,12 +270,12 @@ KPS: dict[str, Any] = {  # as kube-prometheus-stack generates it
 
 
 def test_the_page_s_route_merges_into_kube_prometheus_stack_s(tmp_path: Path) -> None:
-    """Getting started, step 4, word by word.
+    """The tutorial, step 4, word by word.
 
     The Watchdog comes here although the stack sends it to `null`.
     """
-    page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text()
-    step = page[page.index("## 4. Let Alertmanager post") : page.index("## 5.")]
+    page = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text()
+    step = page[page.index("## 4. Send alerts to it") : page.index("## 5.")]
     block = yaml.safe_load(
         "\n".join(
             line[4:]

@@ -22,7 +22,7 @@ from remediator.web import access
 from tests.integration.test_http import settings
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "security.md").read_text()
+TEXT = (ROOT / "docs" / "explanation" / "security.md").read_text()
 
 
 def test_every_claim_names_a_test_that_exists() -> None:

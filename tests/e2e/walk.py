@@ -24,6 +24,7 @@ import yaml
 from tests.real.parts import AlertmanagerServer, ControlPlane, Processes, binary, free_port, until
 
 ROOT = Path(__file__).parents[2]
+PAGES = ("tutorial.md", "how-to/notify.md", "how-to/keep-the-history.md")
 IN_THE_POD = "kubectl -n remediator exec deploy/remediator -- "
 FIRING = {
     "alertname": "KubePodCrashLooping",
@@ -40,8 +41,9 @@ class Page:
     The commands in their order, and the blocks that are YAML.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._sections = re.split(r"^## ", path.read_text(), flags=re.M)[1:]
+    def __init__(self, *paths: Path) -> None:
+        text = "\n".join(path.read_text() for path in paths)
+        self._sections = re.split(r"^#+ ", text, flags=re.M)[2:]
 
     def commands(self, section: int) -> list[str]:
         text = self._sections[section - 1].replace("\\\n", " ")
@@ -138,7 +140,7 @@ class Newcomer(Walk):
         self.plane, self.port, self.prometheus = plane, free_port(), free_port()
         self.namespace = self.release = "remediator"
         super().__init__(
-            Page(ROOT / "docs" / "getting-started.md"),
+            Page(*(ROOT / "docs" / page for page in PAGES)),
             folder,
             plane.kubeconfig,
             f"http://127.0.0.1:{self.port}",
