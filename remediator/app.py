@@ -73,10 +73,7 @@ def load_rules(settings: Settings) -> RuleSet:
 
 
 def check_people(settings: Settings, rules: RuleSet) -> None:
-    """Every receiver that a rule names must exist, and enough operators to approve it.
-
-    Raises: ConfigurationError.
-    """
+    """Checks that every receiver that a rule names exists, and enough operators to approve it."""
     for source in rules.sources:
         made = [
             source,
@@ -95,7 +92,7 @@ def check_people(settings: Settings, rules: RuleSet) -> None:
 
 
 def _untold(settings: Settings, rule: Rule) -> str:
-    """The receiver that is missing, in words, or nothing."""
+    """The missing receiver in words, or nothing."""
     known = {receiver.name for receiver in settings.receivers}
     strange = next((name for name in rule.escalate.to if name not in known), None)
     listed = ", ".join(sorted(known))
@@ -222,9 +219,8 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 
 
 def _tls(web_settings: Web) -> ssl.SSLContext:
-    """The server's TLS; client certificates are asked for, and checked where they are given.
-
-    Raises: ConfigurationError.
+    """The server's TLS; client certificates are requested, and verified if sent. Raises:
+    ConfigurationError.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -258,10 +254,7 @@ async def _listen(
 
 
 async def reload_rules(settings: Settings, engine: Engine) -> RuleSet | None:
-    """Builds everything that can fail; None where it failed, and the previous rules stay.
-
-    Many rules keep no alert waiting.
-    """
+    """Builds everything that can fail. None if it failed; the previous rules stay active."""
     try:
         rules = await asyncio.to_thread(load_rules, settings)
     except (ConfigurationError, OSError) as error:

@@ -160,7 +160,7 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
 
 
 async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
-    """What is not allowed: everywhere, or in the namespaces that the scopes name plainly."""
+    """What is not allowed: cluster-wide, or in the namespaces that the scopes name literally."""
     groups = [loaded.group for loaded in rules.sources] if rules else []
     scopes = set(chain.from_iterable(group.scope.namespaces for group in groups))
     plain = bool(scopes) and all(map(PLAIN.fullmatch, scopes))
@@ -179,7 +179,7 @@ async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
 async def _missing(
     cluster: Any, rules: RuleSet | None, need: tuple[str, str, str], named: list[str]
 ) -> str:
-    """A right that is lacking, in words with what needs it; nothing where it is there."""
+    """A missing permission and what needs it; empty if granted."""
     group, resource, verb = need
     places = [""] if resource in ("namespaces", "nodes") else named
     if places != [""] and await cluster.may(group, resource, verb, ""):
@@ -193,7 +193,7 @@ async def _missing(
 
 
 def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
-    """Which rules need the right, where not all of them do."""
+    """The rules that need the permission, if not all do."""
     sources = rules.sources if rules else ()
     alone = {
         source.rule.name: rbac.needs(RuleSet((source,), rules.overrides if rules else ()))

@@ -56,10 +56,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Document:
-    """Plain data, and where each part of it stands.
-
-    `most` values, for aliases of aliases come to more than any text says.
-    """
+    """Plain data, with the position of each part."""
 
     path: str
     lines: list[str]
@@ -189,7 +186,7 @@ def _build_mapping(
 
 
 def suggest(word: str, known: list[str]) -> str:
-    """ "; did you mean …?" where something similar is known, else what there is."""
+    """ "; did you mean …?" if something similar is known, else what is known."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean `{close[0]}`?"

@@ -66,7 +66,7 @@ class PrometheusApi:
             from prometheus_api_client import PrometheusConnect  # imported late: it is heavy
             from urllib3.util import Retry
 
-            # whoever holds for an answer asks again later; the library's own retries would keep a
+            # a remediation that holds asks again later; the library's own retries would keep a
             # worker waiting
             self._client = PrometheusConnect(url=self._url, timeout=TIMEOUT, retry=Retry(total=0))
         return self._client

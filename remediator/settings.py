@@ -62,7 +62,7 @@ SecretFile = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
 def _listed(value: Any) -> Any:
-    """One of something, or a list of it; an empty text is none."""
+    """One item or a list of items; an empty text is none."""
     return ((value,) if value else ()) if isinstance(value, str) else value
 
 

@@ -180,7 +180,7 @@ BUCKETS = dict.fromkeys(
 def severity_of(label: str | None) -> str:
     """A `severity` label as a metric label.
 
-    A closed list, since whoever writes labels could write anything.
+    A closed list, since labels of alerts may contain anything.
     """
     given = (label or "none").lower()
     return given if given in SEVERITIES else "other"
@@ -252,7 +252,7 @@ class Metrics:
 
 
 def configure_log(level: str = "info") -> None:
-    """JSON lines on stderr, readable where that is a terminal."""
+    """JSON lines on stderr; readable text on a terminal."""
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
     render: Any = (
         structlog.dev.ConsoleRenderer()

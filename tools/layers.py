@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,7 @@ def layers() -> list[list[str]]:
 
 def imports(part: str) -> set[str]:
     """The parts that a package or module imports directly."""
-    return {name for path in files(part) for name in imported(path)} - {part}
+    return set(chain.from_iterable(map(imported, files(part)))) - {part}
 
 
 def files(part: str) -> list[Path]:
@@ -50,21 +51,20 @@ def about(part: str) -> str:
 def page() -> str:
     """A figure with the arrows that no longer way implies, and a table."""
     rows = layers()
-    parts = [part for row in rows for part in row]
+    numbered: dict[str, int] = {}
+    for number, row in enumerate(rows, 1):
+        numbered |= dict.fromkeys(row, number)
+    parts = list(numbered)
     direct = {part: imports(part) & set(parts) for part in parts}
     reach: dict[str, set[str]] = {}
     for part in reversed(parts):
-        reach[part] = set().union(direct[part], *(reach.get(to, set()) for to in direct[part]))
-    arrows = [
-        f"    {part}[{part}] --> {to}\n"
-        for part in parts
-        for to in sorted(direct[part])
-        if not any(to in reach.get(other, set()) for other in direct[part] - {to})
-    ]
+        reach[part] = set().union(direct[part], *(reach[to] for to in direct[part]))
+    arrows: list[str] = []
+    for part in parts:
+        implied = set().union(*(reach[to] for to in direct[part]))
+        arrows += [f"    {part} --> {to}\n" for to in sorted(direct[part] - implied)]
     table = "".join(
-        f"| {number} | `{part}` | {about(part)} |\n"
-        for number, row in enumerate(rows, 1)
-        for part in row
+        f"| {number} | `{part}` | {about(part)} |\n" for part, number in numbered.items()
     )
     return (
         "# Packages by layer\n\nA package imports only packages of lower layers. Arrows that follow"

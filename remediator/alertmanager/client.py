@@ -1,10 +1,9 @@
-"""Alertmanager's API: is an alert still active, silenced or inhibited?
+"""Alertmanager's API: is an alert still active, silenced or inhibited? Asked by fingerprint, per
+source.
 
-Asked by fingerprint, per source.
-
-A source is one Alertmanager or a cluster of them, and every instance is asked by itself: a name
-with several addresses (a headless Service) stands for as many instances. What one answers in one go
-is a snapshot of all its alerts with its own uptime, shared by all who ask within a second.
+A source is one Alertmanager or a cluster of them. Every instance is asked separately; a name with
+several addresses (a headless Service) stands for as many instances. One answer is a snapshot of all
+alerts and of the instance's uptime, shared by all who ask within a second.
 """
 
 import asyncio
@@ -75,7 +74,7 @@ ALERTS, UP = TypeAdapter(list[Listed]), TypeAdapter(Up)
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What one instance said in one go; `why` is not empty where it said nothing."""
+    """What one instance said; `why` is set if it said nothing."""
 
     where: str
     alerts: Mapping[str, Listed] = field(default_factory=dict)
@@ -93,7 +92,7 @@ class Snapshot:
 
     @property
     def complete(self) -> bool:
-        """Whether every instance answered, and the cluster has no more of them than were asked."""
+        """Whether every instance answered, and the cluster has no others."""
         answered = all(not instance.why for instance in self.instances)
         return answered and max((i.peers for i in self.instances), default=1) <= len(self.instances)
 
@@ -115,9 +114,8 @@ class Snapshot:
 
 
 class AlertmanagerApi:
-    """The port over HTTP.
-
-    An instance younger than `settled` is not believed when it does not list an alert.
+    """The port over HTTP. An instance younger than `settled` is not trusted when it does not list
+    an alert.
     """
 
     def __init__(
@@ -191,7 +189,7 @@ class AlertmanagerApi:
     async def _seen(self, source: str, since: datetime | None) -> Snapshot:
         """The last snapshot where it is recent enough, else a new one.
 
-        Whoever comes meanwhile shares that or the one after.
+        Callers that arrive meanwhile share it, or the next one.
         """
         came = self._clock()
         async with self._asking.setdefault(source, asyncio.Lock()):
@@ -264,15 +262,13 @@ class AlertmanagerApi:
 
 
 class _Refused(Exception):
-    """An answer that is none."""
+    """Not an answer of an Alertmanager."""
 
 
 async def addresses(url: str) -> list[tuple[str, str]]:
-    """(URL by address, URL by name) of each instance behind a URL.
+    """(URL by address, URL by name) of each instance behind a URL, in one address family.
 
-    One family only: a pod has an address in each.
-
-    A name that cannot be resolved in time stands for itself: asking says what is wrong with it.
+    A name that cannot be resolved in time stands for itself; asking it reports the error.
     """
     plain = url.rstrip("/")
     parts = urlsplit(plain)

@@ -1,9 +1,7 @@
 """The body of an Alertmanager webhook, version 4 (0.25 to 0.34).
 
-Unknown fields are ignored, missing ones refused.
-
-Texts may be of any length, since what is refused is lost: the body's size alone is capped, before
-it is read.
+Unknown fields are ignored, missing ones refused. Texts may have any length, since a refused webhook
+is lost; only the size of the body is limited, before it is read.
 """
 
 from collections import Counter
@@ -48,7 +46,7 @@ class Webhook(BaseModel):
 
 
 class BadPayload(ValueError):
-    """The body is no webhook of Alertmanager's; the message says where."""
+    """The body is not an Alertmanager webhook; the message says where."""
 
 
 def decode(body: bytes) -> Webhook:

@@ -1,7 +1,4 @@
-"""The command line: one file per group of commands.
-
-What a command needs is imported when it runs.
-"""
+"""The command line: one file per group of commands, whose imports happen when they run."""
 
 import click
 
@@ -21,7 +18,7 @@ from . import (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Acts on Kubernetes for Alertmanager alerts, under limits, and proves that the act helped."""
+    """Acts on Kubernetes for Alertmanager alerts, within limits, and verifies that it helped."""
 
 
 for command in (

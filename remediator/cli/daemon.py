@@ -19,7 +19,7 @@ import click
     show_default=True,
 )
 def serve(config: Path | None, log_level: str) -> None:
-    """Run the daemon: take alerts, act by the rules, prove it. Without rules it only records."""
+    """Run the daemon: take alerts, act by the rules, verify. Without rules it only records."""
     import uvloop
 
     from .. import app, settings, telemetry
@@ -34,7 +34,7 @@ def serve(config: Path | None, log_level: str) -> None:
 def init(folder: Path) -> None:
     """Write a commented configuration, a first rule file and Alertmanager's routes into FOLDER.
 
-    Overwrites nothing.
+    Nothing is overwritten.
     """
     from .starter import write
 
@@ -57,9 +57,9 @@ def init(folder: Path) -> None:
     "--kubeconfig", default="", help="Kubeconfig file; default: the pod's own ServiceAccount."
 )
 def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
-    """Make the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links.
+    """Create the Secret NAMESPACE/NAME with tokens for Alertmanager, an operator and links.
 
-    One that is there is left as it is.
+    An existing one is left unchanged.
     """
     from ..errors import ConfigurationError
 

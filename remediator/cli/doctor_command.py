@@ -22,9 +22,9 @@ import click
     ),
 )
 def doctor(config: Path, url: str, test_alert: bool) -> None:
-    """Check that everything the settings name can be reached and may be used.
+    """Check that everything the settings name is reachable and permitted.
 
-    Exit code 1 where something fails.
+    Exit code 1 if something fails.
     """
     from .. import settings, telemetry
 

@@ -1,6 +1,5 @@
-"""journal verify, export, backup: the history, straight from its database.
-
-The daemon may run meanwhile.
+"""journal verify, export, backup: the history, read directly from its database while the daemon may
+run.
 """
 
 import json
@@ -15,7 +14,7 @@ from ..errors import RemediatorError
 
 @click.group()
 def journal() -> None:
-    """Verify, export or back up the journal; a daemon may go on writing it meanwhile."""
+    """Verify, export or back up the journal, also while the daemon runs."""
 
 
 def _where(function: Any) -> Any:
@@ -30,7 +29,7 @@ def _where(function: Any) -> Any:
 
 
 def _url(config: Path | None, url: str | None) -> str:
-    """The journal that was named, or the settings' own. Raises: ConfigurationError."""
+    """The named journal, or the settings' one. Raises: ConfigurationError."""
     from .. import settings
 
     return url or settings.load(config).journal_url
@@ -47,13 +46,13 @@ def _url(config: Path | None, url: str | None) -> str:
     ),
 )
 def verify(config: Path | None, url: str | None, head: str) -> None:
-    """Compute every digest anew and say where an entry was changed, removed or moved.
+    """Recompute every digest, and report where an entry was changed, removed or moved.
 
-    Exit code 1 where one was.
+    Exit code 1 if there is a finding.
 
-    What it cannot show: whoever owns the database can rewrite all of it, cut off its end, or its
-    beginning as if it had been pruned, and compute new digests. Keep a copy of the head elsewhere
-    (the log, or the metric remediator_journal_head) and give it as --head.
+    Limits: someone who controls the database can rewrite all of it, cut off its end, or its
+    beginning as if it had been pruned, and recompute the digests. Keep a copy of the head elsewhere
+    (the log, or the metric remediator_journal_head), and pass it as --head.
     """
     from ..journal import seals
     from ..journal.reading import reading
@@ -88,9 +87,8 @@ def verify(config: Path | None, url: str | None, head: str) -> None:
     help="File to write; default: standard output.",
 )
 def export(config: Path | None, url: str | None, output: Path | None) -> None:
-    """The history as JSON lines.
-
-    Every entry with its number and digest, each seal behind its range.
+    """Export the history as JSON lines: every entry with its number and digest, each seal after its
+    range.
     """
     from ..journal import seals
     from ..journal.reading import reading
@@ -107,7 +105,7 @@ def export(config: Path | None, url: str | None, output: Path | None) -> None:
 @_where
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 def backup(config: Path | None, url: str | None, target: Path) -> None:
-    """Copy a SQLite journal, whole and consistent, into TARGET, while the daemon runs.
+    """Copy a SQLite journal consistently into TARGET while the daemon runs.
 
     For PostgreSQL use pg_dump.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def notify() -> None:
-    """Receivers of messages."""
+    """Receivers of notifications."""
 
 
 @notify.command()
@@ -25,10 +25,9 @@ def notify() -> None:
     help="Settings file.",
 )
 def test(receivers: tuple[str, ...], config: Path) -> None:
-    """Send a test message to each of the settings' RECEIVERS
-    (default: all), and say what came of it.
+    """Send a test message to each of the settings' RECEIVERS (default: all), and report the result.
 
-    Exit code 1 where one failed.
+    Exit code 1 if one failed.
     """
     from .. import settings, telemetry
     from ..errors import ConfigurationError
@@ -51,7 +50,7 @@ async def _test(chosen: "list[ReceiverSettings]") -> list[bool]:
 
 
 async def _one(item: "ReceiverSettings") -> bool:
-    """Opens something with a first message and closes it with a second, as a remediation does."""
+    """Sends an opening message and a closing one, as a remediation does."""
     import aiohttp
 
     from ..engine.tell.deliver import failure

@@ -1,6 +1,5 @@
-"""What operators ask of a running daemon.
-
-Explain, list, show, approve, deny, pause, resume, cancel, undo, retry.
+"""Commands for a running daemon: explain, list, show, approve, deny, pause, resume, cancel, undo,
+retry.
 """
 
 import json
@@ -27,7 +26,7 @@ class Api:
             self._headers["Authorization"] = f"Bearer {token_file.read_text().strip()}"
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded answer. Raises: RemediatorError with the daemon's own words."""
+        """The decoded answer. Raises: RemediatorError with the daemon's message."""
         data = json.dumps(body).encode() if body is not None else None
         if not self._url.startswith(("http://", "https://")):
             raise RemediatorError(
@@ -83,8 +82,9 @@ def with_api(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> None:
-    """Why each rule did or did not match ALERT (a fingerprint, or a file with
-    an alert or a webhook), and what it would do now.
+    """Show why each rule matches ALERT or not, and what it would do now.
+
+    ALERT is a fingerprint, or a file with an alert or a webhook.
     """
     question: Any = {"fingerprint": alert}
     if Path(alert).is_file():
@@ -130,7 +130,7 @@ def list_(
     url: str,
     token_file: Path | None,
 ) -> None:
-    """The newest remediations."""
+    """List remediations, newest first."""
     asked = {"state": state, "namespace": namespace, "rule": rule, "since": since, "limit": limit}
     query = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
     rows = Api(url, token_file).ask("GET", f"/remediations?{query}")
@@ -148,7 +148,7 @@ def list_(
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def show(remediation: str, as_json: bool, url: str, token_file: Path | None) -> None:
-    """One remediation, whole: alerts, causes, verdicts, calls, history."""
+    """Show one remediation: alerts, causes, verdicts, calls, history."""
     row = Api(url, token_file).ask("GET", f"/remediations/{urllib.parse.quote(remediation)}")
     click.echo(json.dumps(row, indent=2) if as_json else showing.remediation(row))
 
@@ -190,9 +190,8 @@ def _at_a_terminal() -> bool:
 
 
 def _looked_at(row: Any) -> str:
-    """The digest of the plan, shown to a person who says yes to it.
-
-    Raises: RemediatorError where nobody can be asked.
+    """The digest of the plan, after an operator confirmed it. Raises: RemediatorError without a
+    terminal.
     """
     digest = str(row["look"].get("digest") or "")
     if row["state"] != "awaiting_approval":
@@ -210,7 +209,7 @@ def _looked_at(row: Any) -> str:
 
 
 def _sure(remediation: str, would: Any, yes: bool) -> None:
-    """Shows what an undo would do, and asks. Raises: RemediatorError where nobody can be asked."""
+    """Shows what an undo would do, and asks. Raises: RemediatorError without a terminal."""
     click.echo(showing.undoing(would))
     if would.get("refused"):
         raise RemediatorError(f"cannot undo {remediation}: {would['refused']}")
@@ -229,7 +228,7 @@ def _sure(remediation: str, would: Any, yes: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
-    """What is paused, by whom, until when and why."""
+    """List what is paused, by whom, until when and why."""
     rows = Api(url, token_file).ask("GET", "/pauses")
     click.echo(json.dumps(rows, indent=2) if as_json else showing.pauses(rows))
 
@@ -240,9 +239,9 @@ def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
 @click.option("--for", "for_", help="Duration, such as 2h; default: until resumed.")
 @with_api
 def pause(scope: str, reason: str, for_: str | None, url: str, *, token_file: Path | None) -> None:
-    """Hold everything in SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME).
+    """Pause SCOPE (all, cluster:NAME, namespace:NAME, rule:NAME).
 
-    What is under way is finished.
+    Attempts in progress are finished.
     """
     answer = Api(url, token_file).ask(
         "POST", "/pauses", {"scope": scope, "reason": reason, "for": for_}
@@ -257,7 +256,7 @@ def pause(scope: str, reason: str, for_: str | None, url: str, *, token_file: Pa
 @click.argument("scope", default="all")
 @with_api
 def resume(scope: str, url: str, token_file: Path | None) -> None:
-    """Lift the pause of SCOPE."""
+    """Resume SCOPE."""
     answer = Api(url, token_file).ask("DELETE", f"/pauses/{urllib.parse.quote(scope, safe='')}")
     click.echo(f"resumed {answer['resumed']} (by {answer['by']})")
 

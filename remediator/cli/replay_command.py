@@ -67,13 +67,13 @@ def replay(
     output: str,
     fail_on: str,
 ) -> None:
-    """What the rules would have done about recorded webhooks.
+    """Show what the rules would have done about recorded webhooks.
 
     FIXTURES are files (JSON, JSON lines) or folders.
 
-    The same engine runs on virtual time with the doors closed: nothing is sent, acts are taken to
-    converge, alerts resolve where that was recorded. Without facts it goes as far as labels allow,
-    and says so.
+    The same engine runs on virtual time without side effects: nothing is sent, changes are assumed
+    to converge, and alerts resolve as recorded. Without facts it goes as far as labels allow, and
+    says so.
     """
     if sum(map(bool, (facts, cluster, assume))) > 1:
         raise click.UsageError("use only one of --facts, --cluster and --assume")
@@ -143,7 +143,7 @@ async def _replay(
 
 
 def _kubeconfig() -> str:
-    """kubectl's own choice; empty where there is none, which is the pod's ServiceAccount."""
+    """kubectl's choice; empty if there is none: the pod's ServiceAccount."""
     home = Path.home() / ".kube" / "config"
     return os.environ.get("KUBECONFIG") or (str(home) if home.exists() else "")
 

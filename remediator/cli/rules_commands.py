@@ -13,9 +13,9 @@ import click
     help="Settings file; also check that it defines every receiver that is named.",
 )
 def check(paths: tuple[Path, ...], config: Path | None) -> None:
-    """Check rule files, or folders of them; every mistake is shown with its place and what to do.
+    """Check rule files, or folders of them. Every mistake is printed with its place and what to do.
 
-    Exit code 2 where there is one.
+    Exit code 2 if there is one.
     """
     from ..errors import ConfigurationError
     from ..rules.loader import load, rule_files

@@ -26,7 +26,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _state(row: Row) -> str:
-    """The state; of what was only observed, whether it would have acted."""
+    """The state; in observe mode, whether it would have acted."""
     if row["state"] != "observed":
         return str(row["state"])
     return "observed: would act" if row.get("reason") == "observe_mode" else "observed: no action"
@@ -71,7 +71,7 @@ def _time(text: str) -> str:
 
 
 def look(seen: Row, indent: str = "  ") -> list[str]:
-    """Causes, verdicts and calls of a look."""
+    """Causes, verdicts and calls of an evaluation."""
     causes, verdicts = seen.get("causes") or [], seen.get("verdicts") or []
     lines = [f"{indent}cause    {cause['name']}: {cause['why']}" for cause in causes]
     if seen.get("plan"):
@@ -86,7 +86,7 @@ def look(seen: Row, indent: str = "  ") -> list[str]:
 
 
 def _lines(lines: Sequence[str]) -> str:
-    """Lines of which no label, name or message can make two, or move the cursor."""
+    """Lines that no label, name or message can split, and in which none can move the cursor."""
     return "\n".join(map(one_line, lines))
 
 
@@ -96,7 +96,7 @@ def _verdict(verdict: Row) -> str:
 
 
 def remediation(row: Row) -> str:
-    """One remediation, whole."""
+    """One remediation with everything."""
     cluster = row.get("cluster", "-")
     head = f"{row['id']}  {_state(row)}  rule {row['rule']}  target {row['target']}"
     ended = f", ended {_moment(row['ended_at'])}" if row.get("ended_at") else ""
@@ -145,7 +145,7 @@ def _told(message: Row) -> str:
 
 
 def rules(rows: Sequence[Row]) -> str:
-    """One line per rule: what it would have done, how often people agreed, how often it helped."""
+    """One line per rule: what it would have done, and how often it was approved and helped."""
     if not rows:
         return "no rules are loaded"
     cells = [("RULE", "MODE", "WOULD HAVE ACTED", "APPROVED", "HELPED", "")]
@@ -180,7 +180,7 @@ def _acted(record: Row) -> int:
 
 
 def promotion(row: Row) -> str:
-    """The evidence for more freedom, what speaks against it, and the edit."""
+    """The evidence for more freedom, what speaks against it, and the edit to make."""
     record = row["record"]
     asked, acted = _asked(record), _acted(record)
     lines = [f"{row['name']} is in mode {row['mode']} ({row['file']}:{row['line']})"]

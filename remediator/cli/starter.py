@@ -85,9 +85,8 @@ receivers:
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes the files.
-
-    Raises: ConfigurationError where one cannot be written, or is there already: then nothing is.
+    """Writes the files. Raises: ConfigurationError if one exists or cannot be written; then none is
+    written.
     """
     place = folder.resolve()
     files = {

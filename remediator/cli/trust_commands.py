@@ -1,4 +1,4 @@
-"""rules, promote, reset: what rules have earned."""
+"""rules, promote, reset: the record of rules."""
 
 import json
 import urllib.parse
@@ -15,8 +15,8 @@ from .operators import Api, with_api
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @with_api
 def rules(as_json: bool, url: str, token_file: Path | None) -> None:
-    """Each rule that is loaded: what it would have done, how often
-    people agreed, how often it helped.
+    """List the loaded rules: what each would have done, how often it was approved, how often it
+    helped.
     """
     answer = Api(url, token_file).ask("GET", "/rules")
     click.echo(json.dumps(answer, indent=2) if as_json else showing.rules(answer["rules"]))
@@ -26,10 +26,7 @@ def rules(as_json: bool, url: str, token_file: Path | None) -> None:
 @click.argument("rule")
 @with_api
 def promote(rule: str, url: str, token_file: Path | None) -> None:
-    """The evidence for giving RULE more freedom, and the edit to make.
-
-    Nothing is changed: promotion is a person's edit.
-    """
+    """Print the evidence for giving RULE more freedom, and the edit to make. Nothing is changed."""
     found = [
         row for row in Api(url, token_file).ask("GET", "/rules")["rules"] if row["name"] == rule
     ]

@@ -128,7 +128,7 @@ class Controllers:
             if kind == "HorizontalPodAutoscaler":
                 self._scale(namespace, obj)
             elif kind == "Pod" and "app" not in (meta(obj).get("labels") or {}):
-                meta(obj).pop("ownerReferences", None)  # type: ignore[attr-defined]  # its ReplicaSet lets go of it
+                meta(obj).pop("ownerReferences", None)  # type: ignore[attr-defined]  # its ReplicaSet releases it
             elif kind == "Job":
                 self._run(obj, now)
         for (kind, namespace, name), obj in list(self._store.objects.items()):

@@ -1,6 +1,5 @@
-"""How many workloads there are where a group may act: what a storm's share is taken of.
-
-Remembered for a while.
+"""Counts the workloads where a group may act, which the share of a storm refers to. Cached for a
+while.
 """
 
 from collections import Counter
@@ -15,9 +14,8 @@ REMEMBERED = timedelta(minutes=5)
 
 
 class Census:
-    """Counts by namespace, of every cluster.
-
-    What could not be counted is asked again as seldom as what could.
+    """Counts by namespace in every cluster. A failed count is not repeated sooner than a successful
+    one.
     """
 
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
@@ -26,7 +24,7 @@ class Census:
         self._in_scope: dict[tuple[str, tuple[str, ...]], int] = {}
 
     async def count(self, cluster: str, namespaces: tuple[str, ...], now: datetime) -> int | None:
-        """The workloads in the namespaces that the patterns admit; None where that is unknown."""
+        """The workloads in the namespaces that match the patterns; None if unknown."""
         read_at, counts = self._counted.get(cluster, (now - 2 * REMEMBERED, None))
         if not timedelta() <= now - read_at < REMEMBERED:
             door = self._clusters.get(cluster)

@@ -1,4 +1,4 @@
-"""What the engine's parts share: the ports, the rules that are loaded now, and what wakes them."""
+"""What the engine's parts share: ports, loaded rules, and what wakes them."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,13 +19,13 @@ LULL = timedelta(milliseconds=100)
 
 
 class Wake:
-    """Tells every task that waits for news; none is lost between two looks of a task."""
+    """Wakes every task that waits for news. No news is lost between two checks of a task."""
 
     def __init__(self) -> None:
         self._events: list[asyncio.Event] = []
 
     def subscribe(self) -> asyncio.Event:
-        """An event of the task's own, which it clears before it looks."""
+        """An event of the task's own, which it clears before it checks."""
         self._events.append(asyncio.Event())
         return self._events[-1]
 
@@ -37,10 +37,10 @@ class Wake:
 
 @dataclass(slots=True)
 class Crowd:
-    """Whether webhooks come faster than one commit each.
+    """Whether webhooks arrive faster than one per commit.
 
-    Unpacking them waits then, but no longer than the settle time, within which nothing would be
-    done for them anyway: so a burst is accepted first.
+    Unpacking waits then, up to the settle time, within which nothing would be done for them anyway.
+    So a burst is accepted first.
     """
 
     since: datetime | None = None
@@ -55,7 +55,7 @@ class Crowd:
         self.until = now + LULL
 
     def defers(self, settle: timedelta, now: datetime) -> bool:
-        """Whether unpacking is to wait."""
+        """Whether unpacking should wait."""
         if self.since is None or self.until is None:
             return False
         return (
@@ -65,12 +65,11 @@ class Crowd:
 
 @dataclass(slots=True)
 class Doors:
-    """The ports and the process' own settings.
+    """The ports and the process's settings.
 
-    `clusters` by name; `sources` says which cluster a source speaks of.
-
-    `arrivals` wakes triage alone, `wake` everybody; `followers` are receivers that are told every
-    step; `link` makes the link to a plan that waits (remediation, digest, until when).
+    `clusters` by name; `sources` maps a source to its cluster. `arrivals` wakes only triage, `wake`
+    everyone. `followers` are receivers that get every step. `link` makes the approval link for
+    (remediation, digest, until).
     """
 
     journal: Journal
@@ -103,12 +102,7 @@ class Doors:
         return self.sources.get(source, "default")
 
     def count_verdicts(self, remediation: Remediation, verdicts: list[Verdict]) -> Verdict:
-        """Counts what was not allowed, where that is news.
-
-        A look that finds what the one before found counts nothing.
-
-        Answers the strongest.
-        """
+        """Counts verdicts other than allow, if they are new. Returns the strongest."""
         decisive = strongest(verdicts)
         if decisive.reason != remediation.reason:
             for verdict in verdicts:
@@ -118,7 +112,7 @@ class Doors:
         return decisive
 
     def longest_window(self) -> timedelta:
-        """How far back charges count for anything."""
+        """How far back charges count for any limit."""
         windows = [self.limits.longest]
         for rule in (source.rule for source in self.rules.sources):
             rates = [*rule.limits.attempts, *rule.limits.per_rule]

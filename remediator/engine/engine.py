@@ -173,7 +173,7 @@ class Engine:
         if abs(now - self._pruned_at) > PRUNE_EVERY:
             longest = self.doors.longest_window()
             while await self.doors.journal.prune(now - self._keep, now, longest):
-                await asyncio.sleep(BREATH)  # in slices: whoever writes does not wait for all of it
+                await asyncio.sleep(BREATH)  # in slices, so that writers do not wait for all of it
             self._pruned_at = now
         return HOUSEKEEPING
 

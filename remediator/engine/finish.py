@@ -1,6 +1,5 @@
-"""The one place where a slice of work ends: the journal says what it wrote.
-
-Metrics, log and the Event follow from that.
+"""The only place where a slice ends: the journal writes the decision; metrics, log and Event
+follow.
 """
 
 from functools import partial
@@ -15,7 +14,7 @@ from .doors import Doors
 
 
 async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
-    """Writes what was decided, and says what was written."""
+    """Writes what was decided, and returns what was written."""
     remediation = claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
     loaded = doors.rules.find(remediation.rule, alert)
@@ -63,7 +62,7 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
 
 
 async def _announce(doors: Doors, remediation: Remediation, written: Written) -> None:
-    """A Kubernetes Event on the target; failing to write one is logged, and changes nothing."""
+    """Creates a Kubernetes Event on the target. A failure is logged and changes nothing."""
     spec, decided = STATES[written.state], written.decided
     if isinstance(decided, Applied) and decided.change.applied_at is None:
         return  # further calls are held

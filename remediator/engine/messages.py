@@ -1,7 +1,4 @@
-"""The messages that people get.
-
-Of a remediation, of a plan that waits for them, of a rule or a scope. Pure.
-"""
+"""Notifications about remediations, plans that wait for approval, rules and scopes. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +16,8 @@ THEIRS = (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who hears of a remediation: `to` at its end, `followers` of every step.
-
-    `scope` is the storm's that may speak for it.
+    """Who is notified: `to` at the end, `followers` of every step. `scope` is that of a storm that
+    may speak for it.
     """
 
     to: tuple[str, ...]
@@ -30,9 +26,8 @@ class Audience:
 
 
 def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]) -> Audience:
-    """By the rule as it is loaded.
-
-    As it was when the remediation was created where it is loaded no more.
+    """By the rule as it is loaded; as it was when the remediation was created if it is no longer
+    loaded.
     """
     escalate = loaded.rule.escalate if loaded is not None else claim.rule.escalate
     scope = loaded.scope_of(claim.remediation.target.cluster) if loaded is not None else ""
@@ -40,12 +35,11 @@ def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]
 
 
 def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...]:
-    """What people are told of what was written.
+    """Notifications about what was written: at an end for the rule's `escalate`, at every step for
+    followers.
 
-    At an end the rule's `escalate`, at every step the followers.
-
-    Nobody is paged for a rule that only observes. What a storm kept from acting is in the storm's
-    own message.
+    Nobody is paged for a rule in mode `observe`. What a storm kept from acting is part of the
+    storm's notification.
     """
     decided, spec = written.decided, STATES[written.state]
     remediation = claim.remediation
@@ -65,9 +59,8 @@ def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...
 
 
 def _left_to_others(claim: Claim, written: Written) -> bool:
-    """A timed undo finds that somebody changed or deleted what it would put back.
-
-    Nothing is left to do.
+    """A timed undo found that someone changed or deleted what it would restore: nothing is left to
+    do.
     """
     return claim.remediation.undo_why == "timed" and written.decided.reason in THEIRS
 
@@ -99,7 +92,7 @@ def message(remediation: Remediation, state: str, reason: str, why: str, **more:
 
 
 def about(ident: str, subject: str, state: str, reason: str, *, why: str, **more: Any) -> Notice:
-    """A message about a rule or a scope rather than a remediation."""
+    """A notification about a rule or a scope."""
     return Notice(
         remediation=ident,
         rule=subject,
@@ -113,7 +106,7 @@ def about(ident: str, subject: str, state: str, reason: str, *, why: str, **more
 
 
 def story(history: Sequence[Line]) -> tuple[str, ...]:
-    """What happened so far, a line each: what somebody who is paged wants to know first."""
+    """The history so far, one line per entry."""
     lines = []
     for line in history:
         reason = f" {line.reason}" if line.reason else ""
@@ -122,5 +115,5 @@ def story(history: Sequence[Line]) -> tuple[str, ...]:
 
 
 def to_all(receivers: Sequence[str], said: Notice, trouble: bool = True) -> tuple[Message, ...]:
-    """One message for each receiver, once."""
+    """One notification per receiver."""
     return tuple(Message(name, said, trouble) for name in dict.fromkeys(receivers))

@@ -1,5 +1,5 @@
-"""The worker: claims a due remediation, does one slice of
-work, writes what was decided, lets go.
+"""The worker: claims a due remediation, does one slice of work, writes the decision, releases the
+claim.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ NOT_LISTED = "Alertmanager no longer lists the alert"
 
 
 async def run_one(doors: Doors, now: datetime) -> bool:
-    """One slice for the most overdue remediation; False where none is due."""
+    """One slice for the most overdue remediation. False if none is due."""
     claim = await doors.journal.claim(now, LEASE)
     if claim is None:
         return False
@@ -51,9 +51,8 @@ async def run_one(doors: Doors, now: datetime) -> bool:
 
 
 async def _keep(doors: Doors, claim: Claim) -> None:
-    """Renews the lease while the work goes on; where somebody else has it, the work ends.
-
-    Raises: LeaseLost.
+    """Renews the lease during the work; stops the work if another worker has taken over. Raises:
+    LeaseLost.
     """
     while True:
         await asyncio.sleep(LEASE.total_seconds() / 3)
@@ -68,10 +67,7 @@ async def work(doors: Doors, claim: Claim) -> None:
 
 
 async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
-    """What the state asks for, and what it leads to.
-
-    None where another remediation took this one over.
-    """
+    """What the state requires; None if another remediation took this one over."""
     now, remediation = doors.clock.now(), claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
     loaded = doors.rules.find(remediation.rule, alert)
@@ -91,10 +87,7 @@ async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
 
 
 def _without_action(claim: Claim, now: datetime) -> End | None:
-    """The end of what cannot be looked at any more.
-
-    The distribution that brought its action is gone.
-    """
+    """The end of a remediation whose action is no longer installed."""
     remediation = claim.remediation
     if remediation.state not in (State.EXECUTING, State.VERIFYING) and not remediation.undo_of:
         return None
@@ -113,7 +106,7 @@ def _without_action(claim: Claim, now: datetime) -> End | None:
 
 
 async def _go_on(doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime) -> Decided:
-    """An attempt that was interrupted while its calls were sent."""
+    """Continues an attempt that was interrupted while its calls were sent."""
 
     def again(facts: Facts) -> Plan | None:
         if loaded is None:
@@ -126,7 +119,7 @@ async def _go_on(doors: Doors, claim: Claim, loaded: LoadedRule | None, now: dat
 async def _waiting(
     doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided] | None:
-    """One that has not begun its next step: what is cheap to know is asked first."""
+    """A remediation that has not started its next step. What is cheap to know is checked first."""
     ended = waiting.ended(claim, loaded, now)
     if ended is not None:
         return claim, ended
@@ -170,9 +163,8 @@ async def _observe_and_act(
 
 
 async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime) -> Claim | None:
-    """The claim at the target that limits and locks go by.
-
-    None where another of the same rule and target took it over.
+    """The claim with the target that limits and locks use; None if another of the same rule and
+    target took it over.
     """
     remediation, root = claim.remediation, facts.root.key
     moved = (facts.target, root) != (remediation.target, remediation.root_key)
@@ -182,10 +174,7 @@ async def _at_its_target(doors: Doors, claim: Claim, facts: Facts, now: datetime
 
 
 async def _resolved_unseen(doors: Doors, claim: Claim, judged: Assessment, now: datetime) -> bool:
-    """Where a settled Alertmanager lists none of the alerts.
-
-    They resolved, though nobody delivered it.
-    """
+    """Whether settled Alertmanagers list none of its alerts: they resolved without a delivery."""
     if judged.situation.activity != "not_listed":
         return False
     for episode in claim.episodes:

@@ -151,7 +151,7 @@ def known(c: Connection, remediation_id: str) -> RemediationRecord | None:
 def undo(
     c: Connection, remediation_id: str, attempt_id: str, why: str, *, now: datetime, asked: str = ""
 ) -> str | None:
-    """Gives birth to an undo, unless one is under way or the remediation still is."""
+    """Creates an undo, unless one is in progress or the remediation has not ended."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).one()
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; cancel it first"

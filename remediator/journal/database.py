@@ -209,7 +209,7 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Waits for what runs, then lets go."""
+        """Waits for what is running, then closes."""
         for threads in (self._lookers, self._readers, self._threads):
             threads.shutdown(wait=True)
         for engine in (self._looking, self._reading, self._engine):

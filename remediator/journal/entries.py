@@ -1,4 +1,4 @@
-"""The history: one line per thing that happened, and the ids of what is born."""
+"""The history: one line per thing that happened; and new IDs."""
 
 import secrets
 from datetime import datetime
@@ -16,9 +16,8 @@ ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
 def new_id(prefix: str) -> str:
-    """A short id that can be read aloud.
-
-    A letter, a dash and ten letters or digits that do not look alike.
+    """A short ID that can be read aloud: a letter, a dash, ten letters or digits that do not look
+    alike.
     """
     return f"{prefix}-{''.join(secrets.choice(ALPHABET) for _ in range(10))}"
 
@@ -41,7 +40,7 @@ def write(
 
 
 def of(c: Connection, remediation: str) -> tuple[Line, ...]:
-    """The newest lines of a remediation's history, the oldest of them first."""
+    """The latest lines of a remediation's history, oldest first."""
     columns = sa.select(entry.c.at, entry.c.kind, entry.c.reason, entry.c.text)
     newest = columns.where(entry.c.remediation == remediation).order_by(entry.c.id.desc())
     rows = reversed(c.execute(newest.limit(NEWEST)).all())

@@ -21,7 +21,7 @@ from ..model.verdict import Reason
 from ..ports.records import Delivery, Triaged, Wanted
 from ..rules.stored import to_text
 from . import entries, inbox, timers
-from .births import alone
+from .alone import alone
 from .tables import Instant, attachment, remediation, timer
 from .tables import episode as table
 
@@ -31,7 +31,7 @@ BY_RELOAD = frozenset(state for state, spec in STATES.items() if spec.by_reload)
 
 
 def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
-    """Makes episodes of all alerts of all deliveries; those that are new and open."""
+    """Makes episodes of all alerts of all deliveries. Returns those that are new and open."""
     bodies = [delivery.body for delivery in deliveries if delivery.body]
     if bodies and not inbox.forget(c, bodies):
         raise AlreadyUnpacked("another replica has processed these webhooks; reading again")
@@ -50,7 +50,7 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
 
 
 def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The open episode and the last closed end of each key, in chunks."""
+    """The open episode and the end of the last closed one for each key, in chunks."""
     out: dict[tuple[str, str], dict[str, Any]] = {}
     now_open = sa.select(
         table.c.id, table.c.fingerprint, table.c.starts_at, table.c.last_seen
@@ -81,10 +81,7 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
 
 @lru_cache
 def _last_ends(dialect: str, count: int) -> sa.TextualSelect:
-    """Each fingerprint's newest end.
-
-    One step in the index, however often the alert came and went.
-    """
+    """The latest end of each fingerprint: one index step each."""
     ended = "open = 0" if dialect == "sqlite" else "NOT open"
     newest = (
         "SELECT max(ends_at) FROM episode WHERE fingerprint = asked.named AND source = :source AND"
@@ -130,7 +127,7 @@ class _Batch:
 
     def _set(self, state: dict[str, Any], fate_resolved: bool = False, **values: Any) -> None:
         row = state["row"]
-        if "id" not in row:  # born in this very batch
+        if "id" not in row:  # created in this batch
             row.update(values, last_seen=self.now, confirmed_at=self.now)
             row["deliveries"] += 1
             if fate_resolved:
@@ -153,9 +150,8 @@ class _Batch:
             update.update(b_open=False, b_ends=values["ends_at"])
 
     def write(self, c: Connection) -> list[Episode]:
-        """All of it, closes before inserts, since one open episode per key is a constraint.
-
-        The new and open ones.
+        """Writes everything, closes before inserts because of the constraint of one open episode
+        per key. Returns the new and open ones.
         """
         self._refresh(c, [change for change in self.updates.values() if change["b_open"]])
         self._close(c, [change for change in self.updates.values() if not change["b_open"]])
@@ -186,7 +182,7 @@ class _Batch:
         c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**values), rows)
 
     def _close(self, c: Connection, closed: list[dict[str, Any]]) -> None:
-        """Those that resolved: what was not decided yet needs no decision any more."""
+        """Those that resolved; undecided ones need no decision any more."""
         if not closed:
             return
         bind = sa.bindparam
@@ -277,7 +273,7 @@ PENDING = (
 
 
 def pending(c: Connection, now: datetime, limit: int) -> list[Episode]:
-    """Open episodes that triage must look at."""
+    """Open episodes that triage must decide."""
     return [from_row(row) for row in c.execute(PENDING, {"now": now, "most": limit})]
 
 
@@ -294,7 +290,7 @@ BEGAN = (  # by words of the stored alert: thousands that begin meanwhile elsewh
 
 
 def began(c: Connection, since: datetime, namespace: str, limit: int) -> list[Episode]:
-    """Open critical episodes that name the namespace and began since then, the newest first."""
+    """Open critical episodes in the namespace that started since then, newest first."""
     return [
         from_row(row)
         for row in c.execute(BEGAN, {"since": since, "named": f'"{namespace}"', "most": limit})
@@ -314,7 +310,7 @@ STILL_OPEN = (
 
 
 def still_open(c: Connection, after: Episode | None, limit: int) -> list[Episode]:
-    """Open episodes by when they began, those after one of them."""
+    """Open episodes by start, after the given one."""
     start, number = (after.alert.starts_at, after.id) if after else (FIRST, 0)
     return [
         from_row(row)
@@ -323,10 +319,7 @@ def still_open(c: Connection, after: Episode | None, limit: int) -> list[Episode
 
 
 def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
-    """Stores fates in one statement.
-
-    Creates the remediations that are wanted, or attaches to the live ones.
-    """
+    """Stores fates in one statement; creates the wanted remediations, or attaches to live ones."""
     if not decided:
         return
     bind = sa.bindparam
@@ -368,8 +361,8 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
 
 
 def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
-    """(episode, rule) where the rule's remediation of the
-    episode has ended and nothing revived it.
+    """(episode, rule) pairs where the rule's remediation of the episode has ended and was not
+    revived.
     """
     query = sa.select(attachment.c.episode, remediation.c.rule).join(
         remediation, remediation.c.id == attachment.c.remediation
@@ -393,7 +386,7 @@ def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
 
 
 def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
-    """The live remediation for the rule and target, born now where there is none."""
+    """The live remediation of the rule and target; created if there is none."""
     table_ = remediation
     query = (
         sa.select(table_.c.id)
@@ -408,10 +401,10 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
     found = c.execute(query).scalar()
     if found:
         return str(found)
-    born = entries.new_id("r")
+    created = entries.new_id("r")
     target = wanted.target
     row = {
-        "id": born,
+        "id": created,
         "rule": wanted.rule.name,
         "rule_digest": wanted.rule_digest,
         "rule_text": to_text(wanted.rule),
@@ -430,12 +423,17 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "priority": wanted.rule.priority,
     }
     c.execute(sa.insert(table_).values(**row))
-    timers.put(c, "work", born, wanted.settled_at)
-    timers.put(c, "escalate", born, now + wanted.rule.escalate.after)
+    timers.put(c, "work", created, wanted.settled_at)
+    timers.put(c, "escalate", created, now + wanted.rule.escalate.after)
     entries.write(
-        c, now, born, EntryKind.CREATED, reason=None, text=f"rule {wanted.rule.name} for {target}"
+        c,
+        now,
+        created,
+        EntryKind.CREATED,
+        reason=None,
+        text=f"rule {wanted.rule.name} for {target}",
     )
-    return born
+    return created
 
 
 def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
@@ -448,10 +446,7 @@ def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
 
 
 def close(c: Connection, item: Episode, now: datetime) -> None:
-    """An episode that its Alertmanager no longer lists: resolved, though nobody delivered it.
-
-    Not one that was delivered since.
-    """
+    """Closes an episode that Alertmanager no longer lists, unless it was delivered since."""
     values = {"open": False, "ends_at": now, "due_at": None, "last_seen": now}
     same = sa.and_(table.c.id == item.id, table.c.open, table.c.last_seen == item.last_seen)
     if not c.execute(sa.update(table).where(same).values(**values)).rowcount:
@@ -464,8 +459,8 @@ def close(c: Connection, item: Episode, now: datetime) -> None:
 
 
 def release(c: Connection, remediation_id: str, state: State, now: datetime) -> None:
-    """After an end: its alerts that fire on wait for a revival, or
-    are triaged again where it was superseded.
+    """After an end: its firing alerts wait for a revival, or are triaged again if it was
+    superseded.
     """
     mine = sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id)
     closed = sa.update(table).where(table.c.id.in_(mine), ~table.c.open)
@@ -484,9 +479,8 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
 
 
 def revive(c: Connection, ended: Any, now: datetime) -> int:
-    """Sends the open episodes of ended remediations back to triage; how many.
-
-    `ended` is a list or a query of their ids.
+    """Sends the open episodes of ended remediations back to triage. Returns how many. `ended`: a
+    list, or a query, of their IDs.
     """
     mine = sa.select(attachment.c.episode).where(attachment.c.remediation.in_(ended))
     done = c.execute(
@@ -500,9 +494,8 @@ def revive(c: Connection, ended: Any, now: datetime) -> int:
 
 
 def reloaded(c: Connection, rules_digest: str, now: datetime) -> None:
-    """Unmatched, observed and blocked episodes are triaged again.
-
-    Remediations that wait look at once.
+    """Triages unmatched, observed and blocked episodes again; waiting remediations are due
+    immediately.
     """
     other = table.c.rules_digest != rules_digest
     c.execute(

@@ -1,6 +1,4 @@
-"""The inbox: webhooks as they came, one row each, so that accepting
-costs one short commit whatever they hold.
-"""
+"""The inbox: webhooks as they came, one row each, so that accepting costs one short commit."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +12,7 @@ from .tables import inbox as table
 
 
 def store(c: Connection, bodies: Sequence[Body]) -> None:
-    """Adds webhooks. Compiled once and sent as it is: this runs while webhooks wait for it."""
+    """Adds webhooks. The statement is compiled once, since webhooks wait for it."""
     rows = [
         {"source": b.source, "received_at": (b.received_at - EPOCH) // MICROSECOND, "body": b.body}
         for b in bodies
@@ -27,9 +25,7 @@ def store(c: Connection, bodies: Sequence[Body]) -> None:
 
 @lru_cache
 def _insert(dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
-    """The INSERT in the database's own words, and the order of
-    its values where they go by position.
-    """
+    """The INSERT in the database's own SQL, and the order of its values if positional."""
     compiled = (
         sa.insert(table)
         .inline()
@@ -44,7 +40,7 @@ OLDEST = (
 
 
 def oldest(c: Connection, limit: int) -> list[Body]:
-    """The oldest that can be unpacked."""
+    """The oldest readable ones."""
     return [
         Body(row.source, row.received_at, row.body, row.id)
         for row in c.execute(OLDEST, {"most": limit})
@@ -52,10 +48,10 @@ def oldest(c: Connection, limit: int) -> list[Body]:
 
 
 def unreadable(c: Connection, body: int, error: str) -> None:
-    """Keeps one that cannot be unpacked, out of the others' way."""
+    """Keeps an unreadable one out of the way."""
     c.execute(sa.update(table).where(table.c.id == body).values(error=error[:1000]))
 
 
 def forget(c: Connection, ids: Sequence[int]) -> bool:
-    """Removes what was unpacked; False where another daemon did so before."""
+    """Deletes what was unpacked. False if another replica did so before."""
     return c.execute(sa.delete(table).where(table.c.id.in_(ids))).rowcount == len(ids)

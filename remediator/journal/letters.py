@@ -1,4 +1,4 @@
-"""The outbox: what people are told, in order, until it is delivered or given up."""
+"""The outbox: notifications in order, until they are delivered or given up."""
 
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,7 +19,7 @@ def dumps(value: Any) -> str:
 
 
 def put(c: Connection, remediation_id: str, receiver: str, said: Notice, *, now: datetime) -> None:
-    """Puts a message in the outbox."""
+    """Adds a notification."""
     body = dumps(said.payload())
     values = {"remediation": remediation_id, "receiver": receiver, "body": body}
     c.execute(sa.insert(outbox).values(**values, due_at=now, at=now))
@@ -31,7 +31,7 @@ written_at = sa.func.coalesce(outbox.c.at, outbox.c.delivered_at, outbox.c.due_a
 
 
 def told(c: Connection, remediation_id: str, since: datetime = EPOCH) -> list[str]:
-    """The receivers that were told of it."""
+    """The receivers that were notified of it."""
     names = (
         sa.select(outbox.c.receiver)
         .where(outbox.c.remediation == remediation_id, written_at >= since)
@@ -48,12 +48,12 @@ LEASE = timedelta(
 def due(
     c: Connection, now: datetime, limit: int, receiver: str | None, *, but_not: tuple[str, ...]
 ) -> list[Letter]:
-    """Takes messages that are to be delivered, each with what the receiver
-    answered for an earlier one of its remediation.
+    """Takes notifications that are due, each with what the receiver returned for an earlier one of
+    its remediation.
 
-    One waits while an earlier one to the same receiver about the same remediation is not delivered:
-    threads have an order. They are due again when the lease is over, unless the delivery's end was
-    written before.
+    One waits while an earlier one to the same receiver about the same remediation is not delivered,
+    since threads have an order. They are due again when the lease is over, unless the end of the
+    delivery was written before.
     """
     whose = {"receiver": receiver} if receiver is not None else {"but_not": but_not}
     found = c.execute(_due(receiver is not None), {"now": now, "most": limit, **whose}).all()
@@ -81,10 +81,7 @@ ANY_DUE = (
 
 
 def any_due(c: Connection, now: datetime) -> bool:
-    """Whether anything is to be delivered.
-
-    Asked first, so that nobody who has nothing to do is in a writer's way.
-    """
+    """Whether anything is due; asked first, so that an idle task does not block writers."""
     return c.execute(ANY_DUE, {"now": now}).first() is not None
 
 
@@ -94,7 +91,7 @@ OLDEST = sa.select(sa.func.min(written_at)).where(
 
 
 def oldest(c: Connection) -> datetime | None:
-    """Since when the oldest message waits."""
+    """Since when the oldest notification waits."""
     found: datetime | None = c.execute(OLDEST).scalar()
     return found
 
@@ -155,7 +152,7 @@ def delivered(
     again_at: datetime | None,
     ref: str,
 ) -> None:
-    """A delivery's end: done, or tried again at a time, or given up (no time)."""
+    """The end of a delivery: done, to be retried at a time, or given up (no time)."""
     values: dict[str, Any] = {
         "tries": outbox.c.tries + 1,
         "error": error,

@@ -1,4 +1,4 @@
-"""Brings a journal to this version's schema. Alembic is imported here only."""
+"""Migrates a journal to this version's schema. Alembic is imported only here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,9 +20,8 @@ MIGRATION_LOCK = 7_305_803  # PostgreSQL's advisory lock that makes migrations o
 
 
 def upgrade(engine: Engine) -> None:
-    """Runs the missing migrations, one process at a time.
-
-    Raises: ConfigurationError where a newer remediator wrote the journal.
+    """Runs missing migrations, one process at a time. Raises: ConfigurationError if a newer version
+    wrote the journal.
     """
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
@@ -41,9 +40,9 @@ def upgrade(engine: Engine) -> None:
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    """Nobody else migrates meanwhile; who waited finds the work done.
+    """Ensures that nobody else migrates; a replica that waited finds the work done.
 
-    A SQLite file is locked by its daemon already.
+    A SQLite file is locked by its daemon.
     """
     if engine.dialect.name != "postgresql":
         yield

@@ -1,4 +1,4 @@
-"""What people do: pause and resume, approve and deny, cancel and retry; and what they are told."""
+"""What operators do: pause, resume, approve, deny, cancel, retry; and what is reported."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -50,7 +50,7 @@ def pause(
 
 
 def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
-    """Lifts a pause; False where there was none."""
+    """Lifts a pause. False if there was none."""
     done = c.execute(sa.delete(pause_table).where(pause_table.c.scope == scope))
     if done.rowcount:
         entries.write(
@@ -61,7 +61,7 @@ def resume(c: Connection, scope: str, author: str, now: datetime) -> bool:
 
 
 def pull_forward(c: Connection, now: datetime) -> None:
-    """Makes every held and waiting remediation due, and every revival."""
+    """Makes every held and waiting remediation, and every revival, due."""
     refs = sa.select(table.c.id).where(table.c.state.in_([State.HELD, State.AWAITING_APPROVAL]))
     timers.pull(c, sa.or_(timer.c.kind == "revive", timers.work_of(refs)), now)
 
@@ -76,10 +76,7 @@ def decide(
     now: datetime,
     why: str = "",
 ) -> str | None:
-    """Approves exactly the digest that is shown, or denies.
-
-    None where it took effect, else why not.
-    """
+    """Approves exactly the digest that is shown, or denies. Returns None, or why not."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"no remediation {remediation_id}"
@@ -154,10 +151,7 @@ def cancel(
     why: str = "",
     kind: EntryKind = EntryKind.CANCELLED,
 ) -> str | None:
-    """Cancels what has not ended.
-
-    At once while it waits, at its next look while it acts (what was called stays).
-    """
+    """Cancels what has not ended: now while it waits, at its next evaluation while it acts."""
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"no remediation {remediation_id}"
@@ -173,15 +167,15 @@ def cancel(
 
 
 def because(text: str, why: str) -> str:
-    """What somebody did, and why where they said so."""
+    """What someone did, and their reason if given."""
     return f"{text}: {why}" if why else text
 
 
 def retry(
     c: Connection, remediation_id: str, operator: str, now: datetime, *, why: str = ""
 ) -> str | None:
-    """Sends the still firing alerts of an ended remediation back to
-    triage, forgetting that steps were ineffective.
+    """Sends the firing alerts of an ended remediation back to triage; ineffective steps may be
+    tried again.
     """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
@@ -216,7 +210,7 @@ def escalations(c: Connection, now: datetime) -> list[Overdue]:
 
 
 def _overdue(c: Connection, row: Any) -> Overdue:
-    """What people are to be told, whatever else of the remediation cannot be read."""
+    """What to report, even if the rest of the remediation cannot be read."""
     newest = sa.select(attempt.c.converged_at, attempt.c.plan).where(
         attempt.c.remediation == row.id
     )
@@ -238,7 +232,7 @@ def escalated(
     *,
     now: datetime,
 ) -> None:
-    """People were told (or will be, later)."""
+    """It was reported, or will be later."""
     mine = sa.and_(
         timer.c.kind == "escalate", timer.c.ref == remediation_id
     )  # gone where it ended meanwhile
@@ -269,10 +263,7 @@ QUIETED = sa.select(table).where(table.c.told, ~table.c.live, ~FIRING).limit(sa.
 
 
 def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
-    """Ended remediations of which trouble was told, and whose alerts have all resolved.
-
-    And the receivers.
-    """
+    """Ended remediations that were reported, whose alerts have all resolved; with the receivers."""
     out = []
     for row in c.execute(QUIETED, {"most": limit}).all():
         out.append((claims.from_row(row), tuple(letters.told(c, row.id))))
@@ -280,7 +271,7 @@ def quieted(c: Connection, limit: int) -> list[tuple[Remediation, tuple[str, ...
 
 
 def told_quiet(c: Connection, remediation_id: str, told: Sequence[Message], now: datetime) -> None:
-    """The last messages about a remediation."""
+    """The last notifications about a remediation."""
     done = c.execute(
         sa.update(table).where(table.c.id == remediation_id, table.c.told).values(told=False)
     )
@@ -292,10 +283,8 @@ SLICE = 100  # what is forgotten in one transaction: others wait for it
 
 
 def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
-    """Forgets a slice of closed episodes, ended remediations and sealed history older
-    than `before`; and charges, once no limit counts them.
-
-    How much that was: 0 once nothing is left.
+    """Deletes a slice of closed episodes, ended remediations and sealed history older than
+    `before`, and charges that no limit counts. Returns how much; 0 once nothing is left.
     """
     waiting = sa.exists().where(timer.c.ref == table.c.id)  # an alert of it fires on
     owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
@@ -322,18 +311,16 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
 
 
 def _forget(c: Connection, where: sa.Table, ids: sa.Select[Any]) -> int:
-    """Deletes a slice of rows by their ids; how many.
-
-    Looked up first: what is deleted by a search locks what it searched.
+    """Deletes a slice of rows by their IDs, looked up first, since a delete by search locks what it
+    searched. Returns how many.
     """
     chosen = list(c.execute(ids.limit(SLICE)).scalars())
     return c.execute(sa.delete(where).where(where.c.id.in_(chosen))).rowcount
 
 
 def _prune_others(c: Connection, before: datetime, sent: sa.ColumnElement[bool]) -> int:
-    """Messages of no remediation, unless the storm or breaker that they tell of lasts on.
-
-    Webhooks that nobody could read.
+    """Notifications without a remediation, unless their storm or breaker lasts; unreadable
+    webhooks.
     """
     theirs = sa.exists().where(table.c.id == outbox.c.remediation)
     notices = sa.select(outbox.c.id).where(

@@ -1,7 +1,4 @@
-"""The journal for those who only look.
-
-Verified, exported or copied, beside a daemon that writes it.
-"""
+"""Read-only access to the journal next to a running daemon: verify, export, copy."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,9 +15,8 @@ from .sql import HEAD, parsed_url, schema_of
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
-    """One transaction that sees the journal as it is now.
-
-    Raises: ConfigurationError, JournalUnavailable.
+    """One transaction that sees the journal as it is now. Raises: ConfigurationError,
+    JournalUnavailable.
     """
     parsed = parsed_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -54,9 +50,8 @@ def reading(url: str) -> Iterator[Connection]:
 
 
 def copy(url: str, target: Path) -> int:
-    """Copies a SQLite journal, page by page, consistently; its size in bytes.
-
-    Raises: ConfigurationError, JournalUnavailable.
+    """Copies a SQLite journal consistently. Returns its size in bytes. Raises: ConfigurationError,
+    JournalUnavailable.
     """
     parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":

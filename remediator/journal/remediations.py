@@ -1,4 +1,4 @@
-"""Remediations: begun in one transaction with locks and charges, moved only by the state table."""
+"""Remediations: started in one transaction with locks and charges, moved by the state table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -42,7 +42,7 @@ from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Intent, Message, Written
 from . import counting, entries, episodes, letters, timers, trust
-from .births import alone
+from .alone import alone
 from .claims import attempts_of, fence
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
@@ -56,9 +56,8 @@ BEGIN_LOCK = 7_305_801  # PostgreSQL's advisory lock that makes begins one at a 
 def retarget(
     c: Connection, remediation: Remediation, target: Target, root_key: str, *, now: datetime
 ) -> bool:
-    """Fixes target and root after the climb.
-
-    Merges with a live remediation of the same rule and target.
+    """Sets target and root after climbing; merges with a live remediation of the same rule and
+    target.
     """
     alone(c, f"{remediation.rule} {target.key}")
     fence(c, remediation)
@@ -114,7 +113,7 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
 def _end_superseded(
     c: Connection, ident: str, reason: Reason, why: str, *, told: str, now: datetime
 ) -> None:
-    """Ends one in another's favour, whoever works on it; `told` is its line in the history."""
+    """Ends one in favour of another, even if a worker has it; `told` is its line in the history."""
     state = c.execute(sa.select(table.c.state).where(table.c.id == ident)).scalar_one()
     values = {
         "state": next_state(State(state), Event.SUPERSEDE),
@@ -135,9 +134,8 @@ def _end_superseded(
 
 
 def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
-    """Ends those that only verified and are of lower priority.
-
-    Their locks are free then, what they did stays.
+    """Ends those of lower priority that were only verifying; their locks are freed, their changes
+    stay.
     """
     for held in sorted(holders):
         c.execute(sa.select(table.c.id).where(table.c.id == held).with_for_update()).one()
@@ -155,7 +153,7 @@ def begin(
     intent: Intent,
     decide: Callable[[Usage], list[Verdict]],
 ) -> list[Verdict]:
-    """Usage, decision, locks, charge and the intent: all of it or nothing."""
+    """Usage, decision, locks, charge and intent: everything or nothing."""
     if c.dialect.name == "postgresql":
         c.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": BEGIN_LOCK})
     row = fence(c, remediation)
@@ -219,10 +217,8 @@ def begin(
 
 
 def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
-    """Promises until when the attempt's next call may be sent, and keeps what its
-    earlier ones were answered, where the lease is ours.
-
-    Who cancelled it meanwhile: then nothing more is sent.
+    """Stores until when the attempt's next call may be sent, and the answers of earlier ones, if
+    the lease is ours. Returns who cancelled it; then nothing more is sent.
     """
     row = fence(c, remediation)
     values = {
@@ -234,7 +230,7 @@ def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
 
 
 def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime) -> None:
-    """Further calls of an attempt: durable before the first of them is sent."""
+    """Further calls of an attempt: durable before the first is sent."""
     row = fence(c, remediation)
     state = next_state(State(row.state), Event.EXTEND)
     c.execute(
@@ -254,9 +250,8 @@ def settle(
     asked: Decided,
     tell: Callable[[Written], tuple[Message, ...]],
 ) -> Written:
-    """Writes a decision, or what it is instead where it does not hold any more.
-
-    At an end also locks, timers and episodes.
+    """Writes a decision, or what replaces it if it no longer holds; at an end also locks, timers
+    and episodes.
     """
     row = fence(c, remediation)
     decided = _still(c, remediation, row, asked)
@@ -285,7 +280,7 @@ def settle(
 
 
 def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) -> Decided:
-    """The decision, or a wait that ends at once where what it rests on changed during the look."""
+    """The decision, or an immediate wait if its basis changed."""
     if isinstance(decided, End) and decided.unless_firing and _fires(c, remediation.id):
         made = decided.change
         again = AttemptChange(made.attempt, clear_proof=True) if made else None
@@ -298,10 +293,7 @@ def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) 
 
 
 def _written(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> Written:
-    """With what people are told of an end.
-
-    The history so far, and who was told of the storm that it is a part of.
-    """
+    """With what the notification of an end needs: the history, and who knows of its storm."""
     told = STATES[after].told
     history = entries.of(c, row.id) if told else ()
     by_storm = told and decided.reason is Reason.STORM
@@ -330,10 +322,7 @@ def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str,
 
 
 def _with_asked(decided: Decided, look: Look, before: str) -> Mapping[str, Any]:
-    """The look, and which plan people were asked about.
-
-    They are asked once, whatever was seen in between.
-    """
+    """The evaluation, and the plan that approval was asked for, once."""
     shown = look.as_json()
     asked = shown["digest"] if isinstance(decided, Ask) else orjson.loads(before).get("asked")
     return {**shown, "asked": asked} if asked else shown
@@ -344,9 +333,8 @@ def _without_asked(before: str) -> Mapping[str, Any]:
 
 
 def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> None:
-    """Locks go to an undo, back to who waits for it, or are freed.
-
-    All at an end, some once the calls were answered.
+    """Locks go to an undo, back to the waiting parent, or are freed: all at an end, some once the
+    calls were answered.
     """
     if isinstance(decided, Retry) and decided.unsent:
         _release(c, row.id, decided.change.attempt)
@@ -364,10 +352,7 @@ def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided:
 
 
 def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
-    """The charge of an attempt that was given back before any call of it was sent.
-
-    Nothing was done that a limit counts.
-    """
+    """Refunds the charge of an attempt that was given back before any call was sent."""
     made = c.execute(sa.select(attempt.c.begun_at).where(attempt.c.id == attempt_id)).scalar()
     c.execute(sa.delete(charge).where(charge.c.remediation == remediation_id, charge.c.at == made))
     others = c.execute(
@@ -378,7 +363,7 @@ def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
 
 
 def _fires(c: Connection, remediation_id: str) -> bool:
-    """Whether an alert of it is open now."""
+    """Whether one of its alerts is open."""
     joined = sa.select(episode_table.c.id).join(
         attachment, attachment.c.episode == episode_table.c.id
     )
@@ -393,11 +378,10 @@ def _fires(c: Connection, remediation_id: str) -> bool:
 def start_undo(
     c: Connection, parent: Any, attempt_id: str, why: str, *, now: datetime, asked: str = ""
 ) -> str:
-    """A remediation of its own that takes an attempt back, because somebody `asked` or by itself.
-
-    Its id.
+    """Creates a remediation that undoes an attempt, because it was `asked` for or automatically.
+    Returns its ID.
     """
-    born = entries.new_id("u")
+    created = entries.new_id("u")
     same = (
         "rule",
         "rule_digest",
@@ -413,36 +397,36 @@ def start_undo(
         "priority",
     )
     row = {key: getattr(parent, key) for key in same}
-    row |= {"id": born, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
+    row |= {"id": created, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
     row |= {"state": State.QUEUED, "live": True, "created_at": now, "changed_at": now}
     c.execute(sa.insert(table).values(**row))
-    timers.put(c, "work", born, now)
+    timers.put(c, "work", created, now)
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
     reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
     entries.write(
         c,
         now,
-        born,
+        created,
         EntryKind.CREATED,
         reason=reason,
         text=f"undoes {parent.id}{asked and f'; {asked}'}",
     )
-    return born
+    return created
 
 
 def _take_over(c: Connection, parent: Any, now: datetime) -> None:
     """An undo of the last attempt, with its parent's locks."""
     last = attempts_of(c, parent.id)[-1]
-    born = start_undo(c, parent, last.id, "worse", now=now)
+    created = start_undo(c, parent, last.id, "worse", now=now)
     c.execute(
         sa.update(target_lock)
         .where(target_lock.c.remediation == parent.id)
-        .values(remediation=born)
+        .values(remediation=created)
     )
 
 
 def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
-    """To the parent that waits for it, which looks at once; else they are freed."""
+    """To the waiting parent, which is due immediately; otherwise they are freed."""
     waiting = c.execute(
         sa.select(table.c.id).where(table.c.id == undo.undo_of, table.c.state == State.UNDOING)
     ).first()
@@ -455,17 +439,14 @@ def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
 
 
 def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
-    """Sets the timers of the undos that are to come once all is quiet.
-
-    What failed halfway is put back too.
-    """
+    """Sets the timers of pending undos. What failed halfway is undone too."""
     for made in attempts_of(c, remediation_id):
         if owes(made):
             timers.put(c, "restore", made.id, now + (made.times.restore_after or timedelta()))
 
 
 def owes(made: Attempt) -> bool:
-    """Whether what it did stands, and is to be taken back in time."""
+    """Whether its change stands and is to be undone later."""
     done = (
         made.applied_at is not None or made.outcome is Outcome.UNKNOWN
     )  # the undo looks whether it was done
@@ -474,7 +455,7 @@ def owes(made: Attempt) -> bool:
 
 
 def stored(plan: Plan, times: Times) -> dict[str, Any]:
-    """A plan and its times as the journal keeps them, without secrets."""
+    """A plan and its times as stored, without secrets."""
     return to_json(plan) | times_to_json(times)
 
 

@@ -1,10 +1,9 @@
-"""Seals: the history's entries are numbered and chained by digests, so
-that an edit, a gap or another order is found.
+"""Seals: the history's entries are numbered and chained by digests, so that an edit, a gap or a
+reordering is found.
 
-One sealer at a time, after the writers and never in their way: it numbers what was committed, and
-writes a seal over the range and the seal before. What it cannot show: whoever owns the database can
-rewrite everything, or cut the end off, unless a copy of the head is kept elsewhere. The head is in
-the log and in the metrics for that.
+One sealer at a time, after the writers: it numbers committed entries, and writes a seal over the
+range and the previous seal. Someone who controls the database could still rewrite everything or cut
+off the end; to detect that, the head is also in the log and in the metrics.
 """
 
 import contextlib
@@ -34,7 +33,7 @@ SHORTEST = 12  # digits of a digest that tell one from another
 
 
 def digest_of(row: Any, number: int) -> str:
-    """What an entry is sealed as: all that it says, where it stands."""
+    """What is sealed of an entry: all of its content, and its position."""
     said = [
         number,
         row.id,
@@ -50,7 +49,7 @@ def digest_of(row: Any, number: int) -> str:
 
 
 def chained(previous: str, first: int, last: int, digests: list[str]) -> str:
-    """A seal's digest: over the seal before, its range, and its entries."""
+    """A seal's digest: over the previous seal, its range, and its entries."""
     return hashlib.sha256("\n".join([previous, f"{first}-{last}", *digests]).encode()).hexdigest()
 
 
@@ -58,18 +57,12 @@ UNSEALED = sa.select(entry.c.id).where(entry.c.number.is_(None)).limit(1)
 
 
 def due(c: Connection) -> bool:
-    """Whether anything is not sealed yet.
-
-    Asked first, so that an idle sealer is in no writer's way.
-    """
+    """Whether anything is unsealed; asked first, so that an idle sealer does not block writers."""
     return c.execute(UNSEALED).first() is not None
 
 
 def write(c: Connection, now: datetime) -> tuple[int, str] | None:
-    """Seals what was committed since.
-
-    The head, None where nothing is new or another sealer is at work.
-    """
+    """Seals new entries. Returns the head; None if nothing is new or another sealer is at work."""
     if (
         c.dialect.name == "postgresql"
         and not c.execute(sa.text(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK})")).scalar()
@@ -103,9 +96,8 @@ def write(c: Connection, now: datetime) -> tuple[int, str] | None:
 
 
 def prune(c: Connection, before: datetime, now: datetime) -> int:
-    """Forgets a slice of whole sealed ranges older than `before`.
-
-    The last of their seals stays as the anchor of what follows.
+    """Deletes a slice of whole sealed ranges older than `before`; the last of their seals stays as
+    the anchor.
     """
     oldest = c.execute(sa.select(seal).order_by(seal.c.number).limit(SEALS_AT_ONCE)).all()
     old = [
@@ -130,10 +122,8 @@ def _pruned(anchor: Any) -> str:
 
 @dataclass(slots=True)
 class SealReport:
-    """What was found: the range that was read, the head, what is not
-    sealed yet, and what is wrong with it.
-
-    `pruned_at` is when what was before the range is said to have been pruned.
+    """What was found: the range, the head, what is not sealed yet, and what is wrong. `pruned_at`:
+    when earlier entries are said to have been pruned.
     """
 
     first: int = 0
@@ -146,14 +136,13 @@ class SealReport:
 
 
 def _count(c: Connection, which: sa.ColumnElement[bool]) -> int:
-    """How many entries there are of a kind."""
+    """The number of entries."""
     return int(c.execute(sa.select(sa.func.count()).select_from(entry).where(which)).scalar() or 0)
 
 
 def verify(c: Connection, head: str = "") -> SealReport:
-    """Reads the whole history and computes every digest anew.
-
-    `head` is an outside copy of a digest (or of the metric) that must be there.
+    """Reads the whole history and recomputes every digest. `head` is an outside copy of a digest
+    (or the metric) that must be part of it.
     """
     rows = c.execute(sa.select(seal).order_by(seal.c.number)).all()
     out, previous, expected = SealReport(), START, 1
@@ -191,9 +180,8 @@ def verify(c: Connection, head: str = "") -> SealReport:
 
 
 def _is_head(given: str, digest: str) -> bool:
-    """Whether what somebody kept is of this digest.
-
-    All of it, its beginning, or the metric's number.
+    """Whether an outside copy belongs to this digest: all of it, its beginning, or the metric's
+    number.
     """
     with contextlib.suppress(ValueError):  # a digest is no number, but by chance
         if float(given) == head_number(digest):  # 7.1662063051e+13, as Prometheus shows it
@@ -202,7 +190,7 @@ def _is_head(given: str, digest: str) -> bool:
 
 
 def _told(c: Connection, anchor: Any) -> datetime | None:
-    """When it was said that what is before was pruned."""
+    """When pruning was recorded."""
     mine = sa.select(entry.c.at).where(
         entry.c.kind == EntryKind.PRUNED, entry.c.text == _pruned(anchor)
     )
@@ -237,9 +225,8 @@ def _range(c: Connection, row: Any) -> Iterator[str]:
 
 
 def export(c: Connection) -> Iterator[dict[str, Any]]:
-    """Every entry with its number and digest, and every seal behind its range.
-
-    What another program can verify.
+    """Every entry with number and digest, and every seal after its range, for verification by other
+    programs.
     """
     bounds = {row.last: row for row in c.execute(sa.select(seal).order_by(seal.c.number)).all()}
     for row in c.execute(

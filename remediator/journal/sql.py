@@ -1,7 +1,4 @@
-"""The journal's port on SQLAlchemy Core.
-
-Every operation is one transaction on a thread of its own.
-"""
+"""The journal's port on SQLAlchemy Core. Every operation is one transaction on a thread."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -60,9 +57,7 @@ class SqlJournal(Database):
     """The journal at a SQLAlchemy URL; `sqlite://` is in memory."""
 
     async def open(self, now: datetime) -> None:
-        """Locks (SQLite file), migrates where needed, and frees
-        what a dead predecessor had claimed.
-        """
+        """Locks (SQLite file), migrates if needed, and frees the claims of a dead predecessor."""
         try:
             self._take_lock()
             if self._inline:
@@ -72,7 +67,7 @@ class SqlJournal(Database):
         except BaseException:
             await self.close()
             raise
-        if self.sqlite:  # the file's lock proves that whoever held the leases is gone
+        if self.sqlite:  # the file's lock proves that the holder of the leases is gone
             await self._run(claims.free, now)
 
     async def store(self, bodies: Sequence[Body]) -> None:

@@ -1,6 +1,6 @@
 """The journal's tables.
 
-Constraints are the locks: one open episode per key, one live remediation per rule and target.
+Constraints act as locks: one open episode per key, one live remediation per rule and target.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -35,9 +35,8 @@ class Instant(sa.TypeDecorator[datetime]):
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
-        """To an aware time.
-
-        One that no calendar has is the epoch, so that no row can keep others from being read.
+        """To an aware time. An impossible one becomes the epoch, so that no row can stop others
+        from being read.
         """
         try:
             return None if value is None else EPOCH + timedelta(microseconds=value)
@@ -49,10 +48,10 @@ metadata = MetaData()
 
 
 def partial(sqlite: str, postgresql: str = "") -> dict[str, Any]:
-    """Which rows an index holds, in the words in which each database's statements ask for them.
+    """The condition of a partial index, in each database's own words.
 
-    SQLite uses a partial index only for a statement that says the very same: `open = 1`, where
-    PostgreSQL says `open`.
+    SQLite only uses a partial index for a statement with the same text: `open = 1`, where
+    PostgreSQL has `open`.
     """
     return {"sqlite_where": sa.text(sqlite), "postgresql_where": sa.text(postgresql or sqlite)}
 

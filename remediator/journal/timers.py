@@ -1,4 +1,4 @@
-"""Timers: when something is looked at next. One row for each kind and what it refers to."""
+"""Timers: when something is due next. One row per kind and reference."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from .tables import timer
 
 
 def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
-    """Makes or moves a timer."""
+    """Creates or moves a timer."""
     done = c.execute(
         sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at)
     )
@@ -19,9 +19,8 @@ def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
 
 
 def due(selected: Any, ref: Any, kind: str) -> sa.Select[Any]:
-    """What timers of a kind that are due at `:now` refer to, the most overdue first.
-
-    To be built once: it is asked every second.
+    """References of timers of a kind that are due at `:now`, most overdue first. Built once, since
+    it is run every second.
     """
     mine = sa.and_(timer.c.ref == ref, timer.c.kind == kind)
     return (

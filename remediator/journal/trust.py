@@ -1,4 +1,4 @@
-"""What is known of rules as such: storms, breakers, and the record that trust is earned by."""
+"""What is known of rules: storms, breakers, and their record."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -35,10 +35,7 @@ COUNTED = (
 def storm(
     c: Connection, scope: str, why: str, until: datetime, *, told: Sequence[Message], now: datetime
 ) -> bool:
-    """Writes or prolongs a storm's row; True where there was none.
-
-    People are told once of a storm.
-    """
+    """Writes or extends a storm's row. True if it is new."""
     mine = storm_table.c.scope == scope
     there = c.execute(sa.select(storm_table).where(mine)).first()
     if there is not None and there.until > now:
@@ -55,7 +52,7 @@ def storm(
 def _tell(
     c: Connection, scope: str, since: datetime, told: Sequence[Message], *, now: datetime
 ) -> None:
-    """Those who were not told yet: another rule of the scope may tell others."""
+    """Notifies receivers that were not notified yet; another rule of the scope may name others."""
     known = letters.told(c, ident("storm", scope), since) if told else ()
     for message in told:
         if message.receiver not in known:
@@ -63,7 +60,7 @@ def _tell(
 
 
 def lasting(c: Connection) -> list[str]:
-    """What storms that are on, and breakers that are open, are called in the outbox."""
+    """Keys of current storms and open breakers in the outbox."""
     storms = c.execute(sa.select(storm_table.c.scope)).scalars()
     opened = c.execute(sa.select(breaker.c.rule).where(breaker.c.opened_at.is_not(None))).scalars()
     return [
@@ -73,15 +70,12 @@ def lasting(c: Connection) -> list[str]:
 
 
 def ident(kind: str, name: str) -> str:
-    """What messages about a storm or a breaker go by in the outbox.
-
-    Short enough for a thread's key.
-    """
+    """The key of notifications about a storm or a breaker; short enough for a thread."""
     return f"{kind}-{name}"[:40]
 
 
 def storms(c: Connection) -> tuple[Storm, ...]:
-    """All storms, each with the receivers that were told of it."""
+    """All storms, with the receivers that were notified."""
     rows = c.execute(sa.select(storm_table)).all()
     return tuple(
         Storm(
@@ -96,7 +90,7 @@ def storms(c: Connection) -> tuple[Storm, ...]:
 
 
 def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
-    """A storm is over: whoever was told of it is told so."""
+    """Ends a storm and notifies everyone who was notified of it."""
     since = c.execute(sa.select(storm_table.c.since).where(storm_table.c.scope == scope)).scalar()
     gone = c.execute(
         sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now)
@@ -111,7 +105,7 @@ def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
 
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
-    """The rules of which an acting remediation ended badly since then."""
+    """Rules with a remediation that acted and ended badly since then."""
     lately: Any = table.c.ended_at > since
     if (
         c.dialect.name == "sqlite"
@@ -142,9 +136,8 @@ def switch(
     said: Notice,
     now: datetime,
 ) -> None:
-    """Journals that a breaker opened or closed, once.
-
-    Told are `to`, and of its closing whoever was told before.
+    """Records that a breaker opened or closed, once. `to` are notified; of its closing, those who
+    were notified before.
     """
     mine = breaker.c.rule == rule
     row = c.execute(sa.select(breaker).where(mine).with_for_update()).first()
@@ -169,7 +162,7 @@ def switch(
 
 
 def reset(c: Connection, rule: str, operator: str, now: datetime) -> None:
-    """Forgets how the rule's remediations ended until now."""
+    """Earlier outcomes of the rule's remediations no longer count."""
     values = {"reset_at": now, "reset_by": operator}
     if c.execute(sa.update(breaker).where(breaker.c.rule == rule).values(**values)).rowcount == 0:
         c.execute(sa.insert(breaker).values(rule=rule, **values))

@@ -57,7 +57,9 @@ def remediations(
 
 
 def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
-    """One remediation, whole: its last look, attempts, alerts, history and messages."""
+    """One remediation with everything: its last evaluation, attempts, alerts, history and
+    notifications.
+    """
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
         return None
@@ -124,7 +126,7 @@ def _episode(row: Any) -> dict[str, Any]:
 
 
 def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[str, Any]]:
-    """The newest episodes first, each with the remediations that it is attached to."""
+    """The newest episodes first, each with its remediations."""
     query = sa.select(episode).order_by(episode.c.id.desc()).limit(limit)
     if fingerprint:
         query = query.where(episode.c.fingerprint == fingerprint)
@@ -137,8 +139,8 @@ def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[st
 
 
 def counts(c: Connection) -> dict[str, dict[str, int]]:
-    """How many there are: open episodes by fate, live remediations by
-    state, webhooks to unpack, messages to deliver.
+    """Open episodes by fate, live remediations by state, webhooks to unpack, notifications to
+    deliver.
     """
     packed = c.execute(
         sa.select(sa.func.count()).where(inbox.c.error.is_(None)).select_from(inbox)
@@ -163,7 +165,7 @@ def counts(c: Connection) -> dict[str, dict[str, int]]:
 
 
 def resolutions(c: Connection, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
-    """(rule, whether it acted, seconds) of matched alerts whose end was learnt in that time."""
+    """(rule, acted, seconds) of matched alerts that ended in that time."""
     query = (
         sa.select(table.c.rule, table.c.acted, episode.c.starts_at, episode.c.ends_at)
         .join(attachment, attachment.c.remediation == table.c.id)

@@ -1,4 +1,4 @@
-"""An alert as Alertmanager delivers it, and the episode that one firing of it makes."""
+"""An alert as Alertmanager delivers it, and the episode of one firing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,9 +48,8 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One firing of one alert, as the journal keeps it.
-
-    `confirmed_at` is when it was last known to be active.
+    """One firing of one alert, as stored in the journal. `confirmed_at`: when it was last known to
+    be active.
     """
 
     id: int
@@ -72,7 +71,7 @@ class Episode:
 
 
 class Activity(StrEnum):
-    """What an Alertmanager says of a fingerprint now."""
+    """What an Alertmanager says about a fingerprint now."""
 
     ACTIVE = "active"
     SILENCED = "silenced"

@@ -1,4 +1,4 @@
-"""Annotations of an object that say no, to everything or to single actions."""
+"""Annotations that forbid everything, or single actions, on an object."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +9,7 @@ from .template import PREFIX
 
 
 def against(obj: Mapping[str, Any], action: str) -> str:
-    """What an object's annotations say against an action, after its name.
-
-    Empty where nothing does.
-    """
+    """What an object's annotations say against an action; empty if nothing."""
     notes = annotations(obj)
     if notes.get(f"{PREFIX}/disabled", "").lower() == "true":
         return f"has annotation {PREFIX}/disabled"
@@ -29,10 +26,7 @@ def _words(text: str) -> set[str]:
 
 
 def paused(obj: Mapping[str, Any], now: datetime) -> str:
-    """Until when an object's annotation says that nothing is done to it.
-
-    Empty where it says nothing, or that is over.
-    """
+    """Until when an object's annotation pauses it; empty if it does not, or no longer."""
     until = annotations(obj).get(f"{PREFIX}/paused-until")
     if until is None:
         return ""

@@ -1,6 +1,5 @@
-"""One call to the cluster, as a value.
-
-What it assumes, what it leaves, and what proves that it took effect.
+"""One call to the cluster, as a value: what it assumes, what it leaves, and what proves that it
+took effect.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ FIELD_MANAGER = "remediator"
 
 
 class Effect(StrEnum):
-    """What an object shows of a call whose answer is not known."""
+    """What an object shows of a call whose answer is unknown."""
 
     PROVED = "proved"
     OVERTAKEN = "overtaken"
@@ -31,14 +30,14 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. The executor adds the resourceVersion of its last reading.
+    """One call. The executor adds the resourceVersion of its last read.
 
     `body` is a JSON Patch (patch), the object (create), or what to read (collect). `assumes` is
     what pointers must show just before, `leaves` what they show once the call took effect; `seen`
-    is the object's version at planning. `proof` names what tells that it took effect; where nothing
-    does, it is sent again only while the object's version is still `seen`. `whole` is false of a
-    call that was stored without its secret values: it is not sent. `touch` is the key of what the
-    plan touches by it, where that is not its target.
+    is the object's version at planning. `proof` names what shows that it took effect; without one,
+    it is only sent again while the object's version is still `seen`. `whole` is false for a call
+    that was stored without its secret values; it is never sent. `touch` is the key of what it
+    touches, if that is not its target.
     """
 
     verb: str
@@ -66,7 +65,7 @@ class Call:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a digest covers: all but versions, times and stamps."""
+        """What the digest covers: everything except versions, times and stamps."""
         body = [_timeless(op) for op in self.body] if self.verb == "patch" else self.body
         return {
             "verb": self.verb,
@@ -88,8 +87,8 @@ def _timeless(op: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a call returned: the answer's status, the call's id, and what
-    `view` showed then (or what was collected).
+    """What a call returned: the status, the call's ID, and the values of `view` (or what was
+    collected).
     """
 
     status: int
@@ -98,7 +97,7 @@ class Evidence:
 
 
 def evidence_of(call: Call, call_id: str, obj: Mapping[str, Any], status: int = 200) -> Evidence:
-    """The evidence in an object that the cluster answered with."""
+    """The evidence in an object that the cluster returned."""
     return Evidence(status, call_id, view(obj, call.leaves))
 
 
@@ -113,7 +112,9 @@ def evidence_from_json(data: list[dict[str, Any]] | None) -> tuple[Evidence, ...
 
 
 def bound(call: Call, call_id: str) -> Call:
-    """The call with its id in the name of what it creates, where that stands for it."""
+    """The call with its ID in the name of the object it creates, if the name contains a
+    placeholder.
+    """
     if CALL_ID not in call.target.name:
         return call
     name = call.target.name.replace(CALL_ID, call_id.replace(".", "-"))
@@ -121,9 +122,8 @@ def bound(call: Call, call_id: str) -> Call:
 
 
 def version_of(obj: Mapping[str, Any]) -> int:
-    """What tells that somebody changed the object.
-
-    Its generation, else (an HPA has none) its resourceVersion.
+    """What changes when someone modifies the object: its generation, or its resourceVersion if it
+    has none (HPA).
     """
     generation = meta(obj).get("generation")
     return int(generation if generation is not None else meta(obj).get("resourceVersion") or 0)
@@ -140,14 +140,14 @@ def ours(name: str) -> bool:
 
 
 def _stamped(call: Call, call_id: str, obj: Mapping[str, Any] | None) -> Effect:
-    """It carries the call's id, and what the call left."""
+    """The object carries the call's ID, and shows what the call left."""
     if obj is None or annotations(obj).get(STAMP) != call_id:
         return Effect.ABSENT
     return Effect.PROVED if view(obj, call.leaves) == dict(call.leaves) else Effect.OVERTAKEN
 
 
 def _managed(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
-    """managedFields say that we set what it left: where a subresource drops the stamp."""
+    """managedFields say that we set these values, for subresources that drop the stamp."""
     if obj is None or view(obj, call.leaves) != dict(call.leaves):
         return Effect.ABSENT
     set_by_us = all(managed(obj, pointer, ours) for pointer in call.leaves)
@@ -155,14 +155,14 @@ def _managed(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect
 
 
 def _gone(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
-    """The object is not there any more, or is on its way out."""
+    """The object no longer exists, or is being deleted."""
     if obj is None or str(meta(obj).get("uid")) != call.target.uid:
         return Effect.PROVED
     return Effect.PROVED if meta(obj).get("deletionTimestamp") else Effect.ABSENT
 
 
 def _moved(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
-    """What the call assumed has gone on since, by us or by others: it is not asked for again."""
+    """What the call assumed has changed, by us or someone else; it is not sent again."""
     if obj is None:
         return Effect.ABSENT
     same = view(obj, call.assumes) == dict(call.assumes)
@@ -170,7 +170,7 @@ def _moved(call: Call, _call_id: str, obj: Mapping[str, Any] | None) -> Effect:
 
 
 def _read(_call: Call, _call_id: str, _obj: Mapping[str, Any] | None) -> Effect:
-    """It changes nothing: what was not answered is read again."""
+    """It changes nothing; without an answer it is read again."""
     return Effect.ABSENT
 
 

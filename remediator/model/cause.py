@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause that is there, in words and as data."""
+    """A cause that was found, in words and as data."""
 
     name: str
     why: str

@@ -1,8 +1,7 @@
-"""What one slice of work decided for a remediation.
+"""What one slice of work decided for a remediation: a value that the journal writes if it still
+holds.
 
-A value, which the journal writes if it still holds.
-
-Metrics, messages, logs and Kubernetes Events follow from what was written, never from what was
+Metrics, notifications, logs and Kubernetes Events follow from what was written, never from what was
 decided.
 """
 
@@ -21,7 +20,7 @@ from .verdict import Reason
 
 @dataclass(frozen=True, slots=True)
 class AttemptChange:
-    """What changed of the attempt with this id; what is None stays as it is."""
+    """Changes to the attempt with this ID; None means unchanged."""
 
     attempt: str
     applied_at: datetime | None = None
@@ -36,7 +35,7 @@ class AttemptChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decided:
-    """When it was decided, and why, for a person."""
+    """When it was decided, and why, for people."""
 
     event: ClassVar[Event | None] = None
     at: datetime
@@ -46,7 +45,7 @@ class _Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait(_Decided):
-    """The state stays; it is looked at again at `until`."""
+    """The state stays; the next evaluation is at `until`."""
 
     until: datetime
     change: AttemptChange | None = None
@@ -54,7 +53,7 @@ class Wait(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold(_Decided):
-    """It may not act now; it is looked at again at `until`."""
+    """It may not act now; the next evaluation is at `until`."""
 
     event = Event.HOLD
     until: datetime
@@ -63,9 +62,8 @@ class Hold(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask(_Decided):
-    """A person must approve the plan.
-
-    `question` is what people are sent, None where they know of this plan.
+    """An operator must approve the plan. `question` is the notification; None if it was sent for
+    this plan.
     """
 
     event = Event.ASK
@@ -76,10 +74,9 @@ class Ask(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry(_Decided):
-    """The attempt is given back, and its step is looked at again from the start at `until`.
+    """The attempt is given back, and its step is evaluated again at `until`.
 
-    An approval stays. `unsent` says that no call of the attempt was sent, so its charge is
-    released.
+    An approval stays valid. `unsent`: no call of the attempt was sent, so its charge is refunded.
     """
 
     event = Event.CLIMB
@@ -100,10 +97,7 @@ class Climb(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied(_Decided):
-    """All calls were answered; verification begins.
-
-    `unlock` are locks that are not needed any longer.
-    """
+    """All calls were answered; verification starts. `unlock`: locks that are no longer needed."""
 
     event = Event.APPLIED
     until: datetime
@@ -113,7 +107,9 @@ class Applied(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeBack(_Decided):
-    """The act made things worse: an undo begins, with the locks, and this one waits for it."""
+    """The change made things worse: an undo starts with the locks, and this remediation waits for
+    it.
+    """
 
     event = Event.UNDO
     until: datetime
@@ -121,10 +117,10 @@ class TakeBack(_Decided):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End(_Decided):
-    """It is over. `template` is the hash of the target's template at the end, where it was seen.
+    """It ends. `template`: hash of the target's pod template at the end, if known.
 
-    `unless_firing`: it does not end if an alert of it fires when this is written; one may have
-    joined since.
+    `unless_firing`: it does not end if one of its alerts is firing when this is written, since one
+    may have joined.
     """
 
     event: Event  # type: ignore[misc]

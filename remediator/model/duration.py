@@ -21,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """The shortest writing of a duration, to the second."""
+    """The shortest form of a duration, to the second."""
     seconds = int(value.total_seconds())
     if seconds <= 0:
         return "0s"

@@ -1,11 +1,11 @@
-"""What a line of a remediation's history records, beside the state that it came into."""
+"""The kinds of lines in the history, besides the states of a remediation."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class EntryKind(StrEnum):
-    """One word for each thing that the history records; a state's own name stands for itself."""
+    """What a line of the history records; a line about a state has the name of the state."""
 
     CREATED = "created"
     ATTACHED = "attached"
@@ -59,5 +59,5 @@ RENAMED: Mapping[str, EntryKind] = {
 
 
 def named(kind: str) -> str:
-    """A stored line's kind, in today's word."""
+    """A stored line's kind in the current wording."""
     return RENAMED.get(kind, kind)

@@ -1,7 +1,7 @@
-"""Which deliveries are one episode: a pure decision over the open episode and the last closed one.
+"""Which deliveries belong to one episode: a pure decision.
 
-Source: what Alertmanager really sends: re-sends, an earlier startsAt after a merge, resolved first
-or never, a late firing, and the old startsAt when Prometheus found its Alertmanager again.
+Source: what Alertmanager really sends: repeats, an earlier startsAt after a merge, resolved first
+or never, a late firing, and the old startsAt after Prometheus reconnected.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is stored of a key: the open episode's start and last
-    delivery, and the end of the last closed one.
+    """What is stored of a key: start and last delivery of the open episode, and the end of the last
+    closed one.
     """
 
     open_start: datetime | None = None
@@ -39,8 +39,8 @@ class Known:
 def decide(alert: Alert, known: Known) -> Change:
     """OPEN a new episode, REFRESH the open one, REPLACE it by a new one, CLOSE it, and so on.
 
-    REOPEN_LATER: firing with a startsAt that the last closed episode covers: a late delivery, or
-    Prometheus found its Alertmanager again; triage asks which.
+    REOPEN_LATER: firing with a startsAt within the last closed episode, by a late delivery or after
+    Prometheus reconnected; triage finds out which.
     """
     if alert.status is AlertStatus.FIRING:
         if known.open_start is not None and known.last_seen is not None:

@@ -1,4 +1,4 @@
-"""Time intervals in Alertmanager's grammar: when a rule may act, or must not.
+"""Time intervals in Alertmanager's format.
 
 Source: Alertmanager's timeinterval package.
 """
@@ -18,10 +18,10 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """One entry of a time interval: a time is in it where every field that is given says so.
+    """One entry of a time interval; a time is in it if every given field matches.
 
-    `times` are minutes of the day, the end left out; weekdays count from sunday = 0; days of the
-    month may be negative: -1 is the last one. Both ends of every other range are in it.
+    `times` are minutes of the day, the end excluded; weekdays count from Sunday = 0; days of the
+    month may be negative (-1 is the last). All other ranges include both ends.
     """
 
     times: tuple[Range, ...] = ()
@@ -32,7 +32,7 @@ class Interval:
     location: str = "UTC"
 
     def contains(self, moment: datetime) -> bool:
-        """Whether a moment is in it, by the clocks of its location."""
+        """Whether a moment is in it, in the time zone of its location."""
         local = moment.astimezone(zone(self.location))
         days = calendar.monthrange(local.year, local.month)[1]
         minute = local.hour * 60 + local.minute
@@ -50,7 +50,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A time interval: its name, and entries of which one is enough."""
+    """A time interval: its name, and entries of which one must match."""
 
     name: str
     entries: tuple[Interval, ...]

@@ -1,4 +1,4 @@
-"""A kind of Kubernetes object, as a value: a custom resource is one in the file that needs it."""
+"""A kind of Kubernetes object, as a value. A custom resource needs one in its own file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,11 +8,10 @@ from .sight import Climb
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the API server calls a kind, and how an alert leads to an object of it.
+    """How the API server names a kind, and how an alert leads to an object of it.
 
-    `labels` are the alert labels that name one; alerts whose names begin with `alerts` name one in
-    the label `name`. `above` is one step up from an object towards the workload that it belongs to;
-    None: its controller.
+    `labels` are alert labels that name one; for alerts whose names start with `alerts`, the label
+    `name` does. `above` is one step up from an object to what owns it; None: its controller.
     """
 
     name: str

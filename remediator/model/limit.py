@@ -1,4 +1,4 @@
-"""Limits as settings and rules state them: shares, storms, and a rule's breaker."""
+"""Limits as written in settings and rules: shares, storms, and a rule's breaker."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,16 +6,15 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Radius:
-    """How many ready pods may go at once.
-
-    A share of them (0 to 1), a count, or both: the smaller binds.
+    """How many ready pods may be taken down at once: a share (0 to 1), a count, or both; the
+    smaller applies.
     """
 
     share: float | None = 0.3
     count: int | None = None
 
     def of(self, pods: int) -> int:
-        """How many of so many: the share rounded down, but at least one."""
+        """How many of these: the share rounded down, but at least one."""
         bounds = [] if self.share is None else [max(1, int(self.share * pods + 1e-9))]
         return min([*bounds, *([] if self.count is None else [self.count])], default=pods)
 
@@ -26,12 +25,9 @@ class Radius:
 
 @dataclass(frozen=True, slots=True)
 class StormLimit:
-    """So many distinct roots, and such a share of the workloads in scope, in trouble at once.
+    """The number of distinct workloads, and the share of those in scope, that make a storm.
 
-    A common cause.
-
-    Nothing but what is exempt begins then, until they were fewer for `calm`. `roots` 0 switches it
-    off.
+    It lasts until they have been fewer for `calm`. `roots` 0 disables it.
     """
 
     roots: int = 5
@@ -41,8 +37,8 @@ class StormLimit:
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimit:
-    """A rule of whose last `of` remediations `bad` did not help or failed is
-    capped at approve, until it was quiet for `quiet`.
+    """If `bad` of the last `of` remediations failed or did not help, the rule needs approval until
+    `quiet` has passed.
     """
 
     bad: int = 3

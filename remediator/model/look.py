@@ -1,6 +1,4 @@
-"""What one look saw and what was judged of it, as the journal
-keeps it and `show` and `explain` print it.
-"""
+"""What one evaluation saw and judged, as the journal stores it and `show` prints it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from .verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`target` and `root` are None where nothing was read, `plan` where none was made."""
+    """`target` and `root` are None if nothing was read, `plan` if none was made."""
 
     at: datetime
     verdicts: tuple[Verdict, ...]
@@ -25,7 +23,7 @@ class Look:
     plan: Plan | None = None
 
     def as_json(self) -> Mapping[str, Any]:
-        """Plain data; a plan's secrets are left out."""
+        """Plain data, without secrets."""
         plan = self.plan
         return {
             "at": self.at.isoformat(),

@@ -1,4 +1,4 @@
-"""Who owns a field: one walker of managedFields.
+"""Who owns a field, by managedFields.
 
 Source: structured-merge-diff, fieldpath serialization.
 """
@@ -22,7 +22,7 @@ def managed(obj: Object, pointer: str, mine: Callable[[str], bool]) -> bool:
 
 
 def _sets(fields: Mapping[str, Any], here: Any, path: list[str]) -> bool:
-    """Whether the set of fields has the path, from an object on."""
+    """Whether the field set contains the path."""
     if not path:
         return True
     if isinstance(here, list):
@@ -37,5 +37,5 @@ def _sets(fields: Mapping[str, Any], here: Any, path: list[str]) -> bool:
 
 
 def _is(item: Mapping[str, Any], key: str) -> bool:
-    """Whether a list's item is the one that a key of the set names."""
+    """Whether a list's item is the one that a key of the field set names."""
     return all(item.get(name) == value for name, value in json.loads(key).items())

@@ -1,7 +1,7 @@
-"""Alertmanager's matcher grammar: `name op "value"` with =, !=, =~ and !~.
+"""Alertmanager's matchers: `name op "value"` with =, !=, =~ and !~.
 
-Names may be quoted and hold any UTF-8; regular expressions are RE2 and anchored at both ends. A
-label that is missing is the empty string. Source: Alertmanager matcher/parse and pkg/labels.
+Names may be quoted and contain any UTF-8. Regular expressions are RE2, anchored at both ends. A
+missing label is the empty string. Source: Alertmanager matcher/parse and pkg/labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Operator(StrEnum):
 
 
 class MatcherError(ValueError):
-    """The text is no matcher; `offset` is where, in characters from its start."""
+    """Not a matcher; `offset` is the position, in characters."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class Matcher:
     _pattern: Any = field(default=None, compare=False, repr=False)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels satisfy the condition."""
+        """Whether the labels match."""
         actual = labels.get(self.name, "")
         match self.operator:
             case Operator.EQUAL:
@@ -69,7 +69,7 @@ QUIET.log_errors = False
 
 @lru_cache(maxsize=65536)  # of rules alone, which may be ten thousand
 def compile_regex(text: str) -> Any:
-    """An RE2 pattern; `fullmatch` is the anchored match. Raises: ValueError with RE2's words."""
+    """An RE2 pattern; `fullmatch` is the anchored match. Raises: ValueError with RE2's message."""
     try:
         return re2.compile(text, QUIET)
     except re2.error as error:
@@ -78,7 +78,7 @@ def compile_regex(text: str) -> Any:
 
 
 def admits(patterns: Sequence[str], value: str) -> bool:
-    """Whether an anchored pattern admits the value; none admits nothing."""
+    """Whether an anchored pattern matches the value."""
     return any(compile_regex(text).fullmatch(value) is not None for text in patterns)
 
 

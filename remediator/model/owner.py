@@ -1,4 +1,4 @@
-"""Owners that are not Kubernetes' own controllers, and what a person types to act through them."""
+"""Owners other than Kubernetes' own controllers, and the command that acts through them."""
 
 from .target import Target
 
@@ -14,6 +14,6 @@ BY_HAND = {
 
 
 def by_hand(action: str, owner: Target) -> str:
-    """The command with which a person does it through the owner."""
+    """The command that makes the change through the owner."""
     known = BY_HAND.get((owner.kind, action), "kubectl edit {kind} {name} -n {namespace}")
     return known.format(kind=owner.kind.lower(), name=owner.name, namespace=owner.namespace)

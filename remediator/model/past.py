@@ -1,6 +1,5 @@
-"""What was done to a target before.
-
-Our own acts are no news, and what did not help is not repeated.
+"""What was done to a target before, so that our own acts are no news and what did not help is not
+repeated.
 """
 
 from collections.abc import Mapping
@@ -15,10 +14,8 @@ from .remediation import Outcome
 class PastAct:
     """One attempt that wrote to the target.
 
-    `before` and `left` are hashes of its template as compared.
-
-    `view` are the fields that it left, `previous` what an undo puts back, `owed` whether one is to
-    come.
+    `before` and `left` are hashes of its pod template. `view` are the fields it left, `previous`
+    what an undo restores, `owed` whether an undo is pending.
     """
 
     rule: str
@@ -35,8 +32,8 @@ class PastAct:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Every act on the target, and when the rule's alerts of it fired
-    (start, end or None) and a person said retry.
+    """Every attempt on the target, and when the rule's alerts of it fired (start, end or None) and
+    someone ran retry.
     """
 
     acts: tuple[PastAct, ...] = ()
@@ -45,29 +42,26 @@ class Past:
 
     @property
     def chosen(self) -> frozenset[str]:
-        """The templates that acts of ours put there: no evidence of somebody's rollout."""
+        """Templates that our attempts put there; nobody's rollout."""
         return frozenset(act.left for act in self.acts if act.left != act.before)
 
     @property
     def replaced(self) -> frozenset[str]:
-        """The templates that acts of ours took away: where one is back, somebody else wants it."""
+        """Templates that our attempts replaced."""
         return frozenset(act.before for act in self.acts if act.left != act.before)
 
     @property
     def proved(self) -> frozenset[str]:
-        """The templates on which an act of ours was proved to help.
-
-        They ran whole, and no alert fired.
-        """
+        """Templates on which an attempt was proved to help."""
         return frozenset(act.left for act in self.acts if act.outcome is Outcome.SUCCEEDED)
 
     def ineffective(
         self, rule: str, template: str, window: timedelta, now: datetime
     ) -> frozenset[tuple[str, str]]:
-        """(action, cause) pairs of the rule that did not help and are not to be repeated.
+        """(action, cause) pairs of the rule that did not help and are not repeated.
 
-        Forgotten once the alert was quiet for `window`, somebody else changed the template, or a
-        person said retry.
+        Forgotten once the alert has been quiet for `window`, someone changed the template, or ran
+        retry.
         """
         since = self._unbroken_since(window, now)
         asked = self.retried_at
@@ -84,10 +78,7 @@ class Past:
         return frozenset(found)
 
     def _unbroken_since(self, window: timedelta, now: datetime) -> datetime | None:
-        """Where the present run of firings began.
-
-        None within it was further apart than `window`.
-        """
+        """Start of the current series of firings, with no gap longer than `window`."""
         start: datetime | None = None
         quiet_since: datetime | None = None
         for began, ended in sorted(self.firing, key=lambda span: span[0]):

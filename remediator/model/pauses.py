@@ -1,4 +1,4 @@
-"""A pause: where nothing is done for now, because somebody said so."""
+"""A pause: where nothing new starts for now."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,10 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A scope that somebody paused: `all`, `cluster:X`, `namespace:X` or `rule:X`.
-
-    `until` None is until it is resumed.
-    """
+    """A paused scope: `all`, `cluster:X`, `namespace:X` or `rule:X`; `until` None: no end."""
 
     scope: str
     reason: str

@@ -1,4 +1,4 @@
-"""What one attempt will do, concretely: calls as values, what they assume, and what they touch."""
+"""What one attempt will do: calls as values, what they assume, and what they touch."""
 
 import hashlib
 import json
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 class Touch:
     """An object that a plan changes, or a workload that loses pods by it: what guards judge.
 
-    `paths` are the fields that are written, as JSON pointers. `takes` is how many ready pods are
-    taken away at once, `successor` the pod template of what replaces them, `away_from` a node that
-    does not take them. `waits` says that the calls themselves wait for disruption budgets, `outage`
-    that the last ready pod may go.
+    `paths` are the written fields, as JSON pointers. `takes`: ready pods taken down at once;
+    `successor`: pod template of their replacement; `away_from`: a node that does not take them.
+    `waits`: the calls themselves wait for disruption budgets; `outage`: the last ready pod may go.
     """
 
     target: Target
@@ -40,7 +39,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Calls that may follow, which depend on what the first ones bring: so many at most."""
+    """Calls that may follow, depending on the result of the first ones; at most so many."""
 
     verb: str
     kind: str
@@ -56,12 +55,12 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Calls, one after the other, and what they assume of the target.
+    """Calls, in order, and what they assume of the target.
 
-    `touches` are what guards judge; what `bounds` do not name is never called later. `previous` is
-    what an undo puts back, `before` are ready pods and restarts per pod uid at planning; `beside`
-    is an object that verification must see too. `brief` are those of its locks that are needed only
-    until its calls were answered.
+    Guards judge `touches`; calls that `bounds` do not name are never made later. `previous` is what
+    an undo restores; `before` are ready pods and restarts per pod UID at planning; `beside` is
+    another object that verification needs. `brief` are locks that are needed only until the calls
+    were answered.
     """
 
     action: str
@@ -120,9 +119,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long what follows an attempt may take, fixed when it begins.
-
-    `restore_after` is None where it stays.
+    """Time limits of what follows an attempt, fixed when it starts. `restore_after` None: not
+    undone.
     """
 
     converged_within: timedelta
@@ -133,16 +131,15 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An action's own no, with the words for a person."""
+    """An action's refusal, with the message for people."""
 
     reason: Reason
     why: str
 
 
 class Verified(StrEnum):
-    """What an action sees of its effect.
-
-    FAILED ended without success and is not taken back; WORSE is.
+    """What an action sees of its effect. FAILED ended without success and is not undone; WORSE is
+    undone.
     """
 
     CONVERGED = "converged"
@@ -155,18 +152,14 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look at an action's effect came to, in words where
-    they say more than the word does.
-    """
+    """What an action saw of its effect, with a message if needed."""
 
     how: Verified
     why: str = ""
 
 
 def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The JSON Patch operations that put the call's id on the
-    object, next to what is already there.
-    """
+    """JSON Patch operations that put the call's ID on the object, next to existing annotations."""
     operations: list[Mapping[str, Any]] = []
     if not annotations(obj):
         operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
@@ -176,15 +169,12 @@ def stamp_operations(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def unannotated(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What a stamp assumes: that nobody annotates an object meanwhile that had no annotation."""
+    """The assumption of a stamp: an object without annotations still has none."""
     return {} if annotations(obj) else {ANNOTATIONS: at(obj, ANNOTATIONS)}
 
 
 def gone(plan: Plan, facts: "Facts") -> bool:
-    """Whether the plan's object is certainly not there any more.
-
-    Deleted, or another has its name.
-    """
+    """Whether the plan's object is certainly gone."""
     obj = facts.object
     return obj is None or (
         isinstance(obj, Mapping) and str(meta(obj).get("uid")) != plan.target.uid

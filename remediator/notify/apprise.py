@@ -30,7 +30,7 @@ class AppriseReceiver:
             )
 
     async def notify(self, message: Notice, ref: str = "") -> str:
-        """Raises: OSError where it was not taken, TimeoutError."""
+        """Raises: OSError if it was not accepted, TimeoutError."""
         import apprise
 
         async with asyncio.timeout(TIMEOUT):

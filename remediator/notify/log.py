@@ -9,7 +9,7 @@ from .receiver import ReceiverKind
 
 
 class LogReceiver:
-    """Tells the log."""
+    """Writes to the log."""
 
     kind = "log"
 

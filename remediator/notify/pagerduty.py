@@ -18,9 +18,8 @@ API = "https://events.pagerduty.com/v2/enqueue"
 
 
 class PagerDutyReceiver:
-    """Triggers an incident, adds to it, and resolves it once the alerts have resolved.
-
-    `dedup_key` is the remediation.
+    """Triggers an incident, adds to it, and resolves it once the alerts have. `dedup_key` is the
+    remediation.
     """
 
     kind = "pagerduty"

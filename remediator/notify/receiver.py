@@ -8,7 +8,7 @@ from ..ports import Notifier
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the settings of one receiver say, secrets read; empty where they say nothing."""
+    """The settings of one receiver, with secrets read; empty if not set."""
 
     url: str
     token: str

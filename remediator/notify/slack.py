@@ -20,7 +20,7 @@ API = "https://slack.com/api/"
 
 
 class SlackReceiver:
-    """Posts as a bot (scope chat:write) into a channel, by its id."""
+    """Posts as a bot (scope chat:write) to a channel, by its ID."""
 
     kind = "slack"
 
@@ -31,10 +31,8 @@ class SlackReceiver:
         self._channel = channel
 
     async def notify(self, message: Notice, ref: str = "") -> str:
-        """Opens the remediation's thread, or writes into it and
-        brings its first message up to date.
-
-        Raises: OSError.
+        """Opens the remediation's thread, or adds to it and updates its first message. Raises:
+        OSError.
         """
         from slack_sdk.errors import SlackClientError
 
@@ -55,9 +53,8 @@ class SlackReceiver:
 
 
 def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
-    """What is shown; `text` is for notifications only.
-
-    But for the title and our own link nothing is markup, mention or link.
+    """What is shown; `text` is only for push notifications. Only the title and our own link contain
+    markup.
     """
     body, link = "\n".join(details(message)), message.link
     parts = [body[at : at + LONGEST] for at in range(0, len(body), LONGEST)][:MOST]
@@ -81,10 +78,7 @@ def _why(error: Exception) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is a link or a mention with other words than its own.
-
-    Labels are untrusted.
-    """
+    """Text without links or mentions: labels are untrusted."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -29,10 +29,10 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
 
 
 class WebhookReceiver:
-    """POSTs JSON; anything but 2xx is a failure and is tried again.
+    """POSTs JSON; anything but 2xx is a failure and is retried.
 
-    With a secret it is signed as standardwebhooks.com says: `webhook-id` (the same when it is
-    delivered again), `webhook-timestamp`, `webhook-signature`.
+    With a secret it is signed as standardwebhooks.com specifies: `webhook-id` (the same for a
+    repeated delivery), `webhook-timestamp`, `webhook-signature`.
     """
 
     kind = "webhook"

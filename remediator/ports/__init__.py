@@ -19,9 +19,8 @@ class Clock(Protocol):
 
 
 class Cluster(Protocol):
-    """The two verbs of a Kubernetes cluster.
-
-    Raises: ClusterError's kinds from `apply`; `observe` answers Unknown.
+    """The two verbs of a Kubernetes cluster. Raises: kinds of ClusterError from `apply`; `observe`
+    returns Unknown.
     """
 
     async def observe(
@@ -31,20 +30,20 @@ class Cluster(Protocol):
     async def observe_all(
         self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
     ) -> tuple[Facts, ...]:
-        """The facts of several objects at one moment, none of them climbed from."""
+        """The facts of several objects at one moment, without climbing to their owners."""
 
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence: ...
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
-        """Puts a Kubernetes Event on the target; failing to is no failure."""
+        """Creates a Kubernetes Event on the target; a failure is ignored."""
 
     async def workloads(self) -> Sequence[str] | Unknown:
         """The namespace of every Deployment, StatefulSet and DaemonSet."""
 
     async def ready(self) -> str | None:
-        """None where the API server answers, else why not."""
+        """None if the API server answers, else why not."""
 
 
 class Prometheus(Protocol):
@@ -58,22 +57,21 @@ class Prometheus(Protocol):
 
 
 class Alertmanager(Protocol):
-    """What one Alertmanager says of its alerts."""
+    """What one Alertmanager says about its alerts."""
 
     async def activity(self, source: str, alert: Alert, since: datetime | None = None) -> Activity:
-        """As it was after `since`: a delivery must not be judged by what was seen before it."""
+        """As of a time after `since`, so that a delivery is not judged by an older answer."""
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
-        """The labels of every alert that is active now."""
+        """The labels of every active alert."""
 
 
 class Notifier(Protocol):
-    """One receiver; `kind` is its metric label.
+    """One receiver; `kind` is its metric label. Raises: OSError or an aiohttp error if the message
+    was not accepted.
 
-    Raises: OSError or an aiohttp error where the message was not taken.
-
-    `ref` is what the receiver answered for an earlier message about the same remediation (a
-    thread), empty at first.
+    `ref` is what the receiver returned for an earlier message about the same remediation (a
+    thread); empty at first.
     """
 
     kind: str

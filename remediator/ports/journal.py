@@ -1,7 +1,7 @@
-"""The journal's port: what the rest asks of the durable store, split by who asks it.
+"""The journal's port, split by who uses it.
 
-Every method is one transaction. Raises: JournalUnavailable where it cannot be written, LeaseLost
-where a token is old.
+Every method is one transaction. Raises: JournalUnavailable if it cannot be written, LeaseLost if
+the claim is no longer ours.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,21 +36,20 @@ from .records import (
 
 
 class Inbox(Protocol):
-    """What comes in: webhooks, and the alerts in them."""
+    """What arrives: webhooks, and the alerts in them."""
 
     async def store(self, bodies: Sequence[Body]) -> None:
-        """Makes webhooks durable, as they came: what 200 is answered for."""
+        """Makes webhooks durable as they came, so that they can be acknowledged."""
 
     async def inbox(self, limit: int) -> list[Body]:
-        """The oldest stored webhooks, in the order in which they came."""
+        """The oldest stored webhooks, in the order of arrival."""
 
     async def unreadable(self, body: int, error: str) -> None:
-        """Puts a stored webhook aside that cannot be unpacked; it is kept."""
+        """Sets aside a stored webhook that cannot be read; it is kept."""
 
     async def receive(self, deliveries: Sequence[Delivery]) -> list[Episode]:
-        """Makes episodes of every alert of every delivery, and forgets their bodies.
-
-        Those that are new and open.
+        """Makes episodes of every alert of the deliveries and deletes their bodies. Returns those
+        that are new and open.
         """
 
     async def pending(self, now: datetime, limit: int = 500) -> list[Episode]: ...
@@ -58,39 +57,34 @@ class Inbox(Protocol):
     async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None: ...
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
-        """Sends back to triage what a reload may match differently."""
+        """Sends back to triage what the new rules may match differently."""
 
     async def began(self, since: datetime, namespace: str, limit: int) -> list[Episode]:
-        """Open critical episodes that name the namespace and began since then, the newest first."""
+        """Open critical episodes in the namespace that started since then, newest first."""
 
     async def still_open(self, after: Episode | None, limit: int) -> list[Episode]:
-        """Open episodes by when they began, those after one of them."""
+        """Open episodes by start, after the given one."""
 
     async def close_episode(self, episode: Episode, now: datetime) -> None:
-        """Resolved, though nobody delivered it; its remediations look at once."""
+        """Closes an episode that resolved without a delivery; its remediations are due now."""
 
 
 class Work(Protocol):
-    """Remediations, from a claim to what was decided of it.
-
-    Each is written under the lease of its claim.
-    """
+    """Remediations, from a claim to a decision. Each is written under the lease of its claim."""
 
     async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
-        """The most overdue remediation.
-
-        One that cannot be read is put aside, and told in the history.
+        """Claims the most overdue remediation. One that cannot be read is set aside, which the
+        history records.
         """
 
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
-        """Keeps the lease for longer, while the work goes on."""
+        """Extends the lease while the work goes on."""
 
     async def retarget(
         self, remediation: Remediation, target: Target, root_key: str, now: datetime
     ) -> bool:
-        """Fixes the climbed target.
-
-        False where this one was superseded by a live one of the same rule and target.
+        """Sets the target after climbing. False if a live remediation of the same rule and target
+        took this one over.
         """
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage: ...
@@ -98,20 +92,17 @@ class Work(Protocol):
     async def begin(
         self, remediation: Remediation, intent: Intent, decide: Callable[[Usage], list[Verdict]]
     ) -> list[Verdict]:
-        """Usage, `decide`, locks, charge and intent in one transaction.
-
-        The verdicts, all allowing where it began.
+        """Reads usage, calls `decide`, and writes locks, charge and intent in one transaction.
+        Returns the verdicts; all allow if it started.
         """
 
     async def send(self, remediation: Remediation, attempt: Attempt) -> str:
-        """Makes durable what the attempt's calls were answered, and
-        until when the next may be sent.
-
-        Who has cancelled it.
+        """Stores the answers of the attempt's calls, and until when the next may be sent. Returns
+        who cancelled it.
         """
 
     async def extend(self, remediation: Remediation, attempt: Attempt, now: datetime) -> None:
-        """Makes further calls of an attempt durable, before the first of them is sent."""
+        """Makes further calls of an attempt durable before the first is sent."""
 
     async def write(
         self,
@@ -119,53 +110,45 @@ class Work(Protocol):
         decided: Decided,
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
-        """Writes what was decided, if it still holds, and what `tell`
-        says that people are to be told of it.
-        """
+        """Writes a decision if it still holds, with the notifications that `tell` makes of it."""
 
     async def next_work(self) -> datetime | None:
-        """When a remediation is due next that nobody works on."""
+        """When the next unclaimed remediation is due."""
 
 
 class Aftermath(Protocol):
-    """What is still to be done for remediations that have ended."""
+    """What remains to be done for remediations that have ended."""
 
     async def revivals(self, now: datetime, limit: int) -> list[Claim]:
-        """Ended remediations whose alerts fire on and that are to be looked at.
-
-        Nothing is leased.
-        """
+        """Ended remediations with firing alerts that are due to be checked. Nothing is leased."""
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
-        """Sends the still open episodes back to triage."""
+        """Sends the open episodes back to triage."""
 
     async def revive_later(
         self, remediation: RemediationId, template: str, again_at: datetime | None
     ) -> None:
-        """Remembers the target's template at the end, and looks again at a time, or never."""
+        """Stores the target's pod template at the end; checks again at a time, or never."""
 
     async def restorations(self, now: datetime, limit: int) -> list[Owed]:
-        """What is to be taken back, and is due."""
+        """Temporary changes that are due to be undone."""
 
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
-        """Looks again at a time, or never."""
+        """Checks again at a time, or never."""
 
     async def undo(
         self, remediation: str, attempt: str, why: str, now: datetime, *, asked: str = ""
     ) -> str | None:
-        """Gives birth to an undo of an attempt of a remediation that has ended.
-
-        None where it did, else why not.
-
-        `asked` says who wanted it, and why.
+        """Creates an undo for an attempt of an ended remediation. Returns None, or why not.
+        `asked`: who requested it, and why.
         """
 
     async def past(self, rule: str, target_key: str) -> Past:
-        """Every act on the target, and the history of the rule's alerts of it."""
+        """Every attempt on the target, and the history of the rule's alerts of it."""
 
 
 class Outbox(Protocol):
-    """Messages: whom they are owed to, and how their delivery went."""
+    """Notifications: who gets them, and how their delivery went."""
 
     async def escalations(self, now: datetime) -> list[Overdue]: ...
 
@@ -178,14 +161,12 @@ class Outbox(Protocol):
     ) -> None: ...
 
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
-        """Ended remediations of which trouble was told (to whom),
-        and whose alerts have all resolved.
-        """
+        """Ended remediations that were notified (to whom), whose alerts have all resolved."""
 
     async def told_quiet(
         self, remediation: RemediationId, messages: tuple[Message, ...], now: datetime
     ) -> None:
-        """Sends the last messages about a remediation."""
+        """Sends the last notifications about a remediation."""
 
     async def outbox(
         self,
@@ -194,9 +175,8 @@ class Outbox(Protocol):
         receiver: str | None = None,
         but_not: tuple[str, ...] = (),
     ) -> list[Letter]:
-        """Takes messages that are due, for a while: of one receiver, or of all others.
-
-        Of one remediation only the oldest.
+        """Takes notifications that are due, of one receiver or of all others. Of each remediation
+        only the oldest.
         """
 
     async def delivered(
@@ -210,11 +190,11 @@ class Outbox(Protocol):
     ) -> None: ...
 
     async def oldest_message(self) -> datetime | None:
-        """Since when the oldest message waits that is not delivered."""
+        """Since when the oldest undelivered notification waits."""
 
 
 class People(Protocol):
-    """What operators ask and say."""
+    """What operators ask for and decide."""
 
     async def pauses(self) -> list[Pause]: ...
 
@@ -234,7 +214,7 @@ class People(Protocol):
         now: datetime,
         why: str = "",
     ) -> str | None:
-        """None where it took effect, else why not."""
+        """None if it took effect, else why not."""
 
     async def cancel(
         self, remediation: str, operator: str, now: datetime, why: str = ""
@@ -245,7 +225,7 @@ class People(Protocol):
     ) -> str | None: ...
 
     async def known(self, remediation: str) -> RemediationRecord | None:
-        """All that is known of it, with nothing leased."""
+        """Everything about a remediation, without a lease."""
 
     async def show(self, remediation: str) -> Row | None: ...
 
@@ -269,19 +249,16 @@ class Trust(Protocol):
     async def storm(
         self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
     ) -> bool:
-        """A storm is on: its row is written or prolonged.
-
-        True, and the messages are sent, where it is a new one.
-        """
+        """Stores that a storm is on. True if it is new; then its notifications are sent."""
 
     async def storms(self) -> tuple[Storm, ...]:
-        """The storms that are on, or in their calm."""
+        """Storms that are on, or calming down."""
 
     async def calm(self, scope: str, said: Notice, now: datetime) -> None:
-        """A storm is over: its row goes, and whoever was told of it is told this."""
+        """Ends a storm and notifies everyone who was notified of it."""
 
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
-        """The roots of which alerts fire now."""
+        """The workloads with firing alerts."""
 
     async def breakers(self) -> list[Breaker]: ...
 
@@ -295,25 +272,21 @@ class Trust(Protocol):
         said: Notice,
         now: datetime,
     ) -> None:
-        """A breaker opened (or closed, without a time).
-
-        Writes and tells only where that is news.
-        """
+        """Stores that a breaker opened, or closed (without a time). Notifies only of a change."""
 
     async def ends(self, rule: str, limit: int) -> tuple[Ended, ...]:
-        """How the rule's last acting remediations ended, since its breaker was reset.
-
-        The newest first.
+        """How the rule's last remediations that acted ended, since its breaker was reset; newest
+        first.
         """
 
     async def suspects(self, since: datetime, limit: int) -> list[str]:
-        """The rules of which a remediation did not help, or failed, since then."""
+        """Rules with a remediation that failed or did not help since then."""
 
     async def reset(self, rule: str, operator: str, now: datetime) -> None:
-        """Forgets how the rule's remediations ended until now: its breaker closes."""
+        """Resets the rule's breaker: earlier outcomes no longer count."""
 
     async def record(self, rules: Sequence[str]) -> Mapping[str, Row]:
-        """What became of each rule's remediations: see `journal.trust.record`."""
+        """The outcomes of each rule's remediations; see `journal.trust.record`."""
 
 
 class Upkeep(Protocol):
@@ -324,10 +297,10 @@ class Upkeep(Protocol):
     async def close(self) -> None: ...
 
     async def ping(self) -> None:
-        """Whether it answers; asks for nothing that grows."""
+        """Checks that it answers, at constant cost."""
 
     def stuck_for(self) -> float:
-        """Seconds since the oldest transaction that has not ended began."""
+        """Seconds since the oldest unfinished transaction started."""
 
     async def next_due(self) -> datetime | None:
         """When anything is due next."""
@@ -337,23 +310,19 @@ class Upkeep(Protocol):
     async def charges(self, since: datetime) -> list[Charge]: ...
 
     async def resolutions(self, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
-        """(rule, whether it acted, seconds from start to end) of matched
-        alerts whose end was learnt in that time.
-        """
+        """(rule, acted, seconds from start to end) of matched alerts that ended in that time."""
 
     def size(self) -> int:
-        """Bytes on disk, where that can be known."""
+        """Bytes on disk, if known."""
 
     async def seal(self, now: datetime) -> tuple[int, str] | None:
-        """Seals the history that is not sealed yet: (number of its last entry, digest).
-
-        None where nothing is new.
+        """Seals new entries of the history. Returns (number of the last entry, digest); None if
+        nothing is new.
         """
 
     async def prune(self, before: datetime, now: datetime, longest: timedelta = timedelta()) -> int:
-        """Forgets a part of what is older, and how much that was.
-
-        Of the sealed history whole ranges. Ask until it is 0.
+        """Deletes part of what is older, sealed history in whole ranges. Returns how much; repeat
+        until 0.
         """
 
 

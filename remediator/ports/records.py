@@ -1,4 +1,4 @@
-"""What goes in and out of the journal, as values."""
+"""What goes into and comes out of the journal, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,10 +31,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One payload's alerts from one source.
-
-    `body` is the stored webhook that they come from, 0 for none.
-    """
+    """The alerts of one webhook. `body` is the stored webhook they come from; 0 for none."""
 
     source: str
     alerts: tuple[Alert, ...]
@@ -44,11 +41,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A remediation that an episode asks for.
+    """A remediation that an episode asks for: created, or joined if one is live for this rule and
+    target.
 
-    Created, or joined where one is live for this rule and target.
-
-    `settled_at` is its first look: the settle time since the alert was received.
+    `settled_at` is its first evaluation: the settle time after the alert was received.
     """
 
     rule: Rule
@@ -73,8 +69,8 @@ class Triaged:
 class Claim:
     """A remediation that is ours until the lease ends, with what is needed to work on it.
 
-    `rule` is as it was when the remediation was created, whatever is loaded since.
-    `undone` is the attempt that an undo takes back; `undo` the undo that a remediation waits for.
+    `rule` is as it was when the remediation was created. `undone` is the attempt that an undo
+    undoes; `undo` the undo that a remediation waits for.
     """
 
     remediation: Remediation
@@ -87,7 +83,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An attempt whose effect is to be taken back once all is quiet."""
+    """An attempt whose change is to be undone once the alert is quiet."""
 
     remediation: Remediation
     attempt: Attempt
@@ -95,9 +91,8 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to tell one receiver, delivered at least once.
-
-    `trouble` is closed once all is quiet.
+    """A notification for one receiver, delivered at least once. `trouble` is closed once all is
+    quiet.
     """
 
     receiver: str
@@ -117,9 +112,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class RemediationRecord:
-    """All that is known of one remediation, read without a lease.
-
-    `undos` are those of its own attempts.
+    """Everything about one remediation, read without a lease. `undos` are those of its own
+    attempts.
     """
 
     claim: Claim
@@ -129,10 +123,10 @@ class RemediationRecord:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A remediation that takes too long, and `to` whom that is told. Neither its plans nor its
-    rule are decoded: people hear of it whatever cannot be read.
+    """A remediation that takes too long, and `to` whom to report it.
 
-    `proof_until` is until when its last act may still be proved, where that converged.
+    Neither its plans nor its rule are decoded, so that it is reported whatever cannot be read.
+    `proof_until`: until when its converged attempt may still be proved.
     """
 
     remediation: Remediation
@@ -144,7 +138,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """A storm that is on, or in its calm; `told` are the receivers that were told of it."""
+    """A storm that is on, or calming down; `told` are the receivers that were notified of it."""
 
     scope: str
     since: datetime
@@ -155,7 +149,7 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """What is remembered of a rule's breaker; `opened_at` is None while it is closed."""
+    """What is stored of a rule's breaker; `opened_at` is None while it is closed."""
 
     rule: str
     opened_at: datetime | None
@@ -165,12 +159,11 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the journal wrote for a claim.
+    """What the journal wrote for a claim: the states before and after, and the decision, which may
+    differ from the one asked for.
 
-    The state before and after, and the decision, which may not be the one asked for.
-
-    `history` and `storms` are read for an end of which people are told; `storms` only where a storm
-    is its reason.
+    `history` and `storms` are read for an end that is notified; `storms` only if a storm is its
+    reason.
     """
 
     before: State
@@ -182,9 +175,8 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message that is to be delivered now.
-
-    `ref` is what the receiver answered for an earlier one of its thread.
+    """A notification that is to be delivered now. `ref` is what the receiver returned for an
+    earlier one of its thread.
     """
 
     id: int
@@ -197,8 +189,8 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The attempt to begin: durable, with locks and a charge (an
-    undo has none), before anything is called.
+    """The attempt to start: durable, with locks and a charge (none for an undo), before anything is
+    called.
     """
 
     attempt: Attempt

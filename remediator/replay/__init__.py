@@ -36,7 +36,7 @@ ID = re.compile(r"[ru]-[a-z0-9]{10}")
 
 
 class VirtualClock:
-    """A time that only the replay moves."""
+    """A clock that only the replay moves."""
 
     def __init__(self, start: datetime) -> None:
         self.time = start
@@ -48,8 +48,8 @@ class VirtualClock:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a replay: a timeline, every remediation whole, the
-    alerts, and what people would have been notified of.
+    """The result of a replay: timeline, remediations, alerts, and notifications that would have
+    been sent.
     """
 
     timeline: Sequence[Row]
@@ -70,7 +70,7 @@ class Report:
 
 
 def in_mode(rules: RuleSet, mode: str) -> RuleSet:
-    """The rules as if every one were in this mode; a step's own stricter mode still wins."""
+    """The rules in this mode; a step's own stricter mode still applies."""
     sources = [
         replace(s, rule=s.rule.model_copy(update={"mode": mode}), raw={**s.raw, "mode": mode})
         for s in rules.sources
@@ -84,7 +84,7 @@ def in_mode(rules: RuleSet, mode: str) -> RuleSet:
 async def run(
     recorded: Sequence[Recorded], rules: RuleSet, facts: Objects | None, limits: ProcessLimits
 ) -> Report:
-    """Replays the webhooks, in their order, until nothing is left to be done."""
+    """Replays the webhooks in order until nothing is left to do."""
     clock = VirtualClock(recorded[0].at)
     journal, alertmanager, cluster = (
         SqlJournal("sqlite://"),
@@ -121,7 +121,7 @@ async def run(
 async def _until(
     engine: Engine, clock: VirtualClock, ends: datetime, to_the_end: bool = False
 ) -> None:
-    """Does what is due until a time; or only as long as something is under way."""
+    """Does what is due until a time, or only as long as something is in progress."""
     while clock.time < ends:
         due = await engine.run_due()
         if to_the_end and not await _under_way(engine.doors.journal, ends):
@@ -131,7 +131,7 @@ async def _until(
 
 
 async def _under_way(journal: Any, ends: datetime) -> bool:
-    """Whether a remediation lives, or an undo is owed of one whose alerts all resolved."""
+    """Whether a remediation is live, or an undo is pending although all alerts resolved."""
     if (await journal.counts())["remediations"]:
         return True
     owed = await journal.restorations(ends, MANY)
@@ -150,9 +150,7 @@ async def _report(
     *,
     notified: Sequence[Row],
 ) -> Report:
-    """The report: ids are numbers in the order of birth, so that
-    two replays of the same are the same.
-    """
+    """The report. IDs are numbered by creation, so that two replays are equal."""
     rows = [
         shown
         for row in reversed(await journal.remediations(MANY, None))
@@ -185,7 +183,7 @@ async def _report(
 
 
 def _acted(rows: Sequence[Row], cluster: ClosedCluster) -> Iterator[Row]:
-    """What happened to each remediation, and behind each begin what would have been called."""
+    """The history of each remediation; after each start, the calls that would have been made."""
     calls: dict[str, list[str]] = {}
     for call_id, text in cluster.calls:
         calls.setdefault(call_id.split(".")[0], []).append(text)
@@ -199,7 +197,7 @@ def _acted(rows: Sequence[Row], cluster: ClosedCluster) -> Iterator[Row]:
 
 
 def _unmatched(rules: RuleSet, episodes: Sequence[Row]) -> Iterator[Row]:
-    """The alerts that no rule matched, and why."""
+    """Alerts that no rule matched, and why."""
     for row in episodes:
         if row["fate"] != "unmatched" or not row["reason"]:
             continue
@@ -214,7 +212,7 @@ def _ended_how(row: Row) -> str:
 
 
 def _why_not(rules: RuleSet, row: Row) -> str:
-    """Why no rule matched: of those whose matchers held, what was against it."""
+    """Why no rule matched: of those whose matchers did, what was against them."""
     alert = Alert(
         row["fingerprint"],
         AlertStatus.FIRING,

@@ -1,5 +1,5 @@
-"""The doors, closed: what is observed comes from where facts are taken
-from, what is called is only noted, and taken to work.
+"""The ports of a replay: facts come from a file, a cluster or an assumption; calls are recorded and
+assumed to work.
 """
 
 import copy
@@ -36,7 +36,7 @@ NO_FACTS = "no facts were given: add --facts FILE, --cluster, or --assume health
 
 
 class SnapshotFile:
-    """Objects of a file: what `kubectl get … -o json` (or yaml) prints, a List or one object."""
+    """Objects in a file: the output of `kubectl get … -o json` (or yaml), a List or one object."""
 
     def __init__(self, path: Path) -> None:
         self._objects: dict[Key, Object] = {}
@@ -65,13 +65,13 @@ class SnapshotFile:
             ] = item
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """The object, as it was written down."""
+        """The object in the file."""
         return self._objects.get((kind.name, namespace, name))
 
     async def list_objects(
         self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
-        """Those selected."""
+        """The selected ones."""
         if kind == NODE and not any(k == kind.name for k, _, _ in self._objects):
             raise ClusterError("the facts contain no Node; add them to the file")
         place = (kind.name, namespace)
@@ -80,13 +80,12 @@ class SnapshotFile:
 
 
 class Healthy:
-    """Every object that an alert names exists and is well.
-
-    Workloads of three ready pods, pods with their owners.
+    """Every object that an alert names exists and is healthy: workloads with three ready pods, pods
+    with owners.
     """
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """The object that is taken to exist."""
+        """An assumed object."""
         metadata: dict[str, Any] = {
             "name": name,
             "namespace": namespace,
@@ -174,7 +173,7 @@ def _spec(name: str) -> dict[str, Any]:
 
 
 def _whole(obj: Object) -> Object:
-    """A workload once its rollout is complete and all of its pods are ready."""
+    """A workload whose rollout is complete and whose pods are ready."""
     spec, generation = obj.get("spec") or {}, int(meta(obj).get("generation") or 1)
     count = spec.get("replicas", (obj.get("status") or {}).get("desiredNumberScheduled", REPLICAS))
     names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
@@ -192,9 +191,8 @@ def _whole(obj: Object) -> Object:
 
 
 class ClosedCluster:
-    """The cluster port over facts, or none: nothing is sent.
-
-    `calls` notes what would have been, and what it changes is taken to come true.
+    """The cluster port over facts, or none. `calls` records what would have been sent; the changes
+    are assumed to take effect.
     """
 
     def __init__(self, facts: Objects | None) -> None:
@@ -220,7 +218,7 @@ class ClosedCluster:
         return await observe_all(self, targets, sights, now)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """As noted, else as it was."""
+        """As changed by recorded calls, else as it was."""
         key = (kind.name, namespace if kind.namespaced else "", name)
         if key in self._over:
             return copy.deepcopy(self._over[key])
@@ -229,7 +227,7 @@ class ClosedCluster:
     async def list_objects(
         self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
-        """As noted, else as they were."""
+        """As changed by recorded calls, else as they were."""
         found = await self._facts.list_objects(kind, namespace, selector, fields)
         there = [
             item for item in found if (kind.name, namespace, meta(item)["name"]) not in self._over
@@ -244,7 +242,7 @@ class ClosedCluster:
         ]
 
     def _ripened(self, obj: Object | None) -> Object | None:
-        """A pod of a workload that was acted upon is taken to be well."""
+        """A pod of a changed workload is assumed to be healthy."""
         if obj is None or obj.get("kind") != "Pod":
             return obj
         if not any(
@@ -325,13 +323,13 @@ class ClosedCluster:
 
 
 class ClosedPrometheus:
-    """The Prometheus port: it is not asked, or everything that is asked is taken to hold."""
+    """The Prometheus port: unknown, or every query is assumed to hold."""
 
     def __init__(self, assumed: bool) -> None:
         self._assumed = assumed
 
     async def holds(self, query: str) -> bool | Unknown:
-        """Taken to hold, or Unknown."""
+        """Assumed to hold, or Unknown."""
         return (
             True
             if self._assumed
@@ -342,12 +340,12 @@ class ClosedPrometheus:
         )
 
     async def alerting_rule(self, alertname: str) -> Mapping[str, Any] | Unknown | None:
-        """None: the look-back comes from the alert's generatorURL."""
+        """None: the range comes from the alert's generatorURL."""
         return None
 
 
 class Noted:
-    """A receiver that notes what people would have been notified of."""
+    """A receiver that records notifications."""
 
     kind = "log"
 
@@ -360,5 +358,5 @@ class Noted:
 
 
 def receivers(names: Sequence[str], notified: list[Mapping[str, Any]]) -> dict[str, Noted]:
-    """One for every receiver that a rule names."""
+    """One for each receiver that a rule names."""
     return {name: Noted(notified) for name in names}

@@ -1,6 +1,4 @@
-"""Recorded webhooks: files with one JSON document each, JSON lines,
-or folders of them, in the order of time.
-"""
+"""Recorded webhooks: files with one JSON document each, JSON lines, or folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +15,7 @@ from ..model.alert import Alert
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One webhook, where it stands, and when it is taken to have come.
-
-    When the newest of its alerts began or ended.
-    """
+    """One webhook, its place, and its assumed time: when its newest alert started or ended."""
 
     place: str
     at: datetime
@@ -29,10 +24,7 @@ class Recorded:
 
 
 def read(paths: Sequence[Path]) -> list[Recorded]:
-    """Every webhook of the files and folders.
-
-    Raises: ConfigurationError with every one that cannot be read.
-    """
+    """Every webhook in the files and folders. Raises: ConfigurationError with all errors."""
     found: list[Recorded] = []
     wrong: list[str] = []
     for path in list(chain.from_iterable(map(_files, paths))):
@@ -57,10 +49,7 @@ def read(paths: Sequence[Path]) -> list[Recorded]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or the JSON files of a folder.
-
-    What is no webhook in a folder (captured headers, say) has to be named otherwise.
-    """
+    """The file, or the JSON files of a folder. Other files in a folder must not end in .json."""
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.rglob("*") if file.suffix in {".json", ".jsonl", ".ndjson"})

@@ -1,4 +1,4 @@
-"""Who speaks: named credentials, compared in constant time, before the body is read."""
+"""Authentication: named credentials, compared in constant time, before the body is read."""
 
 import base64
 import binascii
@@ -16,9 +16,8 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The sources that may post, and the operators who may look and decide.
-
-    None configured: loopback only, as `local`.
+    """Sources that may send webhooks, and operators who may read and decide. Without any: loopback
+    only, as `local`.
     """
 
     settings: Settings
@@ -39,7 +38,7 @@ class Access:
         return self.proxied(request) or self.operator_of(request)
 
     def operator_of(self, request: web.Request, token: str = "") -> str | None:
-        """The operator of a request, or of a token that a person typed; never by name alone."""
+        """The operator of a request, or of a token that was typed; never by name alone."""
         named = self.proxied(request)
         if named:
             return named
@@ -52,7 +51,7 @@ class Access:
         return _named(self.settings.operators, request)
 
     def proxied(self, request: web.Request) -> str:
-        """Whom a trusted proxy names, or nothing."""
+        """The operator that a trusted proxy names, or nothing."""
         header = self.settings.web.trusted_proxy_header
         if header and request.remote in self.settings.web.trusted_proxies:
             return request.headers.get(header, "")[:200]
@@ -60,7 +59,7 @@ class Access:
 
 
 def _by_token(credentials: Sequence[Credential], token: str) -> str | None:
-    """Whose bearer token it is; all are compared."""
+    """The name of the owner of a bearer token; all are compared."""
     found: str | None = None
     for credential in credentials:
         secret = credential.token_file.get_secret_value() if credential.token_file else ""
@@ -70,10 +69,7 @@ def _by_token(credentials: Sequence[Credential], token: str) -> str | None:
 
 
 def certificate_names(request: web.Request) -> set[str]:
-    """The common name and the DNS names of the client certificate.
-
-    The handshake proved that an authority of ours signed it.
-    """
+    """Common name and DNS names of the client certificate, which the TLS handshake verified."""
     peer = request.transport.get_extra_info("peercert") if request.transport else None
     if not peer:
         return set()
@@ -103,7 +99,7 @@ def _named(credentials: Sequence[Credential], request: web.Request) -> str | Non
 
 
 def _bytes(value: str) -> bytes:
-    """As it came: a header may hold bytes that are no text."""
+    """The header as it came; it may contain bytes that are not text."""
     return value.strip().encode("utf-8", "surrogateescape")
 
 
@@ -115,7 +111,7 @@ def _decoded(value: str) -> bytes:
 
 
 def refuses_to_listen(settings: Settings) -> str | None:
-    """Why the server must not listen where it is told to, or None."""
+    """Why the server must not listen on its address, or None."""
     host = settings.web.listen.rsplit(":", 1)[0].strip("[]")
     if host in LOOPBACK:
         return None

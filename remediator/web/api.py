@@ -68,7 +68,7 @@ class OperatorApi:
         given = asked(request, "state", "namespace", "rule", "since", "limit")
         if "state" in request.query and given["state"] not in set(State):
             raise Mistake(f"unknown state {given['state']!r}; known: {', '.join(State)}")
-        limit = given["limit"] or "100"
+        limit = given["limit"] if "limit" in request.query else "100"
         if not (limit.isdecimal() and 0 < int(limit[:9]) <= MOST_ROWS):
             raise Mistake(f"limit: {limit!r} is not a number from 1 to {MOST_ROWS}")
         since = since_of(given["since"], self._doors.clock.now())

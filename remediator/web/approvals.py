@@ -1,6 +1,5 @@
-"""The page behind a signed link.
-
-It shows the plan, and asks whoever decides for a credential of their own.
+"""The page behind a signed link: it shows a plan, and asks for an operator's own credential to
+decide.
 """
 
 import html
@@ -86,7 +85,7 @@ class Approvals:
         )
 
     async def show(self, request: web.Request) -> web.Response:
-        """The plan; nothing changes, whoever or whatever follows the link."""
+        """The plan. Nothing changes, whatever follows the link."""
         refused = self._refused(request)
         if refused:
             return _page(refused, "", 403)
@@ -97,8 +96,8 @@ class Approvals:
         return self._plan(request, row)
 
     async def decide(self, request: web.Request) -> web.Response:
-        """Approves or denies as the operator whose credential the form
-        carries, or whom a trusted proxy names.
+        """Approves or denies as the operator of the credential in the form, or whom a trusted proxy
+        names.
         """
         refused = self._refused(request)
         if refused:
@@ -157,10 +156,7 @@ class Approvals:
         )
 
     def _same_origin(self, request: web.Request) -> bool:
-        """A browser says where a form was sent from.
-
-        Behind a proxy that knows its user it must say so.
-        """
+        """Browsers say where a form was sent from; required behind a proxy that knows its users."""
         origin, own = request.headers.get("Origin"), urlsplit(self._links.url)
         if origin is None:
             return not self._access.proxied(request)
@@ -191,7 +187,7 @@ class Approvals:
 
 
 def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What somebody must know to decide, as HTML."""
+    """What is needed to decide, as HTML."""
     plan = look.get("plan") or {}
     causes = (
         "<br>".join(html.escape(f"{c['name']}: {c['why']}") for c in look.get("causes") or [])
@@ -227,9 +223,7 @@ def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, s
 
 
 def _form(known: bool) -> str:
-    """For somebody whom a proxy, a certificate or the loopback
-    vouches for, or who gives a token.
-    """
+    """For someone known by a proxy, a certificate or loopback, or with a token."""
     token = (
         '<label>Your operator token<input type="password" name="token" autocomplete="off"'
         " required></label>"

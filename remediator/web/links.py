@@ -1,9 +1,8 @@
-"""Signed links to a plan that waits for a decision: they show it.
+"""Signed links that show a plan that waits for approval.
 
-Who decides must prove who they are on the page.
-
-A link names the remediation, the plan's digest and when it ends, under an HMAC. So a link preview
-or whoever was forwarded it can look for a while, and decide nothing.
+A link contains the remediation, the digest of the plan and the expiry under an HMAC. A link
+preview, or someone it was forwarded to, can read the plan until then; to decide, an operator must
+authenticate on the page.
 """
 
 import hmac
@@ -14,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes links below a public URL, and checks them."""
+    """Makes and checks links below a public URL."""
 
     url: str
     key: bytes
@@ -30,7 +29,7 @@ class Links:
     def refused(
         self, remediation: str, digest: str, until: str, signature: str, *, now: datetime
     ) -> str | None:
-        """Why a link is no good, or None."""
+        """Why a link is not valid, or None."""
         if not hmac.compare_digest(
             self._sign(remediation, digest, until).encode(), signature.encode()
         ):

@@ -29,10 +29,7 @@ WRONG = Rate(10, timedelta(minutes=1))  # wrong credentials from one address
 
 
 class Server:
-    """The routes.
-
-    `delivered` is told of every stored alert (the sandbox Alertmanager listens there).
-    """
+    """The routes. `delivered` is called with every stored alert (for the sandbox Alertmanager)."""
 
     def __init__(
         self,
@@ -114,18 +111,13 @@ class Server:
         return guarded
 
     def _unknown(self, request: web.Request, why: str) -> web.Response:
-        """Wrong credentials, counted by address.
-
-        Who has the right ones is never kept out by whoever guesses beside them.
-        """
+        """Failed logins, counted by address. They never lock out valid credentials."""
         if self._wrong.allows(request.remote or "", self._doors.clock.now()):
             return refuse(401, why)
         return refuse(429, "too many failed logins from this address; wait a minute")
 
     def _by_a_page(self, request: web.Request) -> web.Response | None:
-        """The refusal where a web page sends what its visitor's
-        certificate, proxy or network would vouch for.
-        """
+        """Refuses requests that a web page sends with its visitor's certificate or proxy."""
         if request.method == "POST" and request.content_type != "application/json":
             return refuse(415, "send Content-Type: application/json")
         origin, own = request.headers.get("Origin"), urlsplit(self._settings.web.public_url)
@@ -138,7 +130,7 @@ class Server:
         return None
 
     async def webhook(self, request: web.Request) -> web.Response:
-        """Authenticate, cap, parse, store; 200 only when every alert is durable."""
+        """Authenticates, limits, parses and stores. 200 only once every alert is durable."""
         metrics = self._doors.metrics
         started = self._doors.clock.now()
         response = await self._receive(request)
@@ -186,10 +178,7 @@ class Server:
         return reply({"stored": sum(counted.alerts.values())})
 
     def _say_refused(self, address: str) -> None:
-        """In the log once a minute for each address.
-
-        A wrong secret in Alertmanager's configuration must not go unnoticed.
-        """
+        """Logged once a minute per address: a wrong secret must not go unnoticed."""
         if self._refusals.allows(address, self._doors.clock.now()):
             log().warning(
                 "webhook_refused",
@@ -198,8 +187,8 @@ class Server:
             )
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """The process answers, and no transaction of it has hung for
-        so long that only a new process helps.
+        """The process answers, and no transaction has been stuck for so long that only a restart
+        helps.
         """
         stuck = self._doors.journal.stuck_for()
         if stuck > HOPELESS:

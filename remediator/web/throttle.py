@@ -1,4 +1,4 @@
-"""How often one caller may ask: a token bucket each, refilled evenly."""
+"""Rate limits per caller: a token bucket each, refilled evenly."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -9,17 +9,14 @@ MOST_CALLERS = 4096
 
 
 class Throttle:
-    """Allows each caller its rate.
-
-    Of very many callers the ones not seen for longest are forgotten.
-    """
+    """Allows each caller its rate. Of very many callers, the oldest are forgotten."""
 
     def __init__(self, rate: Rate | None) -> None:
         self._rate = rate
         self._buckets: OrderedDict[str, tuple[float, datetime]] = OrderedDict()
 
     def allows(self, caller: str, now: datetime, cost: float = 1.0) -> bool:
-        """Takes a token where there is one; a cost of 0 only looks whether there is."""
+        """Takes a token if there is one; a cost of 0 only checks."""
         if self._rate is None:
             return True
         most = float(self._rate.count)

@@ -19,7 +19,7 @@ from remediator.journal.sql import SqlJournal
 from remediator.model.alert import Activity
 from remediator.model.plan import Refusal
 from remediator.model.verdict import Reason
-from remediator.web.server import Server
+from remediator.web.api import OperatorApi
 
 
 async def test_the_demo_comes_to_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ BROKEN: list[tuple[str, Any, str, Any]] = [
         [guard for guard in pipeline.SECOND if guard is not approval.check],
     ),
     ("verification", verify, "check", fails),
-    ("the API", Server, "remediation", fails),
+    ("the API", OperatorApi, "_remediation", fails),
 ]
 
 

@@ -88,8 +88,12 @@ def test_what_another_distribution_brings_is_used_like_ours(tmp_path: Path) -> N
     code, shown = run(tmp_path, POINTS, "generate", "rbac", "--rules", str(tmp_path / "rules.yaml"))
     assert code == 0, shown
     assert "naps.example.com" in shown
-    assert "## wake_workload" in run(tmp_path, POINTS, "generate", "actions")[1]
-    assert "## asleep" in run(tmp_path, POINTS, "generate", "causes")[1]
+    pages = tmp_path / "reference"
+    code, shown = run(tmp_path, POINTS, "generate", "reference", "--output", str(pages))
+    assert code == 0, shown
+    assert "# wake_workload" in (pages / "actions" / "wake_workload.md").read_text()
+    assert "[naps](../sights/naps.md)" in (pages / "causes" / "asleep.md").read_text()
+    assert (pages / "sights" / "naps.md").exists()
     assert '"wake_workload"' in run(tmp_path, POINTS, "generate", "schema")[1]
 
 

@@ -42,11 +42,11 @@ BEGINNINGS: tuple[Any, ...] = (
 FIRED_FOR = timedelta(minutes=3)
 HEAD = """# The walk of one alert
 
-What one alert enters from its webhook to the proof, as a test records it: a release crashes, its
-alert is posted, the release is rolled back, the alert resolves three minutes later, and a follower
-hears of the end. Each room of the engine is entered once, in this order. What all rooms share
-(`doors`, `see`, `messages`, `finish`) and what is below the engine is left out. A module is counted
-once for each time that somebody takes the remediation up.
+The modules that one alert enters from its webhook to the proof, as a test records them: a release
+crashes, its alert is posted, the release is rolled back, the alert resolves three minutes later,
+and a receiver with `tells: everything` is notified of the end. Each room of the engine is entered
+once, in this order. What all rooms share (`doors`, `see`, `messages`, `finish`, `web/replies`) and
+everything below the engine is left out. A module counts once for each slice of work.
 
 | room | module | times |
 |---|---|---|
@@ -105,7 +105,7 @@ def _code(made: Any) -> CodeType:
 def _module(code: CodeType) -> str:
     """The module of the web server or of a room of the engine; nothing for what all rooms share."""
     path = Path(code.co_filename)
-    if path.parent == HOME / "web":
+    if path.parent == HOME / "web" and path.stem != "replies":
         return f"web/{path.stem}"
     if path.parent.parent == ENGINE and path.parent.name != "see":
         return f"{path.parent.name}/{path.stem}"

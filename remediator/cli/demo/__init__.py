@@ -1,6 +1,6 @@
-"""Six incidents against the daemon itself, through its own webhook, on the in-memory cluster.
+"""Six incidents, sent to the daemon through its own webhook, on the in-memory cluster.
 
-What is shown comes from `/api/v1`. Every incident has an expected end; another one makes the exit
+What is shown comes from `/api/v1`. Every incident has an expected end; any other end makes the exit
 code 1.
 """
 
@@ -28,7 +28,7 @@ REPLICAS = 3
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One alert, what it is to come to, and whether the demo's monitoring sees it heal."""
+    """One alert, its expected end, and whether the demo's monitoring sees it heal."""
 
     title: str
     fingerprint: str
@@ -117,7 +117,7 @@ CRASHING: Mapping[str, Any] = {
 
 
 async def run(port: int, leave: bool) -> int:
-    """Plays all incidents; then serves on, unless told to leave. The exit code."""
+    """Plays all incidents, then serves on unless it is to exit. Returns the exit code."""
     telemetry.configure_log("error")
     with tempfile.TemporaryDirectory(prefix="remediator-demo-") as folder:
         settings = Settings(
@@ -139,7 +139,7 @@ async def run(port: int, leave: bool) -> int:
 
 
 async def _play(app: App) -> bool:
-    """Whether every incident came to what was expected; the first that does not ends it."""
+    """Whether every incident ended as expected; stops at the first that does not."""
     cluster = app.doors.clusters["default"]
     assert isinstance(cluster, SandboxCluster)
     prepare(cluster)
@@ -158,9 +158,7 @@ async def _play(app: App) -> bool:
 async def _plays_out(
     session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident
 ) -> bool:
-    """Breaks something, delivers its alert, and tells what came of
-    it and whether that is as expected.
-    """
+    """Breaks something, delivers its alert, and prints what came of it."""
     break_something(cluster, incident)
     if "pod" in incident.labels:
         pod = cluster.pods("shop", "api")[0]["metadata"]["name"]
@@ -204,10 +202,7 @@ def break_something(cluster: SandboxCluster, incident: Incident) -> None:
 
 
 def healed(cluster: SandboxCluster, incident: Incident) -> bool:
-    """What the demo's monitoring sees.
-
-    Enough pods, and none of the workload crashes or was killed.
-    """
+    """What the demo's monitoring sees: enough pods, and none crashes or was killed."""
     name = incident.labels.get("deployment", "")
     if incident.labels["alertname"] == "HighLatency":
         return len(cluster.pods("shop", name)) > REPLICAS
@@ -241,9 +236,8 @@ async def post(session: aiohttp.ClientSession, incident: Incident, firing: bool)
 async def _until_expected(
     session: aiohttp.ClientSession, cluster: SandboxCluster, incident: Incident
 ) -> Any:
-    """The remediation once it is as expected, or when patience ends.
-
-    Resolves the alert when the cluster is whole.
+    """The remediation once it is as expected, or when time is up. Resolves the alert once the
+    cluster is healthy.
     """
     loop = asyncio.get_running_loop()
     ends, resolved, row = loop.time() + PATIENCE, False, None

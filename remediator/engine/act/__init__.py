@@ -1,1 +1,1 @@
-"""The only code that writes to a cluster: begin, send, and go on after an interruption."""
+"""Acting: the only code that writes to a cluster, and that continues after an interruption."""

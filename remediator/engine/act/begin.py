@@ -1,4 +1,4 @@
-"""Begins an attempt: intent, locks and charge are durable before anything is called."""
+"""Starts an attempt: its intent, locks and charge are durable before anything is called."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ TOO_SLOW = "observing the target took too long; what was seen may be out of date
 async def begin(
     doors: Doors, claim: Claim, loaded: LoadedRule, judged: Assessment
 ) -> tuple[Claim, Decided] | Verdict:
-    """Begins the attempt and executes it; the verdict, where something kept it from beginning."""
+    """Starts the attempt and executes it. Returns the verdict of a guard that prevented it."""
     plan = judged.planned.plan
     assert plan is not None
     times = await _times(doors, claim, loaded, judged)
@@ -53,7 +53,7 @@ async def begin(
 
 
 def new_attempt(claim: Claim, plan: Plan, step: int, times: Times, *, now: datetime) -> Attempt:
-    """The attempt that a plan is for, with how long its verification may take."""
+    """The attempt for a plan, with the time limits of its verification."""
     number = len(claim.attempts) + 1
     return Attempt(
         id=f"{claim.remediation.id}.{number}",
@@ -79,10 +79,7 @@ async def start(
     decide: Callable[[Usage], list[Verdict]],
     seen: Outside | None,
 ) -> tuple[Claim, Decided] | Verdict:
-    """Makes the intent durable and executes it.
-
-    The verdict, where something kept it from beginning.
-    """
+    """Makes the intent durable and executes it. Returns the verdict that prevented it, if any."""
     remediation, attempt = claim.remediation, intent.attempt
     verdicts = await doors.journal.begin(remediation, intent, decide)
     denied = strongest(verdicts)
@@ -102,7 +99,7 @@ async def start(
 
 
 async def _times(doors: Doors, claim: Claim, loaded: LoadedRule, judged: Assessment) -> Times:
-    """How long verification may take, fixed when the attempt begins."""
+    """The time limits of the verification, fixed when the attempt starts."""
     plan = judged.planned.plan
     assert plan is not None
     step = loaded.rule.steps[judged.planned.step]

@@ -1,4 +1,4 @@
-"""Applies a plan's calls, one after the other: each is durable before the next is sent."""
+"""Makes a plan's calls, one after the other. Each is durable before it is sent."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -34,10 +34,10 @@ async def execute(
     seen: Outside | None,
     fresh: bool = False,
 ) -> Decided:
-    """Applies the calls that were not answered yet.
+    """Makes the calls that have not been answered yet.
 
-    `seen` is what Alertmanager and Prometheus said before the first of them was promised; None for
-    an undo, which does not ask them. `fresh` says that no call of the attempt was ever sent.
+    `seen` is what Alertmanager and Prometheus said before the first call was made durable; None for
+    an undo, which does not ask them. `fresh`: no call of the attempt was ever sent.
     """
     attempt = claim.attempts[-1]
     first = len(attempt.evidence)
@@ -63,9 +63,8 @@ async def execute(
 
 
 async def ask_outside(doors: Doors, claim: Claim, loaded: LoadedRule) -> Outside | None:
-    """What Alertmanager and Prometheus say now, by the rule as it is loaded.
-
-    An undo does not ask.
+    """What Alertmanager and Prometheus say now, for the rule as it is loaded. Not asked for an
+    undo.
     """
     if claim.remediation.undo_of:
         return None
@@ -80,9 +79,8 @@ async def ask_outside(doors: Doors, claim: Claim, loaded: LoadedRule) -> Outside
 async def extend(
     doors: Doors, claim: Claim, loaded: LoadedRule, calls: tuple[Call, ...]
 ) -> tuple[Claim, Decided]:
-    """Applies calls that depend on what the first ones brought.
-
-    Durable before they are sent, and within the plan's bounds.
+    """Makes calls that depend on the result of the first ones: durable first, within the plan's
+    bounds.
     """
     attempt, now = claim.attempts[-1], doors.clock.now()
     plan = attempt.plan
@@ -100,9 +98,8 @@ async def extend(
 
 
 def _beyond(plan: Plan, calls: tuple[Call, ...]) -> str:
-    """How further calls would go beyond what the plan's bounds name, or nothing.
-
-    What no bound names is refused.
+    """How further calls would exceed the plan's bounds; empty if they do not. Calls without a bound
+    are refused.
     """
     for call in calls:
         kind = f"{call.verb} {call.target.kind}"

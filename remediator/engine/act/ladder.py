@@ -1,7 +1,4 @@
-"""How an attempt goes on or ends: given back, applied, cancelled, failed, or on to the next step.
-
-Pure.
-"""
+"""How an attempt continues or ends: given back, applied, cancelled, failed, next step. Pure."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,12 +17,10 @@ ENDED_BY = {Outcome.INEFFECTIVE: Event.UNPROVED, Outcome.UNKNOWN: Event.LOSE_SIG
 
 
 def give_back(attempt: Attempt, now: datetime, verdict: Verdict, unsent: bool = False) -> Decided:
-    """Nothing more was written: the step is looked at again from the start.
+    """Nothing more was written: the step is evaluated again, and further calls at the next check.
 
-    Further calls, at the next check.
-
-    An approval stays: the next plan needs no other where it has the same digest. Where no call was
-    sent, the charge goes.
+    An approval stays valid for a plan with the same digest. If no call was sent, the charge is
+    refunded.
     """
     if attempt.applied_at is not None:
         answered = attempt.plan.calls[: len(attempt.evidence)]
@@ -65,13 +60,13 @@ def applied(attempt: Attempt, now: datetime, plan: Plan, how: str = "") -> Appli
 
 
 def cancelled(attempt: Attempt, now: datetime, operator: str) -> End:
-    """Somebody said stop: what was done stays, and no further call is sent."""
+    """An operator cancelled it: no further call is sent, and what was done stays."""
     change = AttemptChange(attempt.id, outcome=Outcome.CANCELLED, evidence=attempt.evidence)
     return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=operator, change=change)
 
 
 def overtaken(attempt: Attempt, call: Call, now: datetime) -> End:
-    """Our call took effect, and somebody wrote after it."""
+    """Our call took effect, and someone modified the object after it."""
     why = f"our call took effect, and {call.target} was modified after it; leaving it alone"
     change = AttemptChange(attempt.id, outcome=Outcome.OVERTAKEN)
     return End(event=Event.FAIL, at=now, reason=Reason.ASSUMPTION_CHANGED, why=why, change=change)
@@ -86,9 +81,8 @@ def next_rung(
     reason: Reason,
     why: str,
 ) -> Climb | End:
-    """The last attempt ended so: climbs, or ends as it did.
-
-    A ladder whose rule is gone (None) or changed is not climbed.
+    """The next step of the ladder, or the end if there is none. A ladder whose rule was removed
+    (None) or changed does not continue.
     """
     attempt = claim.attempts[-1]
     change = AttemptChange(attempt.id, outcome=outcome)
@@ -101,7 +95,7 @@ def next_rung(
 
 
 def _has_step(claim: Claim, loaded: LoadedRule | None, rung: int) -> bool:
-    """Whether the rule, unchanged, has a step there; an undo has one alone."""
+    """Whether the rule, unchanged, has this step. An undo has only one."""
     if loaded is None or claim.remediation.undo_of:
         return False
     return loaded.digest == claim.remediation.rule_digest and rung < len(loaded.rule.steps)

@@ -1,6 +1,6 @@
-"""A call in flight at a crash or a timeout.
+"""Handles a call that was in flight at a crash or a timeout.
 
-Looked at once it can no longer land, never blindly sent again.
+Its object is read once the call can no longer take effect. It is never sent again blindly.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,9 +33,9 @@ Again = Callable[[Facts], Plan | None]
 async def recover(
     doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime, *, again: Again
 ) -> Decided:
-    """Looks at what became of the call, and goes on with those that are left.
+    """Finds out whether the call took effect, and continues with the calls that are left.
 
-    `again` makes the plan anew; the call is sent only where that is the very plan that was begun.
+    `again` plans again; the call is only sent if that is exactly the plan of the attempt.
     """
     attempt = claim.attempts[-1]
     sent = call_id(attempt, len(attempt.evidence))
@@ -62,10 +62,7 @@ def _became(
     obj: Mapping[str, Any] | Unknown | None,
     now: datetime,
 ) -> Decided | Attempt:
-    """What follows from the call's object as it is now.
-
-    The attempt, where calls are still to be sent.
-    """
+    """What follows from the object as it is now; the attempt, if calls are still to be sent."""
     attempt, remediation = claim.attempts[-1], claim.remediation
     if isinstance(obj, Unknown):
         return _cannot_see(claim, loaded, obj, now)
@@ -106,7 +103,7 @@ def _did_not_land(
     *,
     now: datetime,
 ) -> Decided | None:
-    """Why a call that did not take effect is not sent again, or None."""
+    """Why a call that did not take effect is not sent again; None if it may be."""
     attempt, remediation = claim.attempts[-1], claim.remediation
     failed = Outcome.FAILED
     if obj is None and call.verb != "create" and call.proof != "gone":
@@ -130,9 +127,8 @@ def _did_not_land(
 async def _send_again(
     doors: Doors, claim: Claim, loaded: LoadedRule, attempt: Attempt, *, again: Again
 ) -> Decided:
-    """Goes on with the calls that are left.
-
-    The first one is planned anew: what the journal keeps of it may lack secrets.
+    """Continues with the calls that are left. The first one is planned again, since the journal
+    stores it without secrets.
     """
     plan: Plan | None = attempt.plan
     if not attempt.evidence:

@@ -1,5 +1,5 @@
-"""One call on its way: everything is asked first, then its object is
-read, judged, and written with that very version.
+"""Sends one call: ask everything, then read the object, judge it, and write with exactly that
+version.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ Object = Mapping[str, Any] | Unknown | None
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One call that is about to be sent; `fresh` where no call of its attempt ever was."""
+    """One call that is about to be sent. `fresh`: no call of its attempt was ever sent."""
 
     claim: Claim
     loaded: LoadedRule
@@ -60,7 +60,7 @@ class Sending:
 
     @property
     def attempt(self) -> Attempt:
-        """The attempt that the call is of."""
+        """The attempt of the call."""
         return self.claim.attempts[-1]
 
     @property
@@ -80,12 +80,10 @@ class Sending:
 
 
 async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
-    """Applies one call.
+    """Makes one call.
 
-    Everything is asked first; then the object is read, judged, and written with that very version.
-
-    A conflict is no answer: our own call may have landed and been sent again below us. So it is
-    looked at before anything else.
+    A conflict proves nothing: our own call may have taken effect and been repeated by a lower
+    layer. So the object is read again before anything else.
     """
     call, plan = sending.call, sending.plan
     undeclared = _undeclared(call, plan.action)
@@ -117,9 +115,8 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
 
 
 async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched, ...]]:
-    """What the guards look at: the target, and what else the call touches.
-
-    An undo's guards look at its target alone.
+    """What the guards look at: the target and what else the call touches. For an undo only the
+    target.
     """
     plan, call, now = sending.plan, sending.call, doors.clock.now()
     sights = ACTIONS[plan.action].sees & pipeline.SEES
@@ -135,9 +132,8 @@ async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched,
 def _done_before(
     sending: Sending, obj: Object, now: datetime, *, again: bool
 ) -> Evidence | Decided | None:
-    """What there is already of the call.
-
-    Its object is gone as it should be, or, after a conflict, our own call landed.
+    """What shows that the call has already been made: its object is gone as intended, or our own
+    call took effect before the conflict.
     """
     call = sending.call
     if isinstance(obj, Unknown):
@@ -155,7 +151,7 @@ def _done_before(
 
 
 async def _write(doors: Doors, sending: Sending, obj: Object) -> Evidence | Decided | None:
-    """The write itself, with the version that was read; None after a conflict."""
+    """The write itself, with the version that was read. None after a conflict."""
     call, started = sending.call, doors.clock.now()
     cluster = doors.clusters[sending.claim.remediation.target.cluster]
     version = str(meta(obj).get("resourceVersion", "")) if isinstance(obj, Mapping) else ""
@@ -181,21 +177,21 @@ async def _write(doors: Doors, sending: Sending, obj: Object) -> Evidence | Deci
 
 
 def _unready(item: Touched, call: Call) -> Touched:
-    """What is touched, where the call removes a pod that does not serve: it takes nothing away."""
+    """The touch of a call that removes a pod which does not serve: nothing is taken down."""
     if call.assumes.get(READY) is not False:
         return item
     return replace(item, touch=replace(item.touch, outage=True))
 
 
 def _with_object(item: Touched, call: Call, obj: Object) -> Touched:
-    """What is touched, with the object as it was just read where the call is about that."""
+    """What is touched, with the object as it was just read."""
     if item.facts.target.key != call.target.key or not isinstance(obj, Mapping):
         return item
     return replace(item, facts=replace(item.facts, object=obj))
 
 
 def _undeclared(call: Call, action: str) -> str:
-    """Why a call is never sent: its action declares no such call, so nobody granted it."""
+    """Why a call is never sent: its action does not declare it (a permission may be missing)."""
     made = (call.verb, call.target.kind, call.subresource)
     if any(made == (verb, kind.name, below) for verb, kind, below in ACTIONS[action].calls):
         return ""
@@ -204,7 +200,9 @@ def _undeclared(call: Call, action: str) -> str:
 
 
 def _unsure(sending: Sending, now: datetime, why: str) -> Wait:
-    """It may have landed: nothing is given back, and it is looked at once it can no longer land."""
+    """It may have taken effect: nothing is given back, and it is checked once it can no longer take
+    effect.
+    """
     attempt = sending.attempt
     return Wait(
         at=now,
@@ -216,7 +214,7 @@ def _unsure(sending: Sending, now: datetime, why: str) -> Wait:
 
 
 def call_id(attempt: Attempt, number: int) -> str:
-    """The id of an attempt's call: what stamps carry."""
+    """The ID of an attempt's call, which stamps carry."""
     return f"{attempt.id}.{number}" if number else attempt.id
 
 
@@ -237,9 +235,8 @@ def _count_call(doors: Doors, sending: Sending, started: datetime, answer: str) 
 async def _guards_again(
     doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], *, obj: Object
 ) -> Verdict | None:
-    """Just before the write, by the rule as it is loaded now: what came meanwhile still holds.
-
-    Nothing outside is waited for.
+    """Asks the guards again just before the write, by the rule as it is loaded now. Nothing outside
+    is waited for.
     """
     now, claim, plan = doors.clock.now(), sending.claim, sending.plan
     remediation, episodes = claim.remediation, claim.episodes
@@ -282,7 +279,7 @@ def _against(verdicts: list[Verdict]) -> Verdict | None:
 
 
 def _assumption_changed(call: Call, obj: Object) -> Verdict | None:
-    """Whether the call's object is still as the plan assumed."""
+    """Why the call's object is no longer as the plan assumed; None if it is."""
     target = call.target
     if isinstance(obj, Unknown):
         return hold("facts", Reason.UNKNOWN_FACT, obj.why, LOOK_AGAIN)

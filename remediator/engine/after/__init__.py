@@ -1,1 +1,1 @@
-"""What follows an act: verification, undo, what is put back in time, and alerts that fire on."""
+"""After an attempt: verification, undo, restoring, and alerts that keep firing."""

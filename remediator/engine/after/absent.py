@@ -1,9 +1,7 @@
-"""Alerts whose end nobody delivers.
+"""Alerts whose end is never delivered: silenced when they resolve, or forgotten by Alertmanager.
 
-One that is silenced when it resolves, or whose Alertmanager forgot it.
-
-An open episode that settled Alertmanagers no longer list has resolved. All open ones are gone
-through, some at a time.
+An open episode that settled Alertmanagers no longer list has resolved. All open ones are checked,
+some at a time.
 """
 
 import asyncio
@@ -18,9 +16,8 @@ AT_ONCE = 200
 
 
 async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode | None:
-    """Closes those of the next open episodes that resolved unseen.
-
-    The last one looked at, None once all were.
+    """Closes those of the next open episodes that resolved without a delivery. Returns the last one
+    checked; None once all were.
     """
     episodes = await doors.journal.still_open(after, AT_ONCE)
     await close(doors, episodes, now)
@@ -28,7 +25,7 @@ async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode |
 
 
 async def close(doors: Doors, episodes: Sequence[Episode], now: datetime) -> bool:
-    """Closes those that resolved unseen; whether none of them is open any more."""
+    """Closes those that resolved without a delivery. Returns whether none of them is still open."""
     still = [item for item in episodes if item.open]
     asked = [
         doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still

@@ -1,4 +1,4 @@
-"""Whether an act did harm that its own facts do not show: a new critical alert on the same root."""
+"""Harm that the facts of an action do not show: a new critical alert on the same workload."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,9 +17,8 @@ LOOKED_AT = 200
 
 
 async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
-    """The alert in words, or nothing.
-
-    One whose trouble had begun before the act (its `for` is older) does not count.
+    """The alert in words; empty if there is none. An alert whose trouble started before the action
+    (by its `for`) does not count.
     """
     attempt = claim.attempts[-1]
     since, touched = attempt.done_at, _touched(claim)
@@ -40,7 +39,7 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
 
 
 def _touched(claim: Claim) -> list[Target]:
-    """What was acted upon, and every workload that loses pods by it."""
+    """What was acted on, and every workload that loses pods by it."""
     losing = [touch.target for touch in claim.attempts[-1].plan.touches if touch.takes]
     return [claim.remediation.target, *losing]
 
@@ -48,7 +47,7 @@ def _touched(claim: Claim) -> list[Target]:
 def _hurt(
     doors: Doors, episode: Episode, claim: Claim, facts: Facts, *, touched: list[Target]
 ) -> Target | None:
-    """What was touched that the alert is about: itself, what owns it, or one of its pods."""
+    """The touched object that the alert is about: itself, its owner, or one of its pods."""
     remediation = claim.remediation
     named = resolve(episode.alert.labels, doors.cluster_of(episode.source))
     if not isinstance(named, Target):

@@ -1,6 +1,4 @@
-"""Timed undo: what was done for a while is taken back once the
-alert has been quiet for long enough.
-"""
+"""Restores temporary changes once the alert has been quiet for long enough."""
 
 from datetime import datetime, timedelta
 
@@ -13,7 +11,7 @@ LATEST = timedelta(minutes=5)
 
 
 async def run(doors: Doors, now: datetime) -> None:
-    """Begins the undos whose time has come; where the alert fires (again), later."""
+    """Starts the undos that are due; postpones them if the alert is firing."""
     for owed in await doors.journal.restorations(now, AT_ONCE):
         remediation, attempt = owed.remediation, owed.attempt
         again = await _quiet_at(doors, owed, now)
@@ -36,9 +34,8 @@ async def run(doors: Doors, now: datetime) -> None:
 
 
 async def _quiet_at(doors: Doors, owed: Owed, now: datetime) -> datetime | None:
-    """When the rule's alerts of the target will have been quiet long enough.
-
-    None where a later act owes it instead.
+    """When the rule's alerts of the target will have been quiet for long enough; None if a later
+    attempt owes the undo.
     """
     past = await doors.journal.past(owed.remediation.rule, owed.remediation.target.key)
     attempt = owed.attempt

@@ -1,8 +1,8 @@
-"""Revival: an alert may fire on for days after its remediation ended. What sends it back to triage.
+"""Sends alerts that keep firing after their remediation ended back to triage.
 
-An expired remediation's alerts go back when its last reason has cleared; those of any other end
-only when somebody else changed the target's template (or a person says retry, or, where it observed
-or was blocked, the rules change).
+The alerts of an expired remediation go back once its last reason has cleared. Those of any other
+end go back only if someone changed the pod template, an operator says retry, or, after observing or
+being blocked, the rules change.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,7 @@ AT_ONCE = 20
 
 
 async def run(doors: Doors, now: datetime) -> None:
-    """Looks at ended remediations whose alerts fire on and whose time has
-    come, the most overdue first, some at a time.
-    """
+    """Checks ended remediations whose alerts still fire, the most overdue first, some at a time."""
     for ended in await doors.journal.revivals(now, AT_ONCE):
         remediation = ended.remediation
         if not any(episode.open for episode in ended.episodes):
@@ -55,10 +53,7 @@ async def run(doors: Doors, now: datetime) -> None:
 async def _changed(
     doors: Doors, ended: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[str, str]:
-    """Why its alerts are to be triaged again, or nothing.
-
-    And the target's template as it is now.
-    """
+    """Why its alerts go back to triage (empty: they do not), and the pod template now."""
     remediation = ended.remediation
     clears = remediation.reason is None or REASONS[remediation.reason].clears
     expired = remediation.state is State.EXPIRED and clears
@@ -77,7 +72,7 @@ async def _changed(
 
 
 async def _left(doors: Doors, remediation: Remediation) -> set[str]:
-    """The templates that acts of ours left on the target."""
+    """The pod templates that our attempts left on the target."""
     return {
         act.left
         for act in (await doors.journal.past(remediation.rule, remediation.target.key)).acts
@@ -87,7 +82,7 @@ async def _left(doors: Doors, remediation: Remediation) -> set[str]:
 async def _still(
     doors: Doors, ended: Claim, loaded: LoadedRule, facts: Facts, *, now: datetime
 ) -> bool:
-    """Whether the reason that it expired with still stands."""
+    """Whether the reason that it expired with still applies."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
     seen = await assess(doors, fresh, ended.episodes, loaded, facts=facts, now=now)
     return any(

@@ -1,10 +1,9 @@
-"""Undo: a remediation of its own that takes back what an attempt did.
+"""Undo: a remediation of its own that restores what an attempt changed.
 
-It made things worse, its time is over, or somebody asks.
-
-It is planned afresh by comparing and restoring, passes the pause, scope and protection guards but
-no rate, and is verified by the cluster's state alone. It has the locks of a parent that waits for
-it and then goes on; where the parent has ended it takes its own.
+It starts because the change made things worse, its time is over, or an operator asks. It is planned
+by comparing and restoring, passes the guards for pause, scope and protection but no rate limit, and
+is verified by the state of the cluster alone. It shares the locks of a parent that waits for it; if
+the parent has ended, it takes its own.
 """
 
 from dataclasses import dataclass, replace
@@ -56,7 +55,7 @@ async def slice_of(
 
 
 def wait(claim: Claim, loaded: LoadedRule | None, now: datetime) -> Decided:
-    """What the parent does: waits, then climbs where the undo succeeded, else fails."""
+    """The parent waits for its undo, then continues its ladder if that succeeded, or fails."""
     undo = claim.undo
     assert undo is not None
     if undo.state in LIVE:
@@ -83,10 +82,7 @@ def _plan(claim: Claim, facts: Facts) -> Plan | Refusal:
 
 
 def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
-    """What its calls were answered.
-
-    Where the last answer was lost, what the object shows of that call.
-    """
+    """The answers to its calls. If the last answer was lost, what the object shows of that call."""
     if undone.applied_at is not None:
         return undone.evidence
     calls = undone.plan.calls
@@ -106,9 +102,8 @@ def _sent(undone: Attempt, facts: Facts) -> Sent | Refusal:
 async def _begin(
     doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
-    """Begins the undo, where it may.
-
-    `loaded` is None where nobody says any more where we may act.
+    """Starts the undo if it may. `loaded` is None if the rule is gone, so that nothing says where
+    we may act.
     """
     ended = _ended(claim, loaded, now)
     if ended is not None or loaded is None:
@@ -128,7 +123,7 @@ async def _begin(
 
 
 def _ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None:
-    """What ends it before anything is looked at; people are told that what was done stays."""
+    """What ends it before anything is observed. Receivers are notified that the change stays."""
     remediation, undone = claim.remediation, _undone(claim)
     if remediation.cancel_by:
         why = remediation.cancel_by
@@ -167,7 +162,7 @@ async def _start(
 
 @dataclass(frozen=True, slots=True)
 class Would:
-    """The plan of an undo as the world is now, and what the guards say of it."""
+    """The plan of an undo as things are now, and the verdicts on it."""
 
     answer: Plan | Refusal
     verdicts: list[Verdict]
@@ -176,7 +171,7 @@ class Would:
 
     @property
     def verdict(self) -> Verdict:
-        """The decisive one; what cannot be planned is held only where that may change."""
+        """The decisive verdict. What cannot be planned is held only if that may change."""
         refused = self.answer
         if isinstance(refused, Plan):
             return strongest(self.verdicts)
@@ -202,7 +197,7 @@ async def _verify(doors: Doors, claim: Claim, now: datetime) -> Decided:
 
 
 def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
-    """What follows from what there is of the undo to see."""
+    """What follows from what was observed of the undo."""
     attempt = claim.attempts[-1]
     restored = ACTIONS[attempt.action].restored
     assert restored is not None
@@ -225,10 +220,7 @@ def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
 async def ask(
     doors: Doors, remediation: str, operator: str, now: datetime, *, why: str = ""
 ) -> str | None:
-    """Takes back the last act of a remediation that has ended.
-
-    None where that begins, else why not.
-    """
+    """Undoes the last attempt of an ended remediation. Returns None, or why it cannot."""
     made = _last_act(remediation, await doors.journal.known(remediation))
     if isinstance(made, str):
         return made
@@ -240,7 +232,7 @@ async def ask(
 
 
 async def preview(doors: Doors, remediation: str, now: datetime) -> "Would | str":
-    """What an undo that is asked for now would do; a text where it cannot be asked for."""
+    """What an undo would do now; text if it cannot be requested."""
     known = await doors.journal.known(remediation)
     made = _last_act(remediation, known)
     if isinstance(made, str) or known is None:
@@ -255,7 +247,7 @@ async def preview(doors: Doors, remediation: str, now: datetime) -> "Would | str
 
 
 def _last_act(remediation: str, known: RemediationRecord | None) -> Attempt | str:
-    """The attempt that an undo would take back, else why there is none."""
+    """The attempt that an undo would undo, or why there is none."""
     if known is None:
         return f"no remediation {remediation}"
     if known.claim.remediation.undo_of:
@@ -276,7 +268,7 @@ def _last_act(remediation: str, known: RemediationRecord | None) -> Attempt | st
 
 
 def _standing(attempts: tuple[Attempt, ...]) -> Attempt | None:
-    """The last attempt whose effect stands, or may."""
+    """The last attempt whose effect stands, or may stand."""
     for made in reversed(attempts):
         acted = made.applied_at is not None or made.outcome is Outcome.UNKNOWN
         if acted and made.outcome is not Outcome.WORSE:

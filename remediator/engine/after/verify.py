@@ -1,8 +1,6 @@
-"""Verification: the cluster converged *and* the proof holds for a while.
+"""Verification: the change converged, *and* the proof holds for a while.
 
-Asked at every timer until a deadline.
-
-`check` gathers what there is to see; what follows from it is decided by pure functions.
+`check` gathers the facts until a deadline; pure functions decide what follows.
 """
 
 from dataclasses import dataclass, replace
@@ -35,10 +33,10 @@ LONGEST = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at what became of the last attempt.
+    """One check of the last attempt.
 
-    `proof` is whether the step's proof holds, None where that was not asked; `within` is how long
-    after convergence it may take; `rule` is as it was when the remediation was created: a reload
+    `proof`: whether the step's proof holds; None if that was not asked. `within`: how long after
+    convergence the proof may take. `rule` is as it was when the remediation was created; a reload
     does not change the proof.
     """
 
@@ -54,12 +52,12 @@ class Check:
 
     @property
     def attempt(self) -> Attempt:
-        """What is verified."""
+        """The attempt that is verified."""
         return self.claim.attempts[-1]
 
     @property
     def step(self) -> StoredStep:
-        """The step that it is of."""
+        """Its step."""
         return self.rule.steps[self.attempt.step]
 
     @property
@@ -73,17 +71,14 @@ class Check:
         return Wait(at=self.now, reason=None, why=why, until=until, change=changed)
 
     def next_rung(self, outcome: Outcome, reason: Reason, why: str) -> Climb | End:
-        """The attempt ended so."""
+        """The attempt ended like this."""
         return next_rung(self.claim, self.loaded, self.now, outcome, reason=reason, why=why)
 
 
 async def check(
     doors: Doors, claim: Claim, loaded: LoadedRule | None, now: datetime
 ) -> tuple[Claim, Decided]:
-    """Looks at what became of the last attempt.
-
-    Its further calls, where it needs some, are applied.
-    """
+    """Checks the last attempt, and makes its further calls if it needs any."""
     attempt, rule = claim.attempts[-1], claim.rule
     facts = await _see(doors, claim, now)
     seen = ACTIONS[attempt.action].verify(attempt.plan, attempt.evidence, facts)
@@ -104,7 +99,7 @@ async def check(
 
 
 async def _see(doors: Doors, claim: Claim, now: datetime) -> Facts:
-    """The target, and what the plan names beside it."""
+    """The target, and what else the plan names."""
     attempt = claim.attempts[-1]
     watches = ACTIONS[attempt.action].watches
     facts = await see(doors, claim.remediation.target, False, watches, now=now)
@@ -115,7 +110,7 @@ async def _see(doors: Doors, claim: Claim, now: datetime) -> Facts:
 
 
 def _needs_proof(check: Check) -> bool:
-    """Whether it converged, and is not just a step before the next."""
+    """Whether it converged and is not just a step before the next."""
     return check.seen.how is Verified.CONVERGED and not _leads_on(check)
 
 
@@ -151,9 +146,8 @@ async def _proof(doors: Doors, check: Check) -> bool | Unknown:
 
 
 async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown:
-    """Whether every attached alert resolved.
-
-    It was delivered, or its settled Alertmanager no longer lists it.
+    """Whether every attached alert has resolved: by a delivery, or because settled Alertmanagers no
+    longer list it.
     """
     still_open = [episode for episode in claim.episodes if episode.open]
     for episode in still_open:
@@ -171,7 +165,7 @@ async def _resolved(doors: Doors, claim: Claim, now: datetime) -> bool | Unknown
 
 
 def judge(check: Check) -> Decided:
-    """What follows from what was seen."""
+    """What follows from what was observed."""
     if check.harm:
         return _worse(check, check.harm)
     if check.claim.remediation.cancel_by:
@@ -191,7 +185,7 @@ def judge(check: Check) -> Decided:
 
 
 def taken_over(plan: Plan, facts: Facts) -> tuple[Reason, str]:
-    """How what an attempt left came into others' hands."""
+    """How someone else modified or deleted what the attempt left."""
     if gone(plan, facts):
         return Reason.TARGET_GONE, f"{plan.target} was deleted after our change"
     return Reason.ASSUMPTION_CHANGED, f"{plan.target} was modified after our change"
@@ -207,7 +201,7 @@ def _overtaken(check: Check) -> Decided:
 
 
 def _worse(check: Check, why: str) -> Decided:
-    """Taken back where that can be, else the next step."""
+    """Undo if possible, else the next step."""
     if ACTIONS[check.attempt.action].undo is None:
         return check.next_rung(Outcome.WORSE, Reason.WORSE, why)
     return _take_back(check, f"{why}; undoing our change")
@@ -236,15 +230,12 @@ def _not_converged(check: Check) -> Decided:
 
 
 def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
-    """Until the next look at what has lasted so long already.
-
-    What takes minutes is not asked for each few seconds.
-    """
+    """Time until the next check: longer for what takes longer."""
     return min(longest, max(SOON, lasted / 4))
 
 
 def _lost_sight(check: Check, why: str, converged_at: datetime | None = None) -> Decided:
-    """Looks again, and gives up once the proof should long have come."""
+    """Checks again, and gives up once the proof is long overdue."""
     attempt, now, reason = check.attempt, check.now, Reason.UNKNOWN_FACT
     since = attempt.converged_at or attempt.done_at
     if now - since > attempt.times.resolved_within + check.rule.expire:
@@ -310,9 +301,8 @@ def _proved(check: Check) -> Decided:
 
 
 def _last_end(claim: Claim) -> datetime:
-    """When the last of its alerts ended.
-
-    One that fired and resolved between two looks was not quiet.
+    """When the last of its alerts ended. An alert that fired and resolved between two checks was
+    not quiet.
     """
     given = (episode.alert.ends_at for episode in claim.episodes)
     ends = [ended for ended in given if ended is not None]
@@ -320,7 +310,7 @@ def _last_end(claim: Claim) -> datetime:
 
 
 def _with_after(decided: Decided, facts: Facts) -> Decided:
-    """Keeps what was seen at the end of an attempt beside what was seen before it."""
+    """Stores what was observed at the end of an attempt beside what was observed before it."""
     if not isinstance(decided, Climb | End) or decided.change is None or PODS not in facts:
         return decided
     after = {"at": facts.at.isoformat(), **pods_before(facts)}

@@ -1,4 +1,3 @@
-"""How an alert comes in: a webhook is durable before it is answered.
-
-Its alerts become episodes, and those remediations.
+"""Arrival: a webhook is durable before it is acknowledged; its alerts become episodes and
+remediations.
 """

@@ -1,6 +1,5 @@
-"""Intake: a webhook is durable, as it came, before it is answered.
-
-Waiting requests share one commit.
+"""Intake: a webhook is stored as it came before it is acknowledged. Waiting requests share one
+commit.
 """
 
 import asyncio
@@ -25,7 +24,9 @@ class _Waiting:
 
 
 class Intake:
-    """Takes deliveries; `run` is its task. `full` at `max_waiting`, when the answer is 503."""
+    """Takes deliveries; `run` is its task. `full` if `max_waiting` deliveries wait; the answer is
+    then 503.
+    """
 
     def __init__(self, doors: Doors, max_waiting: int = 256) -> None:
         self._doors = doors
@@ -33,10 +34,7 @@ class Intake:
         self._open = True
 
     async def receive(self, source: str, body: bytes, counted: Tally) -> None:
-        """Returns once the body, of which this was counted, is durable.
-
-        Raises: JournalUnavailable.
-        """
+        """Returns once the body is durable. Raises: JournalUnavailable."""
         if not self._open:
             raise JournalUnavailable("shutting down; send it again")
         now = self._doors.clock.now()
@@ -49,7 +47,9 @@ class Intake:
         self._count(counted, now)
 
     async def run(self) -> None:
-        """Commits what waits, together, until cancelled; what waits then is told to come again."""
+        """Commits waiting deliveries together until cancelled; those still waiting then are
+        refused.
+        """
         crowded = False
         try:
             while True:

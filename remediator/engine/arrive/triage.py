@@ -1,6 +1,6 @@
-"""Triage: stored webhooks to episodes, pending episodes to remediations.
+"""Triage: from stored webhooks to episodes, and from pending episodes to remediations.
 
-It knows only labels, and asks Alertmanager of what came late.
+It knows only labels, and asks Alertmanager about late deliveries.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ ASK_AGAIN = timedelta(seconds=30)
 
 
 async def unpack(doors: Doors, now: datetime) -> None:
-    """Makes episodes of the stored webhooks, some at a time, in
-    their order, and decides those at once.
+    """Makes episodes of the stored webhooks, some at a time and in order, and decides those
+    immediately.
     """
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         bodies = await doors.journal.inbox(BODIES)
@@ -49,9 +49,8 @@ async def unpack(doors: Doors, now: datetime) -> None:
 
 
 async def pending(doors: Doors, now: datetime) -> None:
-    """Decides the episodes that are due again.
-
-    Asked of Alertmanager before, revived, or left by a predecessor.
+    """Decides the episodes that are due again: checked with Alertmanager, revived, or left by a
+    predecessor.
     """
     while not doors.crowd.defers(doors.settle, doors.clock.now()):
         batch = await doors.journal.pending(now, BATCH)
@@ -61,7 +60,7 @@ async def pending(doors: Doors, now: datetime) -> None:
 
 
 async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> None:
-    """Decides some episodes and stores what was decided, together."""
+    """Decides some episodes and stores the decisions together."""
     rules = doors.rules
     decided = [await decide(doors, episode, now) for episode in batch]
     if decided:

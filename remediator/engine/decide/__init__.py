@@ -1,1 +1,1 @@
-"""What one look sees and decides, before anything is written to a cluster."""
+"""Deciding: what one evaluation observes and decides, before anything is written to a cluster."""

@@ -1,6 +1,6 @@
-"""One look at one remediation: facts, causes, plan and verdicts; nothing is changed.
+"""One evaluation of a remediation: facts, causes, plan and verdicts. Nothing is changed.
 
-`explain` and dry runs use it too.
+Used by `explain` and dry runs too.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ LOOK_AGAIN = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What was seen and judged, before any write."""
+    """What was observed and judged, before any write."""
 
     facts: Facts
     planned: planner.Planned
@@ -40,7 +40,7 @@ class Assessment:
 
     @property
     def look(self) -> Look:
-        """As it is kept and shown."""
+        """As it is stored and shown."""
         facts, planned = self.facts, self.planned
         return Look(
             at=facts.at,
@@ -61,8 +61,8 @@ async def assess(
     facts: Facts,
     now: datetime,
 ) -> Assessment:
-    """Plans the next step and asks every guard, the limits included
-    (they are asked again inside begin).
+    """Plans the next step and asks every guard. Limits are asked again in the transaction that
+    starts an attempt.
     """
     rule, remediation = loaded.rule, replace(remediation, target=facts.target)
     past = await doors.journal.past(rule.name, facts.target.key)
@@ -105,7 +105,7 @@ async def assess(
 
 
 def cannot_see(facts: Facts) -> Verdict | None:
-    """The verdict where there is no one object to look at, or it cannot be read."""
+    """The verdict if there is no single object to act on, or it cannot be read."""
     match facts.object:
         case Unknown(why):
             return hold("facts", Reason.UNKNOWN_FACT, why, LOOK_AGAIN)
@@ -124,14 +124,14 @@ def _refused(refusal: Refusal) -> Verdict:
 
 
 def ineffective_window(rule: Rule) -> timedelta:
-    """How long an ineffective step is not repeated: the longest of the rule's attempts windows."""
+    """How long an ineffective step is not repeated: the longest window of the rule's attempts."""
     return max((rate.window for rate in rule.limits.attempts), default=timedelta(hours=6))
 
 
 async def _skipped(
     doors: Doors, rule: Rule, rung: int, episodes: tuple[Episode, ...], *, facts: Facts
 ) -> tuple[frozenset[int], str]:
-    """The steps whose own `when` does not hold, and why one could not be asked."""
+    """Steps whose `when` does not hold, and why a query could not be run."""
     skipped: set[int] = set()
     for index in range(rung, len(rule.steps)):
         for query, unknown in await unmet(doors, rule.steps[index].when, episodes, facts):

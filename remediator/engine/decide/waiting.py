@@ -1,7 +1,4 @@
-"""What follows for a remediation that waits: from its own age and its rule's, and from a verdict.
-
-Pure.
-"""
+"""What follows for a waiting remediation from its age, its rule, and a verdict. Pure."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -20,13 +17,13 @@ from ..messages import message
 from .assess import LOOK_AGAIN
 
 LEAST_WAIT = timedelta(seconds=1)
-RENEW = timedelta(seconds=30)  # how often a plan that waits for a person is made anew
+RENEW = timedelta(seconds=30)  # how often a plan that waits for approval is renewed
 FIRST_RENEWAL = timedelta(seconds=15)
 Link = Callable[[str, str, datetime], str]
 
 
 def ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None:
-    """What ends it before anything is looked at."""
+    """What ends it before anything is observed."""
     remediation = claim.remediation
     if remediation.cancel_by:
         why = remediation.cancel_by
@@ -42,12 +39,12 @@ def ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None:
 
 
 def resolved(now: datetime, why: str) -> End:
-    """Nothing is left to repair, unless another alert of it fires."""
+    """Nothing is left to repair, unless another of its alerts is firing."""
     return End(event=Event.CANCEL, at=now, reason=Reason.RESOLVED, why=why, unless_firing=True)
 
 
 def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
-    """It waited past its deadline, was held for too long, or nobody approved it in time."""
+    """It passed its deadline, was held for too long, or was not approved in time."""
     remediation = claim.remediation
     expire = _after_attempts(claim, Event.EXPIRE)
     held = remediation.state is State.HELD
@@ -68,9 +65,8 @@ def _too_old(claim: Claim, rule: Rule, now: datetime) -> End | None:
 
 
 def _after_attempts(claim: Claim, otherwise: Event) -> Event:
-    """A ladder that cannot go on ends as its last attempt did.
-
-    One that was given back before its call does not count.
+    """A ladder that cannot continue ends like its last attempt. An attempt given back before its
+    call does not count.
     """
     tried = [attempt for attempt in claim.attempts if attempt.outcome is not Outcome.CANCELLED]
     if not tried:
@@ -86,7 +82,7 @@ def by_verdict(
     *,
     link: Link | None,
 ) -> Decided:
-    """What a verdict of a look leads to that is not to allow."""
+    """What follows from a verdict other than allow."""
     now, why = look.at, verdict.why
     if verdict.reason is Reason.OBSERVE_MODE:
         # what it would have done, or what would have kept it from that
@@ -104,10 +100,7 @@ def by_verdict(
 
 
 def _against(look: Look) -> Verdict | None:
-    """What would have kept an observing rule from acting, had it been allowed to.
-
-    None where nothing would.
-    """
+    """What would have stopped an observing rule from acting; None if nothing would."""
     found = strongest([v for v in look.verdicts if v.reason is not Reason.OBSERVE_MODE])
     return found if found.decision in (Decision.HOLD, Decision.DENY) else None
 
@@ -121,7 +114,7 @@ def _ask(
     plan: Plan,
     link: Link | None,
 ) -> Ask:
-    """People are asked once for a plan, and again where it is another than they were shown."""
+    """Asks for approval once per plan, and again if the plan changed."""
     now, remediation, expires = look.at, claim.remediation, rule.approval.expires
     new = remediation.asked_digest != plan.digest or bool(remediation.approved_digest)
     until = now + FIRST_RENEWAL

@@ -1,3 +1,1 @@
-"""What there is to see: the target and what is beside it, what
-alerts and queries say, what guards look at.
-"""
+"""Observing: the target and its surroundings, alerts and queries, and what guards look at."""

@@ -20,7 +20,7 @@ STRICTNESS = ["act", "approve", "observe"]
 
 
 def strictest(*modes: str | None) -> str:
-    """The strictest of the modes given."""
+    """The strictest of the given modes."""
     return max((mode for mode in modes if mode), key=STRICTNESS.index)
 
 
@@ -77,7 +77,7 @@ async def before(
 def outside_scope(
     doors: Doors, loaded: LoadedRule, touching: tuple[Touched, ...]
 ) -> tuple[Target, ...]:
-    """What the rule's group may not act on. A node's pods go with it, wherever they are."""
+    """What the rule's group may not act on. A node's pods belong to the node, in any namespace."""
     if any(item.facts.target.kind == NODE.name for item in touching):
         touching = touching[:1]
     targets = [item.facts.target for item in touching]

@@ -1,6 +1,4 @@
-"""Reading objects: a target as its rule names it, any object by
-itself, everything that a plan touches.
-"""
+"""Reading objects: the target of a rule, any object, and everything that a plan touches."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,9 +27,7 @@ async def observe(
     *,
     sights: frozenset[Sight[Any]] | None = None,
 ) -> Facts:
-    """The target as the rule names it, with the sights given,
-    else with all that the rule must see.
-    """
+    """The target as the rule names it, with the given sights or all that the rule needs."""
     climb = loaded.rule.target == "workload"
     wanted = planner.sights(loaded.rule) if sights is None else sights
     return await see(doors, remediation.target, climb, wanted, now=now)
@@ -40,7 +36,7 @@ async def observe(
 async def see(
     doors: Doors, target: Target, climb: bool, sights: frozenset[Sight[Any]], *, now: datetime
 ) -> Facts:
-    """An object of any cluster; Unknown where that cluster is not configured."""
+    """An object in any cluster; Unknown if that cluster is not configured."""
     cluster = doors.clusters.get(target.cluster)
     if cluster is None:
         return unseen(now, target, Unknown(f"no cluster {target.cluster} is configured"))
@@ -50,9 +46,8 @@ async def see(
 async def touched(
     doors: Doors, plan: Plan | None, facts: Facts, now: datetime, *, only: str = ""
 ) -> tuple[Touched, ...]:
-    """Everything that a plan touches as it is now, or what `only` (a key) names of it.
-
-    The target always.
+    """Everything that a plan touches as it is now, or the part that `only` (a key) names. Always
+    includes the target.
     """
     touches = plan.touches if plan is not None else ()
     if plan is not None and only:
@@ -68,5 +63,5 @@ async def touched(
 
 
 def template_now(facts: Facts) -> str:
-    """The hash of the target's template, empty where it has none or it could not be read."""
+    """The hash of the target's pod template; empty if it has none or cannot be read."""
     return str(at(facts.object, TEMPLATE)) if isinstance(facts.object, Mapping) else ""

@@ -1,4 +1,4 @@
-"""What Prometheus and Alertmanager say of a remediation's alerts and of its rule's queries."""
+"""What Prometheus and Alertmanager say about a remediation's alerts and its rule's queries."""
 
 import asyncio
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Outside:
 
 
 async def ask(doors: Doors, rule: Rule, episodes: tuple[Episode, ...], facts: Facts) -> Outside:
-    """Asks them; whether the alerts are still active last, since that ages fastest."""
+    """Asks them. Whether the alerts are still active is asked last, since that ages fastest."""
     queries = await unmet(doors, rule.when, episodes, facts)
     inhibiting = await inhibitor(doors, rule, episodes)
     asked_at = doors.clock.now()
@@ -33,7 +33,7 @@ async def ask(doors: Doors, rule: Rule, episodes: tuple[Episode, ...], facts: Fa
 
 
 async def activity(doors: Doors, episodes: tuple[Episode, ...]) -> Activity:
-    """ACTIVE where any open episode is active and none is muted; the most doubtful otherwise."""
+    """ACTIVE if any open episode is active and none is muted; else the most doubtful."""
     found = await asyncio.gather(
         *(doors.alertmanager.activity(e.source, e.alert, e.last_seen) for e in episodes if e.open)
     )
@@ -46,7 +46,7 @@ async def activity(doors: Doors, episodes: tuple[Episode, ...]) -> Activity:
 async def inhibitor(
     doors: Doors, rule: Rule, episodes: tuple[Episode, ...]
 ) -> str | Unknown | None:
-    """The alert of an `unless` entry that is firing, if any."""
+    """The firing alert that an `unless` entry matches, if any."""
     if not rule.unless:
         return None
     for source in sorted({episode.source for episode in episodes}):
@@ -62,9 +62,7 @@ async def inhibitor(
 
 
 def _inhibits(entry: Unless, labels: Mapping[str, str], own: list[Mapping[str, str]]) -> bool:
-    """Whether an alert that fires matches, and has the labels in
-    `equal` in common with one of ours.
-    """
+    """Whether a firing alert matches, and has equal values for the labels in `equal`."""
     if not all(matcher.matches(labels) for matcher in entry.match):
         return False
     wanted = [labels.get(key, "") for key in entry.equal]
@@ -74,7 +72,7 @@ def _inhibits(entry: Unless, labels: Mapping[str, str], own: list[Mapping[str, s
 async def unmet(
     doors: Doors, queries: tuple[str, ...], episodes: tuple[Episode, ...], facts: Facts
 ) -> tuple[tuple[str, Unknown | None], ...]:
-    """The queries that return nothing (None) or cannot be asked."""
+    """The queries that return nothing (None) or cannot be run."""
     out: list[tuple[str, Unknown | None]] = []
     labels = episodes[0].alert.labels if episodes else {}
     for text in queries:
@@ -91,8 +89,8 @@ async def unmet(
 
 
 async def began(doors: Doors, episodes: tuple[Episode, ...]) -> datetime | None:
-    """When the trouble began: the earliest start of the alerts that
-    fire, less the `for` of its alerting rule.
+    """When the trouble started: the earliest start of the firing alerts, minus the `for` of their
+    rule.
     """
     starts = []
     for episode in (e for e in episodes if e.open):
@@ -103,7 +101,7 @@ async def began(doors: Doors, episodes: tuple[Episode, ...]) -> datetime | None:
 
 
 async def proof_within(doors: Doors, episodes: tuple[Episode, ...]) -> timedelta:
-    """How long the alerts may fire on after a perfect repair: the longest of all that it is for."""
+    """How long the alerts may keep firing after a perfect repair; the longest of all alerts."""
     found = []
     for alert in {episode.alert.name: episode.alert for episode in episodes}.values():
         rule = await doors.prometheus.alerting_rule(alert.name)

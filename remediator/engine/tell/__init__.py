@@ -1,1 +1,1 @@
-"""What people, metrics and the Kubernetes Events are told, and when."""
+"""Telling: notifications, gauges, storms and breakers."""

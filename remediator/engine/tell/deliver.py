@@ -1,4 +1,4 @@
-"""Delivers what the outbox holds: at least once, in order, and given up loudly."""
+"""Delivers the outbox: at least once, in order; what is given up is logged and counted."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ SLOWEST = 30.0
 async def deliver(
     doors: Doors, receivers: Mapping[str, Notifier], name: str, now: datetime
 ) -> None:
-    """What there is for one receiver: a slow one keeps no other waiting."""
+    """Delivers to one receiver. A slow one does not delay others."""
     letters = await doors.journal.outbox(now, AT_ONCE, name)
     await asyncio.gather(*(_deliver(doors, receivers[name], letter, now) for letter in letters))
 
 
 async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: datetime) -> None:
-    """Gives up messages to receivers that are not configured any more, loudly."""
+    """Gives up notifications to receivers that are no longer configured."""
     for letter in await doors.journal.outbox(now, AT_ONCE, None, tuple(receivers)):
         why = f"no receiver {letter.receiver} is configured"
         await doors.journal.delivered(letter.id, now, why, None)
@@ -37,14 +37,16 @@ async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: da
 
 
 def failure(error: Exception) -> str:
-    """Why a receiver did not take a message, without its URL: that is a secret."""
+    """Why a receiver did not accept a notification, without its URL, which is a secret."""
     if isinstance(error, aiohttp.InvalidURL):
         return f"{type(error).__name__}: invalid URL; include the scheme (https://…)"
     return f"{type(error).__name__}: {error}"[:300]
 
 
 async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: datetime) -> None:
-    """One message; a failure is tried again with growing pauses, then given up and logged."""
+    """One notification. After a failure it is retried with growing pauses, then given up and
+    logged.
+    """
     error: str | None = None
     again: datetime | None = None
     ref = ""

@@ -1,4 +1,4 @@
-"""Tells people of remediations that take too long, and, once all is quiet, that it is over."""
+"""Notifies of remediations that take too long, and of their end."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ ASK_AGAIN = timedelta(minutes=1)
 
 
 async def escalate(doors: Doors, now: datetime) -> None:
-    """Tells of what takes too long; a converged attempt within its time is waited for."""
+    """Notifies of what takes too long, except a converged attempt that is still within its time."""
     for overdue in await doors.journal.escalations(now):
         await _escalate(doors, overdue, now)
 
@@ -35,9 +35,8 @@ async def _escalate(doors: Doors, overdue: Overdue, now: datetime) -> None:
 
 
 async def _spoken_for(doors: Doors, overdue: Overdue) -> bool:
-    """Whether a storm's message speaks for it.
-
-    What it did itself, and what others than the storm keep it from, it tells itself.
+    """Whether a storm's notification covers it. Its own actions, and other reasons than the storm,
+    are its own to report.
     """
     remediation = overdue.remediation
     if overdue.attempted or remediation.reason is not Reason.STORM:
@@ -52,9 +51,8 @@ async def _spoken_for(doors: Doors, overdue: Overdue) -> bool:
 
 
 async def close(doors: Doors, now: datetime) -> None:
-    """Says that it is over, to all who were told of trouble.
-
-    That is once the remediation has ended and its alerts have resolved.
+    """Notifies everyone who was notified of trouble that it is over: it has ended, and its alerts
+    have resolved.
     """
     for remediation, receivers in await doors.journal.quieted(AT_ONCE):
         reason, why = remediation.reason or "", "the alerts have resolved"

@@ -1,4 +1,4 @@
-"""What is read from time to time for the metrics, rather than counted as it happens."""
+"""Metrics that are read from time to time rather than counted as things happen."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ LAG = 0.05
 
 
 def announce(doors: Doors) -> None:
-    """What is loaded; and the series of every rule, at 0."""
+    """Metrics of the loaded rules, with the series of every rule at 0."""
     metrics, sources = doors.metrics, doors.rules.sources
     if not doors.watchdog:
         metrics.set(
@@ -33,7 +33,7 @@ def announce(doors: Doors) -> None:
 
 
 async def read(doors: Doors, since: datetime, now: datetime) -> None:
-    """Sets every gauge, and counts the alerts that ended since then."""
+    """Sets every gauge, and counts the alerts that ended since the last time."""
     metrics, journal = doors.metrics, doors.journal
     counts = await journal.counts()
     for state in LIVE:

@@ -1,7 +1,4 @@
-"""Trust in rules: storms that stop them all, breakers that stop one.
-
-People are told once of either.
-"""
+"""Trust in rules: storms that stop all, breakers that stop one. Each is notified once."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,8 +22,8 @@ BEFORE = timedelta(hours=1)  # what was held by a storm may have been created be
 async def storm(
     doors: Doors, loaded: LoadedRule, situation: Situation, why: str, *, now: datetime
 ) -> None:
-    """A storm is on: it is remembered, and told once for all its
-    members, whose own messages wait until it is over.
+    """A storm is on: it is stored, and notified once for all its members, whose own notifications
+    wait.
     """
     scope = situation.scope
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
@@ -49,19 +46,15 @@ async def storm(
 
 
 async def watch(doors: Doors, now: datetime) -> None:
-    """Storms that go on or are over, by count.
-
-    And the breakers that opened or closed, which follows from how remediations ended.
-    """
+    """Updates storms by count, and breakers by how remediations ended."""
     for row in await doors.journal.storms():
         await _storm(doors, row, now)
     await _breakers(doors, now)
 
 
 async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
-    """Whether so many are still in trouble.
-
-    It is over once they were few for a while, whatever the clock says.
+    """Whether as many workloads are still in trouble. The storm is over once they were few for a
+    while.
     """
     scope, limit = row.scope, doors.limits.storm
     cluster, _, group = scope.partition("/")
@@ -103,7 +96,7 @@ async def _breakers(doors: Doors, now: datetime) -> None:
 
 
 async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime) -> None:
-    """One breaker opened, or closed, or stays open for longer."""
+    """One breaker opened or closed, or stays open for longer."""
     limit, loaded = doors.limits.breaker, doors.rules.find(rule)
     to = list(loaded.rule.escalate.to) if loaded else []
     text = (

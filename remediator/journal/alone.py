@@ -1,12 +1,12 @@
-"""One birth at a time for each rule and target, where several daemons share the journal."""
+"""One remediation per rule and target, even if several daemons share the journal."""
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 
 def alone(c: Connection, *keys: str) -> None:
-    """Until this transaction ends nobody else on PostgreSQL gives birth to, or
-    moves, a remediation of these rules and targets.
+    """Until this transaction ends, no other replica on PostgreSQL creates or moves a remediation of
+    these rules and targets.
     """
     if c.dialect.name == "postgresql":
         for key in sorted(set(keys)):
