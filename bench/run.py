@@ -31,7 +31,8 @@ from remediator.alertmanager.payload import decode
 from remediator.located import load_text
 from remediator.model.alert import Alert, AlertStatus
 from remediator.rules.loader import build
-from remediator.settings import ClusterSettings, Settings, Web
+from remediator.setting_sections import ClusterSettings, Web
+from remediator.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = 128

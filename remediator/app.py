@@ -29,7 +29,8 @@ from .prometheus import PrometheusApi, SandboxPrometheus
 from .rules import loader
 from .rules.ruleset import RuleSet
 from .rules.schema import Rule
-from .settings import Settings, Web
+from .setting_sections import Web
+from .settings import Settings
 from .telemetry import Metrics, log
 from .web.access import refuses_to_listen
 from .web.links import Links

@@ -22,7 +22,8 @@ from .model.facts import Unknown
 from .prometheus import PrometheusApi
 from .rules import loader
 from .rules.ruleset import RuleSet
-from .settings import Settings, Source
+from .setting_sections import Source
+from .settings import Settings
 from .web.access import refuses_to_listen
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)

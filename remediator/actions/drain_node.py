@@ -9,24 +9,18 @@ What it leaves behind: a cordoned node that still runs DaemonSet pods and static
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import Field
 
 from ..kinds import (
     DAEMON_SET,
-    DEPLOYMENT,
     NODE,
     POD,
-    POD_DISRUPTION_BUDGET,
-    REPLICA_SET,
-    STATEFUL_SET,
 )
 from ..model.annotations import against
 from ..model.call import STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
-from ..model.kind import Kind, among
 from ..model.plan import (
     Bound,
     Plan,
@@ -40,9 +34,10 @@ from ..model.plan import (
 )
 from ..model.pointer import at, view
 from ..model.raw import annotations, controller, labels, meta, ready, selected
-from ..model.sight import Looking, Object, Read, Sight
+from ..model.sight import Object
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
+from ..sights.residents import RESIDENTS, Residents
 from .action_spec import ActionSpec, Causes, Parameters, Sent
 from .workload import unseen
 
@@ -78,72 +73,6 @@ class Params(Parameters):
     allow_outage: bool = Field(
         default=False, description="Allow evicting the only ready pod of a workload."
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Residents:
-    """The pods on a node, the other nodes, every disruption budget,
-    and the workloads of the pods by uid.
-    """
-
-    pods: tuple[Object, ...]
-    nodes: tuple[Object, ...]
-    budgets: tuple[Object, ...]
-    workloads: Mapping[str, tuple[Target, Object]]
-
-    def workload_of(self, pod: Object) -> tuple[Target, Object] | None:
-        """The Deployment, StatefulSet or ReplicaSet that a pod belongs to, and its object."""
-        return self.workloads.get(str((controller(pod) or {}).get("uid")))
-
-
-def _residents(facts: Facts, _obj: Object) -> Looking[Residents]:
-    """The pods on a node with the workloads that own them, other nodes, and budgets."""
-    cluster = facts.target.cluster
-    pods, nodes, budgets = yield (
-        Read(POD, fields=f"spec.nodeName={facts.target.name}"),
-        Read(NODE),
-        Read(POD_DISRUPTION_BUDGET),
-    )
-    owners = _controllers(cluster, pods, (STATEFUL_SET, REPLICA_SET))
-    found = yield tuple(_read(owner) for owner in owners.values())
-    own = {
-        uid: (owner, obj) for (uid, owner), obj in zip(owners.items(), found, strict=True) if obj
-    }
-    above = _controllers(cluster, [obj for _, obj in own.values()], (DEPLOYMENT,))
-    found = yield tuple(_read(owner) for owner in above.values())
-    deployments = {
-        uid: (owner, obj) for (uid, owner), obj in zip(above.items(), found, strict=True) if obj
-    }
-    workloads = {
-        uid: deployments.get(str((controller(obj) or {}).get("uid")), (owner, obj))
-        for uid, (owner, obj) in own.items()
-    }
-    return Residents(tuple(pods), tuple(nodes), tuple(budgets), workloads)
-
-
-def _controllers(cluster: str, objects: list[Object], kinds: tuple[Kind, ...]) -> dict[str, Target]:
-    """The controllers of these kinds, by uid."""
-    found = {}
-    for obj in objects:
-        owner = controller(obj)
-        if owner is not None and among(str(owner["kind"]), kinds):
-            uid, place = str(owner["uid"]), str(meta(obj)["namespace"])
-            found[uid] = Target(cluster, owner["kind"], place, owner["name"], uid)
-    return found
-
-
-def _read(owner: Target) -> Read:
-    kind = next(kind for kind in (DEPLOYMENT, STATEFUL_SET, REPLICA_SET) if kind.name == owner.kind)
-    return Read(kind, owner.namespace, owner.name)
-
-
-RESIDENTS = Sight(
-    "residents",
-    _residents,
-    lists=frozenset({POD, NODE, POD_DISRUPTION_BUDGET}),
-    gets=frozenset({DEPLOYMENT, STATEFUL_SET, REPLICA_SET}),
-    of=frozenset({NODE}),
-)
 
 
 def leaving(residents: Residents) -> list[Object]:

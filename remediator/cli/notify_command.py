@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..settings import ReceiverSettings
+    from ..setting_sections import ReceiverSettings
 
 
 @click.group()

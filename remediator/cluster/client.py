@@ -12,17 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import orjson
 from kubernetes_asyncio import client, config
 
 from .. import __version__
 from ..catalogue import kind_of
 from ..errors import (
-    BudgetExhausted,
     ClusterError,
     ConfigurationError,
     Conflict,
-    Forbidden,
     Rejected,
     TargetGone,
     Unreachable,
@@ -35,12 +32,13 @@ from ..model.kind import Kind
 from ..model.raw import meta
 from ..model.sight import Object, Sight
 from ..model.target import Target
-from ..telemetry import Metrics, log
+from ..telemetry import Metrics
 from .objects import scrubbed, with_id
 from .observing import observe, observe_all
+from .pacing import Bucket, Renewing
+from .translating import path_of, translated
 
 READ_TIMEOUT = 10.0
-RENEWED_EVERY = 60.0
 PAGE = 500
 MANY_BUDGETS = "more than one PodDisruptionBudget"
 JSON = "application/json"
@@ -65,7 +63,7 @@ async def connect(
                 persist_config=False,
             )
             if "BearerToken" in settings.api_key:
-                settings.refresh_api_key_hook = _Renewing(loader)
+                settings.refresh_api_key_hook = Renewing(loader)
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
@@ -81,12 +79,12 @@ class KubernetesCluster:
     def __init__(self, api: client.ApiClient, qps: float, metrics: Metrics) -> None:
         self._api, self._metrics = api, metrics
         self._api.user_agent = f"remediator/{__version__}"
-        self._bucket = _Bucket(qps)
+        self._bucket = Bucket(qps)
 
     async def close(self) -> None:
         """Closes the connection pool."""
         renewing = self._api.configuration.refresh_api_key_hook
-        if isinstance(renewing, _Renewing):
+        if isinstance(renewing, Renewing):
             renewing.close()
         await self._api.close()
 
@@ -103,7 +101,7 @@ class KubernetesCluster:
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
             what = f"get {kind.plural}"
-            found: Object = await self._ask("GET", _path(kind, namespace, name), what)
+            found: Object = await self._ask("GET", path_of(kind, namespace, name), what)
             return found
         except TargetGone:
             return None
@@ -117,7 +115,7 @@ class KubernetesCluster:
         while True:
             page = await self._ask(
                 "GET",
-                _path(kind, namespace),
+                path_of(kind, namespace),
                 f"list {kind.plural}",
                 query=query,
                 accept=accept,
@@ -131,38 +129,44 @@ class KubernetesCluster:
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence:
-        target, kind = call.target, kind_of(call.target.kind)
-        body = with_id(call.body, call_id)
+        target = call.target
         if call.verb == "collect":
-            return Evidence(200, call_id, await self._collect(target, body))
-        path = _path(kind, target.namespace, "" if call.verb == "create" else target.name)
-        path += f"/{call.subresource}" if call.subresource else ""
-        what = f"{call.verb} {kind.plural}" + (f"/{call.subresource}" if call.subresource else "")
-        seconds = call.timeout.total_seconds()
+            return Evidence(200, call_id, await self._collect(target, with_id(call.body, call_id)))
+        what = f"{call.verb} {kind_of(target.kind).plural}"
+        what += f"/{call.subresource}" if call.subresource else ""
         try:
-            match call.verb:
-                case "patch" | "create":
-                    obj = await self._write(
-                        call, path, what, body, version=resource_version, dry_run=dry_run
-                    )
-                case "delete":
-                    body = {"preconditions": {"uid": target.uid}}
-                    body |= {"dryRun": ["All"]} if dry_run else {}
-                    status = await self._delete(target, path, what, body, seconds=seconds)
-                    return Evidence(status, call_id)
-                case "evict":
-                    status = await self._evict(target, path, dry_run, seconds)
-                    return Evidence(status, call_id)
-                case _:
-                    raise Unsupported(f"cannot {what}: unsupported verb")
+            made = await self._made(call, call_id, what, resource_version, dry_run=dry_run)
         except Rejected as error:
             if call.verb != "create" and not await self._is_there(target):
                 why = "it was deleted or replaced by another object of the same name"
                 raise TargetGone(f"cannot {what} {target}: {why}") from error
             raise
-        if call.verb == "patch" and str(meta(obj).get("uid")) != target.uid:
+        if isinstance(made, int):
+            return Evidence(made, call_id)
+        if call.verb == "patch" and str(meta(made).get("uid")) != target.uid:
             raise TargetGone(f"cannot {what} {target}: another object has its name now")
-        return evidence_of(call, call_id, obj)
+        return evidence_of(call, call_id, made)
+
+    async def _made(
+        self, call: Call, call_id: str, what: str, version: str, *, dry_run: bool
+    ) -> Any:
+        """The object that was written; of a pod that goes, the status alone."""
+        target, seconds = call.target, call.timeout.total_seconds()
+        path = path_of(
+            kind_of(target.kind), target.namespace, "" if call.verb == "create" else target.name
+        )
+        path += f"/{call.subresource}" if call.subresource else ""
+        match call.verb:
+            case "patch" | "create":
+                body = with_id(call.body, call_id)
+                return await self._write(call, path, what, body, version=version, dry_run=dry_run)
+            case "delete":
+                body = {"preconditions": {"uid": target.uid}}
+                body |= {"dryRun": ["All"]} if dry_run else {}
+                return await self._delete(target, path, what, body, seconds=seconds)
+            case "evict":
+                return await self._evict(target, path, dry_run, seconds)
+        raise Unsupported(f"cannot {what}: unsupported verb")
 
     async def _write(
         self, call: Call, path: str, what: str, body: Any, *, version: str, dry_run: bool
@@ -237,7 +241,7 @@ class KubernetesCluster:
 
         What cannot be read is said in its place.
         """
-        path, lines = _path(POD, pod.namespace, pod.name), int(wanted["log_lines"])
+        path, lines = path_of(POD, pod.namespace, pod.name), int(wanted["log_lines"])
         obj = await self._ask("GET", path, "get pods")
         out: dict[str, Any] = {
             "phase": (obj.get("status") or {}).get("phase"),
@@ -393,109 +397,4 @@ class KubernetesCluster:
             self._metrics.observe(
                 "kubernetes_request_duration_seconds", time.perf_counter() - started, verb
             )
-        return text if raw and answer.status == 200 else _translated(what, answer.status, text)
-
-
-def _translated(what: str, status: int, text: bytes) -> Any:
-    """The decoded answer, or our own error for its status."""
-    try:
-        data = orjson.loads(text)
-    except ValueError:
-        data = {}
-    if 200 <= status < 300:
-        return data
-    raise _error_of(what, status, data if isinstance(data, dict) else {}, text)
-
-
-def _error_of(what: str, status: int, data: Mapping[str, Any], text: bytes) -> ClusterError:
-    """Our own error for a status that is no success; `data` is a Status object, or empty."""
-    whole = str(data.get("message") or text[:200].decode(errors="replace"))
-    message = whole[:300]
-    match status:
-        case 401:
-            why = "the API server rejected the credential; check the kubeconfig"
-            return Forbidden(f"cannot {what}: {why} ({message})")
-        case 403:
-            why = "RBAC does not allow it; `remediator generate rbac` prints the permissions needed"
-            return Forbidden(f"cannot {what}: {why} ({message})")
-        case 404:
-            return TargetGone(f"cannot {what}: {message}")
-        case 409:
-            return Conflict(f"cannot {what}: it changed in the meantime ({message})")
-        case 429 if _by_a_budget(data):
-            return BudgetExhausted(f"cannot {what}: {message}")
-    if status == 429 or status >= 500:
-        return Unreachable(f"cannot {what}: the API server answered {status} ({message})")
-    return Rejected(f"cannot {what}: the API server rejected it with {status}: {whole[:500]}")
-
-
-def _by_a_budget(data: Mapping[str, Any]) -> bool:
-    causes = (data.get("details") or {}).get("causes") or []
-    return any(cause.get("reason") == "DisruptionBudget" for cause in causes)
-
-
-def _path(kind: Kind, namespace: str, name: str = "") -> str:
-    prefix = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    middle = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{prefix}{middle}/{kind.plural}" + (f"/{quote(name)}" if name else "")
-
-
-class _Renewing:
-    """A kubeconfig's token that ends (a plugin's, OIDC's, a file's).
-
-    Seen to beside the requests, at most so often, one at a time.
-
-    The library asks for another five minutes before the end, so requests go on with what there is
-    meanwhile. What fails is tried again, and said. A client certificate that a plugin made stays
-    until the daemon starts again.
-    """
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-        self._next = time.monotonic() + RENEWED_EVERY
-        self._task: asyncio.Task[None] | None = None
-
-    def __call__(self, settings: client.Configuration) -> None:
-        if time.monotonic() >= self._next and (self._task is None or self._task.done()):
-            self._next = time.monotonic() + RENEWED_EVERY
-            self._task = asyncio.ensure_future(
-                self._renew(settings)
-            )  # held here, and ended by close
-
-    async def _renew(self, settings: client.Configuration) -> None:
-        try:
-            await (
-                self._loader._load_authentication()
-            )  # the library has no public word for this alone
-            settings.api_key["BearerToken"] = self._loader.token
-        except Exception as error:
-            why = (
-                f"{type(error).__name__}; the current token is used until it expires; run the"
-                " kubeconfig's"
-                " command by hand"
-            )
-            log().warning("credentials_not_renewed", why=why)
-
-    def close(self) -> None:
-        """Ends a renewal that is under way."""
-        if self._task is not None:
-            self._task.cancel()
-
-
-class _Bucket:
-    """A token bucket: `rate` requests a second, twice that at once."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._tokens = 2 * rate
-        self._at = 0.0
-
-    async def take(self) -> None:
-        """Waits until a request may be sent."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._tokens = min(2 * self._rate, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await asyncio.sleep(-self._tokens / self._rate)
+        return text if raw and answer.status == 200 else translated(what, answer.status, text)

@@ -9,51 +9,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import jsonpatch
-
-from ..errors import Rejected
 from ..kinds import WORKLOAD_NAMES
-from ..model.call import FIELD_MANAGER, Call
-from ..model.pointer import parts
 from ..model.raw import meta, timestamp
 from ..model.template import template_hash
 from ..sights.revisions import NUMBER
-from .objects import with_id
 
 START = timedelta(seconds=2)
 BACK_OFF = timedelta(seconds=10)
 Key = tuple[str, str, str]
-
-
-def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
-    """The object with the call's JSON Patch applied; managedFields say who set a count.
-
-    Raises: Rejected.
-    """
-    try:
-        made = dict(jsonpatch.apply_patch(copy.deepcopy(dict(obj)), with_id(call.body, call_id)))
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-        raise Rejected(f"cannot patch {call.target}: {error}") from None
-    paths = [path for path in call.leaves if path.startswith("/spec/")]
-    if (paths and call.proof == "managed") or call.target.kind == "HorizontalPodAutoscaler":
-        fields: dict[str, Any] = {}
-        for path in paths:
-            _note(fields, made, parts(path))
-        entry = {"manager": FIELD_MANAGER, "subresource": call.subresource, "fieldsV1": fields}
-        others = [e for e in meta(made).get("managedFields") or [] if e["manager"] != FIELD_MANAGER]
-        made["metadata"]["managedFields"] = [*others, entry]
-    return made
-
-
-def _note(fields: dict[str, Any], here: Any, path: list[str]) -> None:
-    """Adds a field to a set of managed ones; an item of a list goes by its name."""
-    for part in path:
-        if isinstance(here, list):
-            here = here[int(part)]
-            fields = fields.setdefault(f'k:{{"name":"{here["name"]}"}}', {})
-        else:
-            here = here.get(part) if isinstance(here, Mapping) else None
-            fields = fields.setdefault(f"f:{part}", {})
 
 
 class Store:

@@ -19,9 +19,10 @@ from ..model.raw import labels, meta, ready, selected
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import Target
-from .controllers import START, Controllers, Store, patched
+from .controllers import START, Controllers, Store
 from .objects import with_id
 from .observing import observe, observe_all
+from .patching import patched
 
 PATCHABLE = {*WORKLOAD_NAMES, "HorizontalPodAutoscaler", "Pod", "Node", "Certificate"}
 CREATABLE = {"NetworkPolicy", "Job"}
@@ -193,33 +194,21 @@ class SandboxCluster:
         self._advance()
         if self.failures:
             raise self.failures.pop(0)
-        target, body = call.target, with_id(call.body, call_id)
+        target = call.target
         obj = self.objects.get((target.kind, target.namespace, target.name))
-        here = obj is not None and meta(obj)["uid"] == target.uid
+        here = obj if obj is not None and meta(obj)["uid"] == target.uid else None
         match call.verb:
             case "create" if target.kind in CREATABLE:
                 if obj is not None:
                     raise Conflict(f"cannot create {target}: it already exists")
+                body = with_id(call.body, call_id)
                 done = body if dry_run else self._created(target, body)
             case "delete" | "evict" if target.kind in DELETABLE:
-                if obj is None or not here:
-                    return Evidence(404, call_id)
-                self._remove(call, call_id, obj, dry_run)
-                return Evidence(200, call_id)
+                return self._removed(call, call_id, here, dry_run)
             case "collect" if target.kind == "Pod":
-                if obj is None or not here:
-                    raise TargetGone(f"cannot collect from {target}: it is gone")
-                phase = obj["status"].get("phase")
-                return Evidence(
-                    200, call_id, {"phase": phase, "events": [], "logs": {"app": "..."}}
-                )
+                return _collected(call, call_id, here)
             case "patch" if target.kind in PATCHABLE and (call.subresource in SUBRESOURCES):
-                if obj is None or not here:
-                    raise TargetGone(
-                        f"cannot patch {target}: it was deleted or replaced by another object of"
-                        " the same name"
-                    )
-                done = self._patched(call, call_id, obj, resource_version, dry_run=dry_run)
+                done = self._patched(call, call_id, here, resource_version, dry_run=dry_run)
             case _:
                 raise Unsupported(
                     f"the sandbox cannot {call.verb} a {target.kind} {call.subresource}"
@@ -234,25 +223,33 @@ class SandboxCluster:
         return self._store.put(target.kind, target.namespace, target.name, made, **metadata)
 
     def _patched(
-        self, call: Call, call_id: str, obj: dict[str, Any], version: str, *, dry_run: bool
+        self, call: Call, call_id: str, here: dict[str, Any] | None, version: str, *, dry_run: bool
     ) -> dict[str, Any]:
         target = call.target
-        if meta(obj)["resourceVersion"] != version:
+        if here is None:
+            why = "it was deleted or replaced by another object of the same name"
+            raise TargetGone(f"cannot patch {target}: {why}")
+        if meta(here)["resourceVersion"] != version:
             raise Conflict(f"cannot patch {target}: it changed in the meantime")
-        done = patched(obj, call, call_id)
+        done = patched(here, call, call_id)
         if dry_run:
             return done
         return self._replace(target.kind, target.namespace, target.name, done)
 
-    def _remove(self, call: Call, call_id: str, obj: Mapping[str, Any], dry_run: bool) -> None:
+    def _removed(
+        self, call: Call, call_id: str, here: Mapping[str, Any] | None, dry_run: bool
+    ) -> Evidence:
         target = call.target
-        if call.verb == "evict" and not self._permitted(obj):
+        if here is None:
+            return Evidence(404, call_id)
+        if call.verb == "evict" and not self._permitted(here):
             raise BudgetExhausted(
                 f"cannot evict {target}: its disruption budget allows no eviction now"
             )
         if not dry_run:
             self.calls.append((call_id, call.describe()))
             self.remove(target.kind, target.namespace, target.name)
+        return Evidence(200, call_id)
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))
@@ -297,3 +294,10 @@ def _slice(service: Object, pods: list[dict[str, Any]]) -> Object:
     name = meta(service)["name"]
     metadata = {"name": name, "labels": {"kubernetes.io/service-name": name}}
     return {"metadata": metadata, "endpoints": endpoints}
+
+
+def _collected(call: Call, call_id: str, here: Mapping[str, Any] | None) -> Evidence:
+    if here is None:
+        raise TargetGone(f"cannot collect from {call.target}: it is gone")
+    phase = here["status"].get("phase")
+    return Evidence(200, call_id, {"phase": phase, "events": [], "logs": {"app": "..."}})

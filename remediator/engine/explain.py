@@ -3,12 +3,12 @@
 A look without any write.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.plan import Refusal
+from ..model.pointer import Object
 from ..model.remediation import Remediation, RemediationId, State
 from ..rules.ruleset import Match
 from .after import undo
@@ -17,7 +17,7 @@ from .doors import Doors
 from .see.observe import observe
 
 
-async def explain(doors: Doors, question: Mapping[str, Any]) -> dict[str, Any]:
+async def explain(doors: Doors, question: Object) -> dict[str, Any]:
     """Answers for a fingerprint that was received, or for an alert given as in a webhook.
 
     `error` where neither.
@@ -105,14 +105,14 @@ async def _would(
     return dict(judged.look.as_json())
 
 
-def _from_row(row: Mapping[str, Any]) -> Alert:
+def _from_row(row: Object) -> Alert:
     starts_at = datetime.fromisoformat(row["starts_at"])
     return Alert(
         row["fingerprint"], AlertStatus.FIRING, row["labels"], row["annotations"], starts_at, None
     )
 
 
-def _from_given(given: Mapping[str, Any], now: datetime) -> Alert:
+def _from_given(given: Object, now: datetime) -> Alert:
     labels = dict(given["labels"])
     return Alert(
         str(given.get("fingerprint") or "given"), AlertStatus.FIRING, labels, {}, now, None

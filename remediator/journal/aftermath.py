@@ -11,7 +11,7 @@ from ..model.past import Past, PastAct
 from ..model.pointer import TEMPLATE
 from ..model.remediation import LIVE, State
 from ..ports.records import Claim, Owed, RemediationRecord
-from . import claims, entries, remediations, timers
+from . import claims, entries, timers, undos
 from .tables import attachment, attempt, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -76,7 +76,7 @@ def _past_act(row: Any) -> PastAct:
         view |= item.left
     left = str(view.get(TEMPLATE, before))
     previous = made.plan.previous
-    owed = bool(row.owed) or (row.live and remediations.owes(made))
+    owed = bool(row.owed) or (row.live and undos.owes(made))
     return PastAct(
         row.rule,
         made.action,
@@ -160,5 +160,5 @@ def undo(
     ).scalar()
     if live:
         return f"{live} is already undoing {remediation_id}"
-    remediations.start_undo(c, row, attempt_id, why, now=now, asked=asked)
+    undos.start_undo(c, row, attempt_id, why, now=now, asked=asked)
     return None

@@ -15,7 +15,7 @@ from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
 from ..ports.records import Message, Overdue
 from ..rules.stored import from_text
-from . import claims, entries, episodes, letters, seals, timers, trust
+from . import claims, entries, fates, letters, seals, timers, trust
 from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
 from .tables import pause as pause_table
 from .tables import remediation as table
@@ -182,7 +182,7 @@ def retry(
         return f"no remediation {remediation_id}"
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; only an ended remediation can be retried"
-    if not episodes.revive(c, [remediation_id], now):
+    if not fates.revive(c, [remediation_id], now):
         return f"no alert of {remediation_id} is still firing"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
     entries.write(

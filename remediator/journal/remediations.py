@@ -24,7 +24,6 @@ from ..model.decision import (
 )
 from ..model.entry import EntryKind
 from ..model.look import Look
-from ..model.plan import Plan, Times, times_to_json, to_json
 from ..model.remediation import (
     ACTING,
     LIVE,
@@ -41,7 +40,7 @@ from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Intent, Message, Written
-from . import counting, entries, episodes, letters, timers, trust
+from . import attempts, counting, entries, fates, letters, timers, trust, undos
 from .alone import alone
 from .claims import attempts_of, fence
 from .letters import dumps
@@ -94,7 +93,7 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
     for row in c.execute(
         sa.select(attachment.c.episode).where(attachment.c.remediation == younger)
     ).all():
-        episodes.attach(c, row.episode, older)
+        fates.attach(c, row.episode, older)
     c.execute(sa.delete(attachment).where(attachment.c.remediation == younger))
     why = f"merged into {older}"
     _end_superseded(
@@ -130,7 +129,7 @@ def _end_superseded(
     )
     c.execute(sa.delete(timer).where(timer.c.ref == ident))
     entries.write(c, now, ident, State.SUPERSEDED, reason=reason, text=told)
-    _owe(c, ident, now)
+    undos.owe(c, ident, now)
 
 
 def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: datetime) -> None:
@@ -144,7 +143,7 @@ def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: da
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
         why = f"{remediation.id} of higher priority took over"
         _end_superseded(c, held, Reason.OUTRANKED, why, told=why, now=now)
-        episodes.release(c, held, State.SUPERSEDED, now)
+        fates.release(c, held, State.SUPERSEDED, now)
 
 
 def begin(
@@ -194,7 +193,7 @@ def begin(
             number=made.number,
             step=made.step,
             action=made.action,
-            plan=dumps(stored(made.plan, made.times)),
+            plan=dumps(attempts.stored(made.plan, made.times)),
             digest=made.digest,
             causes=dumps([asdict(cause) for cause in made.causes]),
             begun_at=now,
@@ -236,7 +235,7 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     c.execute(
         sa.update(attempt)
         .where(attempt.c.id == made.id)
-        .values(plan=dumps(stored(made.plan, made.times)), sent_by=made.sent_by)
+        .values(plan=dumps(attempts.stored(made.plan, made.times)), sent_by=made.sent_by)
     )
     c.execute(
         sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now)
@@ -260,15 +259,15 @@ def settle(
     written = _written(c, row, state, after, decided=decided)
     values = _values(row, state, after, decided)
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
-    _change_attempt(c, decided)
+    attempts.change(c, decided)
     _free_locks(c, row, state, after, decided=decided)
     _set_timers(c, remediation.id, decided)
     if after is not state or decided.reason != (Reason(row.reason) if row.reason else None):
         entries.write(c, decided.at, remediation.id, after, reason=decided.reason, text=decided.why)
     if after not in LIVE:
-        episodes.release(c, remediation.id, after, decided.at)
+        fates.release(c, remediation.id, after, decided.at)
         if not row.undo_of:
-            _owe(c, remediation.id, decided.at)
+            undos.owe(c, remediation.id, decided.at)
     told = tell(written)
     if any(message.trouble for message in told) and not row.undo_of:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
@@ -342,9 +341,9 @@ def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided:
         mine = target_lock.c.remediation == row.id
         c.execute(sa.delete(target_lock).where(mine, target_lock.c.key.in_(decided.unlock)))
     if isinstance(decided, TakeBack):
-        _take_over(c, row, decided.at)
+        undos.take_over(c, row, decided.at)
     elif row.undo_of and after not in LIVE:
-        _give_locks_back(c, row, decided.at)
+        undos.give_locks_back(c, row, decided.at)
         if after is State.EXPIRED and row.undo_why == "timed":
             timers.put(c, "restore", row.undoes, decided.at + RESTORE_AGAIN)
     elif state in ACTING and after not in ACTING and not row.undo_of:
@@ -373,111 +372,6 @@ def _fires(c: Connection, remediation_id: str) -> bool:
         ).first()
         is not None
     )
-
-
-def start_undo(
-    c: Connection, parent: Any, attempt_id: str, why: str, *, now: datetime, asked: str = ""
-) -> str:
-    """Creates a remediation that undoes an attempt, because it was `asked` for or automatically.
-    Returns its ID.
-    """
-    created = entries.new_id("u")
-    same = (
-        "rule",
-        "rule_digest",
-        "rule_text",
-        "mode",
-        "cluster",
-        "kind",
-        "namespace",
-        "name",
-        "uid",
-        "target_key",
-        "root_key",
-        "priority",
-    )
-    row = {key: getattr(parent, key) for key in same}
-    row |= {"id": created, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
-    row |= {"state": State.QUEUED, "live": True, "created_at": now, "changed_at": now}
-    c.execute(sa.insert(table).values(**row))
-    timers.put(c, "work", created, now)
-    c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
-    reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
-    entries.write(
-        c,
-        now,
-        created,
-        EntryKind.CREATED,
-        reason=reason,
-        text=f"undoes {parent.id}{asked and f'; {asked}'}",
-    )
-    return created
-
-
-def _take_over(c: Connection, parent: Any, now: datetime) -> None:
-    """An undo of the last attempt, with its parent's locks."""
-    last = attempts_of(c, parent.id)[-1]
-    created = start_undo(c, parent, last.id, "worse", now=now)
-    c.execute(
-        sa.update(target_lock)
-        .where(target_lock.c.remediation == parent.id)
-        .values(remediation=created)
-    )
-
-
-def _give_locks_back(c: Connection, undo: Any, now: datetime) -> None:
-    """To the waiting parent, which is due immediately; otherwise they are freed."""
-    waiting = c.execute(
-        sa.select(table.c.id).where(table.c.id == undo.undo_of, table.c.state == State.UNDOING)
-    ).first()
-    mine = target_lock.c.remediation == undo.id
-    if waiting:
-        c.execute(sa.update(target_lock).where(mine).values(remediation=undo.undo_of))
-        timers.put(c, "work", undo.undo_of, now)
-    else:
-        c.execute(sa.delete(target_lock).where(mine))
-
-
-def _owe(c: Connection, remediation_id: str, now: datetime) -> None:
-    """Sets the timers of pending undos. What failed halfway is undone too."""
-    for made in attempts_of(c, remediation_id):
-        if owes(made):
-            timers.put(c, "restore", made.id, now + (made.times.restore_after or timedelta()))
-
-
-def owes(made: Attempt) -> bool:
-    """Whether its change stands and is to be undone later."""
-    done = (
-        made.applied_at is not None or made.outcome is Outcome.UNKNOWN
-    )  # the undo looks whether it was done
-    stands = done and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
-    return stands and made.times.restore_after is not None
-
-
-def stored(plan: Plan, times: Times) -> dict[str, Any]:
-    """A plan and its times as stored, without secrets."""
-    return to_json(plan) | times_to_json(times)
-
-
-def _change_attempt(c: Connection, decided: Decided) -> None:
-    wanted = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
-    if wanted is None:
-        return
-    values: dict[str, Any] = {
-        key: value
-        for key in ("applied_at", "converged_at", "proved_since", "outcome")
-        if (value := getattr(wanted, key)) is not None
-    }
-    if wanted.plan is not None:
-        values["plan"] = dumps(stored(*wanted.plan))
-    if wanted.after is not None:
-        values["after"] = dumps(wanted.after)
-    if wanted.evidence:
-        values["evidence"] = dumps(evidence_to_json(wanted.evidence))
-    if wanted.clear_proof:
-        values["proved_since"] = None
-    if values:
-        c.execute(sa.update(attempt).where(attempt.c.id == wanted.attempt).values(**values))
 
 
 def _set_timers(c: Connection, remediation_id: str, decided: Decided) -> None:

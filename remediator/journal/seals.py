@@ -9,7 +9,7 @@ off the end; to detect that, the head is also in the log and in the metrics.
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -145,26 +145,10 @@ def verify(c: Connection, head: str = "") -> SealReport:
     (or the metric) that must be part of it.
     """
     rows = c.execute(sa.select(seal).order_by(seal.c.number)).all()
-    out, previous, expected = SealReport(), START, 1
+    out = SealReport()
     anchor = rows[0] if rows and rows[0].pruned else None
-    if anchor is not None:
-        previous, expected = anchor.digest, anchor.last + 1
-        out.head, out.first, out.last = anchor.digest, anchor.last + 1, anchor.last
-        out.pruned_at = _told(c, anchor)
-        if out.pruned_at is None:
-            why = "claims that earlier entries were pruned, but no entry records it"
-            out.findings.append(f"seal {anchor.number} {why}")
-    for row in rows[1:] if anchor is not None else rows:
-        out.seals += 1
-        if row.pruned:
-            out.findings.append(f"seal {row.number} is marked as pruned but has others before it")
-        if row.first != expected or row.previous != previous:
-            place = f"before seal {row.number} (entries {row.first} to {row.last})"
-            out.findings.append(f"{place} at least one seal is missing or was changed")
-        out.findings += _range(c, row)
-        out.first = out.first or row.first
-        previous, expected = row.digest, row.last + 1
-        out.head, out.last = row.digest, row.last
+    previous, expected = _anchored(c, out, anchor) if anchor is not None else (START, 1)
+    expected = _chain(c, out, rows[1:] if anchor is not None else rows, previous, expected=expected)
     if anchor is not None and out.first == 0:
         out.first = expected
     uncovered = _count(c, entry.c.number >= expected) + _count(c, entry.c.number < (out.first or 1))
@@ -177,6 +161,34 @@ def verify(c: Connection, head: str = "") -> SealReport:
         why = f"it was taken from another history, or this one was cut{cut}"
         out.findings.append(f"no seal has the digest {head}: {why}")
     return out
+
+
+def _anchored(c: Connection, out: SealReport, anchor: Any) -> tuple[str, int]:
+    """The digest that the first seal after pruning continues, and the number of its first entry."""
+    out.head, out.first, out.last = anchor.digest, anchor.last + 1, anchor.last
+    out.pruned_at = _told(c, anchor)
+    if out.pruned_at is None:
+        why = "claims that earlier entries were pruned, but no entry records it"
+        out.findings.append(f"seal {anchor.number} {why}")
+    return anchor.digest, anchor.last + 1
+
+
+def _chain(
+    c: Connection, out: SealReport, rows: Sequence[Any], previous: str, *, expected: int
+) -> int:
+    """Checks each seal against the one before. Returns the number of the next entry."""
+    for row in rows:
+        out.seals += 1
+        if row.pruned:
+            out.findings.append(f"seal {row.number} is marked as pruned but has others before it")
+        if row.first != expected or row.previous != previous:
+            place = f"before seal {row.number} (entries {row.first} to {row.last})"
+            out.findings.append(f"{place} at least one seal is missing or was changed")
+        out.findings += _range(c, row)
+        out.first = out.first or row.first
+        previous, expected = row.digest, row.last + 1
+        out.head, out.last = row.digest, row.last
+    return expected
 
 
 def _is_head(given: str, digest: str) -> bool:

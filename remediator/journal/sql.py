@@ -37,6 +37,7 @@ from . import (
     claims,
     counting,
     episodes,
+    fates,
     inbox,
     letters,
     people,
@@ -86,7 +87,7 @@ class SqlJournal(Database):
         return await self._read(episodes.pending, now, limit)
 
     async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None:
-        await self._run(episodes.triaged, decided, now)
+        await self._run(fates.triaged, decided, now)
 
     async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
         return await self._run(claims.claim, now, lease)
@@ -122,7 +123,7 @@ class SqlJournal(Database):
         return await self._run(remediations.settle, remediation, decided, tell)
 
     async def close_episode(self, episode: Episode, now: datetime) -> None:
-        await self._run(episodes.close, episode, now)
+        await self._run(fates.close, episode, now)
 
     async def still_open(self, after: Episode | None, limit: int) -> list[Episode]:
         return await self._look(episodes.still_open, after, limit)
@@ -182,7 +183,7 @@ class SqlJournal(Database):
         await self._run(people.told_quiet, remediation, told, now)
 
     async def reloaded(self, rules_digest: str, now: datetime) -> None:
-        await self._run(episodes.reloaded, rules_digest, now)
+        await self._run(fates.reloaded, rules_digest, now)
 
     async def past(self, rule: str, target_key: str) -> Past:
         return await self._read(aftermath.past, rule, target_key)
@@ -191,7 +192,7 @@ class SqlJournal(Database):
         return await self._read(aftermath.revivals, now, limit)
 
     async def revive(self, remediation: RemediationId, now: datetime) -> None:
-        await self._run(episodes.revive, [remediation], now)
+        await self._run(fates.revive, [remediation], now)
 
     async def revive_later(
         self, remediation: RemediationId, template: str, again_at: datetime | None

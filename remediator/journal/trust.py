@@ -192,15 +192,7 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
     for rule, state, reason, acted, count in c.execute(
         grouped.group_by(table.c.rule, table.c.state, table.c.reason, table.c.acted)
     ):
-        if state == State.OBSERVED and reason == Reason.OBSERVE_MODE:
-            out[rule]["would"] += count
-        elif state == State.OBSERVED:
-            out[rule]["idle"] += count
-            out[rule]["against"][reason] = out[rule]["against"].get(reason, 0) + count
-        elif reason == Reason.APPROVAL_EXPIRED:
-            out[rule]["undecided"] += count
-        elif acted:
-            out[rule][state if state in out[rule] else "other"] += count
+        _add(out[rule], state, reason, acted, count=count)
     each = sa.func.count(sa.distinct(table.c.id))  # however many persons one of them needed
     said = sa.select(table.c.rule, entry.c.kind, each).join(
         entry, entry.c.remediation == table.c.id
@@ -209,13 +201,33 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
     for rule, kind, count in c.execute(decided):
         out[rule][kind] += count
     for rule in rules:
-        newest = (
-            sa.select(table.c.look)
-            .where(table.c.rule == rule, table.c.undo_of == "", ~table.c.live, ~table.c.acted)
-            .where(table.c.state == State.OBSERVED, table.c.reason == Reason.OBSERVE_MODE)
-            .order_by(table.c.created_at.desc())
-            .limit(EXAMPLES)
-        )
-        plans = [orjson.loads(look).get("plan") or {} for look in c.execute(newest).scalars()]
-        out[rule]["lately"] = [plan["summary"] for plan in plans if plan.get("summary")]
+        out[rule]["lately"] = _latest_plans(c, rule)
     return out
+
+
+def _add(
+    counts: dict[str, Any], state: str, reason: str | None, acted: bool, *, count: int
+) -> None:
+    """Adds remediations that ended alike to a rule's record."""
+    if state == State.OBSERVED and reason == Reason.OBSERVE_MODE:
+        counts["would"] += count
+    elif state == State.OBSERVED:
+        counts["idle"] += count
+        counts["against"][reason] = counts["against"].get(reason, 0) + count
+    elif reason == Reason.APPROVAL_EXPIRED:
+        counts["undecided"] += count
+    elif acted:
+        counts[state if state in counts else "other"] += count
+
+
+def _latest_plans(c: Connection, rule: str) -> list[str]:
+    """The latest plans that the rule only observed."""
+    newest = (
+        sa.select(table.c.look)
+        .where(table.c.rule == rule, table.c.undo_of == "", ~table.c.live, ~table.c.acted)
+        .where(table.c.state == State.OBSERVED, table.c.reason == Reason.OBSERVE_MODE)
+        .order_by(table.c.created_at.desc())
+        .limit(EXAMPLES)
+    )
+    plans = [orjson.loads(look).get("plan") or {} for look in c.execute(newest).scalars()]
+    return [plan["summary"] for plan in plans if plan.get("summary")]

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from ..catalogue import kind_of
-from ..cluster.controllers import patched
 from ..cluster.objects import Objects, with_id
 from ..cluster.observing import observe, observe_all
+from ..cluster.patching import patched
 from ..errors import ClusterError, ConfigurationError, Conflict, TargetGone
 from ..kinds import HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, NODE, WORKLOAD_NAMES, WORKLOADS
 from ..located import load_text

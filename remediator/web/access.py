@@ -9,7 +9,8 @@ from itertools import chain
 
 from aiohttp import web
 
-from ..settings import Credential, Settings
+from ..setting_sections import Credential
+from ..settings import Settings
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 

@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from remediator.actions import ACTIONS
-from remediator.actions.drain_node import RESIDENTS, Residents
 from remediator.actions.run_cronjob import JOBS
 from remediator.cluster.client import KubernetesCluster, connect
 from remediator.errors import BudgetExhausted, Conflict
@@ -30,6 +29,7 @@ from remediator.model.raw import meta
 from remediator.model.sight import Sight
 from remediator.model.target import Target
 from remediator.sights.pods import PEERS, PODS, pods_of
+from remediator.sights.residents import RESIDENTS, Residents
 from tests.real.parts import ControlPlane, until
 
 RULES = """

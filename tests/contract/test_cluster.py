@@ -23,7 +23,7 @@ from kubernetes_asyncio.config import kube_config
 
 from remediator import causes
 from remediator.actions import ACTIONS
-from remediator.cluster import client
+from remediator.cluster import pacing
 from remediator.cluster.client import connect
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.errors import (
@@ -747,7 +747,7 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
 
     A token for minutes, for a daemon that runs for months.
     """
-    monkeypatch.setattr(client, "RENEWED_EVERY", 0.2)
+    monkeypatch.setattr(pacing, "RENEWED_EVERY", 0.2)
     plugin, token = tmp_path / "plugin", tmp_path / "token"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     answer = (
@@ -801,7 +801,7 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
 async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_alone(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "RENEWED_EVERY", 0.2)
+    monkeypatch.setattr(pacing, "RENEWED_EVERY", 0.2)
 
     def token(ends: datetime) -> str:
         claims = (
@@ -827,7 +827,7 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
         def warning(self, event: str, **_: object) -> None:
             said.append(event)
 
-    monkeypatch.setattr(client, "log", Log)
+    monkeypatch.setattr(pacing, "log", Log)
     monkeypatch.setattr(kube_config, "OpenIDRequestor", Issuer)
     control_plane.write_kubeconfig(tmp_path / "kubeconfig", control_plane.url)
     config = yaml.safe_load((tmp_path / "kubeconfig").read_text())

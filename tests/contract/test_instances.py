@@ -26,7 +26,7 @@ from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
 from remediator.prometheus import PrometheusApi
 from remediator.rules.lookback import resolved_within
-from remediator.settings import Source
+from remediator.setting_sections import Source
 
 LABELS = {"alertname": "A", "namespace": "shop"}
 ALERT = Alert("f1", AlertStatus.FIRING, LABELS, {}, datetime(2026, 5, 1, tzinfo=UTC), None)

@@ -28,7 +28,7 @@ from remediator.model.target import Target
 from remediator.rules.loader import build
 from remediator.rules.schema import RuleFile
 from remediator.rules.wording import SECTIONS
-from remediator.settings import ReceiverSettings
+from remediator.setting_sections import ReceiverSettings
 from tools import layers
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ import pytest
 import watchfiles
 
 import remediator.app as daemon
-from remediator.settings import ClusterSettings, Settings, Web
+from remediator.setting_sections import ClusterSettings, Web
+from remediator.settings import Settings
 
 RULE = (
     "version: 1\ngroups:\n  - name: g\n    scope: {{namespaces: [shop]}}\n    defaults: {{escalate:"

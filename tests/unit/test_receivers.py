@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from remediator.notify import RECEIVERS
 from remediator.notify.receiver import Given
-from remediator.settings import ReceiverSettings
+from remediator.setting_sections import ReceiverSettings
 
 
 def test_the_kinds_are_those_of_the_folder() -> None:

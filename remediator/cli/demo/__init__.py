@@ -18,7 +18,8 @@ import aiohttp
 from ... import telemetry
 from ...app import App, running
 from ...cluster.sandbox import SandboxCluster
-from ...settings import ClusterSettings, Settings, Web
+from ...setting_sections import ClusterSettings, Web
+from ...settings import Settings
 from .. import show
 
 RULES = Path(__file__).parent / "rules.yaml"

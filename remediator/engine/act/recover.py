@@ -3,17 +3,16 @@
 Its object is read once the call can no longer take effect. It is never sent again blindly.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from ...model.call import Call, Effect, Evidence, bound, effect, version_of
 from ...model.decision import Decided, Wait
 from ...model.duration import format_duration
 from ...model.facts import Facts, Unknown
 from ...model.plan import Plan
-from ...model.pointer import view
+from ...model.pointer import Object, view
 from ...model.remediation import Attempt, Outcome
 from ...model.verdict import Decision, Reason, Verdict
 from ...ports.records import Claim
@@ -59,7 +58,7 @@ def _became(
     call: Call,
     sent: str,
     *,
-    obj: Mapping[str, Any] | Unknown | None,
+    obj: Object | Unknown | None,
     now: datetime,
 ) -> Decided | Attempt:
     """What follows from the object as it is now; the attempt, if calls are still to be sent."""
@@ -99,7 +98,7 @@ def _did_not_land(
     claim: Claim,
     loaded: LoadedRule | None,
     call: Call,
-    obj: Mapping[str, Any] | None,
+    obj: Object | None,
     *,
     now: datetime,
 ) -> Decided | None:

@@ -5,7 +5,6 @@ version.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from ...actions import ACTIONS
 from ...errors import (
@@ -24,7 +23,7 @@ from ...model.call import Call, Effect, Evidence, bound, effect
 from ...model.decision import AttemptChange, Decided, Wait
 from ...model.facts import Facts, Unknown
 from ...model.plan import Plan
-from ...model.pointer import READY, said, view
+from ...model.pointer import READY, Object, said, view
 from ...model.raw import meta
 from ...model.remediation import Attempt, Outcome
 from ...model.verdict import Decision, Reason, Verdict, hold, strongest
@@ -44,7 +43,7 @@ REASON_OF: dict[type[ClusterError], Reason] = {
     Conflict: Reason.CONFLICT,
     Unreachable: Reason.UNREACHABLE,
 }
-Object = Mapping[str, Any] | Unknown | None
+Read = Object | Unknown | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched,
 
 
 def _done_before(
-    sending: Sending, obj: Object, now: datetime, *, again: bool
+    sending: Sending, obj: Read, now: datetime, *, again: bool
 ) -> Evidence | Decided | None:
     """What shows that the call has already been made: its object is gone as intended, or our own
     call took effect before the conflict.
@@ -150,7 +149,7 @@ def _done_before(
     return None
 
 
-async def _write(doors: Doors, sending: Sending, obj: Object) -> Evidence | Decided | None:
+async def _write(doors: Doors, sending: Sending, obj: Read) -> Evidence | Decided | None:
     """The write itself, with the version that was read. None after a conflict."""
     call, started = sending.call, doors.clock.now()
     cluster = doors.clusters[sending.claim.remediation.target.cluster]
@@ -183,7 +182,7 @@ def _unready(item: Touched, call: Call) -> Touched:
     return replace(item, touch=replace(item.touch, outage=True))
 
 
-def _with_object(item: Touched, call: Call, obj: Object) -> Touched:
+def _with_object(item: Touched, call: Call, obj: Read) -> Touched:
     """What is touched, with the object as it was just read."""
     if item.facts.target.key != call.target.key or not isinstance(obj, Mapping):
         return item
@@ -218,7 +217,7 @@ def call_id(attempt: Attempt, number: int) -> str:
     return f"{attempt.id}.{number}" if number else attempt.id
 
 
-async def object_of(doors: Doors, call: Call) -> Object:
+async def object_of(doors: Doors, call: Call) -> Read:
     """The object that a call is about, as it is now."""
     obj = (await see(doors, call.target, False, frozenset(), now=doors.clock.now())).object
     if isinstance(obj, Mapping) or obj is None:
@@ -233,7 +232,7 @@ def _count_call(doors: Doors, sending: Sending, started: datetime, answer: str) 
 
 
 async def _guards_again(
-    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], *, obj: Object
+    doors: Doors, sending: Sending, facts: Facts, touching: tuple[Touched, ...], *, obj: Read
 ) -> Verdict | None:
     """Asks the guards again just before the write, by the rule as it is loaded now. Nothing outside
     is waited for.
@@ -278,7 +277,7 @@ def _against(verdicts: list[Verdict]) -> Verdict | None:
     return None if verdict.decision is Decision.ALLOW else verdict
 
 
-def _assumption_changed(call: Call, obj: Object) -> Verdict | None:
+def _assumption_changed(call: Call, obj: Read) -> Verdict | None:
     """Why the call's object is no longer as the plan assumed; None if it is."""
     target = call.target
     if isinstance(obj, Unknown):

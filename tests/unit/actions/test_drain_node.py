@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from remediator.actions import ACTIONS
-from remediator.actions.drain_node import RESIDENTS, UNSCHEDULABLE, Residents, leaving
+from remediator.actions.drain_node import UNSCHEDULABLE, leaving
 from remediator.model.call import STAMP, Evidence
 from remediator.model.facts import Facts, Unknown
 from remediator.model.plan import Plan, Refusal, Seen, Verified
 from remediator.model.target import Target
 from remediator.model.verdict import Reason
+from remediator.sights.residents import RESIDENTS, Residents
 from tests.integration.world import World, rules
 from tests.unit.actions.samples import Sample
 from tests.unit.objects import looked_at, node, pod, workload

@@ -1,0 +1,39 @@
+"""Attempts as they are stored: plans without secrets, and what becomes of them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..model.call import evidence_to_json
+from ..model.decision import Ask, Decided, Hold, TakeBack
+from ..model.plan import Plan, Times, times_to_json, to_json
+from .letters import dumps
+from .tables import attempt
+
+
+def stored(plan: Plan, times: Times) -> dict[str, Any]:
+    """A plan and its times as stored, without secrets."""
+    return to_json(plan) | times_to_json(times)
+
+
+def change(c: Connection, decided: Decided) -> None:
+    """Writes what changed of an attempt."""
+    wanted = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
+    if wanted is None:
+        return
+    values: dict[str, Any] = {
+        key: value
+        for key in ("applied_at", "converged_at", "proved_since", "outcome")
+        if (value := getattr(wanted, key)) is not None
+    }
+    if wanted.plan is not None:
+        values["plan"] = dumps(stored(*wanted.plan))
+    if wanted.after is not None:
+        values["after"] = dumps(wanted.after)
+    if wanted.evidence:
+        values["evidence"] = dumps(evidence_to_json(wanted.evidence))
+    if wanted.clear_proof:
+        values["proved_since"] = None
+    if values:
+        c.execute(sa.update(attempt).where(attempt.c.id == wanted.attempt).values(**values))
