@@ -9,8 +9,7 @@ def page(main: click.Group) -> str:
         "# Commands",
         (
             "The output of `-h` on one page. Exit codes: 0 success; 1 failure, or a negative"
-            " answer;"
-            " 2 a mistake in the command, the settings or the rules."
+            " answer; 2 a mistake in the command, the settings or the rules."
         ),
     ]
     return "\n\n".join([*parts, *_sections(main, "remediator")]) + "\n"

@@ -15,7 +15,7 @@ class LogReceiver:
 
     async def notify(self, message: Notice, ref: str = "") -> str:
         """One line."""
-        log().warning("people_told", **message.payload())
+        log().warning("notification", **message.payload())
         return ""
 
 

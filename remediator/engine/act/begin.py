@@ -87,7 +87,7 @@ async def start(
         doors.count_verdicts(remediation, verdicts)
         return denied
     log().info(
-        "attempt_begun",
+        "attempt_started",
         remediation_id=remediation.id,
         rule=loaded.rule.name,
         action=attempt.action,

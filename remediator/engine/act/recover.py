@@ -69,7 +69,7 @@ def _became(
         case Effect.OVERTAKEN:
             return overtaken(attempt, call, now)
         case Effect.PROVED:
-            log().info("call_proved", remediation_id=remediation.id, action=attempt.action)
+            log().info("call_confirmed", remediation_id=remediation.id, action=attempt.action)
             left = view(obj, call.leaves) if obj is not None else {}
             attempt = replace(attempt, evidence=(*attempt.evidence, Evidence(200, sent, left)))
             if len(attempt.evidence) == len(attempt.plan.calls):

@@ -25,7 +25,7 @@ async def run(doors: Doors, now: datetime) -> None:
                 await doors.journal.restore_later(attempt.id, now + LATEST)
                 continue
             log().info(
-                "undo_born",
+                "undo_created",
                 remediation_id=remediation.id,
                 rule=remediation.rule,
                 action=attempt.action,

@@ -227,7 +227,7 @@ async def ask(
     asked = f"requested by {operator}{why and f': {why}'}"
     refused = await doors.journal.undo(remediation, made.id, "asked", now, asked=asked)
     if refused is None:
-        log().info("undo_born", remediation_id=remediation, operator=operator)
+        log().info("undo_created", remediation_id=remediation, operator=operator)
     return refused
 
 
