@@ -241,8 +241,7 @@ async def _alertmanager(
     if not source.alertmanager:
         advice = (
             "set `alertmanager` of the source; without it no alert can be confirmed active, and"
-            " nothing"
-            " acts"
+            " nothing acts"
         )
         yield DoctorLine("fail", what, "no URL", advice)
     known: list[tuple[str, str]] = []

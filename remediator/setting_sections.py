@@ -116,8 +116,7 @@ class Web(SettingsSection):
         default="",
         description=(
             "File with the CA certificates (PEM) that sign client certificates, for credentials"
-            " with"
-            " a `certificate`."
+            " with a `certificate`."
         ),
     )
     source_rate: RateText | None = Field(

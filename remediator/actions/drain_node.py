@@ -35,7 +35,7 @@ from ..model.plan import (
 from ..model.pointer import at, view
 from ..model.raw import annotations, controller, labels, meta, ready, selected
 from ..model.sight import Object
-from ..model.target import Target, Unresolved
+from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.residents import RESIDENTS, Residents
 from .action_spec import ActionSpec, Causes, Parameters, Sent
@@ -311,7 +311,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     if gone(done, facts):
         return Refusal(
             Reason.TARGET_GONE,
-            f"{facts.target} was deleted or replaced by another object of the same name",
+            f"{facts.target} {REPLACED}",
         )
     if not isinstance(node, Mapping):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot read {facts.target}")

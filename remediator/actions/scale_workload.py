@@ -22,7 +22,7 @@ from ..model.managed import managed
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations, unannotated
 from ..model.pointer import MIN_REPLICAS, REPLICAS, TEMPLATE, view
 from ..model.raw import annotations, meta
-from ..model.target import Target, Unresolved
+from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.autoscaler import AUTOSCALER
 from ..sights.pods import PODS, pods_before, pods_of
@@ -56,8 +56,7 @@ class Params(Parameters):
         if not str(number).isdigit() or int(number) < 1:
             raise ValueError(
                 f"invalid step {value!r}; use a number of replicas, such as 2, or a percentage,"
-                " such"
-                " as 50%"
+                " such as 50%"
             )
         return value
 
@@ -261,7 +260,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
     if gone(done, facts):
         return Refusal(
             Reason.TARGET_GONE,
-            f"{facts.target} was deleted or replaced by another object of the same name",
+            f"{facts.target} {REPLACED}",
         )
     if seen == Seen(Verified.UNKNOWN):
         return Refusal(

@@ -218,8 +218,7 @@ def _sure(remediation: str, would: Any, yes: bool) -> None:
     if not _at_a_terminal():
         raise RemediatorError(
             f"cannot undo {remediation}: no terminal to ask for confirmation; review the plan"
-            " above, then use"
-            " --yes"
+            " above, then use --yes"
         )
     click.confirm("\nDo this?", abort=True)
 

@@ -31,7 +31,7 @@ from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
 from ..model.raw import meta
 from ..model.sight import Object, Sight
-from ..model.target import Target
+from ..model.target import REPLACED, Target
 from ..telemetry import Metrics
 from .objects import scrubbed, with_id
 from .observing import observe, observe_all
@@ -138,7 +138,7 @@ class KubernetesCluster:
             made = await self._made(call, call_id, what, resource_version, dry_run=dry_run)
         except Rejected as error:
             if call.verb != "create" and not await self._is_there(target):
-                why = "it was deleted or replaced by another object of the same name"
+                why = f"it {REPLACED}"
                 raise TargetGone(f"cannot {what} {target}: {why}") from error
             raise
         if isinstance(made, int):

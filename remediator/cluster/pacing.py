@@ -42,8 +42,7 @@ class Renewing:
         except Exception as error:
             why = (
                 f"{type(error).__name__}; the current token is used until it expires; run the"
-                " kubeconfig's"
-                " command by hand"
+                " kubeconfig's command by hand"
             )
             log().warning("credentials_not_renewed", why=why)
 

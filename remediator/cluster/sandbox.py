@@ -18,7 +18,7 @@ from ..model.kind import Kind
 from ..model.raw import labels, meta, ready, selected
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
-from ..model.target import Target
+from ..model.target import REPLACED, Target
 from .controllers import START, Controllers, Store
 from .objects import with_id
 from .observing import observe, observe_all
@@ -227,7 +227,7 @@ class SandboxCluster:
     ) -> dict[str, Any]:
         target = call.target
         if here is None:
-            why = "it was deleted or replaced by another object of the same name"
+            why = f"it {REPLACED}"
             raise TargetGone(f"cannot patch {target}: {why}")
         if meta(here)["resourceVersion"] != version:
             raise Conflict(f"cannot patch {target}: it changed in the meantime")

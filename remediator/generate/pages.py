@@ -1,6 +1,6 @@
 """The reference pages that follow from the definitions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any, get_args
@@ -18,6 +18,8 @@ from ..model.verdict import REASONS
 from ..rules.schema import RuleFile
 from ..settings import Settings
 from ..telemetry import METRICS
+
+END = "...\n"  # what YAML writes after a scalar that stands alone
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -60,10 +62,9 @@ def history() -> str:
     """What a line of the history may record."""
     intro = (
         "# History\n\n`remediator show` prints the history of a remediation, and `remediator"
-        " journal"
-        " export` that of\neverything. A line has a time, a kind, often a [reason](reasons.md), and"
-        " a text. Its kind is\none of these, or the [state](states.md) that the remediation came"
-        " into.\n\n"
+        " journal export` that of\neverything. A line has a time, a kind, often a"
+        " [reason](reasons.md), and a text. Its kind is\none of these, or the [state](states.md)"
+        " that the remediation came into.\n\n"
     )
     rows = [(f"`{kind}`", text) for kind, text in ENTRY_KINDS.items()]
     return intro + table(("kind", "meaning"), rows)
@@ -83,9 +84,8 @@ def rules() -> str:
     """Every key of a rule file, with an example."""
     intro = (
         "# Rule files\n\nKeys of the YAML files in which rules are written, with one example"
-        " each. A"
-        " key in a list is\nwritten `key[]`. `remediator generate schema` prints a JSON Schema for"
-        " editors.\n\n"
+        " each. A key in a list is\nwritten `key[]`. `remediator generate schema` prints a JSON"
+        " Schema for editors.\n\n"
     )
     return intro + table(("key", "default", "meaning", "example"), _keys(RuleFile, ""))
 
@@ -112,7 +112,7 @@ def _example(name: str, field: Any) -> str:
     flow: str = yaml.safe_dump(
         field.examples[0], default_flow_style=True, sort_keys=False, width=10_000
     )
-    return f"`{name}: {flow.removesuffix(chr(10)).removesuffix('...').strip()}`"
+    return f"`{name}: {flow.removesuffix(END).strip()}`"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -162,7 +162,7 @@ def states() -> str:
     return f"{intro}{table(head, rows)}\n## Transitions\n\n{diagram}"
 
 
-PAGES: Mapping[str, Any] = {
+PAGES: Mapping[str, Callable[[], str]] = {
     "annotations.md": annotations,
     "history.md": history,
     "metrics.md": metrics,

@@ -47,8 +47,7 @@ def check(situation: Situation, usage: Usage) -> Verdict:
     left = format_duration(since + limit.quiet - situation.now)
     text = (
         f"{why(limit, situation.rule)}; approval is required (until `remediator reset"
-        f" {situation.rule}`,"
-        f" or {left} without a bad outcome)"
+        f" {situation.rule}`, or {left} without a bad outcome)"
     )
     return Verdict("breaker", Decision.APPROVE, Reason.BREAKER_OPEN, text)
 

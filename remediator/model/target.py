@@ -11,6 +11,8 @@ POD = re.compile(
     r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}"
 )
 
+REPLACED = "was deleted or replaced by another object of the same name"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -25,7 +25,7 @@ from ..model.notice import Notice
 from ..model.raw import labels, meta
 from ..model.selectors import selector_text, selects
 from ..model.sight import Object, Sight
-from ..model.target import POD, Target, Unresolved
+from ..model.target import POD, REPLACED, Target, Unresolved
 from ..model.verdict import Reason
 
 Key = tuple[str, str, str]
@@ -280,10 +280,7 @@ class ClosedCluster:
             self.calls.append((call_id, call.describe()))
             return evidence_of(call, call_id, made)
         if obj is None or str(meta(obj).get("uid")) != target.uid:
-            raise TargetGone(
-                f"cannot {call.verb} {target}: it was deleted or replaced by another object of"
-                " the same name"
-            )
+            raise TargetGone(f"cannot {call.verb} {target}: it {REPLACED}")
         self.calls.append((call_id, call.describe()))
         if call.verb in ("delete", "evict"):
             self._over[key] = None

@@ -215,8 +215,7 @@ def _target(
     ):
         message = (
             f"namespace {target.namespace} is outside the scope of the group, so the rule would"
-            " never"
-            " act"
+            " never act"
         )
         found.append(document.finding((*place, "namespace"), "out-of-scope", message))
     return found

@@ -45,9 +45,8 @@ class Verify(RuleSection):
     until: Literal["resolved", "converged"] | tuple[str, ...] | None = Field(
         default=None,
         description=(
-            "`resolved` (the alert), `converged` (no further proof), or PromQL queries that"
-            " must return"
-            " something."
+            "`resolved` (the alert), `converged` (no further proof), or PromQL queries that must"
+            " return something."
         ),
         examples=[['sum(rate(http_requests_total{code="500"}[5m])) < 1']],
     )
@@ -59,9 +58,8 @@ class Verify(RuleSection):
     resolved_within: Duration | None = Field(
         default=None,
         description=(
-            "Time limit from convergence to proof; default: the range of the alert's expression"
-            " + 5m,"
-            " at least 15m; 30m if it is unknown."
+            "Time limit from convergence to proof; default: the range of the alert's expression +"
+            " 5m, at least 15m; 30m if it is unknown."
         ),
         examples=["20m"],
     )

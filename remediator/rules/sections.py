@@ -99,9 +99,8 @@ class Limits(RuleSection):
     cooldown: Duration = Field(
         default=timedelta(minutes=15),
         description=(
-            "Time between remediations of the rule on one target; doubles with each in a row"
-            " that did"
-            " not help."
+            "Time between remediations of the rule on one target; doubles with each in a row that"
+            " did not help."
         ),
         examples=["30m"],
     )
@@ -120,9 +119,8 @@ class Limits(RuleSection):
     blast_radius: RadiusText = Field(
         default=Radius(),
         description=(
-            "Ready pods of a workload that may be taken down at once: a percentage (rounded"
-            " down, at"
-            " least one), a number, or both."
+            "Ready pods of a workload that may be taken down at once: a percentage (rounded down,"
+            " at least one), a number, or both."
         ),
         examples=[[2, "30%"]],
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..model.alert import Fate
 from ..model.remediation import Outcome, State
 from ..model.verdict import Decision, Reason
+from ..rules.scalars import Mode
 
 MOST_ROWS = 1000
 LONGEST_REASON = 500
@@ -59,7 +60,7 @@ class RemediationView(Shape):
     undo_of: str = Field(description="Attempt that this one undoes; empty if it is not an undo.")
     undoes: str = Field(description="Remediation that this one undoes; empty if it is not an undo.")
     undo_why: str = Field(description="Why it was undone.")
-    mode: Literal["observe", "approve", "act"]
+    mode: Mode
     cluster: str
     target: str = Field(description="Kind/namespace/name.")
     kind: str
@@ -87,8 +88,8 @@ class RemediationView(Shape):
     priority: int
 
 
-class LookView(Shape):
-    """What was seen of the target, and what follows from it."""
+class Judged(Shape):
+    """What was seen of a target, and what follows from it."""
 
     at: Time | None = None
     target: str = ""
@@ -98,6 +99,11 @@ class LookView(Shape):
     plan: Mapping[str, Any] | None = None
     calls: list[str] = []
     digest: str = ""
+
+
+class LookView(Judged):
+    """The last evaluation of a remediation."""
+
     asked: str = Field(default="", description="Digest of the plan that approval was asked for.")
 
 
@@ -241,7 +247,7 @@ class RuleView(Shape):
 
     name: str
     group: str
-    mode: Literal["observe", "approve", "act"]
+    mode: Mode
     file: str
     line: int
     breaker_open_since: Time | None
@@ -265,21 +271,13 @@ class UndoPlan(Shape):
     calls: list[str]
 
 
-class Answered(Shape):
+class Answered(Judged):
     """How one rule answers to an alert."""
 
     rule: str
     matched: bool
     reason: Reason | None = None
     why: str = ""
-    at: Time | None = None
-    target: str = ""
-    root: str = ""
-    causes: list[CauseView] = []
-    verdicts: list[VerdictView] = []
-    plan: Mapping[str, Any] | None = None
-    calls: list[str] = []
-    digest: str = ""
 
 
 class Explanation(Shape):

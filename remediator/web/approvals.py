@@ -13,10 +13,10 @@ from ..engine.doors import Doors
 from ..errors import JournalError
 from ..model.remediation import State
 from .access import Access
+from .answers import LONGEST_REASON
 from .links import Links
 from .throttle import Throttle
 
-LONGEST_REASON = 500
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none';"

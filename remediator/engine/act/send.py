@@ -26,6 +26,7 @@ from ...model.plan import Plan
 from ...model.pointer import READY, Object, said, view
 from ...model.raw import meta
 from ...model.remediation import Attempt, Outcome
+from ...model.target import REPLACED
 from ...model.verdict import Decision, Reason, Verdict, hold, strongest
 from ...ports.records import Claim
 from ...rules.ruleset import LoadedRule
@@ -290,7 +291,7 @@ def _assumption_changed(call: Call, obj: Read) -> Verdict | None:
         return hold(
             "facts",
             Reason.TARGET_GONE,
-            f"{target} was deleted or replaced by another object of the same name",
+            f"{target} {REPLACED}",
         )
     for pointer, value in view(obj, call.assumes).items():
         if call.assumes[pointer] != value:
