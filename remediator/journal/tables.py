@@ -66,6 +66,8 @@ inbox = Table(
     Column("received_at", Instant, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("error", Text),
+    # rows are deleted by id, so an id must never come back (PostgreSQL's never do)
+    sqlite_autoincrement=True,
 )
 
 episode = Table(

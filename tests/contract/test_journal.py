@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
-from remediator.errors import ConfigurationError, JournalLocked, JournalUnavailable, LeaseLost
+from remediator.errors import (
+    AlreadyUnpacked,
+    ConfigurationError,
+    JournalLocked,
+    JournalUnavailable,
+    LeaseLost,
+)
+from remediator.journal import migrate
 from remediator.journal.sql import SqlJournal
-from remediator.journal.tables import metadata
+from remediator.journal.tables import inbox, metadata
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.call import Call, Evidence
 from remediator.model.decision import Applied, Ask, AttemptChange, End, Hold, TakeBack
@@ -310,6 +320,37 @@ async def test_a_migrated_journal_is_the_schema(journal: SqlJournal) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+async def test_a_file_of_an_older_version_keeps_its_webhooks_and_never_reuses_an_id(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/j.db"
+    _write_schema(url, "0004")
+    old = SqlJournal(url)
+    with old._engine.begin() as connection:
+        for number, text in ((7, b"7"), (9, b"9")):
+            connection.execute(
+                sa.insert(inbox).values(id=number, source="s", received_at=NOW, body=text)
+            )
+    await old.open(NOW)
+    kept = await old.inbox(10)
+    assert [(body.id, body.body) for body in kept] == [(7, b"7"), (9, b"9")]
+    await old.receive([Delivery("s", (), NOW, body.id) for body in kept])
+    await old.store([Body("s", NOW, b"next")])
+    assert [body.id for body in await old.inbox(10)] == [10]
+    await old.close()
+
+
+def _write_schema(url: str, revision: str) -> None:
+    """Leaves the journal as that revision made it."""
+    engine = sa.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
 async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     first = SqlJournal(f"sqlite:///{tmp_path}/j.db")
     await first.open(NOW)
@@ -319,6 +360,16 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     await first.close()
     with pytest.raises(ConfigurationError, match="it was written by a newer version"):
         await SqlJournal(f"sqlite:///{tmp_path}/j.db").open(NOW)
+
+
+async def test_a_slow_replica_cannot_delete_a_newer_webhook(journal: SqlJournal) -> None:
+    await journal.store([Body("s", NOW, b"1")])
+    (read_by_both,) = await journal.inbox(10)
+    await journal.receive([Delivery("s", (alert(),), NOW, read_by_both.id)])
+    await journal.store([Body("s", NOW, b"2")])  # into an empty inbox
+    with pytest.raises(AlreadyUnpacked):
+        await journal.receive([Delivery("s", (alert(),), NOW, read_by_both.id)])
+    assert [body.body for body in await journal.inbox(10)] == [b"2"]
 
 
 async def test_webhooks_are_kept_in_their_order_until_they_are_unpacked(

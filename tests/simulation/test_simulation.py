@@ -20,6 +20,7 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.schedule import ACTIVE, Happening, make, smallest
 
 PART, PARTS = 20, 10
+ONCE_BROKEN = [6492]  # two replicas and an inbox that gave an id twice
 
 
 def apart(call: str) -> Any:
@@ -44,6 +45,12 @@ def test_seeds_hold_every_promise(part: int) -> None:
     assert not broken, f"{broken}\n{explain(broken[0][0])}"
     assert steps > 20 * PART
     assert sum(counted.values()) > PART
+
+
+def test_seeds_that_once_broke_a_promise_hold() -> None:
+    _, steps, broken = apart(f"play({ONCE_BROKEN})")
+    assert not broken
+    assert steps > 20
 
 
 @pytest.mark.timeout(600)
