@@ -4,7 +4,7 @@ A custom resource's kind is defined in the file of the sight or action that need
 """
 
 from .model.kind import Kind
-from .model.raw import controller, meta
+from .model.raw import controller, meta, spec_of
 from .model.selectors import selector_text
 from .model.sight import Link, Looking, Object, Read
 from .model.target import Target
@@ -20,7 +20,7 @@ def _scaled(autoscaler: Target, obj: Object) -> Looking[tuple[Link, ...]]:
 
 def _served(service: Target, obj: Object) -> Looking[tuple[Link, ...]]:
     """One pod of each controller whose pods a Service selects; none where it selects none."""
-    selector = (obj.get("spec") or {}).get("selector") or {}
+    selector = spec_of(obj).get("selector") or {}
     if not selector:
         yield ()
         return ()

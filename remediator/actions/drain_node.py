@@ -10,6 +10,7 @@ What it leaves behind: a cordoned node that still runs DaemonSet pods and static
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from itertools import chain
 
 from pydantic import Field
 
@@ -33,7 +34,17 @@ from ..model.plan import (
     unannotated,
 )
 from ..model.pointer import at, view
-from ..model.raw import annotations, controller, labels, meta, ready, selected
+from ..model.raw import (
+    annotations,
+    controller,
+    finished,
+    labels,
+    meta,
+    ready,
+    selected,
+    spec_of,
+    status_of,
+)
 from ..model.sight import Object
 from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
@@ -82,7 +93,7 @@ def leaving(residents: Residents) -> list[Object]:
         for pod in sorted(residents.pods, key=_name)
         if MIRROR not in annotations(pod)
         and (controller(pod) or {}).get("kind") != DAEMON_SET.name
-        and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        and not finished(pod)
     ]
 
 
@@ -170,20 +181,25 @@ def _kept(pod: Object, residents: Residents, params: Params) -> Refusal | None:
     says = against(pod, NAME)
     if says:
         return Refusal(Reason.OPTED_OUT, f"pod {name} {says}")
-    volumes = (pod.get("spec") or {}).get("volumes") or []
-    if any("emptyDir" in volume for volume in volumes) and not params.delete_local_data:
-        why = f"pod {name} has data in an emptyDir; set `delete_local_data` to lose it"
-        return Refusal(Reason.NOT_REPLACEABLE, why)
-    if any("persistentVolumeClaim" in volume for volume in volumes) and not params.delete_claimed:
-        why = (
-            f"pod {name} has a volume claim that another node may be unable to mount; see"
-            " `delete_claimed`"
-        )
-        return Refusal(Reason.NOT_REPLACEABLE, why)
+    tied = _tied(pod, params)
+    if tied:
+        return Refusal(Reason.NOT_REPLACEABLE, f"pod {name} has {tied}")
     if len(_budgets_of(pod, residents.budgets)) > 1:
         why = f"pod {name} matches several disruption budgets; the API server refuses to evict it"
         return Refusal(Reason.BUDGET_EXHAUSTED, why)
     return None
+
+
+def _tied(pod: Object, params: Params) -> str:
+    """The volume that ties a pod to its node, and the parameter that gives it up; empty where
+    there is none.
+    """
+    sources = set(chain.from_iterable(spec_of(pod).get("volumes") or []))
+    if "emptyDir" in sources and not params.delete_local_data:
+        return "data in an emptyDir; set `delete_local_data` to lose it"
+    if "persistentVolumeClaim" in sources and not params.delete_claimed:
+        return "a volume claim that another node may be unable to mount; see `delete_claimed`"
+    return ""
 
 
 def _touches(
@@ -265,8 +281,8 @@ def _whole(workload: Object, pods: list[Object], residents: Residents) -> bool:
     mine = [pod for pod in pods if (residents.workload_of(pod) or (None, None))[1] is workload]
     if any(meta(pod).get("deletionTimestamp") for pod in mine):
         return False
-    wanted = (workload.get("spec") or {}).get("replicas", 1)
-    serving = (workload.get("status") or {}).get("readyReplicas", 0)
+    wanted = spec_of(workload).get("replicas", 1)
+    serving = status_of(workload).get("readyReplicas", 0)
     return bool(serving + sum(not ready(pod) for pod in mine) >= wanted)
 
 

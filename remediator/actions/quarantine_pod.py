@@ -22,7 +22,7 @@ from ..model.call import CALL_ID, STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations, unannotated
 from ..model.pointer import LABELS, escaped
-from ..model.raw import annotations, controller, labels, meta, ready
+from ..model.raw import annotations, controller, finished, labels, meta, ready, spec_of
 from ..model.target import Target, Unresolved
 from ..model.template import PREFIX
 from ..model.verdict import Reason
@@ -129,8 +129,7 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
         return Refusal(
             Reason.UNSUPPORTED_TARGET, f"{target} is not a Pod; set `target: object` in the rule"
         )
-    spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
-    if meta(pod).get("deletionTimestamp") or phase in ("Succeeded", "Failed"):
+    if meta(pod).get("deletionTimestamp") or finished(pod):
         return Refusal(Reason.TERMINATING, f"{target} has finished or is being deleted")
     if QUARANTINE in labels(pod):
         return Refusal(Reason.ALREADY_DONE, f"{target} is already in quarantine")
@@ -138,6 +137,15 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
     if isinstance(isolation, Unknown):
         why = f"cannot check the network isolation of {target}: {isolation.why}"
         return Refusal(Reason.UNKNOWN_FACT, why)
+    return (
+        _unisolated(target, pod, isolation)
+        or _irreplaceable(facts, params)
+        or _crowded(facts, isolation, params)
+    )
+
+
+def _unisolated(target: Target, pod: Mapping[str, Any], isolation: Isolation) -> Refusal | None:
+    """Whether our NetworkPolicy would not isolate the pod."""
     there = isolation.policy
     if there is not None and labels(there).get(QUARANTINE) != target.uid:
         return Refusal(
@@ -145,12 +153,12 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
             f"NetworkPolicy {policy_name(target)} already exists and was not created by us;"
             f" it may not isolate {target}",
         )
-    if spec.get("hostNetwork"):
+    if spec_of(pod).get("hostNetwork"):
         return Refusal(
             Reason.UNSUPPORTED_TARGET,
             f"{target} uses its node's network (hostNetwork); a NetworkPolicy cannot isolate it",
         )
-    return _irreplaceable(facts, params) or _crowded(facts, isolation, params)
+    return None
 
 
 def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
@@ -174,7 +182,7 @@ def _irreplaceable(facts: Facts, params: Params) -> Refusal | None:
         return Refusal(
             Reason.NOT_REPLACEABLE, f"cannot tell whether {facts.root} would replace {facts.target}"
         )
-    if (facts.beside.get("spec") or {}).get("replicas") == 1 and not params.allow_outage:
+    if spec_of(facts.beside).get("replicas") == 1 and not params.allow_outage:
         return Refusal(
             Reason.WOULD_INTERRUPT, f"{facts.target} is the only replica of {facts.root}"
         )

@@ -17,7 +17,7 @@ from ..kinds import CRON_JOB, JOB
 from ..model.call import CALL_ID, STAMP, Call
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone
-from ..model.raw import annotations, meta, timestamp
+from ..model.raw import annotations, conditions_of, meta, spec_of, status_of, timestamp
 from ..model.sight import Looking, Object, Read, Sight
 from ..model.target import Target
 from ..model.verdict import Reason
@@ -87,7 +87,7 @@ def _refusal(facts: Facts) -> Refusal | None:
         return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is not a CronJob")
     if isinstance(jobs, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot list the Jobs of {target}: {jobs.why}")
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    spec, status = spec_of(obj), status_of(obj)
     if meta(obj).get("deletionTimestamp"):
         return Refusal(Reason.TERMINATING, f"{target} is being deleted")
     if spec.get("suspend"):
@@ -106,7 +106,7 @@ def _refusal(facts: Facts) -> Refusal | None:
 
 def _succeeded_at(job: Object) -> str | None:
     """When the Job was complete."""
-    status = job.get("status") or {}
+    status = status_of(job)
     return status.get("completionTime") if _ended(job) == "Complete" else None
 
 
@@ -116,7 +116,7 @@ def _job(cronjob: Target, obj: Object) -> Object:
     It is the CronJob's own, so that its success is the CronJob's last one.
     """
     template = obj["spec"]["jobTemplate"]
-    metadata = template.get("metadata") or {}
+    metadata = meta(template)
     owner = {
         "apiVersion": "batch/v1",
         "kind": CRON_JOB.name,
@@ -143,7 +143,7 @@ def _job(cronjob: Target, obj: Object) -> Object:
 
 def _ended(job: Object) -> str:
     """Complete or Failed, empty while it runs."""
-    for condition in (job.get("status") or {}).get("conditions") or []:
+    for condition in conditions_of(job):
         if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
             return str(condition["type"])
     return ""

@@ -21,7 +21,7 @@ from ..model.facts import Facts, Unknown
 from ..model.managed import managed
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations, unannotated
 from ..model.pointer import MIN_REPLICAS, REPLICAS, TEMPLATE, view
-from ..model.raw import annotations, meta
+from ..model.raw import annotations, condition, meta, status_of
 from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.autoscaler import AUTOSCALER
@@ -155,21 +155,13 @@ def no_headroom(facts: Facts) -> Refusal | None:
     """
     assert isinstance(facts.object, Mapping)
     for pod in pods_of(facts):
-        for condition in (pod.get("status") or {}).get("conditions") or []:
-            if (
-                condition.get("type") == "PodScheduled"
-                and condition.get("reason") == "Unschedulable"
-            ):
-                return Refusal(
-                    Reason.NO_HEADROOM,
-                    f"pod {meta(pod).get('name')} is waiting for a node with room",
-                )
-    for condition in (facts.object.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Refusal(
-                Reason.NO_HEADROOM,
-                f"new pods of {facts.target} are rejected: {condition.get('message')}",
-            )
+        if (condition(pod, "PodScheduled", "False") or {}).get("reason") == "Unschedulable":
+            why = f"pod {meta(pod).get('name')} is waiting for a node with room"
+            return Refusal(Reason.NO_HEADROOM, why)
+    rejected = condition(facts.object, "ReplicaFailure")
+    if rejected is not None:
+        why = f"new pods of {facts.target} are rejected: {rejected.get('message')}"
+        return Refusal(Reason.NO_HEADROOM, why)
     return None
 
 
@@ -230,7 +222,7 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     if seen != plan.calls[0].leaves:
         return Seen(Verified.OVERTAKEN)
     wanted = next(iter(seen.values()))
-    status = facts.object.get("status") or {}
+    status = status_of(facts.object)
     there = status.get("availableReplicas", 0) >= wanted and observed(facts.object)
     return Seen(Verified.CONVERGED if there else Verified.WAITING)
 

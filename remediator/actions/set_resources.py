@@ -24,7 +24,7 @@ from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
 from ..model.pointer import at, put, view
 from ..model.quantity import format_bytes, parse_quantity
-from ..model.raw import container_statuses, meta
+from ..model.raw import conditions_of, container_statuses, finished, meta
 from ..model.sight import Object
 from ..model.target import Target
 from ..model.verdict import Reason
@@ -197,29 +197,30 @@ def _operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
 
 def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
     """One patch of each pod, through its subresource `resize`."""
-    calls, shown = [], ""
-    for pod in pods_of(facts):
-        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            continue
-        restarting = _restarting(pod, killed)
-        if restarting and not params.allow_outage:
-            why = f"resizing would restart {restarting} in every pod of {facts.target} at once"
-            return Refusal(Reason.WOULD_INTERRUPT, why)
-        found = list(_changes(pod["spec"], killed, params))
-        changes = [change for change in found if isinstance(change, MemoryChange)]
-        if changes and not meta(pod).get("deletionTimestamp"):
-            shown = shown or _said(changes)
-            old = {f"/spec{change.path}": change.old for change in changes}
-            new = {f"/spec{change.path}": change.new for change in changes}
-            calls.append(_resize(facts.target, pod, old, new))
-    if not calls:
+    running = [pod for pod in pods_of(facts) if not finished(pod)]
+    restarting = next(filter(None, (_restarting(pod, killed) for pod in running)), "")
+    if restarting and not params.allow_outage:
+        why = f"resizing would restart {restarting} in every pod of {facts.target} at once"
+        return Refusal(Reason.WOULD_INTERRUPT, why)
+    changed = [(pod, _raised(pod, killed, params)) for pod in running]
+    resized = [(pod, changes) for pod, changes in changed if changes]
+    if not resized:
         return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
+    shown = _said(resized[0][1])
     return _pods_plan(
         facts,
-        calls,
+        [_raise(facts.target, pod, changes) for pod, changes in resized],
         parameters=params.model_dump(mode="json"),
-        summary=f"resize {len(calls)} pods of {facts.target} in place: {shown}",
+        summary=f"resize {len(resized)} pods of {facts.target} in place: {shown}",
     )
+
+
+def _raised(pod: Object, killed: set[str], params: Params) -> list[MemoryChange]:
+    """What is raised in one pod: nothing in one that is being deleted."""
+    if meta(pod).get("deletionTimestamp"):
+        return []
+    found = _changes(pod["spec"], killed, params)
+    return [change for change in found if isinstance(change, MemoryChange)]
 
 
 def _restarting(pod: Object, killed: set[str]) -> str:
@@ -250,6 +251,13 @@ def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:
         converged_within=RESIZED_WITHIN,
         **more,
     )
+
+
+def _raise(workload: Target, pod: Object, changes: list[MemoryChange]) -> Call:
+    """The patch that gives one pod its new limits."""
+    old = {f"/spec{change.path}": change.old for change in changes}
+    new = {f"/spec{change.path}": change.new for change in changes}
+    return _resize(workload, pod, old, new)
 
 
 def _resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[str, str]) -> Call:
@@ -307,7 +315,7 @@ def _resized(pods: Sequence[Object]) -> Seen:
 
 def _infeasible(pod: Object) -> str:
     """Why the kubelet says that a resize can never be done; empty where it does not."""
-    for condition in (pod.get("status") or {}).get("conditions") or []:
+    for condition in conditions_of(pod):
         if (condition.get("type"), condition.get("reason")) == ("PodResizePending", "Infeasible"):
             return str(condition.get("message") or "infeasible")
     return ""

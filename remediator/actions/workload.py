@@ -15,7 +15,7 @@ from ..model.kind import Kind, among
 from ..model.owner import by_hand
 from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone, unannotated
 from ..model.pointer import READY, REPLICAS, RESTARTED, TEMPLATE, at, view
-from ..model.raw import annotations, labels, meta, ready, restarts
+from ..model.raw import annotations, condition, labels, meta, ready, restarts, spec_of, status_of
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
@@ -51,27 +51,39 @@ def refusal(
 ) -> Refusal | None:
     """The refusals that every workload action has by default, less what it waives."""
     obj = facts.object
-    refused = unseen(facts)
+    refused = unseen(facts) or _unsupported(facts, action, targets)
     if refused or not isinstance(obj, Mapping):
         return refused
-    if not among(facts.target.kind, targets):
-        if facts.root.kind not in NATIVE and facts.root != facts.target:
-            return owned(action, facts, str(facts.target))
-        kinds = " or ".join(sorted(map(str, targets)))
-        return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is not a {kinds}")
     if meta(obj).get("deletionTimestamp"):
         return Refusal(Reason.TERMINATING, f"{facts.target} is being deleted")
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         why = f"cannot list the pods of {facts.target}: {pods.why}"
         return Refusal(Reason.UNKNOWN_FACT, why)
-    spec = obj.get("spec") or {}
+    return _unready_for_changes(facts.target, obj, waives)
+
+
+def _unsupported(facts: Facts, action: str, targets: frozenset[Kind]) -> Refusal | None:
+    """Whether the action takes no such target, or an operator that owns it would undo its work."""
+    if among(facts.target.kind, targets):
+        return None
+    if facts.root.kind not in NATIVE and facts.root != facts.target:
+        return owned(action, facts, str(facts.target))
+    kinds = " or ".join(sorted(map(str, targets)))
+    return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is not a {kinds}")
+
+
+def _unready_for_changes(
+    target: Target, obj: Mapping[str, Any], waives: frozenset[Reason]
+) -> Refusal | None:
+    """Whether a new template would do nothing, or disturb a rollout."""
+    spec = spec_of(obj)
     if spec.get("paused"):
-        return Refusal(Reason.PAUSED_ROLLOUT, f"the rollout of {facts.target} is paused")
-    if facts.target.kind != "DaemonSet" and spec.get("replicas", 1) == 0:
-        return Refusal(Reason.SCALED_TO_ZERO, f"{facts.target} is scaled to zero")
+        return Refusal(Reason.PAUSED_ROLLOUT, f"the rollout of {target} is paused")
+    if target.kind != "DaemonSet" and spec.get("replicas", 1) == 0:
+        return Refusal(Reason.SCALED_TO_ZERO, f"{target} is scaled to zero")
     if Reason.ROLLOUT_RUNNING not in waives and rollout_running(obj):
-        return Refusal(Reason.ROLLOUT_RUNNING, f"a rollout of {facts.target} is in progress")
+        return Refusal(Reason.ROLLOUT_RUNNING, f"a rollout of {target} is in progress")
     return None
 
 
@@ -140,20 +152,27 @@ def taken(obj: Mapping[str, Any], facts: Facts) -> int:
     spec, kind = obj["spec"], obj["kind"]
     up = sum(map(ready, pods_of(facts)))
     if kind == "Deployment":
-        strategy, wanted = spec.get("strategy") or {}, int(spec.get("replicas", 1))
-        if strategy.get("type") == "Recreate":
-            return up
-        rolling = strategy.get("rollingUpdate") or {}
-        surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
-        most = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
-        return max(0, up - (wanted - (most or (0 if surge else 1))))
+        return _taken_by_deployment(spec, up)
     rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
-    scheduled = (obj.get("status") or {}).get("desiredNumberScheduled", up)
+    scheduled = status_of(obj).get("desiredNumberScheduled", up)
     wanted = int(scheduled if kind == "DaemonSet" else spec.get("replicas", 1))
     surge = _share(rolling.get("maxSurge", 0), wanted, math.ceil)
     most = 0 if surge else max(1, _share(rolling.get("maxUnavailable", 1), wanted, math.ceil))
     if spec.get("podManagementPolicy") == "Parallel":  # a pod that is down keeps it from no other
         return min(up, most)
+    return max(0, up - (wanted - most))
+
+
+def _taken_by_deployment(spec: Mapping[str, Any], up: int) -> int:
+    """The same of a Deployment, `up` of whose pods are ready."""
+    strategy, wanted = spec.get("strategy") or {}, int(spec.get("replicas", 1))
+    if strategy.get("type") == "Recreate":
+        return up
+    rolling = strategy.get("rollingUpdate") or {}
+    surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
+    most = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
+    if not surge and not most:  # the controller then allows one, or nothing could move
+        most = 1
     return max(0, up - (wanted - most))
 
 
@@ -165,14 +184,12 @@ def _share(value: Any, whole: int, rounded: Callable[[float], int]) -> int:
 
 def observed(obj: Mapping[str, Any]) -> bool:
     """Whether the workload's controller has seen its newest generation."""
-    return bool(
-        (obj.get("status") or {}).get("observedGeneration", 0) >= meta(obj).get("generation", 0)
-    )
+    return bool(status_of(obj).get("observedGeneration", 0) >= meta(obj).get("generation", 0))
 
 
 def converged(obj: Mapping[str, Any]) -> bool:
     """Whether the newest generation is rolled out and every replica is available."""
-    kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
+    kind, spec, status = obj.get("kind"), spec_of(obj), status_of(obj)
     if not observed(obj):
         return False
     if kind == "DaemonSet":
@@ -195,7 +212,7 @@ def rollout_running(obj: Mapping[str, Any]) -> bool:
     """Whether pods of an older revision are still being replaced
     (unready pods alone are no rollout).
     """
-    kind, spec, status = obj.get("kind"), obj.get("spec") or {}, obj.get("status") or {}
+    kind, spec, status = obj.get("kind"), spec_of(obj), status_of(obj)
     if not observed(obj):
         return True
     if kind == "DaemonSet":
@@ -213,19 +230,13 @@ def rollout_running(obj: Mapping[str, Any]) -> bool:
 
 def progress_deadline_exceeded(obj: Mapping[str, Any]) -> bool:
     """Whether the Deployment controller has given up on the rollout."""
-    conditions = (obj.get("status") or {}).get("conditions") or []
-    return any(
-        c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
-        for c in conditions
-    )
+    progressing = condition(obj, "Progressing", "False") or {}
+    return progressing.get("reason") == "ProgressDeadlineExceeded"
 
 
 def patience(obj: Mapping[str, Any]) -> timedelta:
     """How long a rollout may take: a little longer than its controller waits before it gives up."""
-    return (
-        timedelta(seconds=int((obj.get("spec") or {}).get("progressDeadlineSeconds") or 600))
-        + GIVING_UP
-    )
+    return timedelta(seconds=int(spec_of(obj).get("progressDeadlineSeconds") or 600)) + GIVING_UP
 
 
 def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:
@@ -316,15 +327,21 @@ def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
     obj = facts.object
     if facts.target.kind != STATEFUL_SET.name or not isinstance(obj, Mapping):
         return ()
-    wanted = (obj.get("status") or {}).get("updateRevision")
+    wanted = status_of(obj).get("updateRevision")
     if not observed(obj) or not wanted:
         return ()
-    left = [pod for pod in pods_of(facts) if not meta(pod).get("deletionTimestamp")]
-    older = [pod for pod in left if labels(pod).get("controller-revision-hash") != wanted]
-    stuck = [pod for pod in older if not ready(pod)]
-    there = facts.target
-    targets = [
-        Target(there.cluster, "Pod", there.namespace, str(meta(pod)["name"]), str(meta(pod)["uid"]))
-        for pod in stuck
-    ]
-    return tuple(Call("delete", target, assumes={READY: False}, proof="gone") for target in targets)
+    stuck = [pod for pod in pods_of(facts) if _stuck(pod, wanted)]
+    return tuple(_deletion(facts.target, pod) for pod in stuck)
+
+
+def _stuck(pod: Mapping[str, Any], revision: str) -> bool:
+    """Whether an unready pod is of another revision, and nobody deletes it."""
+    if meta(pod).get("deletionTimestamp") or ready(pod):
+        return False
+    return labels(pod).get("controller-revision-hash") != revision
+
+
+def _deletion(workload: Target, pod: Mapping[str, Any]) -> Call:
+    name, uid = str(meta(pod)["name"]), str(meta(pod)["uid"])
+    target = Target(workload.cluster, "Pod", workload.namespace, name, uid)
+    return Call("delete", target, assumes={READY: False}, proof="gone")

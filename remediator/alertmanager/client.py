@@ -107,6 +107,13 @@ class Snapshot:
             answered if len(answered) == len(self.instances) else [i for i in answered if i.settled]
         )
 
+    def statuses(self, alert: Alert) -> list[Any]:
+        """What those that are believed say of an alert. One with its fingerprint but other labels
+        is another alert.
+        """
+        found = (instance.alerts.get(alert.fingerprint) for instance in self.believed)
+        return [item.status for item in found if item and item.labels == dict(alert.labels)]
+
     @property
     def settled(self) -> bool:
         """Whether what none of them lists is no alert any more."""
@@ -145,14 +152,7 @@ class AlertmanagerApi:
         pod that has just started lists nothing yet, and one that does not answer might list it.
         """
         snapshot = await self._seen(source, since)
-        found = [
-            item
-            for instance in snapshot.believed
-            if (item := instance.alerts.get(alert.fingerprint))
-        ]
-        mine = [
-            item.status for item in found if item.labels == dict(alert.labels)
-        ]  # it is whose it says
+        mine = snapshot.statuses(alert)
         if any(status.silencedBy for status in mine):
             return Activity.SILENCED
         if any(status.inhibitedBy or status.mutedBy for status in mine):

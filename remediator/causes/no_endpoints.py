@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from ..kinds import ENDPOINT_SLICE, SERVICE, WORKLOADS
 from ..model.facts import Facts, Unknown
-from ..model.raw import labels, meta
+from ..model.raw import labels, meta, spec_of
 from ..model.sight import Looking, Object, Read, Sight
 from .cause_spec import CauseSpec, Found
 
@@ -40,7 +40,7 @@ def _endpoints(facts: Facts, obj: Object) -> Looking[tuple[Behind, ...]]:
 
 def selector(service: Object) -> Mapping[str, str]:
     """The labels of the pods that a Service is for."""
-    return (service.get("spec") or {}).get("selector") or {}
+    return spec_of(service).get("selector") or {}
 
 
 def _behind(service: Object, slices: list[Object]) -> Behind:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from ..model.facts import Facts, Unknown
 from ..model.quantity import asked, parse_quantity
-from ..model.raw import meta
+from ..model.raw import condition, meta, status_of
 from ..model.sight import Object
 from ..sights.revisions import REVISIONS
 from ..sights.room import ROOM, Room
@@ -41,15 +41,14 @@ def _refused(room: Room, owners: set[str]) -> bool:
 
 def _failing(workload: Object) -> bool:
     """Whether a Deployment says that it cannot create its pods."""
-    conditions = (workload.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "ReplicaFailure" and c.get("status") == "True" for c in conditions)
+    return condition(workload, "ReplicaFailure") is not None
 
 
 def _full(room: Room, template: Object) -> Iterator[tuple[str, str]]:
     """What has no room for one more pod of the template, and how much of it is used."""
     needed = asked(template)
     for quota in room.quotas:
-        status = quota.get("status") or {}
+        status = status_of(quota)
         for key, most in (status.get("hard") or {}).items():
             used = str((status.get("used") or {}).get(key, "0"))
             if key in needed and parse_quantity(used) + needed[key] > parse_quantity(str(most)):

@@ -6,7 +6,7 @@ No node has room for them, is tolerated and selected, and can reach their volume
 from datetime import timedelta
 
 from ..model.facts import Facts, Unknown
-from ..model.raw import meta
+from ..model.raw import condition, meta
 from ..sights.pods import PODS
 from .cause_spec import CauseSpec, Found
 
@@ -18,10 +18,9 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
         return pods
     waiting = {}
     for pod in pods:
-        for condition in (pod.get("status") or {}).get("conditions") or []:
-            told = (condition.get("type"), condition.get("status"), condition.get("reason"))
-            if told == ("PodScheduled", "False", "Unschedulable"):
-                waiting[str(meta(pod).get("name"))] = str(condition.get("message") or "")
+        scheduled = condition(pod, "PodScheduled", "False") or {}
+        if scheduled.get("reason") == "Unschedulable":
+            waiting[str(meta(pod).get("name"))] = str(scheduled.get("message") or "")
     if not waiting:
         return None
     name, message = min(waiting.items())

@@ -29,7 +29,7 @@ from ..kinds import EVENT, POD, WORKLOADS
 from ..model.call import FIELD_MANAGER, Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
-from ..model.raw import meta
+from ..model.raw import meta, status_of
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
 from ..telemetry import Metrics
@@ -244,7 +244,7 @@ class KubernetesCluster:
         path, lines = path_of(POD, pod.namespace, pod.name), int(wanted["log_lines"])
         obj = await self._ask("GET", path, "get pods")
         out: dict[str, Any] = {
-            "phase": (obj.get("status") or {}).get("phase"),
+            "phase": status_of(obj).get("phase"),
             "node": obj["spec"].get("nodeName"),
         }
         try:
@@ -321,7 +321,7 @@ class KubernetesCluster:
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         answer = await self._ask("POST", path, "create selfsubjectaccessreviews", body=review)
-        return bool((answer.get("status") or {}).get("allowed"))
+        return bool(status_of(answer).get("allowed"))
 
     async def workloads(self) -> Sequence[str] | Unknown:
         """By their metadata alone, which is a fraction of them."""

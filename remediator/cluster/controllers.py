@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..kinds import WORKLOAD_NAMES
-from ..model.raw import meta, timestamp
+from ..model.raw import meta, spec_of, timestamp
 from ..model.template import template_hash
 from ..sights.revisions import NUMBER
 
@@ -227,7 +227,7 @@ class Controllers:
         nodes = [
             name
             for (kind, _, name), node in sorted(objects.items())
-            if kind == "Node" and not (node.get("spec") or {}).get("unschedulable")
+            if kind == "Node" and not spec_of(node).get("unschedulable")
         ]
         if len(nodes) < 2:
             return nodes[0] if nodes else ""

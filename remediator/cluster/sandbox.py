@@ -15,7 +15,7 @@ from ..kinds import ENDPOINT_SLICE, WORKLOAD_NAMES
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
-from ..model.raw import labels, meta, ready, selected
+from ..model.raw import labels, meta, ready, selected, status_of
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
@@ -174,7 +174,7 @@ class SandboxCluster:
         for (kind, namespace, _), budget in self.objects.items():
             if kind == "PodDisruptionBudget" and namespace == meta(pod)["namespace"]:
                 chosen = selected(budget["spec"].get("selector") or {}, labels(pod))
-                if chosen and not (budget.get("status") or {}).get("disruptionsAllowed"):
+                if chosen and not status_of(budget).get("disruptionsAllowed"):
                     return False
         return True
 

@@ -16,7 +16,7 @@ from ..model.facts import Facts, Unknown
 from ..model.limit import Radius
 from ..model.plan import Touch
 from ..model.pointer import at
-from ..model.raw import ready
+from ..model.raw import ready, spec_of, status_of
 from ..model.verdict import Reason, Verdict, allow, deny, hold
 from ..sights.pods import PEERS, Pods
 from .guard import Guard
@@ -72,7 +72,7 @@ def _missing(touch: Touch, facts: Facts, pods: Pods, count: int) -> int:
     workload = facts.beside if pod else facts.object
     if not (pod or touch.waits) or not isinstance(workload, Mapping):
         return 0
-    spec, status = workload.get("spec") or {}, workload.get("status") or {}
+    spec, status = spec_of(workload), status_of(workload)
     wanted = int(spec.get("replicas", status.get("desiredNumberScheduled", 0)))
     left = [p for p in pods if touch.away_from and at(p, "/spec/nodeName") == touch.away_from]
     return max(0, wanted - count - sum(not ready(pod) for pod in left))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..model.facts import Unknown
-from ..model.raw import labels, meta, selected
+from ..model.raw import labels, meta, selected, spec_of, status_of
 from ..model.verdict import Reason, Verdict, allow, hold
 from ..sights.disruption_budgets import BUDGETS
 from ..sights.pods import PEERS
@@ -38,7 +38,7 @@ def _check(item: Touched) -> Verdict | None:
         return hold("budgets", Reason.UNKNOWN_FACT, why)
     pods = peers if isinstance(peers, tuple) else ()
     for budget in found:
-        spec, status = budget.get("spec") or {}, budget.get("status") or {}
+        spec, status = spec_of(budget), status_of(budget)
         if not any(_covers(spec.get("selector"), pod) for pod in pods):
             continue
         name = meta(budget).get("name")

@@ -23,6 +23,8 @@ from ..model.raw import (
     meta,
     ready,
     selected,
+    spec_of,
+    status_of,
     waiting_reason,
 )
 from ..model.template import bare_template, template_of
@@ -87,8 +89,8 @@ def _own_template(facts: Facts) -> Template | None:
     if not isinstance(obj, Mapping):
         return None
     if facts.target.kind == POD.name:
-        return {"metadata": {"labels": labels(obj)}, "spec": obj.get("spec") or {}}
-    template: Template | None = (obj.get("spec") or {}).get("template")
+        return {"metadata": {"labels": labels(obj)}, "spec": spec_of(obj)}
+    template: Template | None = spec_of(obj).get("template")
     return template
 
 
@@ -124,7 +126,7 @@ def _full(room: Room, peers: Pods, facts: Facts, successor: Template) -> Iterabl
     """Quotas that have no room for the replacement once the pod is gone."""
     gone, came = _leaving(peers, facts), asked(successor)
     for quota in room.quotas:
-        spec, status = quota.get("spec") or {}, quota.get("status") or {}
+        spec, status = spec_of(quota), status_of(quota)
         if spec.get("scopes") or spec.get("scopeSelector"):
             continue  # it may not count these pods; the API server judges
         for key, most in (status.get("hard") or {}).items():
@@ -172,7 +174,7 @@ def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     """
 
     def shown(obj: Mapping[str, Any]) -> dict[str, Any]:
-        containers = (obj.get("spec") or {}).get("containers") or []
+        containers = spec_of(obj).get("containers") or []
         return {
             c.get("name"): [c.get(key) for key in ("image", "envFrom", "command", "args")]
             for c in containers
@@ -196,7 +198,7 @@ def _takes(node: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
     """Whether the node is ready, not cordoned, selected, and
     without a taint that is not tolerated.
     """
-    spec, pod = node.get("spec") or {}, template.get("spec") or {}
+    spec, pod = spec_of(node), spec_of(template)
     if condition(node, "Ready") is None:
         return False
     if spec.get("unschedulable") or not _selected(node, pod):

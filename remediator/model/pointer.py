@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .raw import ready
+from .raw import conditions_of, ready
 from .template import RESTARTED_AT, bare_template, template_hash
 
 Object = Mapping[str, Any]
@@ -52,17 +52,23 @@ def at(obj: Object, pointer: str) -> Any:
     """
     scheme, colon, path = pointer.partition(":")
     if scheme == "condition":
-        conditions = (obj.get("status") or {}).get("conditions") or []
+        conditions = conditions_of(obj)
         return next((one.get("status") for one in conditions if one.get("type") == path), None)
     if scheme not in SCHEMES or not colon:
         scheme, path = "", pointer
     found: Any = obj
     for part in parts(path):
-        if isinstance(found, list):
-            found = found[int(part)] if part.isdigit() and int(part) < len(found) else None
-        else:
-            found = found.get(part) if isinstance(found, Mapping) else None
+        found = _below(found, part)
     return SCHEMES[scheme](found) if scheme else found
+
+
+def _below(place: Any, part: str) -> Any:
+    """One step of a pointer, None where it leads nowhere."""
+    if isinstance(place, Mapping):
+        return place.get(part)
+    if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+        return place[int(part)]
+    return None
 
 
 def put(obj: Object, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from .raw import spec_of
+
 QUANTITY = re.compile(
     r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE]))?"
 )
@@ -27,7 +29,7 @@ def parse_quantity(text: str) -> Decimal:
 def asked(template: Mapping[str, Any]) -> dict[str, Decimal]:
     """What a pod of the template counts for in a ResourceQuota, by the quota's own keys."""
     out: dict[str, Decimal] = {"pods": Decimal(1), "count/pods": Decimal(1)}
-    for container in (template.get("spec") or {}).get("containers") or []:
+    for container in spec_of(template).get("containers") or []:
         resources = container.get("resources") or {}
         limits = resources.get("limits") or {}
         for kind, amounts in (

@@ -10,6 +10,26 @@ def meta(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     return obj.get("metadata") or {}
 
 
+def spec_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object's spec, empty where it has none."""
+    return obj.get("spec") or {}
+
+
+def status_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object's status, empty where it has none."""
+    return obj.get("status") or {}
+
+
+def conditions_of(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The conditions in the object's status."""
+    return list(status_of(obj).get("conditions") or [])
+
+
+def finished(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod's containers have ended for good."""
+    return status_of(pod).get("phase") in ("Succeeded", "Failed")
+
+
 def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
     """The object's annotations, empty where it has none."""
     return meta(obj).get("annotations") or {}
@@ -32,16 +52,12 @@ def timestamp(text: str | None) -> datetime | None:
 
 def ready(pod: Mapping[str, Any]) -> bool:
     """Whether the pod's Ready condition is true and it is not going away."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    going = bool(meta(pod).get("deletionTimestamp"))
-    return not going and any(
-        c.get("type") == "Ready" and c.get("status") == "True" for c in conditions
-    )
+    return condition(pod, "Ready") is not None and not meta(pod).get("deletionTimestamp")
 
 
 def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The statuses of a pod's containers, those of its init containers first."""
-    status = pod.get("status") or {}
+    status = status_of(pod)
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
@@ -77,8 +93,7 @@ def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
 
 def condition(obj: Mapping[str, Any], type_: str, status: str = "True") -> Mapping[str, Any] | None:
     """The condition of a type, where it has the status."""
-    for item in (obj.get("status") or {}).get("conditions") or []:
+    for item in conditions_of(obj):
         if item.get("type") == type_ and item.get("status") == status:
-            found: Mapping[str, Any] = item
-            return found
+            return item
     return None

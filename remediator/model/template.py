@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .raw import annotations
+from .raw import annotations, meta, spec_of
 
 PREFIX = "remediator.io"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -16,7 +16,7 @@ RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 
 def template_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     """A workload's pod template as compared."""
-    return bare_template((obj.get("spec") or {}).get("template") or {})
+    return bare_template(spec_of(obj).get("template") or {})
 
 
 def bare_template(template: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -26,10 +26,10 @@ def bare_template(template: Mapping[str, Any]) -> Mapping[str, Any]:
         for key, value in annotations(template).items()
         if key != RESTARTED_AT and not key.startswith(PREFIX)
     }
-    labels = dict((template.get("metadata") or {}).get("labels") or {})
+    labels = dict(meta(template).get("labels") or {})
     labels.pop("pod-template-hash", None)
     bare = {"labels": labels} | ({"annotations": notes} if notes else {})
-    return {"metadata": bare, "spec": template.get("spec") or {}}
+    return {"metadata": bare, "spec": spec_of(template)}
 
 
 def template_hash(template: Mapping[str, Any]) -> str:

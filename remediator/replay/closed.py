@@ -22,7 +22,7 @@ from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown, unseen
 from ..model.kind import Kind
 from ..model.notice import Notice
-from ..model.raw import labels, meta
+from ..model.raw import labels, meta, spec_of, status_of
 from ..model.selectors import selector_text, selects
 from ..model.sight import Object, Sight
 from ..model.target import POD, REPLACED, Target, Unresolved
@@ -174,8 +174,8 @@ def _spec(name: str) -> dict[str, Any]:
 
 def _whole(obj: Object) -> Object:
     """A workload whose rollout is complete and whose pods are ready."""
-    spec, generation = obj.get("spec") or {}, int(meta(obj).get("generation") or 1)
-    count = spec.get("replicas", (obj.get("status") or {}).get("desiredNumberScheduled", REPLICAS))
+    spec, generation = spec_of(obj), int(meta(obj).get("generation") or 1)
+    count = spec.get("replicas", status_of(obj).get("desiredNumberScheduled", REPLICAS))
     names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     scheduled = (
         "desiredNumberScheduled",

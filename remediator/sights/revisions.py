@@ -7,7 +7,7 @@ from typing import Any
 
 from ..kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, REPLICA_SET, WORKLOADS
 from ..model.facts import Facts
-from ..model.raw import annotations, labels, meta, ready, timestamp
+from ..model.raw import annotations, labels, meta, ready, spec_of, status_of, timestamp
 from ..model.sight import Looking, Object, Sight
 from ..model.template import bare_template
 from .pods import owned, selected
@@ -50,8 +50,8 @@ def _replica_sets(deployment: Object, sets: list[Object]) -> tuple[Revision, ...
     matching = [item for item in numbered if bare_template(item["spec"]["template"]) == wanted]
     out = []
     for item in numbered:
-        replicas = int((item.get("spec") or {}).get("replicas") or 0)
-        up = int((item.get("status") or {}).get("readyReplicas") or 0)
+        replicas = int(spec_of(item).get("replicas") or 0)
+        up = int(status_of(item).get("readyReplicas") or 0)
         out.append(
             Revision(
                 number=int(annotations(item).get(NUMBER, 0)),
