@@ -108,9 +108,8 @@ def serve(kind: str, pipe: Any, folder: str) -> None:
                 settle=timedelta(hours=1),  # triage is measured, and no look
                 journal=f"sqlite:///{folder}/bench.db",
                 web=Web(listen="127.0.0.1:0"),
-                cluster=ClusterSettings(
-                    kubeconfig=kubeconfig(folder, "http://127.0.0.1:9")
-                ),  # never asked
+                # never asked
+                cluster=ClusterSettings(kubeconfig=kubeconfig(folder, "http://127.0.0.1:9")),
             )
             async with daemon.running(settings) as running:
                 pipe.send(running.url)

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,6 @@ from .engine.engine import Engine
 from .engine.tell import gauges
 from .errors import ConfigurationError, JournalError
 from .journal.sql import SqlJournal
-from .model.alert import Alert
 from .prometheus import PrometheusApi, SandboxPrometheus
 from .rules import loader
 from .rules.ruleset import RuleSet
@@ -151,58 +150,24 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         raise ConfigurationError(refused)
     rules = load_rules(settings)
     context = _tls(settings.web) if settings.web.tls_cert else None
-    clock, metrics = SystemClock(), Metrics()
+    key = settings.web.link_key_file
+    links = Links(settings.web.public_url, key.get_secret_value().encode()) if key else None
     async with contextlib.AsyncExitStack() as stack:
-        journal = SqlJournal(settings.journal_url, metrics)
-        await journal.open(clock.now())
-        stack.push_async_callback(journal.close)
-        sandboxed = settings.cluster.kind == "sandbox"
-        alertmanager: AlertmanagerApi | SandboxAlertmanager = SandboxAlertmanager()
-        delivered: Callable[[str, tuple[Alert, ...]], None] | None = None
-        if isinstance(alertmanager, SandboxAlertmanager) and sandboxed:
-            delivered = alertmanager.delivered
-        else:
-            alertmanager = AlertmanagerApi(
-                {s.name: s.alertmanager for s in settings.sources}, clock.now, metrics=metrics
-            )
-            stack.push_async_callback(alertmanager.close)
-        key = settings.web.link_key_file
-        links = Links(settings.web.public_url, key.get_secret_value().encode()) if key else None
-        doors = Doors(
-            journal=journal,
-            clusters=await _clusters(settings, clock, stack, metrics),
-            sources={source.name: source.cluster for source in settings.sources},
-            prometheus=(
-                SandboxPrometheus()
-                if sandboxed and not settings.prometheus
-                else PrometheusApi(settings.prometheus, metrics)
-            ),
-            alertmanager=alertmanager,
-            clock=clock,
-            metrics=metrics,
-            rules=rules,
-            limits=settings.process_limits,
-            started_at=clock.now(),
-            settle=settings.settle,
-            quiet_for=settings.quiet_for,
-            own_namespace=settings.own_namespace,
-            watchdog=settings.watchdog,
-            followers=tuple(item.name for item in settings.receivers if item.tells == "everything"),
-            link=links.make if links else None,
-        )
+        doors = await _doors(settings, rules, links, stack)
         receivers = {item.name: item.make() for item in settings.receivers}
         engine = Engine(doors, receivers, settings.journal_keep)
-        await journal.reloaded(rules.digest, clock.now())  # they may have changed while nobody ran
+        # they may have changed while nobody ran
+        await doors.journal.reloaded(rules.digest, doors.clock.now())
         gauges.announce(engine.doors)
-        intake = Intake(doors, settings.web.max_waiting)
+        intake, alertmanager = Intake(doors, settings.web.max_waiting), doors.alertmanager
+        delivered = (
+            alertmanager.delivered if isinstance(alertmanager, SandboxAlertmanager) else None
+        )
         server = Server(settings, doors, intake, delivered, links=links)
         runner, url = await _listen(settings, server, context)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(intake.run()),
-                group.create_task(engine.run(settings.workers)),
-            ]
-            tasks.append(group.create_task(_watch(settings, engine)))
+            running = (intake.run(), engine.run(settings.workers), _watch(settings, engine))
+            tasks = [group.create_task(each) for each in running]
             server.serving = True
             log().info(
                 "serving",
@@ -217,6 +182,46 @@ async def running(settings: Settings) -> AsyncIterator[App]:
                 await runner.cleanup()
                 for task in tasks:
                     task.cancel()
+
+
+async def _doors(
+    settings: Settings, rules: RuleSet, links: Links | None, stack: contextlib.AsyncExitStack
+) -> Doors:
+    """Everything outside that the engine needs, open until the stack ends.
+
+    Raises: ConfigurationError, JournalError.
+    """
+    clock, metrics = SystemClock(), Metrics()
+    sandboxed = settings.cluster.kind == "sandbox"
+    journal = SqlJournal(settings.journal_url, metrics)
+    await journal.open(clock.now())
+    stack.push_async_callback(journal.close)
+    alertmanager: AlertmanagerApi | SandboxAlertmanager = SandboxAlertmanager()
+    if not sandboxed:
+        urls = {source.name: source.alertmanager for source in settings.sources}
+        alertmanager = AlertmanagerApi(urls, clock.now, metrics=metrics)
+        stack.push_async_callback(alertmanager.close)
+    prometheus: PrometheusApi | SandboxPrometheus = SandboxPrometheus()
+    if settings.prometheus or not sandboxed:
+        prometheus = PrometheusApi(settings.prometheus, metrics)
+    return Doors(
+        journal=journal,
+        clusters=await _clusters(settings, clock, stack, metrics),
+        sources={source.name: source.cluster for source in settings.sources},
+        prometheus=prometheus,
+        alertmanager=alertmanager,
+        clock=clock,
+        metrics=metrics,
+        rules=rules,
+        limits=settings.process_limits,
+        started_at=clock.now(),
+        settle=settings.settle,
+        quiet_for=settings.quiet_for,
+        own_namespace=settings.own_namespace,
+        watchdog=settings.watchdog,
+        followers=tuple(item.name for item in settings.receivers if item.tells == "everything"),
+        link=links.make if links else None,
+    )
 
 
 def _tls(web_settings: Web) -> ssl.SSLContext:
@@ -292,29 +297,9 @@ async def _watch(settings: Settings, engine: Engine) -> None:
     # A file may have changed after it was read and before its folder was watched: read once more.
     loop.call_later(READ_AGAIN, again.set)
     folders = {str(path if path.is_dir() else path.parent) for path in map(Path, settings.rules)}
-
-    async def files() -> None:
-        if not folders:
-            return
-        try:
-            async for _ in awatch(*folders, recursive=False, step=200):
-                again.set()
-        except (
-            OSError
-        ) as error:  # a node's inotify instances are few, and every pod on it shares them
-            log().warning(
-                "watching_by_polling",
-                why=(
-                    f"{error}; raise fs.inotify.max_user_instances to reload immediately on changes"
-                ),
-            )
-            async for _ in awatch(
-                *folders, recursive=False, step=200, force_polling=True, poll_delay_ms=POLL
-            ):
-                again.set()
-
     async with asyncio.TaskGroup() as group:
-        group.create_task(files())
+        if folders:
+            group.create_task(_watch_folders(folders, again))
         while True:
             await again.wait()
             again.clear()
@@ -324,6 +309,20 @@ async def _watch(settings: Settings, engine: Engine) -> None:
                 log().info("rules_reloaded", rules=len(rules.sources), digest=rules.digest)
             elif rules is not None:
                 gauges.announce(engine.doors)
+
+
+async def _watch_folders(folders: set[str], changed: asyncio.Event) -> None:
+    """Sets the event whenever something in the folders changes."""
+    try:
+        async for _ in awatch(*folders, recursive=False, step=200):
+            changed.set()
+    # a node's inotify instances are few, and every pod on it shares them
+    except OSError as error:
+        why = f"{error}; raise fs.inotify.max_user_instances to reload immediately on changes"
+        log().warning("watching_by_polling", why=why)
+        polled = awatch(*folders, recursive=False, step=200, force_polling=True, poll_delay_ms=POLL)
+        async for _ in polled:
+            changed.set()
 
 
 async def serve(settings: Settings) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -50,25 +50,9 @@ class DoctorLine:
 
 async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterator[DoctorLine]:
     """Everything, one after the other."""
-    rules: RuleSet | None = None
-    try:
-        rules = load_rules(settings)
-        acting = sum(source.rule.mode != "observe" for source in rules.sources)
-        yield DoctorLine("ok", "rules", f"{len(rules.sources)} rules, {acting} of them in mode act")
-    except loader.RuleErrors as error:
-        yield DoctorLine(
-            "fail", "rules", str(error), f"remediator check {' '.join(settings.rules)}"
-        )
-    except RemediatorError as error:
-        yield DoctorLine(
-            "fail", "rules", str(error), "add the receiver, or name another in the rule"
-        )
-    refused = refuses_to_listen(settings)
-    yield (
-        DoctorLine("fail", "web", refused, "remediator init writes credentials")
-        if refused
-        else DoctorLine("ok", "web", f"listens on {settings.web.listen}")
-    )
+    rules, line = _rules(settings)
+    yield line
+    yield _web(settings)
     yield await _journal(settings)
     for item in settings.receivers:
         yield _receiver(item)
@@ -88,6 +72,28 @@ async def examine(settings: Settings, url: str, test_alert: bool) -> AsyncIterat
             )
         async for finding in _daemon(session, settings, url, test_alert):
             yield finding
+
+
+def _rules(settings: Settings) -> tuple[RuleSet | None, DoctorLine]:
+    """The rules, if they can be loaded."""
+    try:
+        rules = load_rules(settings)
+    except loader.RuleErrors as error:
+        fix = f"remediator check {' '.join(settings.rules)}"
+        return None, DoctorLine("fail", "rules", str(error), fix)
+    except RemediatorError as error:
+        fix = "add the receiver, or name another in the rule"
+        return None, DoctorLine("fail", "rules", str(error), fix)
+    acting = sum(source.rule.mode != "observe" for source in rules.sources)
+    text = f"{len(rules.sources)} rules, {acting} of them in mode act"
+    return rules, DoctorLine("ok", "rules", text)
+
+
+def _web(settings: Settings) -> DoctorLine:
+    refused = refuses_to_listen(settings)
+    if refused:
+        return DoctorLine("fail", "web", refused, "remediator init writes credentials")
+    return DoctorLine("ok", "web", f"listens on {settings.web.listen}")
 
 
 async def _journal(settings: Settings) -> DoctorLine:
@@ -162,19 +168,22 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
 
 async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
     """What is not allowed: cluster-wide, or in the namespaces that the scopes name literally."""
-    groups = [loaded.group for loaded in rules.sources] if rules else []
-    scopes = set(chain.from_iterable(group.scope.namespaces for group in groups))
-    plain = bool(scopes) and all(map(PLAIN.fullmatch, scopes))
     whole, local = rbac.grants(rules)
-    given = [
-        (sorted(scopes) if plain else [""], whole),
-        *(([name], needs) for name, needs in local.items()),
-    ]
+    given = [(_literal_scopes(rules), whole)]
+    given += [([name], needs) for name, needs in local.items()]
     asked = []
     for named, needs in given:
         for group, resource, verbs in needs:
             asked += [_missing(cluster, rules, (group, resource, verb), named) for verb in verbs]
     return [text for text in await asyncio.gather(*asked) if text]
+
+
+def _literal_scopes(rules: RuleSet | None) -> list[str]:
+    """The namespaces of all scopes if none is a pattern, else one empty text: the whole cluster."""
+    groups = [loaded.group for loaded in rules.sources] if rules else []
+    scopes = set(chain.from_iterable(group.scope.namespaces for group in groups))
+    plain = bool(scopes) and all(map(PLAIN.fullmatch, scopes))
+    return sorted(scopes) if plain else [""]
 
 
 async def _missing(
@@ -195,19 +204,19 @@ async def _missing(
 
 def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
     """The rules that need the permission, if not all do."""
-    sources = rules.sources if rules else ()
-    alone = {
-        source.rule.name: rbac.needs(RuleSet((source,), rules.overrides if rules else ()))
-        for source in sources
-    }
-    needing = [
-        name
-        for name, needs in alone.items()
-        if any((g, r) == (group, resource) and verb in v for g, r, v in needs)
-    ]
+    if rules is None:
+        return ""
+    alone = {s.rule.name: rbac.needs(RuleSet((s,), rules.overrides)) for s in rules.sources}
+    wanted = (group, resource, verb)
+    needing = [name for name, needs in alone.items() if _among(wanted, needs)]
     if not needing or len(needing) == len(alone):
         return ""
     return f" (for {', '.join(needing[:5])}{', …' if len(needing) > 5 else ''})"
+
+
+def _among(wanted: tuple[str, str, str], needs: Sequence[rbac.Need]) -> bool:
+    *kind, verb = wanted
+    return any([group, resource] == kind and verb in verbs for group, resource, verbs in needs)
 
 
 async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:
@@ -274,9 +283,8 @@ async def _alertmanager(
                 " listed",
                 advice,
             )
-        elif "webhook_configs" not in str(
-            (status.config or {}).get("original")
-        ):  # their URLs are hidden
+        # their URLs are hidden
+        elif "webhook_configs" not in str((status.config or {}).get("original")):
             advice = "remediator init writes the routes to merge"
             yield DoctorLine(
                 "warn", what, f"version {version} answers; it has no webhook receiver", advice

@@ -112,9 +112,8 @@ class PrometheusApi:
             answer = Unknown("the server that answered is not Prometheus; check `prometheus:`")
         except Exception as error:  # the library raises its own and requests' alike
             answer = Unknown(f"cannot query Prometheus: {type(error).__name__}")
-            answered = (
-                type(error).__name__ == "PrometheusApiClientException"
-            )  # it refused this very query, or has no time
+            # it refused this very query, or has no time
+            answered = type(error).__name__ == "PrometheusApiClientException"
             answer = (
                 Unknown(f"Prometheus rejected the query: {str(error)[:200]}")
                 if answered
@@ -157,9 +156,8 @@ class PrometheusApi:
             self._reading.add_done_callback(self._read)
             self._reading_since = now
         left = FIRST - (now - self._reading_since)
-        if (
-            self._reading is not None and self._rules is None and left > 0
-        ):  # the first time, and not for long
+        # the first time, and not for long
+        if self._reading is not None and self._rules is None and left > 0:
             await asyncio.wait([self._reading], timeout=left)
         if self._rules is None:
             return Unknown(self._failed[1] if self._failed else self._no_rules)
@@ -188,9 +186,8 @@ class PrometheusApi:
 
     def _groups(self) -> dict[str, Mapping[str, Any]]:
         client = self._connect()
-        answer = client._session.get(
-            f"{self._url}/api/v1/rules", timeout=TIMEOUT
-        )  # the library has no call for it
+        # the library has no call for it
+        answer = client._session.get(f"{self._url}/api/v1/rules", timeout=TIMEOUT)
         answer.raise_for_status()
         return _by_name(GROUPS.validate_python(answer.json()["data"]["groups"]))
 

@@ -204,6 +204,10 @@ class Metrics:
             os.environ.get("REMEDIATOR_REVISION", "unknown"),
             platform.python_version(),
         )
+        self._zeros()
+
+    def _zeros(self) -> None:
+        """Counters of what has not happened yet, so that `increase` sees the first time."""
         for code in ("200", "400", "401", "413", "503"):
             self.zero("webhook_requests_total", code)
         for severity in SEVERITIES:
@@ -232,9 +236,8 @@ class Metrics:
         self._child(name, labels).observe(value)
 
     def _child(self, name: str, labels: tuple[str, ...]) -> Any:
-        child = self._children.get(
-            (name, labels)
-        )  # looking it up in the library costs more than counting
+        # looking it up in the library costs more than counting
+        child = self._children.get((name, labels))
         if child is None:
             metric: Any = self._by_name[name]
             child = self._children[name, labels] = metric.labels(*labels) if labels else metric
@@ -268,9 +271,8 @@ def configure_log(level: str = "info") -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
-        logger_factory=lambda *_: structlog.WriteLogger(
-            sys.stderr
-        ),  # the stderr of now, not of the configuration
+        # the stderr of now, not of the configuration
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 

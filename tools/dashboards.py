@@ -30,9 +30,8 @@ def panel(
 ) -> dict[str, Any]:
     """One panel, placed later."""
     steps = more.pop("steps", [{"color": "green", "value": None}])
-    counted = all(
-        "increase(" in expr for expr, _ in queries
-    )  # events are bars, what has not happened is not listed
+    # events are bars, what has not happened is not listed
+    counted = all("increase(" in expr for expr, _ in queries)
     if kind == "timeseries" and counted:
         queries = tuple((f"{expr} > 0", legend) for expr, legend in queries)
     defaults: dict[str, Any] = {

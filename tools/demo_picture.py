@@ -43,9 +43,8 @@ def main() -> None:
             text.highlight_regex(re.compile(pattern), style)
         console.print(text)
     svg = console.export_svg(title="remediator demo", clear=False)
-    svg = re.sub(
-        r"@font-face \{.*?\}", "", svg, flags=re.S
-    )  # no picture of ours asks the net for a font
+    # no picture of ours asks the net for a font
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.S)
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     (folder / "demo.svg").write_text(re.sub(r"[ \t]+\n", "\n", svg))

@@ -58,20 +58,14 @@ SCHEMAS = {  # Grafana's own types of what a dashboard may hold, by file and typ
     "timeseries": ("raw/composable/timeseries/panelcfg/x", "Options"),
     "timeseries-field": ("raw/composable/timeseries/panelcfg/x", "FieldConfig"),
 }
-TEMPLATES = Path(
-    "/usr/share/prometheus/alertmanager"
-)  # where Debian's Alertmanager looks for its default template
+# where Debian's Alertmanager looks for its default template
+TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 # Debian's packages, unpacked and not installed: name and version, empty for whichever there is
 DEBS = {
-    "oldest": {
-        "prometheus": "2.42.0",
-        "prometheus-alertmanager": "0.25.0",
-    },  # the oldest that are supported
-    "node": {
-        "runc": "",
-        "libseccomp2": "",
-        "busybox-static": "",
-    },  # a real node's: a runc built by Go has no seccomp
+    # the oldest that are supported
+    "oldest": {"prometheus": "2.42.0", "prometheus-alertmanager": "0.25.0"},
+    # a real node's: a runc built by Go has no seccomp
+    "node": {"runc": "", "libseccomp2": "", "busybox-static": ""},
 }
 RENAMED = {"server": "etcd"}  # etcd's main package is called server
 

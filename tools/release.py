@@ -84,9 +84,8 @@ def main() -> None:
         "--constraint",
         "constraints.txt",
     )
-    with (
-        tempfile.TemporaryDirectory() as folder
-    ):  # what a user installs, and nothing of what we test with
+    # what a user installs, and nothing of what we test with
+    with tempfile.TemporaryDirectory() as folder:
         run(sys.executable, "-m", "venv", folder)
         python = f"{folder}/bin/python"
         run(

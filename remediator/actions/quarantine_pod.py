@@ -148,16 +148,12 @@ def _unisolated(target: Target, pod: Mapping[str, Any], isolation: Isolation) ->
     """Whether our NetworkPolicy would not isolate the pod."""
     there = isolation.policy
     if there is not None and labels(there).get(QUARANTINE) != target.uid:
-        return Refusal(
-            Reason.CONFLICT,
-            f"NetworkPolicy {policy_name(target)} already exists and was not created by us;"
-            f" it may not isolate {target}",
-        )
+        name = policy_name(target)
+        why = f"NetworkPolicy {name} already exists and was not created by us; it may not isolate"
+        return Refusal(Reason.CONFLICT, f"{why} {target}")
     if spec_of(pod).get("hostNetwork"):
-        return Refusal(
-            Reason.UNSUPPORTED_TARGET,
-            f"{target} uses its node's network (hostNetwork); a NetworkPolicy cannot isolate it",
-        )
+        why = f"{target} uses its node's network (hostNetwork); a NetworkPolicy cannot isolate it"
+        return Refusal(Reason.UNSUPPORTED_TARGET, why)
     return None
 
 
@@ -233,11 +229,9 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     pod, beside, isolation = facts.object, facts.beside, facts[ISOLATION]
     if gone(plan, facts):
         return Seen(Verified.OVERTAKEN)
-    if (
-        isinstance(pod, Unknown | Unresolved)
-        or isinstance(beside, Unknown)
-        or isinstance(isolation, Unknown)
-    ):
+    if isinstance(pod, Unknown | Unresolved) or isinstance(beside, Unknown):
+        return Seen(Verified.UNKNOWN)
+    if isinstance(isolation, Unknown):
         return Seen(Verified.UNKNOWN)
     if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves[LABELS]:
         return Seen(Verified.OVERTAKEN)

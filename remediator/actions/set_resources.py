@@ -158,11 +158,10 @@ def _rollout(facts: Facts, params: Params, changes: list[MemoryChange]) -> Plan 
     if interruption and not params.allow_outage:
         why = f"changing the template of {facts.target} {interruption}"
         return Refusal(Reason.WOULD_INTERRUPT, why)
-    values = {f"/spec/template/spec{change.path}": change.new for change in changes}
-    old = {f"/spec/template/spec{change.path}": change.old for change in changes}
+    old, new = _values(changes, "/spec/template/spec")
     return _template_plan(
         facts,
-        values,
+        new,
         parameters=params.model_dump(mode="json"),
         summary=f"raise the limits of {facts.target}: {_said(changes)}",
         previous=old,
@@ -255,9 +254,14 @@ def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:
 
 def _raise(workload: Target, pod: Object, changes: list[MemoryChange]) -> Call:
     """The patch that gives one pod its new limits."""
-    old = {f"/spec{change.path}": change.old for change in changes}
-    new = {f"/spec{change.path}": change.new for change in changes}
+    old, new = _values(changes, "/spec")
     return _resize(workload, pod, old, new)
+
+
+def _values(changes: list[MemoryChange], below: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The values before and after, by pointers below one into the object."""
+    old = {f"{below}{change.path}": change.old for change in changes}
+    return old, {f"{below}{change.path}": change.new for change in changes}
 
 
 def _resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[str, str]) -> Call:
@@ -341,19 +345,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         return refused
     assert isinstance(facts.object, Mapping)
     if in_place(done):
-        by_uid = {str(meta(pod).get("uid")): pod for pod in pods_of(facts)}
-        calls = [
-            _resize(facts.target, by_uid[call.target.uid], call.leaves, call.assumes)
-            for call in done.calls
-            if call.target.uid in by_uid
-            and view(by_uid[call.target.uid], call.leaves) == dict(call.leaves)
-        ]
-        if not calls:
-            return Refusal(
-                Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set"
-            )
-        summary = f"restore the previous memory limits of {len(calls)} pods of {facts.target}"
-        return _pods_plan(facts, calls, parameters={"undo": done.digest}, summary=summary)
+        return _undo_in_place(done, facts)
     if overtaken(sent, facts.object):
         why = f"{facts.target} was modified after our change; leaving it alone"
         return Refusal(Reason.ASSUMPTION_CHANGED, why)
@@ -366,6 +358,18 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         before=done.before,
         outage=True,
     )
+
+
+def _undo_in_place(done: Plan, facts: Facts) -> Plan | Refusal:
+    """The patches of the pods that still have the limits that we set."""
+    by_uid = {str(meta(pod).get("uid")): pod for pod in pods_of(facts)}
+    made = [(call, by_uid.get(call.target.uid)) for call in done.calls]
+    ours = [(call, pod) for call, pod in made if pod and view(pod, call.leaves) == call.leaves]
+    if not ours:
+        return Refusal(Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set")
+    calls = [_resize(facts.target, pod, call.leaves, call.assumes) for call, pod in ours]
+    summary = f"restore the previous memory limits of {len(calls)} pods of {facts.target}"
+    return _pods_plan(facts, calls, parameters={"undo": done.digest}, summary=summary)
 
 
 def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:

@@ -119,9 +119,8 @@ def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
         return "stops its only pod before a new one starts (one replica)"
     elif halfway(obj):
         return halfway(obj)
-    whole = kind != "DaemonSet" and 0 < up <= taken(
-        obj, facts
-    )  # a DaemonSet's pods do not stand in for each other
+    # a DaemonSet's pods do not stand in for each other
+    whole = kind != "DaemonSet" and 0 < up <= taken(obj, facts)
     return (
         f"may stop all {up} ready pods before a new one is ready (maxUnavailable)"
         if whole
@@ -221,11 +220,8 @@ def rollout_running(obj: Mapping[str, Any]) -> bool:
         )
     if kind == "StatefulSet":
         return bool(status.get("updateRevision") != status.get("currentRevision"))
-    wanted = spec.get("replicas", 1)
-    return bool(
-        status.get("updatedReplicas", 0) < wanted
-        or status.get("replicas", 0) > status.get("updatedReplicas", 0)
-    )
+    wanted = max(spec.get("replicas", 1), status.get("replicas", 0))
+    return bool(status.get("updatedReplicas", 0) < wanted)
 
 
 def progress_deadline_exceeded(obj: Mapping[str, Any]) -> bool:

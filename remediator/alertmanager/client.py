@@ -26,9 +26,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=4)  # both questions to an instance, asked
 RESOLVED_WITHIN = 2.0  # seconds that a name may take
 SETTLED = timedelta(minutes=2)
 REMEMBERED = timedelta(seconds=1)
-NOT_ASKED_FOR = timedelta(
-    seconds=10
-)  # after an instance did not answer: until then it is taken to be gone
+# after an instance did not answer: until then it is taken to be gone
+NOT_ASKED_FOR = timedelta(seconds=10)
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -174,9 +173,8 @@ class AlertmanagerApi:
                 "no Alertmanager is configured",
             )
             return Unknown(f"Alertmanager of source {source}: {why}")
-        if not any(
-            instance.settled for instance in believed
-        ):  # what has just started does not list all yet
+        # what has just started does not list all yet
+        if not any(instance.settled for instance in believed):
             return Unknown(
                 f"Alertmanager of source {source}: it started less than {self._settled} ago, so"
                 " its list may be incomplete"

@@ -15,10 +15,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from ..model.alert import Alert, AlertStatus
 
 MOST_ALERTS = 10_000
-FIRST, LAST = (
-    datetime(1970, 1, 1, tzinfo=UTC),
-    datetime(2200, 1, 1, tzinfo=UTC),
-)  # times beyond can be reckoned with nowhere
+# times beyond can be reckoned with nowhere
+FIRST, LAST = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 
 
 class Item(BaseModel):

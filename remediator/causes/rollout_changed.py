@@ -11,7 +11,7 @@ from typing import Any
 from ..model.duration import format_duration
 from ..model.facts import Facts, Unknown
 from ..model.template import bare_template, template_hash
-from ..sights.revisions import REVISIONS, current_revision
+from ..sights.revisions import REVISIONS, Revision, current_revision
 from .cause_spec import CauseSpec, Found
 
 
@@ -33,8 +33,12 @@ def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
     if not older or facts.since - created > changed_within:
         return None
     previous = max(older, key=lambda revision: revision.number)
-    changes = differences(bare_template(previous.template), wanted)
-    age = facts.at - created
+    return _found(current, previous, facts.at - created)
+
+
+def _found(current: Revision, previous: Revision, age: timedelta) -> Found:
+    """What the current revision changed, `age` ago."""
+    changes = differences(bare_template(previous.template), bare_template(current.template))
     why = f"revision {current.number} was rolled out {format_duration(age)} ago and changed "
     evidence = {
         "revision": current.number,

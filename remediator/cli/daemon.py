@@ -67,10 +67,8 @@ def credentials(secret: str, earlier: str, kubeconfig: str) -> None:
     if not namespace or not name:
         raise ConfigurationError(f"cannot create {secret!r}: use NAMESPACE/NAME")
     made = asyncio.run(_credentials(namespace, name, earlier, kubeconfig))
-    click.echo(
-        f"Secret {secret}: "
-        + (f"created {', '.join(made)}" if made else "already complete; left unchanged")
-    )
+    done = f"created {', '.join(made)}" if made else "already complete; left unchanged"
+    click.echo(f"Secret {secret}: {done}")
 
 
 async def _credentials(namespace: str, name: str, earlier: str, kubeconfig: str) -> list[str]:

@@ -64,21 +64,27 @@ def generate(what: str, paths: tuple[Path, ...], service_account: str | None, ou
     """Print what follows from the definitions: a JSON Schema of rule files, or RBAC. With
     `reference`, write the reference pages and schemas of this version, plugins included.
     """
-    from ..generate import PRINTED, reference
+    from ..generate import PRINTED
     from ..generate.rbac import binding
-    from .manual import page
 
     if what == "reference":
-        root = click.get_current_context().find_root().command
-        assert isinstance(root, click.Group)
-        for path, text in {**reference(), "cli.md": page(root)}.items():
-            (output / path).parent.mkdir(parents=True, exist_ok=True)
-            (output / path).write_text(text)
-        click.echo(f"wrote {output}")
+        _write_reference(output)
         return
     click.echo(PRINTED[what](paths), nl=False)
     if what == "rbac" and service_account:
         click.echo(binding(service_account, paths), nl=False)
+
+
+def _write_reference(output: Path) -> None:
+    from ..generate import reference
+    from .manual import page
+
+    root = click.get_current_context().find_root().command
+    assert isinstance(root, click.Group)
+    for path, text in {**reference(), "cli.md": page(root)}.items():
+        (output / path).parent.mkdir(parents=True, exist_ok=True)
+        (output / path).write_text(text)
+    click.echo(f"wrote {output}")
 
 
 COMMANDS = [check, generate]

@@ -72,17 +72,20 @@ def _time(text: str) -> str:
 
 def look(seen: Row, indent: str = "  ") -> list[str]:
     """Causes, verdicts and calls of an evaluation."""
-    causes, verdicts = seen.get("causes") or [], seen.get("verdicts") or []
-    lines = [f"{indent}cause    {cause['name']}: {cause['why']}" for cause in causes]
+    lines = [f"cause    {cause['name']}: {cause['why']}" for cause in seen.get("causes") or []]
     if seen.get("plan"):
-        lines.append(f"{indent}plan     {seen['plan']['summary']}  (digest {seen['digest']})")
-    lines += [f"{indent}call     {call}" for call in seen.get("calls") or []]
-    allowed = [verdict["guard"] for verdict in verdicts if verdict["verdict"] == "allow"]
+        lines.append(f"plan     {seen['plan']['summary']}  (digest {seen['digest']})")
+    lines += [f"call     {call}" for call in seen.get("calls") or []]
+    lines += _verdicts(seen.get("verdicts") or [])
+    return [f"{indent}{line}" for line in lines]
+
+
+def _verdicts(verdicts: Sequence[Row]) -> list[str]:
+    """What each guard said; those that allowed without a word on one line."""
     against = [verdict for verdict in verdicts if verdict["verdict"] != "allow" or verdict["why"]]
-    lines += [f"{indent}guard    {_verdict(verdict)}" for verdict in against]
-    if allowed:
-        lines.append(f"{indent}allowed  {', '.join(dict.fromkeys(allowed))}")
-    return lines
+    lines = [f"guard    {_verdict(verdict)}" for verdict in against]
+    allowed = [verdict["guard"] for verdict in verdicts if verdict["verdict"] == "allow"]
+    return [*lines, f"allowed  {', '.join(dict.fromkeys(allowed))}"] if allowed else lines
 
 
 def _lines(lines: Sequence[str]) -> str:
@@ -114,12 +117,18 @@ def remediation(row: Row) -> str:
     lines += [f"  attempt  {_attempt(attempt)}" for attempt in row["attempts"]]
     lines += [f"  {_entry(entry)}" for entry in row["history"]]
     lines += [f"  notified {_told(message)}" for message in row["messages"]]
+    return _lines([*lines, *_due(row)])
+
+
+def _due(row: Row) -> list[str]:
+    """What happens next by itself."""
+    lines = []
     if row.get("undo_due_at"):
         when = row["undo_due_at"][:16].replace("T", " ")
         lines.append(f"  undone   after the alert has been quiet, not before {when} UTC")
     if row.get("next_look"):
         lines.append(f"  next look at {_time(row['next_look'])} UTC")
-    return _lines(lines)
+    return lines
 
 
 def _alert(episode: Row) -> str:
@@ -200,6 +209,22 @@ def promotion(row: Row) -> str:
         f"  act      it helped {record['succeeded']} of {acted} times; {record['ineffective']} did"
         f" not help, {record['failed']} failed"
     )
+    lines += [f"  against  {text}" for text in _against(row)] or [
+        "  against  nothing found in the journal"
+    ]
+    after = {"observe": "approve", "approve": "act"}.get(row["mode"])
+    edit = (
+        f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the"
+        " daemon reloads by itself"
+    )
+    lines.append(f"  edit     {edit}" if after else "  edit     none: it is in mode act already")
+    return _lines(lines)
+
+
+def _against(row: Row) -> list[str]:
+    """What speaks against more freedom."""
+    record = row["record"]
+    asked = _asked(record)
     against = []
     if row["breaker_open_since"]:
         against.append(
@@ -217,22 +242,13 @@ def promotion(row: Row) -> str:
             f"people approved {record['approved']} of {asked}; wait for {ENOUGH}, nine of ten"
             " approved"
         )
-    lines += [f"  against  {text}" for text in against] or [
-        "  against  nothing found in the journal"
-    ]
-    after = {"observe": "approve", "approve": "act"}.get(row["mode"])
-    edit = (
-        f"in {row['file']}, rule `{row['name']}` (line {row['line']}): set `mode: {after}`; the"
-        " daemon reloads by itself"
-    )
-    lines.append(f"  edit     {edit}" if after else "  edit     none: it is in mode act already")
-    return _lines(lines)
+    return against
 
 
-def replay(report: Row) -> str:
-    """A timeline, how each remediation ended, and a summary."""
+def _timeline(happened: Sequence[Row]) -> list[str]:
+    """A line for each, below its day."""
     lines, day = [], ""
-    for line in report["timeline"]:
+    for line in happened:
         if line["at"][:10] != day:
             day = line["at"][:10]
             lines.append(day)
@@ -240,6 +256,12 @@ def replay(report: Row) -> str:
         what, about = f"{line['what']}{reason}", line["remediation"] or "alert"
         cells = (_time(line["at"]), f"{about:<12}", f"{what:<28}", line["target"], line["text"])
         lines.append(f"  {'  '.join(cells)}".rstrip())
+    return lines
+
+
+def replay(report: Row) -> str:
+    """A timeline, how each remediation ended, and a summary."""
+    lines = _timeline(report["timeline"])
     lines += ["", *table(report["remediations"]).split("\n")] if report["remediations"] else []
     found = report["summary"]
     ends = (

@@ -65,7 +65,7 @@ async def connect(
             if "BearerToken" in settings.api_key:
                 settings.refresh_api_key_hook = Renewing(loader)
         else:
-            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise ConfigurationError(
             f"cannot reach a cluster: {error}; set cluster.kubeconfig, or run in a pod"
@@ -368,9 +368,8 @@ class KubernetesCluster:
         verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
         headers = {"Accept": accept, "Content-Type": content_type}
         try:
-            async with asyncio.timeout(
-                timeout
-            ):  # the wait for our turn included: nothing is sent after it
+            # the wait for our turn included: nothing is sent after it
+            async with asyncio.timeout(timeout):
                 await self._bucket.take()
                 answer = await self._api.call_api(
                     path,

@@ -91,7 +91,7 @@ class Controllers:
             if kind == "HorizontalPodAutoscaler":
                 self._scale(namespace, obj)
             elif kind == "Pod" and "app" not in (meta(obj).get("labels") or {}):
-                meta(obj).pop("ownerReferences", None)  # type: ignore[attr-defined]  # its ReplicaSet releases it
+                obj["metadata"].pop("ownerReferences", None)  # its ReplicaSet releases it
             elif kind == "Job":
                 self._run(obj, now)
         for (kind, namespace, name), obj in list(self._store.objects.items()):
@@ -279,17 +279,12 @@ class Controllers:
         if self._progressed.get(uid, (None, now))[0] != step:
             self._progressed[uid] = (step, now)
         waited = now - self._progressed[uid][1]
-        given_up = not complete and waited > timedelta(
-            seconds=obj["spec"].get("progressDeadlineSeconds", 600)
-        )
-        reason = (
-            "ProgressDeadlineExceeded"
-            if given_up
-            else "NewReplicaSetAvailable"
-            if complete
-            else "ReplicaSetUpdated"
-        )
-        return {"type": "Progressing", "status": "False" if given_up else "True", "reason": reason}
+        status, reason = "True", "ReplicaSetUpdated"
+        if complete:
+            reason = "NewReplicaSetAvailable"
+        elif waited > timedelta(seconds=obj["spec"].get("progressDeadlineSeconds", 600)):
+            status, reason = "False", "ProgressDeadlineExceeded"
+        return {"type": "Progressing", "status": status, "reason": reason}
 
     def _end_old(self, pods: list[dict[str, Any]], digest: str, least: int) -> None:
         """Ends pods of other templates, those that do not serve first, while enough are ready."""

@@ -25,11 +25,8 @@ from .objects import Objects
 P = ParamSpec("P")
 T = TypeVar("T")
 LONGEST_CLIMB = 6
-EXPORTERS = {
-    "kube-state-metrics",
-    "node-exporter",
-    "prometheus-node-exporter",
-}  # by app.kubernetes.io/name
+# by app.kubernetes.io/name
+EXPORTERS = {"kube-state-metrics", "node-exporter", "prometheus-node-exporter"}
 
 
 async def observe(

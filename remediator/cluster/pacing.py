@@ -29,15 +29,13 @@ class Renewing:
     def __call__(self, settings: client.Configuration) -> None:
         if time.monotonic() >= self._next and (self._task is None or self._task.done()):
             self._next = time.monotonic() + RENEWED_EVERY
-            self._task = asyncio.ensure_future(
-                self._renew(settings)
-            )  # held here, and ended by close
+            # held here, and ended by close
+            self._task = asyncio.ensure_future(self._renew(settings))
 
     async def _renew(self, settings: client.Configuration) -> None:
         try:
-            await (
-                self._loader._load_authentication()
-            )  # the library has no public word for this alone
+            # the library has no public word for this alone
+            await self._loader._load_authentication()
             settings.api_key["BearerToken"] = self._loader.token
         except Exception as error:
             why = (

@@ -201,8 +201,7 @@ class SandboxCluster:
             case "create" if target.kind in CREATABLE:
                 if obj is not None:
                     raise Conflict(f"cannot create {target}: it already exists")
-                body = with_id(call.body, call_id)
-                done = body if dry_run else self._created(target, body)
+                done = self._created(target, with_id(call.body, call_id), dry_run=dry_run)
             case "delete" | "evict" if target.kind in DELETABLE:
                 return self._removed(call, call_id, here, dry_run)
             case "collect" if target.kind == "Pod":
@@ -217,7 +216,9 @@ class SandboxCluster:
             self.calls.append((call_id, call.describe()))
         return evidence_of(call, call_id, done)
 
-    def _created(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _created(self, target: Target, body: Mapping[str, Any], *, dry_run: bool) -> Object:
+        if dry_run:
+            return body
         metadata = {k: v for k, v in body["metadata"].items() if k not in ("name", "namespace")}
         made = {"spec": body["spec"], "status": {}}
         return self._store.put(target.kind, target.namespace, target.name, made, **metadata)
@@ -268,9 +269,8 @@ class SandboxCluster:
     def _replace(self, kind: str, namespace: str, name: str, obj: dict[str, Any]) -> dict[str, Any]:
         self._store.replace(kind, namespace, name, obj)
         self._controllers.step(self._clock())
-        return self.objects.get(
-            (kind, namespace, name), obj
-        )  # the controllers may have deleted it since
+        # the controllers may have deleted it since
+        return self.objects.get((kind, namespace, name), obj)
 
     def _advance(self) -> None:
         """Lets time pass in steps of a second, up to ten minutes at once."""

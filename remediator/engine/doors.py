@@ -58,9 +58,8 @@ class Crowd:
         """Whether unpacking should wait."""
         if self.since is None or self.until is None:
             return False
-        return (
-            now <= self.until and timedelta() <= now - self.since < settle
-        )  # a clock that jumped back defers nothing
+        # a clock that jumped back defers nothing
+        return now <= self.until and timedelta() <= now - self.since < settle
 
 
 @dataclass(slots=True)

@@ -46,9 +46,8 @@ class Engine:
         self._looked_at = self._pruned_at = doors.clock.now()
         self._swept_at = self._looked_at
         self._swept_to: Episode | None = None
-        self._triaged_at = self._looked_at - timedelta(
-            seconds=IDLE
-        )  # what a predecessor left is looked at first
+        # what a predecessor left is looked at first
+        self._triaged_at = self._looked_at - timedelta(seconds=IDLE)
 
     async def run_due(self) -> datetime | None:
         """Everything that is due now, one after the other; when the next thing is.
@@ -106,9 +105,8 @@ class Engine:
                 self.doors.metrics.count("worker_errors_total")
                 log().exception("worker_error", task=name)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(
-                    pause
-                ):  # wait_for of Python 3.11 can swallow a cancellation
+                # wait_for of Python 3.11 can swallow a cancellation
+                async with asyncio.timeout(pause):
                     await news.wait()
 
     async def _triage(self) -> float:

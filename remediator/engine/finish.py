@@ -22,6 +22,15 @@ async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
     tell = partial(messages.of, claim, audience)
     written = await doors.journal.write(remediation, decided, tell)
     _count(doors, claim, written)
+    _log(remediation, written)
+    if written.state not in LIVE:
+        doors.wake.set()
+    if written.state is not written.before:
+        await _announce(doors, remediation, written)
+
+
+def _log(remediation: Remediation, written: Written) -> None:
+    """What was written. Where nothing has changed, only for debugging."""
     unchanged = written.state is written.before and written.decided.reason == remediation.reason
     (log().debug if unchanged else log().info)(
         "remediation_moved",
@@ -32,10 +41,6 @@ async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
         reason=written.decided.reason,
         why=written.decided.why,
     )
-    if written.state not in LIVE:
-        doors.wake.set()
-    if written.state is not written.before:
-        await _announce(doors, remediation, written)
 
 
 def _count(doors: Doors, claim: Claim, written: Written) -> None:

@@ -22,16 +22,12 @@ from ..rules.ruleset import LoadedRule, RuleSet
 from ..rules.schema import Rule
 
 Need = tuple[str, str, tuple[str, ...]]
+# no Role can grant what these do
 ON_CLUSTER = {
     name for name, action in ACTIONS.items() if any(not k.namespaced for k in action.targets)
-}  # no Role can grant what these do
-CLIMBED = {
-    POD,
-    REPLICA_SET,
-    REPLICATION_CONTROLLER,
-    SERVICE,
-    NAMESPACE,
-}  # read on the way to a target
+}
+# read on the way to a target
+CLIMBED = {POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, NAMESPACE}
 
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # a pattern that admits one namespace
@@ -54,24 +50,30 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
     if loaded is None:
         every = (*_always(), *_reads(_sights(ACTIONS) | causes.sights(CAUSES)))
         return _merged([*every, *_acts(set(ACTIONS))]), {}
-    seen: set[str] = set()
+    steps = chain.from_iterable(source.rule.steps for source in loaded.sources)
+    seen = {step.action for step in steps}
     everywhere: set[str] = set()
     local: dict[str, set[str]] = {}
-    for source in loaded.sources:
-        actions_ = {step.action for step in source.rule.steps}
-        seen |= actions_
-        for namespaces in _acts_in(source, loaded):
-            if source.group.scope.nodes:
-                everywhere |= actions_ & ON_CLUSTER
-            if namespaces and all(map(NAME.fullmatch, namespaces)):
-                for name in namespaces:
-                    local.setdefault(name, set()).update(actions_)
-            else:
-                everywhere |= actions_
+    for name, used in chain.from_iterable(_used(source, loaded) for source in loaded.sources):
+        if name:
+            local.setdefault(name, set()).update(used)
+        else:
+            everywhere |= used
     sights = _sights(seen).union(*(planner.sights(rule) for rule in _as_bound(loaded)))
     whole = _merged([*_always(), *_reads(sights), *_acts(everywhere)])
     rest = {name: used - everywhere for name, used in sorted(local.items())}
     return whole, {name: _merged(_acts(used)) for name, used in rest.items() if used}
+
+
+def _used(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, set[str]]]:
+    """The namespaces in which a rule may act, with its actions; empty stands for everywhere."""
+    actions_ = {step.action for step in source.rule.steps}
+    for namespaces in _acts_in(source, loaded):
+        if source.group.scope.nodes:
+            yield "", actions_ & ON_CLUSTER
+        named = bool(namespaces) and all(map(NAME.fullmatch, namespaces))
+        for name in namespaces if named else ("",):
+            yield name, actions_
 
 
 def _always() -> list[Need]:

@@ -52,10 +52,8 @@ def _check(item: Touched, radius: Radius) -> Verdict | None:
         why = f"{missing} of {count + missing} pods of {facts.root} are already not ready"
         why = f"{why}; blast_radius {radius} allows no more"
         return hold("blast_radius", Reason.BLAST_RADIUS, why)
-    alike = DAEMON_SET.name not in (
-        facts.target.kind,
-        facts.root.kind,
-    )  # they stand in for each other
+    # they stand in for each other
+    alike = DAEMON_SET.name not in (facts.target.kind, facts.root.kind)
     if touch.takes >= count and alike and not touch.outage:
         why = f"it would take down the last ready pod of {facts.root}"
         return deny("blast_radius", Reason.WOULD_INTERRUPT, why)

@@ -1,5 +1,6 @@
 """Attempts as they are stored: plans without secrets, and what becomes of them."""
 
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ from sqlalchemy import Connection
 from ..model.call import evidence_to_json
 from ..model.decision import Ask, Decided, Hold, TakeBack
 from ..model.plan import Plan, Times, times_to_json, to_json
+from ..model.remediation import Attempt
 from .letters import dumps
 from .tables import attempt
 
@@ -15,6 +17,24 @@ from .tables import attempt
 def stored(plan: Plan, times: Times) -> dict[str, Any]:
     """A plan and its times as stored, without secrets."""
     return to_json(plan) | times_to_json(times)
+
+
+def insert(c: Connection, remediation_id: str, made: Attempt) -> None:
+    """Stores an intent: durable before any call is sent."""
+    c.execute(
+        sa.insert(attempt).values(
+            id=made.id,
+            remediation=remediation_id,
+            number=made.number,
+            step=made.step,
+            action=made.action,
+            plan=dumps(stored(made.plan, made.times)),
+            digest=made.digest,
+            causes=dumps([asdict(cause) for cause in made.causes]),
+            begun_at=made.begun_at,
+            sent_by=made.sent_by,
+        )
+    )
 
 
 def change(c: Connection, decided: Decided) -> None:

@@ -110,13 +110,8 @@ NEXT_WORK = (
     .limit(1)
 )
 PUT_ASIDE = timedelta(hours=1)  # another version, which can read it, may run by then
-UNREADABLE = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    LookupError,
-)  # what decoding a stored row may raise
+# what decoding a stored row may raise
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, LookupError)
 
 
 def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:

@@ -105,9 +105,8 @@ class Database:
         self._looking = self._engine if self._inline else self._make_engine(url, "BEGIN", VIEWS)
         self._lookers = ThreadPoolExecutor(1 if file else VIEWS, thread_name_prefix="journal-views")
         self._running: dict[int, float] = {}  # when each transaction that runs began
-        self._connected: dict[
-            int, tuple[Any, float]
-        ] = {}  # and on which of PostgreSQL's connections, by thread
+        # and on which of PostgreSQL's connections, by thread
+        self._connected: dict[int, tuple[Any, float]] = {}
         self._lock: IO[str] | None = None
 
     def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE", pool: int = POOL) -> Engine:
@@ -345,9 +344,8 @@ class Database:
                 )
                 try:
                     connection.exec_driver_sql("SELECT 1")
-                except (
-                    DBAPIError
-                ):  # it died while it was idle, and all that are as old with it: a new one
+                # it died while it was idle, and all that are as old with it: a new one
+                except DBAPIError:
                     connection.close()
                     connection = engine.connect()
                     self._connected[thread] = (

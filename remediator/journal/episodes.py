@@ -53,9 +53,8 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], d
         fingerprints = sorted(fingerprint for other, fingerprint in keys if other == source)
         for at in range(0, len(fingerprints), CHUNK):
             mine = fingerprints[at : at + CHUNK]
-            size = (
-                1 << (len(mine) - 1).bit_length()
-            )  # few sizes, the last one repeated: each is a statement to prepare and keep
+            # few sizes, the last one repeated: each is a statement to prepare and keep
+            size = 1 << (len(mine) - 1).bit_length()
             named = {f"f{number}": mine[min(number, len(mine) - 1)] for number in range(size)}
             for fingerprint, ends_at in c.execute(
                 _last_ends(c.dialect.name, size), {"source": source, **named}

@@ -37,6 +37,11 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
     matched = [item for item in decided if item.wanted]
     asked = chain.from_iterable(item.wanted for item in matched)
     alone(c, *(f"{wanted.rule.name} {wanted.target.key}" for wanted in asked))
+    _attach(c, matched, now)
+
+
+def _attach(c: Connection, matched: Sequence[Triaged], now: datetime) -> None:
+    """Attaches what is still open to the live remediation of each rule, creating it if needed."""
     over = _ended(c, [item.episode.id for item in matched])
     for item in matched:
         if not c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():

@@ -40,9 +40,8 @@ def told(c: Connection, remediation_id: str, since: datetime = EPOCH) -> list[st
     return list(c.execute(names.order_by(outbox.c.receiver)).scalars())
 
 
-LEASE = timedelta(
-    minutes=1
-)  # longer than any receiver is waited for; who took a message and died is followed then
+# longer than any receiver is waited for; who took a message and died is followed then
+LEASE = timedelta(minutes=1)
 
 
 def due(

@@ -80,66 +80,64 @@ def decide(
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"no remediation {remediation_id}"
-    if row.state != State.AWAITING_APPROVAL:
-        return f"{remediation_id} is {row.state}; it is not waiting for approval"
-    if row.cancel_by:
-        return f"{row.cancel_by} already; {remediation_id} ends at its next look"
-    shown = orjson.loads(row.look).get("digest", "")
-    if digest and digest != shown:
-        return (
-            f"the plan changed: its digest is now {shown}; review it with `remediator show"
-            f" {remediation_id}`"
-        )
-    approval = from_text(row.rule_text).approval
-    by = approval.by
-    if by and operator not in by:
-        return f"{operator} may not approve for rule {row.rule}; allowed: {', '.join(by)}"
+    shown, approval = orjson.loads(row.look).get("digest", ""), from_text(row.rule_text).approval
+    refused = _undecidable(row) or _other_plan(row, digest, shown) or _stranger(row, operator)
+    if refused:
+        return refused
     if not approve:
         return cancel(c, remediation_id, operator, now, why=why, kind=EntryKind.DENIED)
     if row.approved_digest:
         return f"{row.approved_by} already approved {remediation_id}"
     if now - row.changed_at > approval.expires:
         return f"the approval of {remediation_id} has expired"
-    approvers = operator
+    text, values = f"{operator} approved {shown}", _approved(shown, operator)
     if approval.two_person:
         for_digest, _, first = row.approved_first.partition(" ")
         if for_digest != shown:
-            first_of_two = (
-                sa.update(table)
-                .where(table.c.id == remediation_id)
-                .values(approved_first=f"{shown} {operator}")
-            )
-            c.execute(first_of_two)
-            text = f"{operator} approved {shown}; a second operator must approve too"
-            entries.write(
-                c,
-                now,
-                remediation_id,
-                EntryKind.APPROVED,
-                reason=Reason.OPERATOR,
-                text=because(text, why),
-            )
-            return None
-        if first.casefold() == operator.casefold():
-            return (
-                f"{operator} already approved {remediation_id}; a second operator must approve too"
-            )
-        approvers = f"{first} and {operator}"
-    c.execute(
-        sa.update(table)
-        .where(table.c.id == remediation_id)
-        .values(approved_digest=shown, approved_by=approvers)
-    )
-    timers.put(c, "work", remediation_id, now)
-    entries.write(
-        c,
-        now,
-        remediation_id,
-        EntryKind.APPROVED,
-        reason=Reason.OPERATOR,
-        text=because(f"{operator} approved {shown}", why),
-    )
+            text, values = f"{text}; {SECOND}", {"approved_first": f"{shown} {operator}"}
+        elif first.casefold() == operator.casefold():
+            return f"{operator} already approved {remediation_id}; {SECOND}"
+        else:
+            values = _approved(shown, f"{first} and {operator}")
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(**values))
+    if "approved_digest" in values:
+        timers.put(c, "work", remediation_id, now)
+    kind, by = EntryKind.APPROVED, Reason.OPERATOR
+    entries.write(c, now, remediation_id, kind, reason=by, text=because(text, why))
     return None
+
+
+SECOND = "a second operator must approve too"
+
+
+def _approved(digest: str, by: str) -> dict[str, str]:
+    """The columns of an approval that is complete."""
+    return {"approved_digest": digest, "approved_by": by}
+
+
+def _undecidable(row: Any) -> str | None:
+    """Why there is nothing to decide."""
+    if row.state != State.AWAITING_APPROVAL:
+        return f"{row.id} is {row.state}; it is not waiting for approval"
+    if row.cancel_by:
+        return f"{row.cancel_by} already; {row.id} ends at its next look"
+    return None
+
+
+def _other_plan(row: Any, digest: str, shown: str) -> str | None:
+    """Whether the operator has seen another plan (its digest) than the one that would run."""
+    if not digest or digest == shown:
+        return None
+    seen = f"review it with `remediator show {row.id}`"
+    return f"the plan changed: its digest is now {shown}; {seen}"
+
+
+def _stranger(row: Any, operator: str) -> str | None:
+    """Whether the rule names others who decide."""
+    by = from_text(row.rule_text).approval.by
+    if not by or operator in by:
+        return None
+    return f"{operator} may not approve for rule {row.rule}; allowed: {', '.join(by)}"
 
 
 def cancel(
@@ -233,9 +231,8 @@ def escalated(
     now: datetime,
 ) -> None:
     """It was reported, or will be later."""
-    mine = sa.and_(
-        timer.c.kind == "escalate", timer.c.ref == remediation_id
-    )  # gone where it ended meanwhile
+    # gone where it ended meanwhile
+    mine = sa.and_(timer.c.kind == "escalate", timer.c.ref == remediation_id)
     if again_at is not None:
         c.execute(sa.update(timer).where(mine).values(due_at=again_at))
         return

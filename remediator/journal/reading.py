@@ -26,9 +26,8 @@ def reading(url: str) -> Iterator[Connection]:
             creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None),
             poolclass=NullPool,
         )
-        sa.event.listen(
-            engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN")
-        )  # one snapshot for all
+        # one snapshot for all
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     else:
         engine = sa.create_engine(
             parsed.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ"

@@ -1,7 +1,6 @@
 """Remediations: started in one transaction with locks and charges, moved by the state table."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -166,40 +165,10 @@ def begin(
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
     _outrank(c, remediation, {h.remediation for h in used.locks.values()} - {remediation.id}, now)
-    held = set(
-        c.execute(
-            sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation.id)
-        ).scalars()
-    )
-    for key in sorted(set(intent.reading.locks) - held):  # an undo has its parent's already
-        c.execute(sa.insert(target_lock).values(key=key, remediation=remediation.id))
-    made = intent.attempt
+    _lock(c, remediation.id, intent.reading.locks)
     if intent.charged:
-        c.execute(
-            sa.insert(charge).values(
-                remediation=remediation.id,
-                rule=intent.rule,
-                action=made.action,
-                namespace=intent.target.namespace,
-                root_key=intent.root_key,
-                target_key=intent.target.key,
-                at=now,
-            )
-        )
-    c.execute(
-        sa.insert(attempt).values(
-            id=made.id,
-            remediation=remediation.id,
-            number=made.number,
-            step=made.step,
-            action=made.action,
-            plan=dumps(attempts.stored(made.plan, made.times)),
-            digest=made.digest,
-            causes=dumps([asdict(cause) for cause in made.causes]),
-            begun_at=now,
-            sent_by=made.sent_by,
-        )
-    )
+        _charge(c, remediation.id, intent)
+    attempts.insert(c, remediation.id, intent.attempt)
     state = next_state(State(row.state), Event.START)
     values = {
         "state": state,
@@ -211,8 +180,32 @@ def begin(
         "look": dumps(intent.look.as_json()),
     }
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
-    entries.write(c, now, remediation.id, EntryKind.STARTED, reason=None, text=made.plan.summary)
+    summary = intent.attempt.plan.summary
+    entries.write(c, now, remediation.id, EntryKind.STARTED, reason=None, text=summary)
     return verdicts
+
+
+def _lock(c: Connection, remediation_id: str, keys: Iterable[str]) -> None:
+    """Takes the locks that it does not have; an undo has its parent's already."""
+    mine = sa.select(target_lock.c.key).where(target_lock.c.remediation == remediation_id)
+    held = set(c.execute(mine).scalars())
+    for key in sorted(set(keys) - held):
+        c.execute(sa.insert(target_lock).values(key=key, remediation=remediation_id))
+
+
+def _charge(c: Connection, remediation_id: str, intent: Intent) -> None:
+    """Counts the attempt against every limit that includes it."""
+    c.execute(
+        sa.insert(charge).values(
+            remediation=remediation_id,
+            rule=intent.rule,
+            action=intent.attempt.action,
+            namespace=intent.target.namespace,
+            root_key=intent.root_key,
+            target_key=intent.target.key,
+            at=intent.attempt.begun_at,
+        )
+    )
 
 
 def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
@@ -337,17 +330,24 @@ def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided:
     """
     if isinstance(decided, Retry) and decided.unsent:
         _release(c, row.id, decided.change.attempt)
+    mine = target_lock.c.remediation == row.id
     if isinstance(decided, Applied) and decided.unlock:
-        mine = target_lock.c.remediation == row.id
         c.execute(sa.delete(target_lock).where(mine, target_lock.c.key.in_(decided.unlock)))
     if isinstance(decided, TakeBack):
         undos.take_over(c, row, decided.at)
-    elif row.undo_of and after not in LIVE:
-        undos.give_locks_back(c, row, decided.at)
-        if after is State.EXPIRED and row.undo_why == "timed":
-            timers.put(c, "restore", row.undoes, decided.at + RESTORE_AGAIN)
-    elif state in ACTING and after not in ACTING and not row.undo_of:
-        c.execute(sa.delete(target_lock).where(target_lock.c.remediation == row.id))
+    elif row.undo_of:
+        _end_undo(c, row, after, decided.at)
+    elif state in ACTING and after not in ACTING:
+        c.execute(sa.delete(target_lock).where(mine))
+
+
+def _end_undo(c: Connection, row: Any, after: State, now: datetime) -> None:
+    """An undo that ends returns its locks; a timed one that expired is tried again."""
+    if after in LIVE:
+        return
+    undos.give_locks_back(c, row, now)
+    if after is State.EXPIRED and row.undo_why == "timed":
+        timers.put(c, "restore", row.undoes, now + RESTORE_AGAIN)
 
 
 def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:

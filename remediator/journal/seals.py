@@ -23,10 +23,8 @@ from . import entries
 from .tables import EPOCH, MICROSECOND, entry, seal
 
 AT_ONCE = 1000
-FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = (
-    5000,
-    500,
-)  # entries and seals, in one transaction: others wait for it
+# entries and seals, in one transaction: others wait for it
+FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = (5000, 500)
 SEAL_LOCK = 7_305_802  # PostgreSQL's advisory lock that makes sealers one at a time
 START = "0" * 64
 SHORTEST = 12  # digits of a digest that tell one from another
@@ -146,18 +144,20 @@ def verify(c: Connection, head: str = "") -> SealReport:
     """
     rows = c.execute(sa.select(seal).order_by(seal.c.number)).all()
     out = SealReport()
-    anchor = rows[0] if rows and rows[0].pruned else None
-    previous, expected = _anchored(c, out, anchor) if anchor is not None else (START, 1)
-    expected = _chain(c, out, rows[1:] if anchor is not None else rows, previous, expected=expected)
-    if anchor is not None and out.first == 0:
-        out.first = expected
+    pruned = bool(rows) and rows[0].pruned
+    if pruned:
+        previous, expected = _anchored(c, out, rows[0])
+        expected = _chain(c, out, rows[1:], previous, expected=expected)
+        out.first = out.first or expected
+    else:
+        expected = _chain(c, out, rows, START, expected=1)
     uncovered = _count(c, entry.c.number >= expected) + _count(c, entry.c.number < (out.first or 1))
     if uncovered:
         out.findings.append(f"{uncovered} entries are numbered but not covered by a seal")
     out.unsealed = _count(c, entry.c.number.is_(None))
     seen = [START, *(row.digest for row in rows)]
     if head and not any(_is_head(head, digest) for digest in seen):
-        cut = ", or lies before what was pruned" if anchor is not None else ""
+        cut = ", or lies before what was pruned" if pruned else ""
         why = f"it was taken from another history, or this one was cut{cut}"
         out.findings.append(f"no seal has the digest {head}: {why}")
     return out

@@ -107,9 +107,8 @@ def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:
     """Rules with a remediation that acted and ended badly since then."""
     lately: Any = table.c.ended_at > since
-    if (
-        c.dialect.name == "sqlite"
-    ):  # else it would look at all that ever ended so, rather than at what ended lately
+    # else SQLite would look at all that ever ended so, rather than at what ended lately
+    if c.dialect.name == "sqlite":
         lately = sa.func.likelihood(lately, sa.literal_column("0.000001"))
     query = (
         sa.select(table.c.rule)
@@ -124,6 +123,9 @@ def breakers(c: Connection) -> list[Breaker]:
     """All rows."""
     rows = c.execute(sa.select(breaker)).all()
     return [Breaker(row.rule, row.opened_at, row.reset_at, row.reset_by or "") for row in rows]
+
+
+OPENED, CLOSED = (EntryKind.BREAKER_OPENED, Reason.BREAKER_OPEN), (EntryKind.BREAKER_CLOSED, None)
 
 
 def switch(
@@ -143,18 +145,13 @@ def switch(
     row = c.execute(sa.select(breaker).where(mine).with_for_update()).first()
     if (row.opened_at if row else None) == opened_at:
         return
-    news = row is None or (row.opened_at is None) != (opened_at is None)
     if row is None:
         c.execute(sa.insert(breaker).values(rule=rule, opened_at=opened_at))
     else:
         c.execute(sa.update(breaker).where(mine).values(opened_at=opened_at))
-    if not news:
-        return
-    kind, reason = (
-        (EntryKind.BREAKER_OPENED, Reason.BREAKER_OPEN)
-        if opened_at
-        else (EntryKind.BREAKER_CLOSED, None)
-    )
+    if row is not None and row.opened_at is not None and opened_at is not None:
+        return  # it opened again before it closed: known
+    kind, reason = OPENED if opened_at else CLOSED
     entries.write(c, now, None, kind, reason=reason, text=f"rule {rule}: {why}")
     key = ident("breaker", rule)
     for receiver in letters.told(c, key) if opened_at is None else to:

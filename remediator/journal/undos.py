@@ -87,8 +87,7 @@ def owe(c: Connection, remediation_id: str, now: datetime) -> None:
 
 def owes(made: Attempt) -> bool:
     """Whether its change stands and is to be undone later."""
-    done = (
-        made.applied_at is not None or made.outcome is Outcome.UNKNOWN
-    )  # the undo looks whether it was done
+    # the undo looks whether it was done
+    done = made.applied_at is not None or made.outcome is Outcome.UNKNOWN
     stands = done and made.outcome not in (Outcome.WORSE, Outcome.OVERTAKEN)
     return stands and made.times.restore_after is not None

@@ -69,16 +69,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     attempts = c.execute(
         sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
     ).all()
-    shown["attempts"] = [
-        _plain(a._asdict())
-        | {
-            "plan": orjson.loads(a.plan),
-            "causes": orjson.loads(a.causes),
-            "evidence": orjson.loads(a.evidence or "null"),
-        }
-        | {"after": orjson.loads(a.after or "null")}
-        for a in attempts
-    ]
+    shown["attempts"] = [_attempt(a) for a in attempts]
     joined = (
         sa.select(episode)
         .join(attachment, attachment.c.episode == episode.c.id)
@@ -100,6 +91,23 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     )
     restore = c.execute(owed).scalar()
     shown["undo_due_at"] = restore.isoformat() if restore else None
+    shown["undos"] = _undos(c, remediation_id)
+    return shown
+
+
+def _attempt(row: Any) -> dict[str, Any]:
+    """An attempt, with what is stored as text read."""
+    texts = {
+        "plan": row.plan,
+        "causes": row.causes,
+        "evidence": row.evidence or "null",
+        "after": row.after or "null",
+    }
+    return _plain(row._asdict()) | {name: orjson.loads(text) for name, text in texts.items()}
+
+
+def _undos(c: Connection, remediation_id: str) -> list[dict[str, Any]]:
+    """What undoes it, oldest first."""
     undoing = sa.select(
         table.c.id,
         table.c.undoes,
@@ -112,8 +120,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(
         table.c.created_at
     )
-    shown["undos"] = [_plain(u._asdict()) for u in c.execute(mine)]
-    return shown
+    return [_plain(u._asdict()) for u in c.execute(mine)]
 
 
 def _episode(row: Any) -> dict[str, Any]:

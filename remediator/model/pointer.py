@@ -22,9 +22,8 @@ MIN_REPLICAS = "/spec/minReplicas"
 LABELS = "/metadata/labels"
 ANNOTATIONS = "/metadata/annotations"
 READY = "ready:"  # whether a pod's Ready condition is true
-DRIFTING = frozenset(
-    {REPLICAS, MIN_REPLICAS, READY, ANNOTATIONS}
-)  # autoscalers and kubelets move these
+# autoscalers and kubelets move these
+DRIFTING = frozenset({REPLICAS, MIN_REPLICAS, READY, ANNOTATIONS})
 
 SCHEMES: Mapping[str, Callable[[Any], Any]] = {
     "hash": lambda template: template_hash(bare_template(template or {})),

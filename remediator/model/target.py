@@ -8,7 +8,9 @@ from .verdict import Reason
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 POD = re.compile(
-    r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}|(?P<statefulset>.+)-[0-9]+|(?P<daemonset>.+)-[a-z0-9]{5}"
+    r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}"
+    r"|(?P<statefulset>.+)-[0-9]+"
+    r"|(?P<daemonset>.+)-[a-z0-9]{5}"
 )
 
 REPLACED = "was deleted or replaced by another object of the same name"

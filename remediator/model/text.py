@@ -2,9 +2,8 @@
 
 import re
 
-UNSEEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-)  # control, and what turns the direction of writing
+# control, and what turns the direction of writing
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def one_line(text: object) -> str:

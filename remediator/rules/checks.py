@@ -107,24 +107,21 @@ def _queries(queries: tuple[str, ...], document: Document, loc: Loc) -> list[Fin
     """PromQL that Prometheus would refuse, or that holds whatever it finds."""
     found: list[Finding] = []
     for index, query in enumerate(queries):
-        place = (*loc, index)
-        wrong = templates.mistakes(query, promql=True)
-        found += [document.finding(place, "bad-template", message) for message in wrong]
-        if wrong:
-            continue
-        try:
-            parsed = promql_parser.parse(PLACE.sub("x", query))
-        except ValueError as error:
-            found.append(
-                document.finding(
-                    place, "bad-promql", f"Prometheus would reject this query: {error}"
-                )
-            )
-            continue
-        message = _always(parsed)
-        if message:
-            found.append(document.finding(place, "scalar-query", message))
+        found += _query(query, document, (*loc, index))
     return found
+
+
+def _query(query: str, document: Document, place: Loc) -> list[Finding]:
+    wrong = templates.mistakes(query, promql=True)
+    if wrong:
+        return [document.finding(place, "bad-template", message) for message in wrong]
+    try:
+        parsed = promql_parser.parse(PLACE.sub("x", query))
+    except ValueError as error:
+        message = f"Prometheus would reject this query: {error}"
+        return [document.finding(place, "bad-promql", message)]
+    always = _always(parsed)
+    return [document.finding(place, "scalar-query", always)] if always else []
 
 
 def _always(query: Any) -> str:
@@ -185,37 +182,50 @@ def _target(
     take, in a place where the group may act.
     """
     place = (*loc, "target")
-    found: list[Finding] = []
-    for key in ("namespace", "name"):
-        mistakes = templates.mistakes(getattr(target, key))
-        found += [document.finding((*place, key), "bad-template", text) for text in mistakes]
+    found = _bad_templates(target, document, place)
     if target.kind not in KINDS:
         message = f"unknown kind `{target.kind}`{suggest(target.kind, sorted(KINDS))}"
         return [*found, document.finding((*place, "kind"), "unknown-kind", message)]
-    for step in rule.steps:
-        action = ACTIONS.get(step.action)
-        if action is not None and not among(target.kind, action.targets):
-            kinds = ", ".join(sorted(map(str, action.targets)))
-            message = f"`{action.name}` cannot act on a {target.kind}; it supports {kinds}"
-            found.append(document.finding((*place, "kind"), "wrong-kind", message))
-    for key in ("namespace", "name"):
-        text = PLACE.sub("x", getattr(target, key))
-        if not found and text and not NAME.match(text):
-            found.append(
-                document.finding(
-                    (*place, key),
-                    "bad-name",
-                    f"`{text}` is not a valid Kubernetes object name",
-                )
-            )
-    if (
-        "{{" not in target.namespace
-        and target.namespace
-        and not admits(scope.namespaces, target.namespace)
-    ):
+    found += _wrong_kinds(rule, target, document, place)
+    found = found or _bad_names(target, document, place)
+    literal = target.namespace and "{{" not in target.namespace
+    if literal and not admits(scope.namespaces, target.namespace):
         message = (
             f"namespace {target.namespace} is outside the scope of the group, so the rule would"
             " never act"
         )
         found.append(document.finding((*place, "namespace"), "out-of-scope", message))
     return found
+
+
+def _bad_templates(target: ExplicitTarget, document: Document, place: Loc) -> list[Finding]:
+    """Mistakes in the templates of its names."""
+    found: list[Finding] = []
+    for key in ("namespace", "name"):
+        mistakes = templates.mistakes(getattr(target, key))
+        found += [document.finding((*place, key), "bad-template", text) for text in mistakes]
+    return found
+
+
+def _wrong_kinds(
+    rule: Rule, target: ExplicitTarget, document: Document, place: Loc
+) -> list[Finding]:
+    """Actions of the rule that do not take the kind."""
+    found = []
+    for step in rule.steps:
+        action = ACTIONS.get(step.action)
+        if action is not None and not among(target.kind, action.targets):
+            kinds = ", ".join(sorted(map(str, action.targets)))
+            message = f"`{action.name}` cannot act on a {target.kind}; it supports {kinds}"
+            found.append(document.finding((*place, "kind"), "wrong-kind", message))
+    return found
+
+
+def _bad_names(target: ExplicitTarget, document: Document, place: Loc) -> list[Finding]:
+    """The first name that no object can have, whatever its templates yield."""
+    for key in ("namespace", "name"):
+        text = PLACE.sub("x", getattr(target, key))
+        if text and not NAME.match(text):
+            message = f"`{text}` is not a valid Kubernetes object name"
+            return [document.finding((*place, key), "bad-name", message)]
+    return []

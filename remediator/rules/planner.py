@@ -28,9 +28,8 @@ class Planned:
     refusal: Refusal | None
 
 
-ALWAYS: frozenset[Sight[Any]] = frozenset(
-    {PODS, REVISIONS}
-)  # before and after any act, for people too
+# before and after any act, for people too
+ALWAYS: frozenset[Sight[Any]] = frozenset({PODS, REVISIONS})
 
 
 def sights(rule: Rule) -> frozenset[Sight[Any]]:
@@ -72,21 +71,22 @@ def plan(
     looked = causes.look(facts, changed_within(rule))
     found = tuple(cause for cause in looked.values() if isinstance(cause, Cause))
     first: tuple[int, Refusal] | None = None
-    for index in range(rung, len(rule.steps)):
-        if index in skipped:
-            continue
+    for index in sorted(set(range(rung, len(rule.steps))) - skipped):
         answer = _step(rule.steps[index], facts, looked, found, tried=tried)
         if isinstance(answer, Plan):
             return Planned(found, index, answer, None)
-        if answer is not None and answer.reason is Reason.UNKNOWN_FACT:
+        if answer is None:
+            continue
+        if answer.reason is Reason.UNKNOWN_FACT:
             return Planned(found, index, None, answer)
-        if answer is not None and first is None:
-            first = (index, answer)
-    if first is None:
-        shown = ", ".join(sorted(cause.name for cause in found)) or "none"
-        why = f"causes found: {shown}; no step of the rule handles them"
-        first = (rung, Refusal(Reason.NO_CAUSE, why))
-    return Planned(found, first[0], None, first[1])
+        first = first or (index, answer)
+    at, refusal = first or (rung, _for_no_step(found))
+    return Planned(found, at, None, refusal)
+
+
+def _for_no_step(found: tuple[Cause, ...]) -> Refusal:
+    shown = ", ".join(sorted(cause.name for cause in found)) or "none"
+    return Refusal(Reason.NO_CAUSE, f"causes found: {shown}; no step of the rule handles them")
 
 
 def _step(

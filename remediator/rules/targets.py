@@ -22,14 +22,10 @@ WORKLOAD_TYPES = {
     "statefulset": "StatefulSet",
     "daemonset": "DaemonSet",
 }
-EXPORTERS = (
-    "kube-state-metrics",
-    "node-exporter",
-    "kube-rbac-proxy",
-)  # with honorLabels, `service` and `job` may be these
-EXPORTING = re.compile(
-    r"exporter|blackbox|x509|pushgateway|statsd|cadvisor|snmp", re.I
-)  # in the name of a job, pod, service
+# with honorLabels, `service` and `job` may be these
+EXPORTERS = ("kube-state-metrics", "node-exporter", "kube-rbac-proxy")
+# in the name of a job, pod, service
+EXPORTING = re.compile(r"exporter|blackbox|x509|pushgateway|statsd|cadvisor|snmp", re.I)
 
 
 def alert_namespace(labels: Mapping[str, str]) -> str:
@@ -72,15 +68,9 @@ def _by_label() -> Iterator[tuple[str, str]]:
 
 
 def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
-    for prefix in ("exported_", ""):
-        for label, kind in _by_label():
-            if labels.get(prefix + label):
-                return kind, labels[prefix + label]
-        if prefix and labels.get("exported_pod"):
-            return "Pod", labels["exported_pod"]
-    library = _of_library(labels)
-    if library is not None:
-        return library
+    named = _exported(labels) or _by_kind(labels) or _of_library(labels)
+    if named is not None:
+        return named
     type_ = WORKLOAD_TYPES.get(labels.get("workload_type", "").lower())
     if type_ and labels.get("workload"):
         return type_, labels["workload"]
@@ -88,6 +78,24 @@ def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
         return None if scraped_exporter(labels) else ("Pod", labels["pod"])
     if labels.get("service") and not labels.get("job") and not scraped_exporter(labels):
         return "Service", labels["service"]
+    return None
+
+
+def _exported(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """What the exporter named, where Prometheus set its own labels of the same names apart."""
+    prefix = "exported_"
+    theirs = {key[len(prefix) :]: text for key, text in labels.items() if key.startswith(prefix)}
+    named = _by_kind(theirs)
+    if named is None and theirs.get("pod"):
+        return "Pod", theirs["pod"]
+    return named
+
+
+def _by_kind(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """What a label names by its kind, such as `deployment`."""
+    for label, kind in _by_label():
+        if labels.get(label):
+            return kind, labels[label]
     return None
 
 

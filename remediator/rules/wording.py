@@ -76,14 +76,8 @@ def worded(
     document: Document, item: Mapping[str, Any], prefix: Loc = (), fields: list[str] | None = None
 ) -> Finding:
     """One of pydantic's errors as a finding at its place."""
-    loc: Loc = (*prefix, *(part for part in item["loc"] if part not in _UNION_TAGS))
-    if (
-        len(loc) > 4
-        and loc not in document.values
-        and loc not in document.keys
-        and loc[2] == "rules"
-    ):
-        loc = (loc[0], loc[1], "defaults", *loc[4:]) if _in_defaults(document, loc) else loc
+    given = (*prefix, *(part for part in item["loc"] if part not in _UNION_TAGS))
+    loc = _written_at(document, given)
     kind, leaf = item["type"], str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
         known = fields if fields is not None else _fields(loc)
@@ -98,8 +92,12 @@ def worded(
     return document.finding(loc, "bad-value", message[:1].lower() + message[1:])
 
 
-def _in_defaults(document: Document, loc: Loc) -> bool:
-    return (loc[0], loc[1], "defaults", *loc[4:5]) in document.keys
+def _written_at(document: Document, loc: Loc) -> Loc:
+    """The place in the file: the group's defaults, for what a rule has from them."""
+    if len(loc) <= 4 or loc[2] != "rules" or loc in document.values or loc in document.keys:
+        return loc
+    defaults: Loc = (loc[0], loc[1], "defaults")
+    return (*defaults, *loc[4:]) if (*defaults, loc[4]) in document.keys else loc
 
 
 def _fields(loc: Loc) -> list[str]:

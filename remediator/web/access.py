@@ -28,9 +28,8 @@ class Access:
         if not self.settings.sources:
             return "local"
         only = self.settings.sources[0]
-        if not (
-            only.token_file or only.password_file or only.certificate
-        ):  # alone, and only loopback is listened on
+        # alone, and only loopback is listened on
+        if not (only.token_file or only.password_file or only.certificate):
             return only.name
         return _named(self.settings.sources, request)
 
@@ -44,9 +43,8 @@ class Access:
         if named:
             return named
         if not self.settings.operators:
-            return (
-                None if self.settings.web.trusted_proxy_header else "local"
-            )  # the proxy says who it is, or nobody does
+            # the proxy says who it is, or nobody does
+            return None if self.settings.web.trusted_proxy_header else "local"
         if token:
             return _by_token(self.settings.operators, token)
         return _named(self.settings.operators, request)

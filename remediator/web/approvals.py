@@ -22,9 +22,8 @@ HEADERS = {
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none';"
         " base-uri 'none'"
     ),
-    "Referrer-Policy": (
-        "same-origin"
-    ),  # with no-referrer a browser would hide the form's origin from us too
+    # with no-referrer a browser would hide the form's origin from us too
+    "Referrer-Policy": ("same-origin"),
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
@@ -66,6 +65,8 @@ button.no { background:#fff; color:#a40e26; border-color:#a40e26 }
 }
 """
 
+VERBS = {"approve": "approved", "deny": "denied"}
+
 
 class Approvals:
     """GET shows, POST decides.
@@ -99,51 +100,53 @@ class Approvals:
         """Approves or denies as the operator of the credential in the form, or whom a trusted proxy
         names.
         """
-        refused = self._refused(request)
+        refused = self._refused(request) or self._cross_site(request)
         if refused:
             return _page(refused, "", 403)
-        if not self._same_origin(request):
-            return _page("This form was sent from another site.", "", 403)
-        ident, now = request.match_info["id"], self._doors.clock.now()
         try:
             form = await request.post()
-        except (
-            ValueError,
-            LookupError,
-        ):  # an unknown charset, bytes that are no text, a broken multipart body
+        # an unknown charset, bytes that are no text, a broken multipart body
+        except (ValueError, LookupError):
             return _page("The form is not valid. Nothing was decided.", "", 400)
         operator = self._access.operator_of(request, str(form.get("token") or ""))
-        if operator is None and not self._wrong.allows(request.remote or "", now):
-            return _page("Too many wrong credentials; wait a minute. Nothing was decided.", "", 429)
-        if operator is not None and not self._asking.allows(operator, now):
-            return _page(
-                f"Rate limit exceeded for {operator} (web.operator_rate). Nothing was decided.",
-                "",
-                429,
-            )
+        limited = self._limited(request, operator)
+        if limited:
+            return _page(f"{limited}. Nothing was decided.", "", 429)
         try:
-            row = await self._doors.journal.show(ident)
-            if operator is None:
-                return self._plan(
-                    request, row, "Unknown operator credentials. Nothing was decided.", 401
-                )
-            verb, why = (
-                str(form.get("verdict") or ""),
-                str(form.get("reason") or "").strip()[:LONGEST_REASON],
-            )
-            if verb not in ("approve", "deny"):
-                return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
-            digest = request.query.get("digest", "")
-            answer = await self._doors.journal.decide(
-                ident, digest, operator, verb == "approve", now=now, why=why
-            )
+            return await self._decided(request, form, operator)
         except JournalError as error:
             return _page("Not possible now", _note(f"{error}. Nothing was decided."), 503)
+
+    async def _decided(
+        self, request: web.Request, form: Mapping[str, Any], operator: str | None
+    ) -> web.Response:
+        """The decision and what it came to. Raises: JournalError."""
+        ident = request.match_info["id"]
+        row = await self._doors.journal.show(ident)
+        if operator is None:
+            note = "Unknown operator credentials. Nothing was decided."
+            return self._plan(request, row, note, 401)
+        verb = str(form.get("verdict") or "")
+        if verb not in VERBS:
+            return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
+        why = str(form.get("reason") or "").strip()[:LONGEST_REASON]
+        digest, now = request.query.get("digest", ""), self._doors.clock.now()
+        answer = await self._doors.journal.decide(
+            ident, digest, operator, verb == "approve", now=now, why=why
+        )
         self._doors.wake.set()
         if answer:
             return self._plan(request, row, f"Nothing was decided: {answer}", 409)
-        done = {"approve": "approved", "deny": "denied"}[verb]
-        return _page(f"{operator} {done} {ident}", "<p>You can close this page.</p>")
+        return _page(f"{operator} {VERBS[verb]} {ident}", "<p>You can close this page.</p>")
+
+    def _limited(self, request: web.Request, operator: str | None) -> str | None:
+        """Which limit of attempts is used up: of wrong credentials, or of one operator."""
+        now = self._doors.clock.now()
+        if operator is None:
+            admitted = self._wrong.allows(request.remote or "", now)
+            return None if admitted else "Too many wrong credentials; wait a minute"
+        admitted = self._asking.allows(operator, now)
+        return None if admitted else f"Rate limit exceeded for {operator} (web.operator_rate)"
 
     def _refused(self, request: web.Request) -> str | None:
         query = request.query
@@ -155,12 +158,13 @@ class Approvals:
             now=self._doors.clock.now(),
         )
 
-    def _same_origin(self, request: web.Request) -> bool:
+    def _cross_site(self, request: web.Request) -> str | None:
         """Browsers say where a form was sent from; required behind a proxy that knows its users."""
         origin, own = request.headers.get("Origin"), urlsplit(self._links.url)
-        if origin is None:
-            return not self._access.proxied(request)
-        return origin == f"{own.scheme}://{own.netloc}"
+        unsaid = origin is None and not self._access.proxied(request)
+        if unsaid or origin == f"{own.scheme}://{own.netloc}":
+            return None
+        return "This form was sent from another site."
 
     def _plan(
         self, request: web.Request, row: Mapping[str, Any] | None, note: str = "", status: int = 200
@@ -188,38 +192,25 @@ class Approvals:
 
 def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is needed to decide, as HTML."""
-    plan = look.get("plan") or {}
-    causes = (
-        "<br>".join(html.escape(f"{c['name']}: {c['why']}") for c in look.get("causes") or [])
-        or "none found"
-    )
-    calls = "".join(
-        f'<span class="call">{html.escape(str(call))}</span>' for call in look.get("calls") or []
-    )
-    alerts = "<br>".join(
-        html.escape(", ".join(f"{k}={v}" for k, v in sorted(e["labels"].items())))
-        for e in row["episodes"][:5]
-    )
-    given = [("cluster", html.escape(str(row.get("cluster") or "-")))]
-    given += [
+    plan, calls = look.get("plan") or {}, look.get("calls") or []
+    causes = [f"{cause['name']}: {cause['why']}" for cause in look.get("causes") or []]
+    alerts = [_labels(episode["labels"]) for episode in row["episodes"][:5]]
+    facts = [
+        ("cluster", html.escape(str(row.get("cluster") or "-"))),
         ("plan", html.escape(str(plan.get("summary") or "none"))),
-        ("causes", causes),
-        ("calls", calls),
-        ("alerts", alerts),
+        ("causes", "<br>".join(map(html.escape, causes)) or "none found"),
+        ("calls", "".join(f'<span class="call">{html.escape(str(c))}</span>' for c in calls)),
+        ("alerts", "<br>".join(map(html.escape, alerts))),
     ]
     if row.get("approved_first"):
-        given.append(
-            (
-                "approved by",
-                html.escape(str(row["approved_first"]).partition(" ")[2])
-                + "; a second operator must approve too",
-            )
-        )
-    return [
-        *given,
-        ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"),
-        ("id", f"<code>{row['id']}</code>"),
-    ]
+        first = html.escape(str(row["approved_first"]).partition(" ")[2])
+        facts.append(("approved by", f"{first}; a second operator must approve too"))
+    digest = html.escape(str(look.get("digest") or ""))
+    return [*facts, ("digest", f"<code>{digest}</code>"), ("id", f"<code>{row['id']}</code>")]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 def _form(known: bool) -> str:

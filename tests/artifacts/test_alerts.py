@@ -93,9 +93,8 @@ def test_a_recording_rule_is_named_by_level_metric_and_operation() -> None:
         assert "alert" in rule or re.fullmatch(r"[a-z_]+:[a-z_]+:[a-z0-9_]+", rule["record"])
 
 
-SEEN_BY_VICTIMS = {
-    "HighLatencyP95"
-}  # the callers of what is broken see it too, so no rule acts on it alone
+# the callers of what is broken see it too, so no rule acts on it alone
+SEEN_BY_VICTIMS = {"HighLatencyP95"}
 WORKLOAD_ALERTS = [rule for stem, rule in ALERTS if stem == "workloads"]
 
 

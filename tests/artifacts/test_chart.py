@@ -294,9 +294,8 @@ async def test_the_credentials_are_made_once_on_a_real_api_server(
         "metadata": {"name": "remediator"},
         "data": {"alertmanager": "b2xk"},
     }
-    control_plane.ask(
-        "POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", old
-    )  # of the version before
+    # of the version before
+    control_plane.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", old)
     made = "remediator-credentials"
     assert await credentials.make(cluster, NAMESPACE, made, "remediator") == [
         "alertmanager",
@@ -308,9 +307,8 @@ async def test_the_credentials_are_made_once_on_a_real_api_server(
     assert (first["alertmanager"], len(first["operator"]) > 40) == ("b2xk", True)
     assert await credentials.make(cluster, NAMESPACE, made, "remediator") == []
     assert control_plane.ask("GET", path)["data"] == first
-    control_plane.ask(
-        "PATCH", path, {"data": {"links": None}}, kind="application/merge-patch+json"
-    )  # of an older version
+    # of an older version
+    control_plane.ask("PATCH", path, {"data": {"links": None}}, kind="application/merge-patch+json")
     assert await credentials.make(cluster, NAMESPACE, made) == ["links"]
     again = control_plane.ask("GET", path)["data"]
     assert {key: again[key] for key in ("alertmanager", "operator")} == {

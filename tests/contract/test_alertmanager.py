@@ -135,9 +135,8 @@ async def test_another_alert_s_fingerprint_proves_nothing(server: AlertmanagerSe
     server.fire(LABELS)
     found = until(lambda: server.ask("GET", "/api/v2/alerts"), "the alert", 10)
     api = AlertmanagerApi({"s": (server.url,)}, now, settled=timedelta(), remembered=timedelta())
-    padded = {
-        f"A{n:02}": "" for n in range(20)
-    }  # they come first, and match whatever has no such label
+    # they come first, and match whatever has no such label
+    padded = {f"A{n:02}": "" for n in range(20)}
     forged = Alert(
         found[0]["fingerprint"],
         AlertStatus.FIRING,
@@ -291,9 +290,8 @@ def test_the_page_s_route_merges_into_kube_prometheus_stack_s(tmp_path: Path) ->
     secret = re.search(r"create secret generic (\w+) --from-file=(\w+)", step)
     assert secret is not None
     path = ours["webhook_configs"][0]["http_config"]["authorization"]["credentials_file"]
-    assert (
-        path == f"/etc/alertmanager/secrets/{secret.group(1)}/{secret.group(2)}"
-    )  # the operator mounts each as a folder
+    # the operator mounts each as a folder
+    assert path == f"/etc/alertmanager/secrets/{secret.group(1)}/{secret.group(2)}"
     assert f"secrets: [{secret.group(1)}]" in step
     (tmp_path / "token").write_text("t")
     text = yaml.safe_dump(

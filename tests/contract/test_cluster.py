@@ -378,9 +378,8 @@ async def test_a_rollback_is_undone_by_putting_the_replaced_template_back(world:
     done = await world.settle(lambda f: restored(undoing, (undone,), f) == Seen(Verified.CONVERGED))
     assert isinstance(done.object, dict)
     assert done.object["spec"]["template"]["spec"]["containers"][0]["image"] == "web:2"
-    assert isinstance(
-        action.undo(plan, (evidence,), done), Refusal
-    )  # what stands there now is not the rollback's
+    # what stands there now is not the rollback's
+    assert isinstance(action.undo(plan, (evidence,), done), Refusal)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
@@ -418,9 +417,8 @@ async def test_a_crashing_release_of_any_workload_is_rolled_back(world: World, k
         raise AssertionError("it did not converge")
     assert isinstance(seen.object, dict)
     assert seen.object["spec"]["template"]["spec"]["containers"][0]["image"] == "other:1"
-    assert bool(deleted) == (
-        kind == "StatefulSet"
-    )  # nothing else replaces a StatefulSet's stuck pods
+    # nothing else replaces a StatefulSet's stuck pods
+    assert bool(deleted) == (kind == "StatefulSet")
     assert len(deleted) <= sum(bound.most for bound in plan.bounds)
 
 
@@ -779,15 +777,13 @@ async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
         with contextlib.suppress(Forbidden):
             if await cluster.list_objects(NODE, "", ""):
                 break
-    plugin.write_text(
-        "#!/bin/sh\nexit 3\n"
-    )  # one that fails costs nothing as long as the token holds
+    # one that fails costs nothing as long as the token holds
+    plugin.write_text("#!/bin/sh\nexit 3\n")
     for _ in range(4):
         await asyncio.sleep(0.3)
         assert await cluster.list_objects(NODE, "", "")
-    plugin.write_text(
-        f"#!/bin/sh\necho $$ >> {tmp_path}/asked\nexec sleep 60\n"
-    )  # nor does one that hangs, and it is one
+    # nor does one that hangs, and it is one
+    plugin.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/asked\nexec sleep 60\n")
     (tmp_path / "asked").unlink()
     for _ in range(6):
         await asyncio.sleep(0.3)
@@ -843,14 +839,12 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
     settings = cluster._api.configuration
     assert settings.api_key["BearerToken"] == f"Bearer {known['id-token']}"
-    monkeypatch.setattr(
-        kube_config, "EXPIRY_SKEW_PREVENTION_DELAY", timedelta(minutes=30)
-    )  # it ends soon
+    # it ends soon
+    monkeypatch.setattr(kube_config, "EXPIRY_SKEW_PREVENTION_DELAY", timedelta(minutes=30))
     for _ in range(50):
         await asyncio.sleep(0.1)
-        with pytest.raises(
-            Forbidden, match="rejected the credential"
-        ):  # the API server knows no such issuer
+        # the API server knows no such issuer
+        with pytest.raises(Forbidden, match="rejected the credential"):
             await cluster.list_objects(NODE, "", "")
         if known["id-token"] not in settings.api_key["BearerToken"]:
             break
@@ -868,8 +862,7 @@ async def test_a_kubeconfig_without_a_credential_is_one_too(
     config["users"][0]["user"] = {}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
-    with pytest.raises(
-        Forbidden, match="cannot list nodes: RBAC does not allow it"
-    ):  # it is anonymous
+    # it is anonymous
+    with pytest.raises(Forbidden, match="cannot list nodes: RBAC does not allow it"):
         await cluster.list_objects(NODE, "", "")
     await cluster.close()

@@ -113,18 +113,16 @@ def sqlite_trouble(c: sa.Connection, statement: str, parameters: Any) -> list[st
             if scan
             else ""
         )
-        newest = (
-            "LIMIT ?" in statement and "WHERE" not in statement
-        )  # by an index, and no further than the limit
+        # by an index, and no further than the limit
+        newest = "LIMIT ?" in statement and "WHERE" not in statement
         if scan and name in GROWS and scan.group(2) not in NOW_ONLY and not newest:
             found.append(line)
         if "INTEGER PRIMARY KEY (rowid>?)" in line or (
             "(state=?)" in line and " LIMIT " not in statement
         ):
             found.append(line)  # all that came after, and all that ever ended so
-        if (
-            "TEMP B-TREE FOR ORDER BY" in line and "remediation = ?" not in statement
-        ):  # what one remediation has is little
+        # what one remediation has is little
+        if "TEMP B-TREE FOR ORDER BY" in line and "remediation = ?" not in statement:
             found.append(line)
     return found
 
@@ -233,9 +231,8 @@ async def hot_work(journal: SqlJournal, history: History) -> dict[str, int]:
     A day of history is forgotten.
     """
     await seed(journal, history)
-    items = [
-        item for item in await hot(journal) if not item.name.startswith("record")
-    ]  # that one counts the history, for a person
+    # that one counts the history, for a person
+    items = [item for item in await hot(journal) if not item.name.startswith("record")]
     sent = listening(journal)
     await everything(journal, items)
     while await journal.prune(NOW - timedelta(days=history.days - 1), NOW, timedelta(hours=24)):
@@ -339,15 +336,10 @@ async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_
     with journal._engine.connect() as c:
         left = c.execute(sa.select(outbox.c.remediation).order_by(outbox.c.id)).scalars().all()
         unread = c.execute(sa.select(inbox.c.received_at, inbox.c.error).order_by(inbox.c.id)).all()
-    assert left == [
-        "breaker-open",
-        "breaker-r",
-        "storm-shop",
-    ]  # it is open still; it is young; it waits to be delivered
-    assert [tuple(row) for row in unread] == [
-        (NOW, "no JSON"),
-        (old, None),
-    ]  # nor is what waits to be unpacked
+    # it is open still; it is young; it waits to be delivered
+    assert left == ["breaker-open", "breaker-r", "storm-shop"]
+    # nor is what waits to be unpacked
+    assert [tuple(row) for row in unread] == [(NOW, "no JSON"), (old, None)]
 
 
 def steps(c: sa.Connection, call: Callable[[sa.Connection], object]) -> int:
@@ -546,9 +538,8 @@ async def pair(postgresql: Any) -> AsyncIterator[tuple[SqlJournal, SqlJournal]]:
     """Two daemons on one PostgreSQL."""
     url = postgresql.database(f"p{uuid.uuid4().hex[:10]}")
     first, second = SqlJournal(url), SqlJournal(url)
-    await asyncio.gather(
-        first.open(NOW), second.open(NOW)
-    )  # one empty database, which both want to migrate
+    # one empty database, which both want to migrate
+    await asyncio.gather(first.open(NOW), second.open(NOW))
     yield first, second
     await first.close()
     await second.close()
@@ -574,9 +565,8 @@ async def test_two_daemons_deliver_each_message_once(pair: tuple[SqlJournal, Sql
     ids = [letter.id for letter in chain.from_iterable(taken)]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == 40
-    assert (
-        await second.outbox(NOW + 10 * SECOND, 20, "log") == []
-    )  # somebody is about to deliver them
+    # somebody is about to deliver them
+    assert await second.outbox(NOW + 10 * SECOND, 20, "log") == []
     assert len(await second.outbox(NOW + 61 * SECOND, 20, "log")) == 20  # unless that one has died
 
 

@@ -227,9 +227,8 @@ async def test_who_waits_for_a_slow_alertmanager_shares_its_answer(
     started, since = time.monotonic(), now() - timedelta(minutes=1)
     answers = await asyncio.gather(*(port.activity("s", ALERT, since) for _ in range(20)))
     assert set(answers) == {Activity.ACTIVE}
-    assert (
-        time.monotonic() - started < 3
-    )  # not one after the other: those who came after the first share the second
+    # not one after the other: those who came after the first share the second
+    assert time.monotonic() - started < 3
     assert all(sum("alerts" in path for path in pod.asked) <= 2 for pod in pods)
     await port.close()
 
@@ -307,9 +306,10 @@ async def test_what_is_no_answer_of_an_alertmanager_never_means_that_an_alert_is
         await port.close()
         answers.append(answer)
         alerts = said["alerts"]
+        # it lists others
         honest = alerts == [] or (
             isinstance(alerts, list) and alerts[0] != LISTED and whole(alerts[0])
-        )  # it lists others
+        )
         if answer is Activity.NOT_LISTED:
             assert honest, said
             assert isinstance(said.get("status", up).get("uptime"), str), said
@@ -492,9 +492,8 @@ async def test_a_prometheus_that_refuses_its_rules_answers_queries(quiet: Quiet)
         assert isinstance(rule, Unknown)
         assert "cannot read Prometheus' rules: 403" in rule.why
         assert await port.holds("up") is True
-    assert (
-        sum("rules" in path for path in quiet.asked) == 1
-    )  # and is not asked for them again at once
+    # and is not asked for them again at once
+    assert sum("rules" in path for path in quiet.asked) == 1
     port.close()
 
 

@@ -181,9 +181,8 @@ async def test_alerts_for_one_target_share_one_remediation(journal: SqlJournal) 
 
 async def test_a_claim_is_exclusive_until_its_lease_ends(journal: SqlJournal) -> None:
     await born(journal, "web")
-    short = (
-        SECOND if not journal.sqlite else LEASE
-    )  # PostgreSQL's leases go by its own clock, whatever a daemon's says
+    # PostgreSQL's leases go by its own clock, whatever a daemon's says
+    short = SECOND if not journal.sqlite else LEASE
     first = await journal.claim(NOW, short)
     assert first is not None
     assert await journal.claim(NOW, LEASE) is None
@@ -291,10 +290,11 @@ async def test_retention_forgets_what_ended_and_keeps_what_lives(journal: SqlJou
     assert claim is not None
     await journal.write(claim.remediation, end(Event.CANCEL, reason=Reason.OPERATOR), nobody)
     await journal.prune(NOW + timedelta(days=1), NOW)
+    # it fires on
     assert sorted(row["state"] for row in await journal.remediations(10, None)) == [
         "cancelled",
         "queued",
-    ]  # it fires on
+    ]
     await journal.revive_later(claim.remediation.id, "", None)
     await journal.prune(NOW + timedelta(days=1), NOW)
     assert [row["state"] for row in await journal.remediations(10, None)] == ["queued"]

@@ -207,10 +207,8 @@ async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(
     assert "&lt;!channel&gt; &amp; so on" in first["text"]  # a label cannot page a channel
     assert "Succeeded" in update["text"]
     title, *rest = [block["text"] for block in first["blocks"]]
-    assert (title["type"], {text["type"] for text in rest}) == (
-        "mrkdwn",
-        {"plain_text"},
-    )  # no label is markup or a link
+    # no label is markup or a link
+    assert (title["type"], {text["type"] for text in rest}) == ("mrkdwn", {"plain_text"})
     assert (first["unfurl_links"], first["unfurl_media"]) == (False, False)
 
 
@@ -313,11 +311,8 @@ async def test_a_follower_s_thread_tells_every_step_in_order(server: Server) -> 
         world.doors, {"log": LogReceiver(), "chat": SlackReceiver("t", "C1", f"{server.url}api/")}
     )
     world.crash()
-    server.answers = [
-        503,
-        200,
-        503,
-    ]  # the first message fails: the second waits for it, or it would open another thread
+    # the first message fails: the second waits for it, or it would open another thread
+    server.answers = [503, 200, 503]
     await world.deliver("Crash")
     await world.run(timedelta(minutes=1))
     await world.deliver("Crash", firing=False)

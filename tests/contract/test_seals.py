@@ -57,11 +57,12 @@ async def test_what_was_written_is_sealed_once_and_found_whole(journal: SqlJourn
         second[1],
         [],
     )
+    # from a log, or from the metric
     for kept in (
         first[1][:12].upper(),
         str(head_number(first[1])),
         repr(float(head_number(first[1]))),
-    ):  # from a log, or from the metric
+    ):
         assert (await verified(journal, kept)).findings == []
     for other in ("0" * 63 + "1", str(head_number(first[1]) + 1), first[1][:11]):
         assert "no seal has the digest" in (await verified(journal, other)).findings[0]

@@ -30,9 +30,8 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._target, self.dead, self.delay = port, False, 0.0
-        self.lost: set[socket.socket] = (
-            set()
-        )  # ends of connections of which nothing arrives any more, though they stay up
+        # ends of connections of which nothing arrives any more, though they stay up
+        self.lost: set[socket.socket] = set()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self._ends: list[socket.socket] = [self._listening]

@@ -187,9 +187,8 @@ def test_observing_rules_need_no_writes() -> None:
     whole, local = yaml.safe_load_all(
         PRINTED["rbac"]((ROOT / "remediator" / "cli" / "demo" / "rules.yaml",))
     )
-    assert not any(
-        "patch" in rule["verbs"] for rule in whole["rules"]
-    )  # it acts in one namespace, and may write there only
+    # it acts in one namespace, and may write there only
+    assert not any("patch" in rule["verbs"] for rule in whole["rules"])
     assert (local["kind"], local["metadata"]["namespace"]) == ("Role", "shop")
     assert any("patch" in rule["verbs"] for rule in local["rules"])
 

@@ -148,9 +148,8 @@ def test_killed_in_a_loop_under_load_nothing_is_lost_and_nothing_acts_twice(
         for name in [name for name in healing if whole(stack, namespace, name)]:
             alert(stack, namespace, name, ended=True)
             healing.discard(name)
-        if (
-            time.monotonic() > again
-        ):  # as Prometheus does: an alert that is not sent again ends after five minutes
+        # as Prometheus does: an alert that is not sent again ends after five minutes
+        if time.monotonic() > again:
             again = time.monotonic() + 60
             for name in healing:
                 alert(stack, namespace, name)

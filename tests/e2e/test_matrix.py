@@ -67,9 +67,8 @@ def test_each_action_answers_a_real_alert_and_is_proved(stack: Stack, namespace:
     isolated = plane.ask("GET", f"/api/v1/namespaces/{names['alone']}/pods/{pod}")
     assert isolated["status"]["phase"] == "Running"
     assert list(isolated["metadata"]["labels"]) == ["remediator.io/quarantine"]
-    stack.fire(
-        f"{namespace}-late"
-    )  # Prometheus has seen the counters by now; what it never saw grow is not drawn
+    # Prometheus has seen the counters by now; what it never saw grow is not drawn
+    stack.fire(f"{namespace}-late")
     _dashboards_have_data(stack)
 
 

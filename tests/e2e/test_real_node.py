@@ -59,9 +59,8 @@ def test_a_container_that_really_crashes_is_really_rolled_back(
     assert len(stack.plane.acts(namespace, "web")) == 1
     until(lambda: len(node.pods(namespace)) == 2, "the crashed pod's end", 60)
     assert all(container(pod)["ready"] for pod in node.pods(namespace))
-    assert any(
-        container(pod)["containerID"] in before.values() for pod in node.pods(namespace)
-    )  # the healthy ones never stopped
+    # the healthy ones never stopped
+    assert any(container(pod)["containerID"] in before.values() for pod in node.pods(namespace))
 
 
 async def test_a_container_that_is_really_killed_for_memory_is_named_so(
@@ -105,9 +104,8 @@ def test_a_suspected_pod_runs_on_out_of_its_service_and_is_replaced(
     row = stack.wait(namespace, "succeeded", "failed", "blocked", "ineffective", seconds=120)
     assert (row["rule"], row["state"]) == ("isolate", "succeeded")
     now = next(item for item in node.pods(namespace) if item["metadata"]["name"] == name)
-    assert (
-        container(now)["containerID"] == container(pod)["containerID"]
-    )  # the very container, never restarted
+    # the very container, never restarted
+    assert container(now)["containerID"] == container(pod)["containerID"]
     assert (now["status"]["phase"], container(now)["restartCount"]) == ("Running", 0)
     assert name not in endpoints()
     assert len(endpoints()) == 2

@@ -71,6 +71,5 @@ def test_the_facts_come_from_the_cluster_and_nothing_is_written(
         items += [{**item, "kind": kind} for item in control_plane.ask("GET", path)["items"]]
     (tmp_path / "facts.json").write_text(json.dumps({"kind": "List", "items": items}))
     (same,) = replay(tmp_path, "--facts", str(tmp_path / "facts.json"))["remediations"]
-    assert (
-        same["attempts"][0]["digest"] == row["attempts"][0]["digest"]
-    )  # what was written down is what was seen
+    # what was written down is what was seen
+    assert same["attempts"][0]["digest"] == row["attempts"][0]["digest"]

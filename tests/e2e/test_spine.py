@@ -76,9 +76,8 @@ def test_a_rollback_that_makes_it_worse_is_undone(stack: Stack, namespace: str) 
         "web:3",
         60,
     )
-    stack.plane.forget_revision(
-        namespace, "web:1"
-    )  # pruned history: web:2 is what a rollback finds
+    # pruned history: web:2 is what a rollback finds
+    stack.plane.forget_revision(namespace, "web:1")
     stack.fire(namespace, "RolloutIsBad")
     undo = until(
         lambda: [r for r in stack.remediations(namespace) if r["undo_of"]], "the undo", 90

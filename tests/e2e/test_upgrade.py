@@ -35,12 +35,10 @@ def test_an_older_release_is_upgraded_in_place_and_keeps_its_tokens_and_its_hist
     newcomer.with_hooks(f"helm upgrade {place.format('helm/remediator')} --{kept}-values")
     newcomer.serve("remediator", *newcomer.kubelet())
     secrets = newcomer.pod / "etc" / "remediator" / "secrets"
-    assert {
-        key: (secrets / key).read_bytes() for key in before
-    } == before  # Alertmanager and people go on with theirs
+    # Alertmanager and people go on with theirs
+    assert {key: (secrets / key).read_bytes() for key in before} == before
     with pytest.raises(urllib.error.HTTPError):
-        newcomer.secret(
-            newcomer.namespace, newcomer.release
-        )  # Helm removed what the old chart made
+        # Helm removed what the old chart made
+        newcomer.secret(newcomer.namespace, newcomer.release)
     newcomer.env["REMEDIATOR_TOKEN_FILE"] = str(secrets / "operator")
     assert names <= {row["id"] for row in newcomer.remediator("list")}

@@ -77,9 +77,8 @@ async def test_a_refire_postpones_the_way_back_and_a_second_step_goes_back_to_wh
     assert replicas(world) == 7
     await world.run(30 * MINUTE, MINUTE)
     assert replicas(world) == 3
-    assert [row["state"] for row in await world.rows()] == [
-        "succeeded"
-    ] * 3  # two remediations, one way back
+    # two remediations, one way back
+    assert [row["state"] for row in await world.rows()] == ["succeeded"] * 3
     await world.run(3 * HOUR, 5 * MINUTE)
     assert len(world.cluster.calls) == 3
 
@@ -316,9 +315,8 @@ async def test_an_approval_is_for_the_further_calls_too() -> None:
         assert [message["approve"] for message in told.messages] == [
             f"remediator approve {row['id']} --digest {digest}"
         ]
-    assert (
-        shown["look"]["calls"][-1] == "DELETE Pod, if needed, at most 6 times"
-    )  # what the person saw
+    # what the person saw
+    assert shown["look"]["calls"][-1] == "DELETE Pod, if needed, at most 6 times"
     assert (
         await world.journal.decide(
             row["id"], shown["look"]["digest"], "me", True, now=world.clock.now()

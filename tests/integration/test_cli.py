@@ -287,9 +287,8 @@ async def test_undo_shows_its_plan_and_asks_and_the_original_shows_its_undo(
     assert "no terminal to ask for confirmation" in asked
     cluster = app.doors.clusters["default"]
     assert isinstance(cluster, SandboxCluster)
-    assert (
-        cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
-    )  # asking changed nothing
+    # asking changed nothing
+    assert cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
     monkeypatch.setattr(operators, "_at_a_terminal", lambda: True)
     assert "Aborted" in await run("undo", ident, code=1)
     assert "undo: " in await run("undo", ident, "--yes")

@@ -101,9 +101,10 @@ async def test_a_storm_holds_everything_and_is_told_once() -> None:
     assert "6 workloads in default/g have alerts firing now: 75% of 8" in told["why"]
     await world.deliver("Slow", "web")
     await world.run(MINUTE, STEP)
+    # it takes nothing away
     assert [call for _, call in world.cluster.calls] == [
         "PATCH Deployment/shop/web/scale (/spec/replicas)"
-    ]  # it takes nothing away
+    ]
     await world.run(30 * MINUTE, STEP)
     assert len(world.cluster.calls) == 1  # they fire on, so it goes on, however long that is
     assert [message for message in world.told.closed if message["state"] == "storm"] == []
@@ -227,10 +228,8 @@ async def test_what_only_verifies_yields_to_a_higher_priority() -> None:
     await world.run(MINUTE)
     first, second, *more = await world.states()
     assert (first, second) == (("superseded", "outranked"), ("verifying", None))
-    assert [state for state, _ in more] in (
-        [],
-        ["held"],
-    )  # its alert fires on: it waits for the lock
+    # its alert fires on: it waits for the lock
+    assert [state for state, _ in more] in ([], ["held"])
     assert len(world.cluster.calls) == 2
     await world.journal.close()
 

@@ -129,9 +129,10 @@ async def test_two_persons_who_approve_one_plan_agreed_once() -> None:
     await world.run(MINUTE)
     row, now = await world.only(), world.clock.now()
     assert await world.journal.decide(row["id"], "", "ann", True, now=now) is None
+    # by another login
     assert "a second operator must approve too" in str(
         await world.journal.decide(row["id"], "", "Ann", True, now=now)
-    )  # by another login
+    )
     assert await world.journal.decide(row["id"], "", "bob", True, now=now) is None
     assert (await world.journal.record(["restart"]))["restart"]["approved"] == 1
     await world.journal.close()
@@ -233,9 +234,8 @@ async def test_rules_that_changed_while_nobody_ran_are_asked_of_what_fired_befor
     assert await world.rows() == []
     world.ruleset = rules(RESTART)
     world.boot(world.clock.now() - HOUR)
-    await world.journal.reloaded(
-        world.ruleset.digest, world.clock.now()
-    )  # as the daemon does when it starts
+    # as the daemon does when it starts
+    await world.journal.reloaded(world.ruleset.digest, world.clock.now())
     await world.run(MINUTE)
     assert (await world.states(), len(world.cluster.calls)) == ([("verifying", None)], 1)
     await world.journal.close()
@@ -289,9 +289,8 @@ async def test_an_alert_from_before_all_calendars_keeps_no_other_from_being_read
         START.min.replace(tzinfo=timezone(HOUR)),
         None,
     )
-    await world.journal.receive(
-        [Delivery("s", (stored,), world.clock.now())]
-    )  # as an older version kept it
+    # as an older version kept it
+    await world.journal.receive([Delivery("s", (stored,), world.clock.now())])
     world.leak()
     await world.deliver("Leak")
     await world.run(MINUTE)

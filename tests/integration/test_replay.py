@@ -171,9 +171,8 @@ def test_facts_of_a_crashing_release_lead_to_its_rollback(folder: Folder) -> Non
     assert row["state"] == "succeeded"
     assert {cause["name"] for cause in row["look"]["causes"]} == {"rollout_changed", "crash_loop"}
     assert "would call" in whats(report)
-    assert "web:1" not in json.dumps(
-        json.loads(facts.read_text())["items"][0]
-    )  # what was read stays as it was
+    # what was read stays as it was
+    assert "web:1" not in json.dumps(json.loads(facts.read_text())["items"][0])
 
 
 def test_an_alert_that_goes_on_is_seen_not_to_have_been_helped(folder: Folder) -> None:

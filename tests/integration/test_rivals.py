@@ -67,9 +67,8 @@ async def test_2_what_was_accepted_before_a_kill_is_done_once(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path}/j.db"
     journal = SqlJournal(url)
     await journal.open(START)
-    bodies = [
-        webhook(*(leak(f"app{n}") for n in range(number + 1))) for number in range(4)
-    ]  # the later ones repeat the earlier
+    # the later ones repeat the earlier
+    bodies = [webhook(*(leak(f"app{n}") for n in range(number + 1))) for number in range(4)]
     await journal.store([Body("s", START, body) for body in bodies])
     await journal.close()
     world = World(rules(RESTART.replace("attempts: 2/6h", "attempts: 2/6h, in_flight: 9")), url)
@@ -178,11 +177,8 @@ async def test_7_quarantine_isolates_one_pod_and_overwrites_no_policy() -> None:
         "Suspect", deployment="", pod=pods[1]["metadata"]["name"], fingerprint="second"
     )
     await world.run(4 * MINUTE)
-    assert (await world.states())[-1][0] in (
-        "failed",
-        "held",
-        "blocked",
-    )  # a policy of that name is somebody's
+    # a policy of that name is somebody's
+    assert (await world.states())[-1][0] in ("failed", "held", "blocked")
     assert world.cluster.objects["NetworkPolicy", "shop", theirs]["spec"] == {"podSelector": {}}
     await world.journal.close()
 

@@ -186,9 +186,8 @@ async def test_a_conflict_that_answers_our_own_landed_write_is_no_reason_to_writ
     async def sent_twice(call: Call, call_id: str, version: str, *more: Any) -> Any:
         answer = await apply(call, call_id, version, *more)
         if call.verb == "patch":
-            raise Conflict(
-                "cannot patch: it changed in the meantime"
-            )  # by the first of the two requests
+            # by the first of the two requests
+            raise Conflict("cannot patch: it changed in the meantime")
         return answer
 
     world.cluster.apply = sent_twice  # type: ignore[assignment, method-assign]

@@ -100,10 +100,8 @@ async def test_an_older_journal_goes_on(tmp_path: Path) -> None:
         "api": ("verifying", None),
     }
     called = sorted(call.split(" ")[1] for _, call in world.cluster.calls)
-    assert called == [
-        "Deployment/shop/api",
-        "Deployment/shop/gone",
-    ]  # web and more were done before
+    # web and more were done before
+    assert called == ["Deployment/shop/api", "Deployment/shop/gone"]
     for name, app in (("Crash", "web"), ("Slow", "more"), ("Leak", "gone"), ("Leak", "api")):
         await world.deliver(name, app, firing=False)
     await world.run(7 * MINUTE)
@@ -128,9 +126,8 @@ async def test_an_older_journal_goes_on(tmp_path: Path) -> None:
             .scalars()
             .all()
         )
-        assert ages == [
-            1777636810000000
-        ]  # what was told before is as old as it is, and is forgotten in its time
+        # what was told before is as old as it is, and is forgotten in its time
+        assert ages == [1777636810000000]
 
 
 def test_a_rollout_that_an_older_version_began_may_still_delete_its_stuck_pods() -> None:

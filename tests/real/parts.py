@@ -56,10 +56,8 @@ def binary(part: str, name: str) -> str:
     return str(path)
 
 
-LOW, PORTS = (
-    10_000,
-    20_000,
-)  # below those that the kernel lends to connections, which could take one before its server does
+# below those that the kernel lends to connections, which could take one before its server does
+LOW, PORTS = (10_000, 20_000)
 STRIDE = (
     1009  # processes of a run have pids near each other, and look for ports far from each other
 )

@@ -123,9 +123,8 @@ class Stage:
         if edited:  # the files as they are now
             self.world.ruleset = rules(*edited)
         with self.journal._engine.begin() as c:
-            claims.free(
-                c, self.world.clock.now()
-            )  # the journal's lock proves that its holder is gone
+            # the journal's lock proves that its holder is gone
+            claims.free(c, self.world.clock.now())
         self._boot()
         return self
 

@@ -93,9 +93,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="play this one and say what happened")
     given = parser.parse_args()
-    if (
-        os.environ.get("PYTHONHASHSEED") != "0"
-    ):  # sets have an order too: a seed plays the same way in every process
+    # sets have an order too: a seed plays the same way in every process
+    if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(
             sys.executable,
             [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],

@@ -69,9 +69,8 @@ class Watch:
     engine: sa.Engine
     objects: dict[Any, dict[str, Any]]
     touched: dict[str, float] = field(default_factory=dict)
-    sent: set[str] = field(
-        default_factory=set
-    )  # every call that was on its way, whatever became of it
+    # every call that was on its way, whatever became of it
+    sent: set[str] = field(default_factory=set)
     _succeeded: set[str] = field(default_factory=set)
     _attempts: int = 0
     _troubled: set[str] = field(default_factory=set)
@@ -252,9 +251,8 @@ class Watch:
     def told_in_time(self, now: datetime, alive_for: float) -> None:
         """Whoever waits too long was escalated, unless a converged attempt is verified."""
         late = now - timedelta(seconds=ESCALATE_AFTER + SLACK)
-        if alive_for < SLACK or self._rows(
-            sa.select(storm.c.scope)
-        ):  # a storm speaks for all that are in it
+        # a storm speaks for all that are in it
+        if alive_for < SLACK or self._rows(sa.select(storm.c.scope)):
             return
         query = sa.select(remediation).where(
             remediation.c.live, remediation.c.undo_of == "", remediation.c.created_at < late

@@ -246,9 +246,8 @@ def escalation_inside_the_worker() -> Iterator[None]:
 
 
 Mutation = Callable[[], Any]
-MUTATIONS: list[
-    tuple[Mutation, str, int]
-] = [  # the bug, the invariant that must find it, the first seed to try
+# the bug, the invariant that must find it, the first seed to try
+MUTATIONS: list[tuple[Mutation, str, int]] = [
     (ack_before_commit, invariants.P1, 0),
     (lease_check_skipped, invariants.LEASE, 22),
     (uid_dropped, invariants.RIGHT_OBJECT, 79),

@@ -64,6 +64,7 @@ PATIENCE = 6000.0
 PROBE = 5.0
 IDLE = 20.0  # seconds between looks of a task that nothing wakes
 WORKLOADS_IN_ALL = 12  # as the census counts: four in trouble are a storm
+# these need the lease
 WRITES = {
     made.__name__
     for made in (
@@ -74,7 +75,8 @@ WRITES = {
         remediations.retarget,
         claims.renew,
     )
-}  # these need the lease
+}
+# these change nothing that an invariant speaks of
 LOOKS = {
     made.__name__
     for made in (
@@ -84,7 +86,7 @@ LOOKS = {
         aftermath.restore_later,
         aftermath.revive_later,
     )
-}  # these change nothing that an invariant speaks of
+}
 
 
 class Crash(BaseException):
@@ -267,9 +269,8 @@ class Door:
     ) -> Evidence:
         sim = self._sim
         sim.watch.sent.add(call_id)
-        await asyncio.sleep(
-            0.001
-        )  # nothing in a process can know that it is suspended between a check and a system call
+        # nothing in a process can know that it is suspended between a check and a system call
+        await asyncio.sleep(0.001)
         if self._replica.dead:
             raise Crash
         fault = sim.faults.pop(0) if sim.faults else ""
@@ -703,9 +704,8 @@ class Simulation:
 
     async def _pause(self, for_: float) -> None:
         now = START + timedelta(seconds=self.loop.now)
-        wrong = max(
-            replica.clock.offset for replica in self.replicas
-        )  # until the last of their clocks says so
+        # until the last of their clocks says so
+        wrong = max(replica.clock.offset for replica in self.replicas)
         until = now + timedelta(seconds=for_) + max(wrong, timedelta())
         await self.journal.pause("all", "x", "me", until, now=now)
         self.paused_since, self.pause_ends = self.loop.now, until

@@ -303,9 +303,8 @@ def test_an_oom_kill_of_long_ago_is_no_cause_now() -> None:
 
     assert find(killed("2026-01-01T00:00:00Z")) is None
     assert find(killed((T - 30 * MINUTE).isoformat())) is not None
-    assert (
-        find(killed((T - 3 * HOUR).isoformat()), 2 * HOUR + 30 * MINUTE) is not None
-    )  # counted from when the trouble began
+    # counted from when the trouble began
+    assert find(killed((T - 3 * HOUR).isoformat()), 2 * HOUR + 30 * MINUTE) is not None
 
 
 def test_a_crash_loop_of_an_init_container_is_seen() -> None:

@@ -97,21 +97,31 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
             return done
         if call.target.key == facts.target.key and isinstance(obj, Mapping):
             facts = replace(facts, object=obj)
-        touching = tuple(_unready(_with_object(item, call, obj), call) for item in others)
-        held = _assumption_changed(call, obj) or await _guards_again(
-            doors, sending, facts, touching, obj=obj
-        )
-        now = doors.clock.now()
-        if held is None and now > sending.attempt.sent_by:
-            held = hold("executor", Reason.UNREACHABLE, "the checks before the write took too long")
+        held = await _held_back(doors, sending, facts, others, obj=obj)
         if held is not None:
-            return give_back(sending.attempt, now, held, unsent=sending.fresh and not tried)
+            unsent = sending.fresh and not tried
+            return give_back(sending.attempt, doors.clock.now(), held, unsent=unsent)
         answer = await _write(doors, sending, obj)
         if answer is not None:
             return answer
     now, obj = doors.clock.now(), await object_of(doors, call)
     why = f"{call.target} kept changing while we tried to write it"
     return _done_before(sending, obj, now, again=True) or sending.failed(now, Reason.CONFLICT, why)
+
+
+async def _held_back(
+    doors: Doors, sending: Sending, facts: Facts, others: tuple[Touched, ...], *, obj: Read
+) -> Verdict | None:
+    """What speaks against the call now: the object has changed, a guard, or the time."""
+    call = sending.call
+    touching = tuple(_unready(_with_object(item, call, obj), call) for item in others)
+    held = _assumption_changed(call, obj) or await _guards_again(
+        doors, sending, facts, touching, obj=obj
+    )
+    # the clock is read after everything that may take long
+    if held is None and doors.clock.now() > sending.attempt.sent_by:
+        return hold("executor", Reason.UNREACHABLE, "the checks before the write took too long")
+    return held
 
 
 async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched, ...]]:

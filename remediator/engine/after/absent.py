@@ -27,9 +27,8 @@ async def sweep(doors: Doors, after: Episode | None, now: datetime) -> Episode |
 async def close(doors: Doors, episodes: Sequence[Episode], now: datetime) -> bool:
     """Closes those that resolved without a delivery. Returns whether none of them is still open."""
     still = [item for item in episodes if item.open]
-    asked = [
-        doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still
-    ]  # one snapshot for all
+    # one snapshot for all
+    asked = [doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still]
     gone = [
         item
         for item, found in zip(still, await asyncio.gather(*asked), strict=True)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from ...model.facts import Facts
 from ...model.remediation import Remediation, State
-from ...model.verdict import REASONS, Decision
+from ...model.verdict import REASONS, Decision, Reason
 from ...ports.records import Claim
 from ...rules.ruleset import LoadedRule
 from ...telemetry import log
@@ -31,23 +31,24 @@ async def run(doors: Doors, now: datetime) -> None:
         if not any(episode.open for episode in ended.episodes):
             await doors.journal.revive_later(remediation.id, remediation.ended_template, None)
             continue
-        if await absent.close(
-            doors, ended.episodes, now
-        ):  # they resolved, though nobody delivered it
-            continue
-        loaded = doors.rules.find(remediation.rule, ended.episodes[0].alert)
-        why, template = await _changed(doors, ended, loaded, now)
-        if why:
-            log().info(
-                "alerts_revived", remediation_id=remediation.id, rule=remediation.rule, why=why
-            )
-            await doors.journal.revive(remediation.id, now)
-            doors.wake.set()
-        else:
-            age = now - (remediation.ended_at or now)
-            await doors.journal.revive_later(
-                remediation.id, template, now + min(LATEST, max(SOONEST, age / 10))
-            )
+        resolved_unheard = await absent.close(doors, ended.episodes, now)
+        if not resolved_unheard:
+            await _revive(doors, ended, now)
+
+
+async def _revive(doors: Doors, ended: Claim, now: datetime) -> None:
+    """Sends its alerts back to triage if something has changed, else looks again later."""
+    remediation = ended.remediation
+    loaded = doors.rules.find(remediation.rule, ended.episodes[0].alert)
+    why, template = await _changed(doors, ended, loaded, now)
+    if not why:
+        age = now - (remediation.ended_at or now)
+        later = now + min(LATEST, max(SOONEST, age / 10))
+        await doors.journal.revive_later(remediation.id, template, later)
+        return
+    log().info("alerts_revived", remediation_id=remediation.id, rule=remediation.rule, why=why)
+    await doors.journal.revive(remediation.id, now)
+    doors.wake.set()
 
 
 async def _changed(
@@ -55,20 +56,31 @@ async def _changed(
 ) -> tuple[str, str]:
     """Why its alerts go back to triage (empty: they do not), and the pod template now."""
     remediation = ended.remediation
-    clears = remediation.reason is None or REASONS[remediation.reason].clears
-    expired = remediation.state is State.EXPIRED and clears
+    expired = remediation.state is State.EXPIRED and _clears(remediation.reason)
     if loaded is None or (expired and loaded.digest != remediation.rule_digest):
         return ("its rule changed" if expired else ""), remediation.ended_template
     facts = await observe(doors, remediation, loaded, now, sights=None if expired else frozenset())
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = template_now(facts)
-    before = remediation.ended_template
-    if before and template != before and template not in await _left(doors, remediation):
+    if await _modified(doors, remediation, template):
         return "the target was modified by someone else", template
     if expired and not await _still(doors, ended, loaded, facts, now=now):
         return f"{remediation.reason} has cleared", template
-    return "", before or template
+    return "", remediation.ended_template or template
+
+
+def _clears(reason: Reason | None) -> bool:
+    """Whether what it expired with can pass by itself."""
+    return reason is None or REASONS[reason].clears
+
+
+async def _modified(doors: Doors, remediation: Remediation, template: str) -> bool:
+    """Whether the target has a template that it did not have at the end, nor from us."""
+    before = remediation.ended_template
+    if not before or template == before:
+        return False
+    return template not in await _left(doors, remediation)
 
 
 async def _left(doors: Doors, remediation: Remediation) -> set[str]:

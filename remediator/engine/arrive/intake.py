@@ -74,9 +74,8 @@ class Intake:
             for waiting in batch:
                 self._fail(waiting, JournalUnavailable("shutting down; send it again"))
             raise
-        except (
-            Exception
-        ) as error:  # whatever it was: the senders must hear that nothing was accepted
+        # whatever it was: the senders must hear that nothing was accepted
+        except Exception as error:
             for waiting in batch:
                 self._fail(waiting, JournalUnavailable(f"cannot store the alerts: {error}"))
             return

@@ -10,7 +10,7 @@ from ...alertmanager.payload import BadPayload, alerts_of, decode
 from ...errors import AlreadyUnpacked
 from ...model.alert import Activity, Episode, Fate
 from ...model.verdict import Reason
-from ...ports.records import Delivery, Triaged, Wanted
+from ...ports.records import Body, Delivery, Triaged, Wanted
 from ...rules.ruleset import Match
 from ...telemetry import log, severity_of
 from ..doors import Doors
@@ -28,21 +28,8 @@ async def unpack(doors: Doors, now: datetime) -> None:
         bodies = await doors.journal.inbox(BODIES)
         if not bodies:
             return
-        deliveries: list[Delivery] = []
-        count = 0
-        for body in bodies:
-            try:
-                alerts = alerts_of(decode(body.body))
-            except BadPayload as error:  # an older version took it
-                await doors.journal.unreadable(body.id, str(error))
-                log().error("webhook_unreadable", source=body.source, body=body.id, why=str(error))
-                continue
-            deliveries.append(Delivery(body.source, alerts, body.received_at, body.id))
-            count += len(alerts)
-            if count >= BATCH:
-                break
         try:
-            received = await doors.journal.receive(deliveries)
+            received = await doors.journal.receive(await _deliveries(doors, bodies))
         except AlreadyUnpacked:
             return
         await _decide(doors, received, now)
@@ -65,9 +52,8 @@ async def _decide(doors: Doors, batch: Sequence[Episode], now: datetime) -> None
     decided = [await decide(doors, episode, now) for episode in batch]
     if decided:
         await doors.journal.triaged(decided, now)
-    if (
-        doors.rules is not rules
-    ):  # swapped meanwhile: what was just written by the old ones is asked of the new ones
+    # swapped meanwhile: what was just written by the old ones is asked of the new ones
+    if doors.rules is not rules:
         await doors.journal.reloaded(doors.rules.digest, now)
     for item in decided:
         _tell(doors, item)
@@ -94,29 +80,47 @@ def _tell(doors: Doors, item: Triaged) -> None:
     )
 
 
+async def _deliveries(doors: Doors, bodies: Sequence[Body]) -> list[Delivery]:
+    """The first ones, up to about `BATCH` alerts. What cannot be read is put aside."""
+    deliveries: list[Delivery] = []
+    count = 0
+    for body in bodies:
+        try:
+            alerts = alerts_of(decode(body.body))
+        except BadPayload as error:  # an older version took it
+            await doors.journal.unreadable(body.id, str(error))
+            log().error("webhook_unreadable", source=body.source, body=body.id, why=str(error))
+            continue
+        deliveries.append(Delivery(body.source, alerts, body.received_at, body.id))
+        count += len(alerts)
+        if count >= BATCH:
+            break
+    return deliveries
+
+
 async def decide(doors: Doors, episode: Episode, now: datetime) -> Triaged:
     """One episode's fate."""
     rules = doors.rules
-    if episode.reopened:
-        activity = await doors.alertmanager.activity(
-            episode.source, episode.alert, episode.last_seen
-        )
-        if activity is Activity.UNKNOWN:
-            return Triaged(
-                episode, Fate.PENDING, Reason.UNKNOWN_FACT, rules.digest, again_at=now + ASK_AGAIN
-            )
-        if activity is Activity.NOT_LISTED:
-            return Triaged(episode, Fate.STALE, Reason.STALE_ALERT, rules.digest)
+    undecided = await _late(doors, episode, now) if episode.reopened else None
+    if undecided is not None:
+        return undecided
     matches, reason = rules.match(episode.alert, doors.cluster_of(episode.source))
     if not matches:
         return Triaged(episode, Fate.UNMATCHED, reason, rules.digest)
-    return Triaged(
-        episode,
-        Fate.ATTACHED,
-        None,
-        rules.digest,
-        tuple(_wanted(doors, episode, match) for match in matches),
-    )
+    wanted = tuple(_wanted(doors, episode, match) for match in matches)
+    return Triaged(episode, Fate.ATTACHED, None, rules.digest, wanted)
+
+
+async def _late(doors: Doors, episode: Episode, now: datetime) -> Triaged | None:
+    """The fate of what may be a late delivery of an alert that has ended; None if it fires."""
+    alertmanager, digest = doors.alertmanager, doors.rules.digest
+    activity = await alertmanager.activity(episode.source, episode.alert, episode.last_seen)
+    if activity is Activity.UNKNOWN:
+        again = now + ASK_AGAIN
+        return Triaged(episode, Fate.PENDING, Reason.UNKNOWN_FACT, digest, again_at=again)
+    if activity is Activity.NOT_LISTED:
+        return Triaged(episode, Fate.STALE, Reason.STALE_ALERT, digest)
+    return None
 
 
 def _wanted(doors: Doors, episode: Episode, match: Match) -> Wanted:

@@ -16,9 +16,8 @@ def announce(doors: Doors) -> None:
     """Metrics of the loaded rules, with the series of every rule at 0."""
     metrics, sources = doors.metrics, doors.rules.sources
     if not doors.watchdog:
-        metrics.set(
-            "watchdog_last_seen_timestamp_seconds", math.inf
-        )  # none is expected, so none is late
+        # none is expected, so none is late
+        metrics.set("watchdog_last_seen_timestamp_seconds", math.inf)
     for mode in ("observe", "approve", "act"):
         metrics.set("rules_loaded", sum(source.rule.mode == mode for source in sources), mode)
     metrics.set("config_last_reload_successful", 1)

@@ -441,9 +441,8 @@ def test_a_digest_covers_the_plan_and_neither_time_nor_version() -> None:
         )
     )
     assert first.digest == later.digest == drifted.digest
-    assert (
-        planned(facts(objects.workload(replicas=4))).digest == first.digest
-    )  # a restart is one, however many pods there are
+    # a restart is one, however many pods there are
+    assert planned(facts(objects.workload(replicas=4))).digest == first.digest
     assert planned(facts(objects.workload(image="web:3"))).digest != first.digest
     assert planned(facts(), allow_outage=True).digest != first.digest
     assert re.fullmatch(r"sha256:[0-9a-f]{24}", first.digest)

@@ -45,9 +45,8 @@ def test_quarantine_pod_collects_denies_and_relabels_in_this_order() -> None:
     }
     assert policy["metadata"]["ownerReferences"][0]["uid"] == POD.uid
     after = patched(plan, running())
-    assert labels(after) == {
-        LABEL: POD.uid
-    }  # not one of the old labels: no Service, no policy, no ReplicaSet selects it
+    # not one of the old labels: no Service, no policy, no ReplicaSet selects it
+    assert labels(after) == {LABEL: POD.uid}
     assert annotations(after)[KEPT] == '{"app": "web", "tier": "front"}'
     assert plan.locks == ("c/Deployment/shop/web", "c/Pod/shop/web-1")
     assert plan.beside is not None

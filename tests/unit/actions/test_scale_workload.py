@@ -187,10 +187,8 @@ def test_the_count_of_before_is_put_back_only_where_ours_still_stands() -> None:
     assert (back.calls[0].assumes[REPLICAS], dict(back.calls[0].leaves)) == (5, {REPLICAS: 3})
     for changed, reason in (
         (scaled(seen, 6), Reason.ASSUMPTION_CHANGED),
-        (
-            replace(seen, object=objects.workload(replicas=5)),
-            Reason.ASSUMPTION_CHANGED,
-        ),  # the same count, set by others
+        # the same count, set by others
+        (replace(seen, object=objects.workload(replicas=5)), Reason.ASSUMPTION_CHANGED),
         (replace(seen, object=None), Reason.TARGET_GONE),
         (scaled(seen, 5).saw(AUTOSCALER, autoscaler()), Reason.OWNED_ELSEWHERE),
         (replace(seen, object=Unknown("down")), Reason.UNKNOWN_FACT),

@@ -35,9 +35,8 @@ def test_all_of_them_are_here() -> None:
 def test_an_exporter_is_never_the_target(name: str, scrape: str, labels: dict[str, str]) -> None:
     found = resolve({"alertname": name, **labels}, "c")
     if isinstance(found, Target) and found.kind == "Pod" and found.name in EXPORTER_PODS:
-        assert (
-            found.namespace in PROTECTED
-        )  # labels alone cannot tell; the protected namespace does
+        # labels alone cannot tell; the protected namespace does
+        assert found.namespace in PROTECTED
 
 
 @pytest.mark.parametrize(

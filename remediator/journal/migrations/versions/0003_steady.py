@@ -84,9 +84,8 @@ INDEXES: list[tuple[str, str, list[str], tuple[str, ...] | None]] = [
 
 
 def upgrade() -> None:
-    if "at" not in {
-        column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")
-    }:  # an interrupted run made it
+    # an interrupted run made it
+    if "at" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("outbox")}:
         op.add_column("outbox", sa.Column("at", Instant(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         with op.get_context().autocommit_block():
