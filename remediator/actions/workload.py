@@ -108,24 +108,27 @@ def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
     """How a rollout would interrupt the service or come to nothing, or None."""
     spec, kind = obj["spec"], obj["kind"]
     up = sum(map(ready, pods_of(facts)))
+    told = halfway(obj)
     if kind == "Deployment":
-        strategy = spec.get("strategy") or {}
-        if strategy.get("type") == "Recreate":
-            return "stops all pods before new ones start (strategy Recreate)"
-        surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
-        if spec.get("replicas", 1) == 1 and str(surge) in {"0", "0%"}:
-            return "stops its only pod before a new one starts (one replica, no surge)"
+        told = _deployment_stops(spec)
     elif kind == "StatefulSet" and spec.get("replicas", 1) == 1:
-        return "stops its only pod before a new one starts (one replica)"
-    elif halfway(obj):
-        return halfway(obj)
+        told = "stops its only pod before a new one starts (one replica)"
     # a DaemonSet's pods do not stand in for each other
     whole = kind != "DaemonSet" and 0 < up <= taken(obj, facts)
-    return (
-        f"may stop all {up} ready pods before a new one is ready (maxUnavailable)"
-        if whole
-        else None
-    )
+    if whole and not told:
+        told = f"may stop all {up} ready pods before a new one is ready (maxUnavailable)"
+    return told
+
+
+def _deployment_stops(spec: Mapping[str, Any]) -> str | None:
+    """How a Deployment's strategy stops its pods before new ones start, if it does."""
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type") == "Recreate":
+        return "stops all pods before new ones start (strategy Recreate)"
+    surge = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
+    if spec.get("replicas", 1) == 1 and str(surge) in {"0", "0%"}:
+        return "stops its only pod before a new one starts (one replica, no surge)"
+    return None
 
 
 def halfway(obj: Mapping[str, Any]) -> str | None:
@@ -208,9 +211,7 @@ def converged(obj: Mapping[str, Any]) -> bool:
 
 
 def rollout_running(obj: Mapping[str, Any]) -> bool:
-    """Whether pods of an older revision are still being replaced
-    (unready pods alone are no rollout).
-    """
+    """Whether pods of an older revision are being replaced; unready pods alone are no rollout."""
     kind, spec, status = obj.get("kind"), spec_of(obj), status_of(obj)
     if not observed(obj):
         return True

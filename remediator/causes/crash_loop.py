@@ -5,7 +5,7 @@ increasing delays.
 from datetime import timedelta
 
 from ..model.facts import Facts, Unknown
-from ..model.raw import container_statuses, meta, waiting_reason
+from ..model.raw import named_statuses, waiting_reason
 from ..sights.pods import PODS
 from .cause_spec import CauseSpec, Found
 
@@ -16,11 +16,9 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
     if isinstance(pods, Unknown):
         return pods
     looping = {}
-    for pod in pods:
-        for status in container_statuses(pod):
-            if waiting_reason(status) == "CrashLoopBackOff":
-                name = f"{meta(pod).get('name')}/{status.get('name')}"
-                looping[name] = int(status.get("restartCount") or 0)
+    for name, status in named_statuses(pods):
+        if waiting_reason(status) == "CrashLoopBackOff":
+            looping[name] = int(status.get("restartCount") or 0)
     if not looping:
         return None
     shown = [f"{name} ({count} restarts)" for name, count in sorted(looping.items())[:5]]

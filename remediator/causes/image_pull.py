@@ -6,7 +6,7 @@ The tag does not exist, access is denied, or the registry does not answer.
 from datetime import timedelta
 
 from ..model.facts import Facts, Unknown
-from ..model.raw import container_statuses, meta, waiting_reason
+from ..model.raw import named_statuses, waiting_reason
 from ..sights.pods import PODS
 from .cause_spec import CauseSpec, Found
 
@@ -27,12 +27,10 @@ def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:
     if isinstance(pods, Unknown):
         return pods
     waiting = {}
-    for pod in pods:
-        for status in container_statuses(pod):
-            reason = waiting_reason(status)
-            if reason in CANNOT_PULL:
-                name = f"{meta(pod).get('name')}/{status.get('name')}"
-                waiting[name] = {"image": str(status.get("image")), "reason": reason}
+    for name, status in named_statuses(pods):
+        reason = waiting_reason(status)
+        if reason in CANNOT_PULL:
+            waiting[name] = {"image": str(status.get("image")), "reason": reason}
     if not waiting:
         return None
     images = sorted({what["image"] for what in waiting.values()})

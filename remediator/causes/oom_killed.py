@@ -5,29 +5,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..model.facts import Facts, Unknown
-from ..model.raw import container_statuses, meta, timestamp
+from ..model.raw import named_statuses, timestamp
 from ..sights.pods import PODS
 from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
-    """The containers that the kernel killed since
-    `changed_within` before the trouble began, by pod.
-    """
+    """The containers that the kernel killed since `changed_within` before the trouble began."""
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         return pods
     since = facts.since - changed_within
-    killed = set()
-    for pod in pods:
-        for status in container_statuses(pod):
-            states = (status.get("lastState") or {}, status.get("state") or {})
-            if any(_lately(state.get("terminated") or {}, since) for state in states):
-                killed.add(f"{meta(pod).get('name')}/{status.get('name')}")
+    killed = sorted({name for name, status in named_statuses(pods) if _killed(status, since)})
     if not killed:
         return None
-    shown = ", ".join(sorted(killed)[:5])
-    return Found(f"out of memory: {shown}", {"containers": sorted(killed)})
+    return Found(f"out of memory: {', '.join(killed[:5])}", {"containers": killed})
+
+
+def _killed(status: Mapping[str, Any], since: datetime) -> bool:
+    """Whether a container ended so in its last state or in the one it is in."""
+    states = (status.get("lastState") or {}, status.get("state") or {})
+    return any(_lately(state.get("terminated") or {}, since) for state in states)
 
 
 def _lately(terminated: Mapping[str, Any], since: datetime) -> bool:

@@ -3,8 +3,9 @@
 A look without any write.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..model.alert import Alert, AlertStatus, Episode, Fate
 from ..model.plan import Refusal
@@ -23,29 +24,23 @@ async def explain(doors: Doors, question: Object) -> dict[str, Any]:
     `error` where neither.
     """
     now = doors.clock.now()
+    row: Mapping[str, Any] = {}
     if question.get("fingerprint"):
         rows = await doors.journal.episodes(1, str(question["fingerprint"]))
         if not rows:
-            return {
-                "error": f"no alert with fingerprint {question['fingerprint']} has been received"
-            }
+            why = f"no alert with fingerprint {question['fingerprint']} has been received"
+            return {"error": why}
         alert, source, row = _from_row(rows[0]), str(rows[0]["source"]), rows[0]
     else:
         given = question.get("alert")
-        labels = given.get("labels") if isinstance(given, dict) else None
-        if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
+        if not _has_labels(given):
             return {"error": "send a fingerprint, or an alert with labels whose values are text"}
-        alert, source, row = _from_given(given or {}, now), next(iter(doors.sources), "local"), {}
+        alert, source = _from_given(given, now), next(iter(doors.sources), "local")
     answers = []
     for answer in doors.rules.explain(alert, doors.cluster_of(source)):
         if isinstance(answer, Match):
-            answers.append(
-                {
-                    "rule": answer.rule.name,
-                    "matched": True,
-                    **await _would(doors, answer, alert, source, now=now),
-                }
-            )
+            would = await _would(doors, answer, alert, source, now=now)
+            answers.append({"rule": answer.rule.name, "matched": True, **would})
         else:
             answers.append(
                 {"rule": answer.rule, "matched": False, "reason": answer.reason, "why": answer.why}
@@ -103,6 +98,13 @@ async def _would(
         return {"target": str(match.target), "verdicts": [verdict.as_json()]}
     judged = await assess(doors, remediation, (episode,), match.loaded, facts=facts, now=now)
     return dict(judged.look.as_json())
+
+
+def _has_labels(given: Any) -> TypeGuard[Mapping[str, Any]]:
+    labels = given.get("labels") if isinstance(given, Mapping) else None
+    if not isinstance(labels, Mapping):
+        return False
+    return all(isinstance(value, str) for value in labels.values())
 
 
 def _from_row(row: Object) -> Alert:

@@ -31,13 +31,17 @@ Verdicts other than allow are counted in `remediator_verdicts_total`.
 
 def pages() -> dict[str, str]:
     """Path to text."""
-    sights = _sights()
     made = {f"actions/{item.name}.md": _action(item) for item in ACTIONS.values()}
     made |= {f"causes/{item.name}.md": _cause(item) for item in CAUSES.values()}
     made |= {f"guards/{item.name}.md": _guard(item) for item in pipeline.GUARDS}
-    made |= {f"sights/{name}.md": _sight(item) for name, item in sights.items()}
+    made |= {f"sights/{name}.md": _sight(item) for name, item in _sights().items()}
     made |= {f"receivers/{item.name}.md": _receiver(item) for item in RECEIVERS.values()}
-    return made | {
+    return made | _indexes()
+
+
+def _indexes() -> dict[str, str]:
+    """The page of each kind of part, which lists them."""
+    return {
         "actions.md": "# Actions\n\nWhat a step of a rule can do.\n\n"
         + table(
             ("action", "what it does", "targets"),
@@ -57,7 +61,7 @@ def pages() -> dict[str, str]:
         " for. RBAC follows from the kinds they\nread.\n\n"
         + table(
             ("sight", "shows"),
-            ((_link("sights", name), _first(_shows(s))) for name, s in sights.items()),
+            ((_link("sights", name), _first(_shows(s))) for name, s in _sights().items()),
         ),
         "receivers.md": "# Receivers\n\nWhere notifications can be delivered.\n\n"
         + table(

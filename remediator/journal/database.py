@@ -142,7 +142,7 @@ class Database:
 
     def _take_lock(self) -> None:
         path = self._engine.url.database
-        if not self.sqlite or not path or path == ":memory:":
+        if not self.sqlite or path in (None, "", ":memory:"):
             return
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -90,18 +90,15 @@ def decide(
         return f"{row.approved_by} already approved {remediation_id}"
     if now - row.changed_at > approval.expires:
         return f"the approval of {remediation_id} has expired"
-    text, values = f"{operator} approved {shown}", _approved(shown, operator)
-    if approval.two_person:
-        for_digest, _, first = row.approved_first.partition(" ")
-        if for_digest != shown:
-            text, values = f"{text}; {SECOND}", {"approved_first": f"{shown} {operator}"}
-        elif first.casefold() == operator.casefold():
-            return f"{operator} already approved {remediation_id}; {SECOND}"
-        else:
-            values = _approved(shown, f"{first} and {operator}")
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(**values))
-    if "approved_digest" in values:
+    columns = _counted(row, shown, operator, approval.two_person)
+    if columns is None:
+        return f"{operator} already approved {remediation_id}; {SECOND}"
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(**columns))
+    text = f"{operator} approved {shown}"
+    if "approved_digest" in columns:
         timers.put(c, "work", remediation_id, now)
+    else:
+        text = f"{text}; {SECOND}"
     kind, by = EntryKind.APPROVED, Reason.OPERATOR
     entries.write(c, now, remediation_id, kind, reason=by, text=because(text, why))
     return None
@@ -110,9 +107,16 @@ def decide(
 SECOND = "a second operator must approve too"
 
 
-def _approved(digest: str, by: str) -> dict[str, str]:
-    """The columns of an approval that is complete."""
-    return {"approved_digest": digest, "approved_by": by}
+def _counted(row: Any, digest: str, operator: str, two: bool) -> dict[str, str] | None:
+    """The columns of an approval: complete, or the first of two. None if both are by one person."""
+    if not two:
+        return {"approved_digest": digest, "approved_by": operator}
+    approved, _, first = row.approved_first.partition(" ")
+    if approved != digest:
+        return {"approved_first": f"{digest} {operator}"}
+    if first.casefold() == operator.casefold():
+        return None
+    return {"approved_digest": digest, "approved_by": f"{first} and {operator}"}
 
 
 def _undecidable(row: Any) -> str | None:

@@ -1,6 +1,6 @@
 """What the API and the CLI show: plain rows, times as RFC 3339."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,19 +78,9 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     shown["episodes"] = [_episode(e) for e in c.execute(joined.order_by(episode.c.id))]
     history = sa.select(entry).where(entry.c.remediation == remediation_id).order_by(entry.c.id)
     shown["history"] = [_plain(e._asdict()) | {"kind": named(e.kind)} for e in c.execute(history)]
-    told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
-    shown["messages"] = [
-        _plain({k: v for k, v in m._asdict().items() if k != "body"}) for m in c.execute(told)
-    ]
-    due = c.execute(
-        sa.select(timer.c.due_at).where(timer.c.kind == "work", timer.c.ref == remediation_id)
-    ).scalar()
-    shown["next_look"] = due.isoformat() if due else None
-    owed = sa.select(sa.func.min(timer.c.due_at)).where(
-        timer.c.kind == "restore", timer.c.ref.in_([a.id for a in attempts])
-    )
-    restore = c.execute(owed).scalar()
-    shown["undo_due_at"] = restore.isoformat() if restore else None
+    shown["messages"] = _messages(c, remediation_id)
+    shown["next_look"] = _next(c, "work", [remediation_id])
+    shown["undo_due_at"] = _next(c, "restore", [a.id for a in attempts])
     shown["undos"] = _undos(c, remediation_id)
     return shown
 
@@ -104,6 +94,20 @@ def _attempt(row: Any) -> dict[str, Any]:
         "after": row.after or "null",
     }
     return _plain(row._asdict()) | {name: orjson.loads(text) for name, text in texts.items()}
+
+
+def _messages(c: Connection, remediation_id: str) -> list[dict[str, Any]]:
+    """Its notifications, without their texts."""
+    told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
+    rows = [row._asdict() for row in c.execute(told)]
+    return [_plain({k: v for k, v in row.items() if k != "body"}) for row in rows]
+
+
+def _next(c: Connection, kind: str, refs: Sequence[str]) -> str | None:
+    """When the first timer of a kind is due."""
+    mine = (timer.c.kind == kind, timer.c.ref.in_(refs))
+    due = c.execute(sa.select(sa.func.min(timer.c.due_at)).where(*mine)).scalar()
+    return due.isoformat() if due else None
 
 
 def _undos(c: Connection, remediation_id: str) -> list[dict[str, Any]]:

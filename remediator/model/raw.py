@@ -1,6 +1,6 @@
 """Reading raw objects as the API server sends them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +59,15 @@ def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The statuses of a pod's containers, those of its init containers first."""
     status = status_of(pod)
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def named_statuses(
+    pods: Iterable[Mapping[str, Any]],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The status of every container of the pods, with its name as pod/container."""
+    for pod in pods:
+        for status in container_statuses(pod):
+            yield f"{meta(pod).get('name')}/{status.get('name')}", status
 
 
 def waiting_reason(status: Mapping[str, Any]) -> str:

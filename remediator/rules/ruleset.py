@@ -200,40 +200,28 @@ class RuleSet:
 
     def _try(self, index: int, alert: Alert, cluster: str) -> Match | WhyNot:
         source = self.sources[index]
-        name, scope = source.rule.name, source.group.scope
-        for matcher in source.rule.match:
-            if not matcher.matches(alert.labels):
-                actual = alert.labels.get(matcher.name)
-                shown = (
-                    "the alert has no such label"
-                    if actual is None
-                    else f'the alert has {matcher.name}="{actual}"'
-                )
-                return WhyNot(name, Reason.UNMATCHED, f"{matcher} does not match: {shown}")
+        name = source.rule.name
+        mismatch = _mismatch(source.rule, alert)
+        if mismatch:
+            return WhyNot(name, Reason.UNMATCHED, mismatch)
         target = self._target(source.rule, alert, cluster)
         if isinstance(target, Unresolved):
             return WhyNot(name, target.reason, target.why)
+        outside = self._outside(source, alert, target)
+        if outside:
+            return WhyNot(name, Reason.OUT_OF_SCOPE, outside)
+        return Match(self._overridden(index, alert, target), target)
+
+    def _outside(self, source: LoadedRule, alert: Alert, target: Target) -> str:
+        """What is outside the scope of the rule's group: the alert, the target, or nothing."""
+        group = source.group
+        outside = f"is outside the scope of group `{group.name}`"
         if target.namespace:
-            explicit = (
-                isinstance(source.rule.target, ExplicitTarget)
-                and "{{" in source.rule.target.namespace
-            )
-            origin = target.namespace if explicit else alert_namespace(alert.labels)
+            origin, scope = _origin(source.rule, alert, target), group.scope
             admitted = scope.alerts if scope.alerts is not None else scope.namespaces
             if not admits(admitted, origin):
-                return WhyNot(
-                    name,
-                    Reason.OUT_OF_SCOPE,
-                    f"the alert's namespace {origin!r} is outside the scope of group"
-                    f" `{source.group.name}`",
-                )
-        if not self.in_scope(source, target):
-            return WhyNot(
-                name,
-                Reason.OUT_OF_SCOPE,
-                f"{target} is outside the scope of group `{source.group.name}`",
-            )
-        return Match(self._overridden(index, alert, target), target)
+                return f"the alert's namespace {origin!r} {outside}"
+        return "" if self.in_scope(source, target) else f"{target} {outside}"
 
     def _target(self, rule: Rule, alert: Alert, cluster: str) -> Target | Unresolved:
         if not isinstance(rule.target, ExplicitTarget):
@@ -264,6 +252,24 @@ class RuleSet:
                 source = source.with_override(self.overrides[number])
             self._effective[index, chosen] = source
         return self._effective[index, chosen]
+
+
+def _mismatch(rule: Rule, alert: Alert) -> str:
+    """The first matcher that does not hold, and why; empty where all do."""
+    for matcher in rule.match:
+        if matcher.matches(alert.labels):
+            continue
+        if matcher.name not in alert.labels:
+            return f"{matcher} does not match: the alert has no such label"
+        actual = alert.labels[matcher.name]
+        return f'{matcher} does not match: the alert has {matcher.name}="{actual}"'
+    return ""
+
+
+def _origin(rule: Rule, alert: Alert, target: Target) -> str:
+    """The namespace that an alert is of: the one that the rule's template takes from it."""
+    templated = isinstance(rule.target, ExplicitTarget) and "{{" in rule.target.namespace
+    return target.namespace if templated else alert_namespace(alert.labels)
 
 
 def alertnames(rule: Rule) -> set[str] | None:

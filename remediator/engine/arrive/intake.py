@@ -46,6 +46,13 @@ class Intake:
         await waiting.stored
         self._count(counted, now)
 
+    async def _batch(self) -> list[_Waiting]:
+        """The next delivery, and those that wait behind it."""
+        batch = [await self._queue.get()]
+        while not self._queue.empty() and len(batch) < MOST_AT_ONCE:
+            batch.append(self._queue.get_nowait())
+        return batch
+
     async def run(self) -> None:
         """Commits waiting deliveries together until cancelled; those still waiting then are
         refused.
@@ -55,9 +62,7 @@ class Intake:
             while True:
                 if crowded:
                     await asyncio.sleep(LINGER)
-                batch = [await self._queue.get()]
-                while not self._queue.empty() and len(batch) < MOST_AT_ONCE:
-                    batch.append(self._queue.get_nowait())
+                batch = await self._batch()
                 await self._commit(batch)
                 crowded = len(batch) > 1
         finally:

@@ -36,6 +36,12 @@ async def undeliverable(doors: Doors, receivers: Mapping[str, Notifier], now: da
         )
 
 
+def _outcome(error: str | None, again: datetime | None) -> str:
+    if error is None:
+        return "delivered"
+    return "retrying" if again else "given_up"
+
+
 def failure(error: Exception) -> str:
     """Why a receiver did not accept a notification, without its URL, which is a secret."""
     if isinstance(error, aiohttp.InvalidURL):
@@ -58,7 +64,7 @@ async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: dateti
         error = failure(failed)
         pause = min(LONGEST_PAUSE, timedelta(seconds=5 * 2**letter.tries))
         again = None if letter.tries + 1 >= GIVE_UP_AFTER else now + pause
-    outcome = "delivered" if error is None else "retrying" if again else "given_up"
+    outcome = _outcome(error, again)
     doors.metrics.count("notifications_total", receiver.kind, outcome)
     if error:
         log().warning("notification_failed", receiver=letter.receiver, outcome=outcome, error=error)

@@ -1,5 +1,6 @@
 """Trust in rules: storms that stop all, breakers that stop one. Each is notified once."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -58,29 +59,33 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
     """
     scope, limit = row.scope, doors.limits.storm
     cluster, _, group = scope.partition("/")
-    namespaces = next(
-        (s.group.scope.namespaces for s in doors.rules.sources if s.group.name == group), ()
-    )
+    groups = {source.group.name: source.group.scope.namespaces for source in doors.rules.sources}
+    namespaces = groups.get(group, ())
     troubled = members(namespaces, await doors.journal.troubled(cluster))
     workloads = await doors.census.count(cluster, namespaces, now)
     why = counted(limit, scope, troubled, workloads)
     if why:
         await doors.journal.storm(scope, why, now + limit.calm, (), now=now)
     elif row.until <= now:
-        left = (
-            f"{len(troubled)} workloads still have alerts firing:"
-            f" {', '.join(troubled[:MOST_NAMED])}"
-            if troubled
-            else "all resolved"
-        )
-        ended = await doors.journal.remediations(MOST_COUNTED, None, since=row.since - BEFORE)
-        held = sum(
-            item["reason"] == Reason.STORM and item["ended_at"] is not None for item in ended
-        )
-        said = f"storm over; the remaining alerts will be re-evaluated; {left}"
-        said += f"; {held} remediations expired without acting" if held else ""
+        said = f"storm over; the remaining alerts will be re-evaluated; {_left(troubled)}"
+        said += await _expired(doors, row)
         body = messages.about(f"storm-{scope}", scope, "storm", Reason.STORM, why=said)
         await doors.journal.calm(scope, replace(body, closed=True), now)
+
+
+def _left(troubled: Sequence[str]) -> str:
+    if not troubled:
+        return "all resolved"
+    named = ", ".join(troubled[:MOST_NAMED])
+    return f"{len(troubled)} workloads still have alerts firing: {named}"
+
+
+async def _expired(doors: Doors, row: Storm) -> str:
+    """How many remediations the storm held until they ended."""
+    listed = await doors.journal.remediations(MOST_COUNTED, None, since=row.since - BEFORE)
+    ended = [item for item in listed if item["ended_at"] is not None]
+    held = sum(item["reason"] == Reason.STORM for item in ended)
+    return f"; {held} remediations expired without acting" if held else ""
 
 
 async def _breakers(doors: Doors, now: datetime) -> None:
