@@ -111,16 +111,22 @@ def _unapproved(settings: Settings, rule: Rule) -> str:
     """
     if rule.mode != "approve" or settings.web.trusted_proxy_header:
         return ""
-    operators = {operator.name for operator in settings.operators} or {"local"}
-    may = {
-        name.casefold() for name in operators if not rule.approval.by or name in rule.approval.by
-    }
-    needed, listed = 2 if rule.approval.two_person else 1, ", ".join(sorted(may)) or "nobody"
-    short = (
+    may = _approvers(settings, rule)
+    needed = 2 if rule.approval.two_person else 1
+    if len(may) >= needed:
+        return ""
+    listed = ", ".join(sorted(may)) or "nobody"
+    return (
         f"it needs {needed} operators to approve, but of those allowed the settings define only"
         f" {listed}; add them under `operators`"
     )
-    return short if len(may) < needed else ""
+
+
+def _approvers(settings: Settings, rule: Rule) -> set[str]:
+    """The operators of the settings who may approve; names that differ by case are one person."""
+    operators = {operator.name for operator in settings.operators} or {"local"}
+    allowed = operators.intersection(rule.approval.by) if rule.approval.by else operators
+    return {name.casefold() for name in allowed}
 
 
 async def _clusters(

@@ -245,16 +245,23 @@ def evict(plan: Plan, _sent: Sent, facts: Facts) -> tuple[Call, ...]:
         return ()
     if not at(facts.object, UNSCHEDULABLE):
         return ()
-    given_up = {call.touch for call in plan.calls if call.verb == "evict"}
     pods = leaving(residents)
-    for target, workload in residents.workloads.values():
-        if target.key in given_up and not _whole(workload, pods, residents):
-            return ()
+    if not _recovered(plan, pods, residents):
+        return ()
     for pod in sorted(pods, key=lambda pod: (ready(pod), _name(pod))):  # what serves goes last
         going = _may_go(pod, plan, residents, pods)
         if going is not None:
             return (_eviction(facts.target.cluster, pod, going),)
     return ()
+
+
+def _recovered(plan: Plan, pods: list[Object], residents: Residents) -> bool:
+    """Whether each workload that has given up a pod is whole again."""
+    given_up = {call.touch for call in plan.calls if call.verb == "evict"}
+    for target, workload in residents.workloads.values():
+        if target.key in given_up and not _whole(workload, pods, residents):
+            return False
+    return True
 
 
 def _may_go(pod: Object, plan: Plan, residents: Residents, pods: list[Object]) -> Target | None:
@@ -315,10 +322,8 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     pods = leaving(residents)
     if not pods:
         return Seen(Verified.CONVERGED)
-    return Seen(
-        Verified.WAITING,
-        f"{len(pods)} pods are still on the node: {', '.join(map(_name, pods[:3]))}",
-    )
+    names = ", ".join(map(_name, pods[:3]))
+    return Seen(Verified.WAITING, f"{len(pods)} pods are still on the node: {names}")
 
 
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:

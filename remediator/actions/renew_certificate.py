@@ -118,10 +118,8 @@ def verify(plan: Plan, _sent: Sent, facts: Facts) -> Seen:
     if newer and at(obj, READY) == "True":
         return Seen(Verified.CONVERGED)
     if at(obj, FAILED_AT) not in (None, plan.before[FAILED_AT]):
-        return Seen(
-            Verified.FAILED,
-            f"the issuance failed; see `cmctl status certificate {plan.target.name}`",
-        )
+        why = f"the issuance failed; see `cmctl status certificate {plan.target.name}`"
+        return Seen(Verified.FAILED, why)
     return Seen(Verified.WAITING, "waiting for the issuer")
 
 

@@ -149,10 +149,7 @@ def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
 
 
 def no_headroom(facts: Facts) -> Refusal | None:
-    """Whether pods that are asked for already do not come.
-
-    No node takes them, or a quota or a webhook refuses them.
-    """
+    """Whether pods that it already has to have do not come: for want of room, or refused."""
     assert isinstance(facts.object, Mapping)
     for pod in pods_of(facts):
         if (condition(pod, "PodScheduled", "False") or {}).get("reason") == "Unschedulable":

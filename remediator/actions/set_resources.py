@@ -103,15 +103,14 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
     killed = {name.rpartition("/")[2] for name in named}
     if not killed:
         return Refusal(Reason.NO_CAUSE, f"no container of {facts.target} was OOM-killed")
-    changes = list(_changes(at(facts.object, "/spec/template/spec"), killed, params))
-    refused = next((change for change in changes if isinstance(change, Refusal)), None)
-    if refused:
-        return refused
-    made = [change for change in changes if isinstance(change, MemoryChange)]
+    made: list[MemoryChange] = []
+    for change in _changes(at(facts.object, "/spec/template/spec"), killed, params):
+        if isinstance(change, Refusal):
+            return change
+        made.append(change)
     if not made:
-        return Refusal(
-            Reason.NO_CAUSE, f"{facts.target} has no container named {', '.join(sorted(killed))}"
-        )
+        names = ", ".join(sorted(killed))
+        return Refusal(Reason.NO_CAUSE, f"{facts.target} has no container named {names}")
     return _in_place(facts, params, killed) if params.in_place else _rollout(facts, params, made)
 
 

@@ -4,8 +4,8 @@ The evidence lists what changed in the pod template. A restart, whose template d
 time of the restart, does not count; nor does one of our own rollbacks.
 """
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..model.duration import format_duration
@@ -16,24 +16,25 @@ from .cause_spec import CauseSpec, Found
 
 
 def find(facts: Facts, changed_within: timedelta) -> Found | Unknown | None:
-    """The change, where the template that runs now first appeared
-    within `changed_within` of the trouble.
-    """
+    """The change, if the current template is new: `changed_within` before the trouble or later."""
     current, revisions = current_revision(facts), facts[REVISIONS]
     if isinstance(revisions, Unknown):
         return revisions
-    if current is None:
+    if current is None or template_hash(bare_template(current.template)) in facts.past.chosen:
         return None
+    previous, created = _before(current, revisions)
+    if previous is None or facts.since - created > changed_within:
+        return None
+    return _found(current, previous, facts.at - created)
+
+
+def _before(current: Revision, revisions: Sequence[Revision]) -> tuple[Revision | None, datetime]:
+    """The newest older revision with another template, and when the current template appeared."""
     wanted = bare_template(current.template)
-    if template_hash(wanted) in facts.past.chosen:
-        return None
     others = [r for r in revisions if bare_template(r.template) != wanted]
     older = [r for r in others if r.number < current.number]
     created = min(r.created_at for r in revisions if r not in others)
-    if not older or facts.since - created > changed_within:
-        return None
-    previous = max(older, key=lambda revision: revision.number)
-    return _found(current, previous, facts.at - created)
+    return max(older, key=lambda revision: revision.number, default=None), created
 
 
 def _found(current: Revision, previous: Revision, age: timedelta) -> Found:
@@ -54,19 +55,25 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
     Images are.
     """
-    below: list[tuple[Any, Any, str]] = []
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            below.append((old.get(key), new.get(key), f"{path}.{key}" if path else str(key)))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            below.append((one, other, f"{path}[{index}]"))
-    elif old != new:
+    if old == new:
+        return []
+    below = _below(old, new)
+    if not below:
         return [f"{path}: {old} -> {new}"] if path.endswith(".image") else [path]
     found: list[str] = []
     for one, other, place in below:
-        found += differences(one, other, place)
+        found += differences(one, other, f"{path}{place}".removeprefix("."))
     return found
+
+
+def _below(old: Any, new: Any) -> list[tuple[Any, Any, str]]:
+    """The values that can be compared one by one, with their places; none of other values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [(old.get(key), new.get(key), f".{key}") for key in sorted({*old, *new})]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [(one, other, f"[{index}]") for index, (one, other) in pairs]
+    return []
 
 
 CAUSE = CauseSpec("rollout_changed", __doc__, frozenset({REVISIONS}), find)

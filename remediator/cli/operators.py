@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def with_api(function: Any) -> Any:
     )(function)
 
 
+def printed(answer: Any, as_json: bool, shown: Callable[[Any], str]) -> None:
+    """Prints an answer, as JSON or in words."""
+    click.echo(json.dumps(answer, indent=2) if as_json else shown(answer))
+
+
 @click.command()
 @click.argument("alert")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -96,7 +102,7 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
             "alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data
         }
     answer = Api(url, token_file).ask("POST", "/explain", question)
-    click.echo(json.dumps(answer, indent=2) if as_json else showing.explanation(answer))
+    printed(answer, as_json, showing.explanation)
 
 
 @click.command("list")
@@ -134,13 +140,10 @@ def list_(
     asked = {"state": state, "namespace": namespace, "rule": rule, "since": since, "limit": limit}
     query = urllib.parse.urlencode({key: value for key, value in asked.items() if value})
     rows = Api(url, token_file).ask("GET", f"/remediations?{query}")
-    narrowed = any((state, namespace, rule, since))
-    nothing = (
-        "no matching remediations; without options all are listed"
-        if narrowed
-        else "no remediations yet"
-    )
-    click.echo(json.dumps(rows, indent=2) if as_json else showing.table(rows) if rows else nothing)
+    nothing = "no remediations yet"
+    if any((state, namespace, rule, since)):
+        nothing = "no matching remediations; without options all are listed"
+    printed(rows, as_json, lambda rows: showing.table(rows) if rows else nothing)
 
 
 @click.command()
@@ -150,7 +153,7 @@ def list_(
 def show(remediation: str, as_json: bool, url: str, token_file: Path | None) -> None:
     """Show one remediation: alerts, causes, verdicts, calls, history."""
     row = Api(url, token_file).ask("GET", f"/remediations/{urllib.parse.quote(remediation)}")
-    click.echo(json.dumps(row, indent=2) if as_json else showing.remediation(row))
+    printed(row, as_json, showing.remediation)
 
 
 def _deciding(verb: str, text: str) -> click.Command:
@@ -229,7 +232,7 @@ def _sure(remediation: str, would: Any, yes: bool) -> None:
 def pauses(as_json: bool, url: str, token_file: Path | None) -> None:
     """List what is paused, by whom, until when and why."""
     rows = Api(url, token_file).ask("GET", "/pauses")
-    click.echo(json.dumps(rows, indent=2) if as_json else showing.pauses(rows))
+    printed(rows, as_json, showing.pauses)
 
 
 @click.command()

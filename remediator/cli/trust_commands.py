@@ -1,6 +1,5 @@
 """rules, promote, reset: the record of rules."""
 
-import json
 import urllib.parse
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import click
 
 from ..errors import RemediatorError
 from . import show as showing
-from .operators import Api, with_api
+from .operators import Api, printed, with_api
 
 
 @click.command()
@@ -19,7 +18,7 @@ def rules(as_json: bool, url: str, token_file: Path | None) -> None:
     helped.
     """
     answer = Api(url, token_file).ask("GET", "/rules")
-    click.echo(json.dumps(answer, indent=2) if as_json else showing.rules(answer["rules"]))
+    printed(answer, as_json, lambda answer: showing.rules(answer["rules"]))
 
 
 @click.command()

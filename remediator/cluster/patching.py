@@ -24,13 +24,18 @@ def patched(obj: Mapping[str, Any], call: Call, call_id: str) -> dict[str, Any]:
         raise Rejected(f"cannot patch {call.target}: {error}") from None
     paths = [path for path in call.leaves if path.startswith("/spec/")]
     if (paths and call.proof == "managed") or call.target.kind == "HorizontalPodAutoscaler":
-        fields: dict[str, Any] = {}
-        for path in paths:
-            _note(fields, made, parts(path))
-        entry = {"manager": FIELD_MANAGER, "subresource": call.subresource, "fieldsV1": fields}
-        others = [e for e in meta(made).get("managedFields") or [] if e["manager"] != FIELD_MANAGER]
-        made["metadata"]["managedFields"] = [*others, entry]
+        _manage(made, paths, call.subresource)
     return made
+
+
+def _manage(made: dict[str, Any], paths: list[str], subresource: str) -> None:
+    """Notes who set the fields, as the API server does."""
+    fields: dict[str, Any] = {}
+    for path in paths:
+        _note(fields, made, parts(path))
+    entry = {"manager": FIELD_MANAGER, "subresource": subresource, "fieldsV1": fields}
+    others = [e for e in meta(made).get("managedFields") or [] if e["manager"] != FIELD_MANAGER]
+    made["metadata"]["managedFields"] = [*others, entry]
 
 
 def _note(fields: dict[str, Any], here: Any, path: list[str]) -> None:

@@ -8,7 +8,7 @@ from ..errors import ClusterError
 from ..model.decision import Applied, Ask, Decided, Hold, TakeBack
 from ..model.remediation import LIVE, STATES, Remediation, State
 from ..ports.records import Claim, Written
-from ..telemetry import log
+from ..telemetry import Metrics, log
 from . import messages
 from .doors import Doors
 
@@ -54,15 +54,20 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
         metrics.observe("attempt_duration_seconds", took, attempt.action)
         if remediation.state is State.VERIFYING and not remediation.undo_of:
             metrics.count("verifications_total", remediation.rule, outcome)
-    if written.state in LIVE:
-        return
+    if written.state not in LIVE:
+        _count_end(metrics, claim, written)
+
+
+def _count_end(metrics: Metrics, claim: Claim, written: Written) -> None:
+    """The metrics of a remediation that has ended."""
+    remediation = claim.remediation
     if remediation.undo_of:
         undone = claim.undone.action if claim.undone else ""
         metrics.count("undos_total", undone, written.state)
         return
     metrics.count("remediations_total", remediation.rule, remediation.mode, written.state)
     if written.state is State.SUCCEEDED:
-        took = (decided.at - remediation.created_at).total_seconds()
+        took = (written.decided.at - remediation.created_at).total_seconds()
         metrics.observe("time_to_remediate_seconds", took, remediation.rule)
 
 

@@ -51,15 +51,12 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
         every = (*_always(), *_reads(_sights(ACTIONS) | causes.sights(CAUSES)))
         return _merged([*every, *_acts(set(ACTIONS))]), {}
     steps = chain.from_iterable(source.rule.steps for source in loaded.sources)
-    seen = {step.action for step in steps}
-    everywhere: set[str] = set()
+    sights = _sights({step.action for step in steps})
+    sights = sights.union(*(planner.sights(rule) for rule in _as_bound(loaded)))
     local: dict[str, set[str]] = {}
     for name, used in chain.from_iterable(_used(source, loaded) for source in loaded.sources):
-        if name:
-            local.setdefault(name, set()).update(used)
-        else:
-            everywhere |= used
-    sights = _sights(seen).union(*(planner.sights(rule) for rule in _as_bound(loaded)))
+        local.setdefault(name, set()).update(used)
+    everywhere = local.pop("", set())
     whole = _merged([*_always(), *_reads(sights), *_acts(everywhere)])
     rest = {name: used - everywhere for name, used in sorted(local.items())}
     return whole, {name: _merged(_acts(used)) for name, used in rest.items() if used}

@@ -28,11 +28,13 @@ from ..sights.autoscaler import AUTOSCALER
 from .guard import Guard
 from .situation import Situation
 
-GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id",)
-GITOPS_LABELS = (
-    "kustomize.toolkit.fluxcd.io/name",
-    "helm.toolkit.fluxcd.io/name",
-    "argocd.argoproj.io/instance",
+GITOPS_ANNOTATIONS = frozenset({"argocd.argoproj.io/tracking-id"})
+GITOPS_LABELS = frozenset(
+    {
+        "kustomize.toolkit.fluxcd.io/name",
+        "helm.toolkit.fluxcd.io/name",
+        "argocd.argoproj.io/instance",
+    }
 )
 MANAGERS = {"gitops": ("argocd", "kustomize-controller", "helm-controller"), "helm": ("helm",)}
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -89,10 +91,7 @@ def _appliers(obj: Mapping[str, Any], paths: tuple[str, ...]) -> list[tuple[str,
     """GitOps and Helm, where they applied a field that is to be written."""
     names, notes = labels(obj), annotations(obj)
     marks = {
-        "gitops": (
-            any(key in notes for key in GITOPS_ANNOTATIONS)
-            or any(key in names for key in GITOPS_LABELS)
-        ),
+        "gitops": bool(GITOPS_ANNOTATIONS & notes.keys() or GITOPS_LABELS & names.keys()),
         "helm": names.get("app.kubernetes.io/managed-by") == "Helm",
     }
     shown = {"gitops": "GitOps", "helm": "Helm"}

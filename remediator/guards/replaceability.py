@@ -172,16 +172,15 @@ def _alike(pod: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
 
     It may have been given more.
     """
-
-    def shown(obj: Mapping[str, Any]) -> dict[str, Any]:
-        containers = spec_of(obj).get("containers") or []
-        return {
-            c.get("name"): [c.get(key) for key in ("image", "envFrom", "command", "args")]
-            for c in containers
-        }
-
-    wanted, there = shown(template), shown(pod)
+    wanted, there = _shown(template), _shown(pod)
     return all(there.get(name) == what for name, what in wanted.items())
+
+
+def _shown(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells the containers of two pods apart, by name."""
+    containers = spec_of(obj).get("containers") or []
+    keys = ("image", "envFrom", "command", "args")
+    return {c.get("name"): [c.get(key) for key in keys] for c in containers}
 
 
 def _nodes(room: Room, facts: Facts, touch: Touch, successor: Template) -> Iterable[str]:

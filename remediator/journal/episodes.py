@@ -35,11 +35,7 @@ def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
     known = _known(c, keys)
     batch = _Batch()
     for delivery in deliveries:
-        batch.now = delivery.received_at
-        for alert in delivery.alerts:
-            key = (delivery.source, alert.fingerprint)
-            state = known.setdefault(key, {"known": Known(), "row": None})
-            batch.take(decide(alert, state["known"]), alert, delivery.source, state)
+        batch.deliver(delivery, known)
     return batch.write(c)
 
 
@@ -96,6 +92,14 @@ class _Batch:
         self.inserts: list[dict[str, Any]] = []
         self.updates: dict[int, dict[str, Any]] = {}
 
+    def deliver(self, delivery: Delivery, known: dict[tuple[str, str], dict[str, Any]]) -> None:
+        """Applies a delivery, alert by alert: later ones see what earlier ones changed."""
+        self.now = delivery.received_at
+        for alert in delivery.alerts:
+            key = (delivery.source, alert.fingerprint)
+            state = known.setdefault(key, {"known": Known(), "row": None})
+            self.take(decide(alert, state["known"]), alert, delivery.source, state)
+
     def take(self, change: Change, alert: Alert, source: str, state: dict[str, Any]) -> None:
         """Applies one delivery to what is known of its key."""
         known: Known = state["known"]
@@ -146,18 +150,23 @@ class _Batch:
         """Writes everything, closes before inserts because of the constraint of one open episode
         per key. Returns the new and open ones.
         """
-        self._refresh(c, [change for change in self.updates.values() if change["b_open"]])
-        self._close(c, [change for change in self.updates.values() if not change["b_open"]])
+        changes = self.updates.values()
+        self._refresh(c, [change for change in changes if change["b_open"]])
+        self._close(c, [change for change in changes if not change["b_open"]])
         # an episode that opened and closed within the batch must not collide with the one that
         # follows it
-        for row in (row for row in self.inserts if not row["open"]):
-            c.execute(sa.insert(table), row)
-        still_open = [row for row in self.inserts if row["open"]]
-        if not still_open:
+        for row in self.inserts:
+            if not row["open"]:
+                c.execute(sa.insert(table), row)
+        return self._open(c, [row for row in self.inserts if row["open"]])
+
+    def _open(self, c: Connection, opened: list[dict[str, Any]]) -> list[Episode]:
+        """Those that are new."""
+        if not opened:
             return []
         insert = sa.insert(table).returning(table.c.id, sort_by_parameter_order=True)
-        ids = c.execute(insert, still_open).scalars()
-        return [_born(row, number) for row, number in zip(still_open, ids, strict=True)]
+        ids = c.execute(insert, opened).scalars()
+        return [_born(row, number) for row, number in zip(opened, ids, strict=True)]
 
     def _refresh(self, c: Connection, refreshed: list[dict[str, Any]]) -> None:
         """Those that were delivered again and are still open."""

@@ -325,9 +325,7 @@ def _without_asked(before: str) -> Mapping[str, Any]:
 
 
 def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> None:
-    """Locks go to an undo, back to the waiting parent, or are freed: all at an end, some once the
-    calls were answered.
-    """
+    """Locks go to an undo, back to its parent, or are freed: at the end, or once calls are done."""
     if isinstance(decided, Retry) and decided.unsent:
         _release(c, row.id, decided.change.attempt)
     mine = target_lock.c.remediation == row.id

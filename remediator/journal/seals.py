@@ -94,13 +94,10 @@ def write(c: Connection, now: datetime) -> tuple[int, str] | None:
 
 
 def prune(c: Connection, before: datetime, now: datetime) -> int:
-    """Deletes a slice of whole sealed ranges older than `before`; the last of their seals stays as
-    the anchor.
-    """
+    """Deletes some whole sealed ranges older than `before`; their last seal is the anchor."""
     oldest = c.execute(sa.select(seal).order_by(seal.c.number).limit(SEALS_AT_ONCE)).all()
-    old = [
-        row for row in oldest if row.at < before and row.last - oldest[0].last <= FORGOTTEN_AT_ONCE
-    ]
+    old = [row for row in oldest if row.at < before]
+    old = [row for row in old if row.last - oldest[0].last <= FORGOTTEN_AT_ONCE]
     anchor = old[-1] if old else None
     if anchor is None or anchor.pruned:
         return 0

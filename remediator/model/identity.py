@@ -43,13 +43,17 @@ def decide(alert: Alert, known: Known) -> Change:
     Prometheus reconnected; triage finds out which.
     """
     if alert.status is AlertStatus.FIRING:
-        if known.open_start is not None and known.last_seen is not None:
-            return Change.REFRESH if alert.starts_at <= known.last_seen + SLACK else Change.REPLACE
-        late = known.closed_end is not None and alert.starts_at <= known.closed_end
-        return Change.REOPEN_LATER if late else Change.OPEN
+        return _firing(alert, known)
     ends_at = alert.ends_at or alert.starts_at
     if known.open_start is not None:
         return Change.CLOSE if ends_at >= known.open_start else Change.DUPLICATE
     if known.closed_end is not None and ends_at <= known.closed_end:
         return Change.DUPLICATE
     return Change.RECORD_CLOSED
+
+
+def _firing(alert: Alert, known: Known) -> Change:
+    if known.open_start is not None and known.last_seen is not None:
+        return Change.REFRESH if alert.starts_at <= known.last_seen + SLACK else Change.REPLACE
+    late = known.closed_end is not None and alert.starts_at <= known.closed_end
+    return Change.REOPEN_LATER if late else Change.OPEN

@@ -39,10 +39,7 @@ class Interval:
         return (
             (not self.times or any(start <= minute < end for start, end in self.times))
             and _within(local.isoweekday() % 7, self.weekdays)
-            and (
-                not self.days_of_month
-                or any(_on_day(local.day, span, days) for span in self.days_of_month)
-            )
+            and _on_days(local.day, self.days_of_month, days)
             and _within(local.month, self.months)
             and _within(local.year, self.years)
         )
@@ -62,6 +59,10 @@ class Named:
 
 def _within(value: int, ranges: Sequence[Range]) -> bool:
     return not ranges or any(start <= value <= end for start, end in ranges)
+
+
+def _on_days(day: int, spans: Sequence[Range], days: int) -> bool:
+    return not spans or any(_on_day(day, span, days) for span in spans)
 
 
 def _on_day(day: int, span: Range, days: int) -> bool:
@@ -115,9 +116,8 @@ def _bound(text: str, names: Sequence[str], least: int, most: int) -> int:
     except ValueError:
         known = f"{names[0]} to {names[-1]}, or " if names else ""
         raise ValueError(f"invalid {text!r}; expected {known}{least} to {most}") from None
-    if not least <= value <= most or (least < 0 and value == 0) or (names is WEEKDAYS):
-        raise ValueError(
-            f"invalid {text!r}; expected {names[0] if names is WEEKDAYS else least} to"
-            f" {names[-1] if names is WEEKDAYS else most}"
-        )
+    if names is WEEKDAYS:
+        raise ValueError(f"invalid {text!r}; expected {names[0]} to {names[-1]}")
+    if not least <= value <= most or (least < 0 and value == 0):
+        raise ValueError(f"invalid {text!r}; expected {least} to {most}")
     return value

@@ -51,14 +51,20 @@ def at(obj: Object, pointer: str) -> Any:
     """
     scheme, colon, path = pointer.partition(":")
     if scheme == "condition":
-        conditions = conditions_of(obj)
-        return next((one.get("status") for one in conditions if one.get("type") == path), None)
+        return _condition_status(obj, path)
     if scheme not in SCHEMES or not colon:
         scheme, path = "", pointer
     found: Any = obj
     for part in parts(path):
         found = _below(found, part)
     return SCHEMES[scheme](found) if scheme else found
+
+
+def _condition_status(obj: Object, type_: str) -> Any:
+    for condition in conditions_of(obj):
+        if condition.get("type") == type_:
+            return condition.get("status")
+    return None
 
 
 def _below(place: Any, part: str) -> Any:

@@ -62,11 +62,9 @@ def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
         {"type": "mrkdwn", "text": head},
         *({"type": "plain_text", "text": part, "emoji": False} for part in parts),
     ]
-    texts += (
-        [{"type": "mrkdwn", "text": f"<{_plain(str(link))}|Review the plan and decide>"}]
-        if link
-        else []
-    )
+    if link:
+        text = f"<{_plain(str(link))}|Review the plan and decide>"
+        texts.append({"type": "mrkdwn", "text": text})
     return [{"type": "section", "text": text} for text in texts]
 
 

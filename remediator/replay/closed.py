@@ -137,18 +137,7 @@ class Healthy:
     def _pod(
         self, base: dict[str, Any], name: str, owner: Mapping[str, Any] | None = None
     ) -> Object:
-        if owner is None:
-            found = POD.fullmatch(name)
-            label, workload = (
-                next(((k, w) for k, w in found.groupdict().items() if w), ("", name))
-                if found
-                else ("", name)
-            )
-            owner = (
-                _owner("ReplicaSet", name.rpartition("-")[0])
-                if label == "deployment"
-                else _owner(KINDS.get(label, ""), workload)
-            )
+        owner = owner or _owner_by_name(name)
         metadata = base["metadata"] | {"ownerReferences": [owner], "labels": {"app": owner["name"]}}
         condition = {"type": "Ready", "status": "True"}
         return {
@@ -157,6 +146,16 @@ class Healthy:
             "spec": {"containers": []},
             "status": {"phase": "Running", "conditions": [condition]},
         }
+
+
+def _owner_by_name(pod: str) -> Mapping[str, Any]:
+    """What a pod's name says of its controller."""
+    found = POD.fullmatch(pod)
+    parts = found.groupdict() if found else {}
+    label, workload = next(((key, text) for key, text in parts.items() if text), ("", pod))
+    if label == "deployment":
+        return _owner("ReplicaSet", pod.rpartition("-")[0])
+    return _owner(KINDS.get(label, ""), workload)
 
 
 def _owner(kind: str, name: str) -> dict[str, Any]:
@@ -229,17 +228,11 @@ class ClosedCluster:
     ) -> list[Object]:
         """As changed by recorded calls, else as they were."""
         found = await self._facts.list_objects(kind, namespace, selector, fields)
-        there = [
-            item for item in found if (kind.name, namespace, meta(item)["name"]) not in self._over
-        ]
-        over = [
-            item
-            for (k, n, _), item in self._over.items()
-            if item and (k, n) == (kind.name, namespace)
-        ]
-        return [item for item in map(self._ripened, there) if item] + [
-            item for item in over if selects(selector, labels(item))
-        ]
+        place = (kind.name, namespace)
+        there = [item for item in found if (*place, meta(item)["name"]) not in self._over]
+        over = [item for key, item in self._over.items() if item and key[:2] == place]
+        chosen = [item for item in over if selects(selector, labels(item))]
+        return [*filter(None, map(self._ripened, there)), *chosen]
 
     def _ripened(self, obj: Object | None) -> Object | None:
         """A pod of a changed workload is assumed to be healthy."""

@@ -71,11 +71,8 @@ def _step(step: Step, document: Document, place: Loc) -> list[Finding]:
         message = f"`{step.action}` declares no causes; say which with `if`, or `if: always`"
         found.append(document.finding(place, "no-cause-named", message))
     if action and step.restore.after and action.undo is None:
-        found.append(
-            document.finding(
-                (*place, "restore"), "cannot-restore", f"`{step.action}` cannot be undone"
-            )
-        )
+        message = f"`{step.action}` cannot be undone"
+        found.append(document.finding((*place, "restore"), "cannot-restore", message))
     found += _queries(step.when, document, (*place, "when"))
     if isinstance(step.verify.until, tuple):
         found += _queries(step.verify.until, document, (*place, "verify", "until"))
@@ -188,14 +185,18 @@ def _target(
         return [*found, document.finding((*place, "kind"), "unknown-kind", message)]
     found += _wrong_kinds(rule, target, document, place)
     found = found or _bad_names(target, document, place)
-    literal = target.namespace and "{{" not in target.namespace
-    if literal and not admits(scope.namespaces, target.namespace):
-        message = (
-            f"namespace {target.namespace} is outside the scope of the group, so the rule would"
-            " never act"
-        )
-        found.append(document.finding((*place, "namespace"), "out-of-scope", message))
-    return found
+    return found + _out_of_scope(target, scope, document, place)
+
+
+def _out_of_scope(
+    target: ExplicitTarget, scope: Scope, document: Document, place: Loc
+) -> list[Finding]:
+    """A namespace, if it is no template, in which the group may not act."""
+    namespace = target.namespace
+    if not namespace or "{{" in namespace or admits(scope.namespaces, namespace):
+        return []
+    message = f"namespace {namespace} is outside the scope of the group; the rule would never act"
+    return [document.finding((*place, "namespace"), "out-of-scope", message)]
 
 
 def _bad_templates(target: ExplicitTarget, document: Document, place: Loc) -> list[Finding]:

@@ -36,15 +36,12 @@ def rule_files(paths: Iterable[Path]) -> list[Path]:
     """
     out: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            out += sorted(
-                p
-                for p in path.iterdir()
-                if p.suffix in {".yaml", ".yml"} and not p.name.startswith(".")
-            )
-        else:
-            out.append(path)
+        out += sorted(filter(_is_rule_file, path.iterdir())) if path.is_dir() else [path]
     return out
+
+
+def _is_rule_file(path: Path) -> bool:
+    return path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
 
 
 def load(paths: Iterable[Path]) -> RuleSet:

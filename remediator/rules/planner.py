@@ -89,6 +89,16 @@ def _for_no_step(found: tuple[Cause, ...]) -> Refusal:
     return Refusal(Reason.NO_CAUSE, f"causes found: {shown}; no step of the rule handles them")
 
 
+def _undetermined(step: Step, looked: Mapping[str, Cause | Unknown]) -> Refusal | None:
+    """The refusal where a cause that the step is for cannot be determined."""
+    wanted = [looked[name] for name in sorted(looked) if fits(step, {name}) is not None]
+    unknown = next((cause for cause in wanted if isinstance(cause, Unknown)), None)
+    if unknown is None:
+        return None
+    why = f"cannot tell whether {step.label} is needed: {unknown.why}"
+    return Refusal(Reason.UNKNOWN_FACT, why)
+
+
 def _step(
     step: Step,
     facts: Facts,
@@ -100,12 +110,7 @@ def _step(
     """What one step comes to; None where it is for none of the causes found."""
     fitting = fits(step, {cause.name for cause in found})
     if fitting is None:
-        blind = [looked[name] for name in sorted(looked) if fits(step, {name}) is not None]
-        unknown = next((cause for cause in blind if isinstance(cause, Unknown)), None)
-        if unknown is None:
-            return None
-        why = f"cannot tell whether {step.label} is needed: {unknown.why}"
-        return Refusal(Reason.UNKNOWN_FACT, why)
+        return _undetermined(step, looked)
     if fitting and all((step.action, name) in tried for name in fitting):
         why = f"{step.label} was already tried for {', '.join(sorted(fitting))} and did not help"
         return Refusal(Reason.INEFFECTIVE_BEFORE, why)

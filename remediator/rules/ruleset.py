@@ -158,11 +158,8 @@ class RuleSet:
         for index, source in enumerate(self.sources):
             answer = self._try(index, alert, cluster)
             if isinstance(answer, Match) and over:
-                answer = WhyNot(
-                    source.rule.name,
-                    Reason.SHADOWED,
-                    f"`{over}` matched first and does not set `continue`",
-                )
+                why = f"`{over}` matched first and does not set `continue`"
+                answer = WhyNot(source.rule.name, Reason.SHADOWED, why)
             elif isinstance(answer, Match) and not answer.rule.continue_:
                 over = source.rule.name
             out.append(answer)

@@ -50,10 +50,8 @@ def named(
     namespaced = kind not in KINDS or KINDS[kind].namespaced
     namespace = namespace if namespaced else ""
     if namespaced and not namespace:
-        return Unresolved(
-            Reason.NO_TARGET,
-            f"the alert names {kind} {name!r} but no namespace, and none is assumed",
-        )
+        why = f"the alert names {kind} {name!r} but no namespace, and none is assumed"
+        return Unresolved(Reason.NO_TARGET, why)
     problem = invalid_name(namespace, name)
     if problem:
         return Unresolved(Reason.INVALID_TARGET, problem)

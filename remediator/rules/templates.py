@@ -23,11 +23,9 @@ def mistakes(text: str, promql: bool = False) -> list[str]:
 
     In PromQL a place must stand within a double-quoted string.
     """
-    found = [
-        f"unknown template value `{place}`; use labels.x, target.name or root.namespace"
-        for place in PLACE.findall(text)
-        if not KNOWN.fullmatch(place)
-    ]
+    known = "use labels.x, target.name or root.namespace"
+    unknown = [place for place in PLACE.findall(text) if not KNOWN.fullmatch(place)]
+    found = [f"unknown template value `{place}`; {known}" for place in unknown]
     if "{{" in PLACE.sub("", text):
         found.append("a `{{` is not closed; add `}}`")
     if promql and PLACE.search(IN_QUOTES.sub("", text)):

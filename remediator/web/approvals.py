@@ -108,7 +108,7 @@ class Approvals:
         # an unknown charset, bytes that are no text, a broken multipart body
         except (ValueError, LookupError):
             return _page("The form is not valid. Nothing was decided.", "", 400)
-        operator = self._access.operator_of(request, str(form.get("token") or ""))
+        operator = self._access.operator_of(request, _field(form, "token"))
         limited = self._limited(request, operator)
         if limited:
             return _page(f"{limited}. Nothing was decided.", "", 429)
@@ -126,10 +126,10 @@ class Approvals:
         if operator is None:
             note = "Unknown operator credentials. Nothing was decided."
             return self._plan(request, row, note, 401)
-        verb = str(form.get("verdict") or "")
+        verb = _field(form, "verdict")
         if verb not in VERBS:
             return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
-        why = str(form.get("reason") or "").strip()[:LONGEST_REASON]
+        why = _field(form, "reason")[:LONGEST_REASON]
         digest, now = request.query.get("digest", ""), self._doors.clock.now()
         answer = await self._doors.journal.decide(
             ident, digest, operator, verb == "approve", now=now, why=why
@@ -190,23 +190,34 @@ class Approvals:
         return _page(f"{row['rule']} on {row['target']}", "".join(body), status)
 
 
+def _field(form: Mapping[str, Any], name: str) -> str:
+    """A field of the form, empty where it was not sent."""
+    return str(form.get(name) or "").strip()
+
+
 def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is needed to decide, as HTML."""
     plan, calls = look.get("plan") or {}, look.get("calls") or []
     causes = [f"{cause['name']}: {cause['why']}" for cause in look.get("causes") or []]
     alerts = [_labels(episode["labels"]) for episode in row["episodes"][:5]]
-    facts = [
+    return [
         ("cluster", html.escape(str(row.get("cluster") or "-"))),
         ("plan", html.escape(str(plan.get("summary") or "none"))),
         ("causes", "<br>".join(map(html.escape, causes)) or "none found"),
         ("calls", "".join(f'<span class="call">{html.escape(str(c))}</span>' for c in calls)),
         ("alerts", "<br>".join(map(html.escape, alerts))),
+        *_approved_first(row),
+        ("digest", f"<code>{html.escape(str(look.get('digest') or ''))}</code>"),
+        ("id", f"<code>{row['id']}</code>"),
     ]
-    if row.get("approved_first"):
-        first = html.escape(str(row["approved_first"]).partition(" ")[2])
-        facts.append(("approved by", f"{first}; a second operator must approve too"))
-    digest = html.escape(str(look.get("digest") or ""))
-    return [*facts, ("digest", f"<code>{digest}</code>"), ("id", f"<code>{row['id']}</code>")]
+
+
+def _approved_first(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The first of two who must approve."""
+    _, _, first = str(row.get("approved_first") or "").partition(" ")
+    if not first:
+        return []
+    return [("approved by", f"{html.escape(first)}; a second operator must approve too")]
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """What requests of the API have in common: reading what was sent, and answering in JSON."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,10 +64,8 @@ def since_of(text: str, now: datetime) -> datetime | None:
     """The time that `since` means. Raises: Mistake."""
     if not text:
         return None
-    try:
+    with suppress(ValueError, OverflowError):
         return now - parse_duration(text)
-    except (ValueError, OverflowError):
-        pass
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

@@ -29,14 +29,10 @@ async def close(doors: Doors, episodes: Sequence[Episode], now: datetime) -> boo
     still = [item for item in episodes if item.open]
     # one snapshot for all
     asked = [doors.alertmanager.activity(item.source, item.alert, item.last_seen) for item in still]
-    gone = [
-        item
-        for item, found in zip(still, await asyncio.gather(*asked), strict=True)
-        if found is Activity.NOT_LISTED
-    ]
+    found = zip(still, await asyncio.gather(*asked), strict=True)
+    gone = [item for item, activity in found if activity is Activity.NOT_LISTED]
     for episode in gone:
         await doors.journal.close_episode(episode, now)
-        log().info(
-            "alert_resolved_unseen", alertname=episode.alert.name, fingerprint=episode.fingerprint
-        )
+        name = episode.alert.name
+        log().info("alert_resolved_unseen", alertname=name, fingerprint=episode.fingerprint)
     return len(gone) == len(still)

@@ -1,10 +1,10 @@
 """Harm that the facts of an action do not show: a new critical alert on the same workload."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ...kinds import POD
-from ...model.alert import Episode
+from ...model.alert import Alert, Episode
 from ...model.facts import Facts
 from ...model.raw import meta
 from ...model.target import Target, workload_name
@@ -29,13 +29,16 @@ async def by(doors: Doors, claim: Claim, facts: Facts) -> str:
             if alert.labels.get("severity") != "critical" or alert.name in known:
                 continue
             hurt = _hurt(doors, episode, claim, facts, touched=touched)
-            if hurt is None:
-                continue
-            rule = await doors.prometheus.alerting_rule(alert.name)
-            waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
-            if alert.starts_at - timedelta(seconds=waited) > since:
+            if hurt is not None and await _troubled_since(doors, alert) > since:
                 return f"critical alert {alert.name} started firing on {hurt} after the change"
     return ""
+
+
+async def _troubled_since(doors: Doors, alert: Alert) -> datetime:
+    """When its expression became true: it fired after its rule's `for`, if that is known."""
+    rule = await doors.prometheus.alerting_rule(alert.name)
+    waited = float(rule.get("duration") or 0) if isinstance(rule, Mapping) else 0.0
+    return alert.starts_at - timedelta(seconds=waited)
 
 
 def _touched(claim: Claim) -> list[Target]:
@@ -53,14 +56,16 @@ def _hurt(
     if not isinstance(named, Target):
         return None
     pods = {str(meta(pod).get("name")) for pod in pods_of(facts)}
-    same_place = named.namespace == remediation.target.namespace
-    if named.key == remediation.root_key or (
-        same_place and named.kind == POD.name and named.name in pods
-    ):
+    its_pod = named.kind == POD.name and named.name in pods
+    here = its_pod and named.namespace == remediation.target.namespace
+    if here or named.key == remediation.root_key:
         return remediation.target
-    workload = workload_name(named.kind, named.name)
-    for target in touched:
-        is_pod_of_it = named.kind == POD.name and workload == target.name
-        if named.namespace == target.namespace and (named.key == target.key or is_pod_of_it):
-            return target
-    return None
+    return next((target for target in touched if _is_about(named, target)), None)
+
+
+def _is_about(named: Target, target: Target) -> bool:
+    """Whether the named object is the target, or by its name one of its pods."""
+    if named.namespace != target.namespace:
+        return False
+    pod_of_it = named.kind == POD.name and workload_name(named.kind, named.name) == target.name
+    return named.key == target.key or pod_of_it

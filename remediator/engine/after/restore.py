@@ -37,9 +37,7 @@ async def _start(doors: Doors, owed: Owed, now: datetime) -> None:
 
 
 async def _quiet_at(doors: Doors, owed: Owed, now: datetime) -> datetime | None:
-    """When the rule's alerts of the target will have been quiet for long enough; None if a later
-    attempt owes the undo.
-    """
+    """When the rule's alerts will have been quiet for long enough; None if a later act owes it."""
     past = await doors.journal.past(owed.remediation.rule, owed.remediation.target.key)
     attempt = owed.attempt
     later = [act for act in past.acts if act.owed and act.begun_at > attempt.begun_at]

@@ -57,8 +57,10 @@ async def _changed(
     """Why its alerts go back to triage (empty: they do not), and the pod template now."""
     remediation = ended.remediation
     expired = remediation.state is State.EXPIRED and _clears(remediation.reason)
-    if loaded is None or (expired and loaded.digest != remediation.rule_digest):
-        return ("its rule changed" if expired else ""), remediation.ended_template
+    if expired and (loaded is None or loaded.digest != remediation.rule_digest):
+        return "its rule changed", remediation.ended_template
+    if loaded is None:
+        return "", remediation.ended_template
     facts = await observe(doors, remediation, loaded, now, sights=None if expired else frozenset())
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template

@@ -8,6 +8,7 @@ the parent has ended, it takes its own.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from ...actions import ACTIONS
 from ...actions.action_spec import Sent
@@ -43,15 +44,17 @@ async def slice_of(
     """One slice of an undo."""
     match claim.remediation.state:
         case State.EXECUTING:
-
-            def again(facts: Facts) -> Plan | None:
-                answer = _plan(claim, facts)
-                return answer if isinstance(answer, Plan) else None
-
+            again = partial(_planned_again, claim)
             return claim, await recover(doors, claim, loaded, now, again=again)
         case State.VERIFYING:
             return claim, await _verify(doors, claim, now)
     return await _begin(doors, claim, loaded, now)
+
+
+def _planned_again(claim: Claim, facts: Facts) -> Plan | None:
+    """What it would write now; None if nothing is to be undone any more."""
+    answer = _plan(claim, facts)
+    return answer if isinstance(answer, Plan) else None
 
 
 def wait(claim: Claim, loaded: LoadedRule | None, now: datetime) -> Decided:
@@ -126,8 +129,7 @@ def _ended(claim: Claim, loaded: LoadedRule | None, now: datetime) -> End | None
     """What ends it before anything is observed. Receivers are notified that the change stays."""
     remediation, undone = claim.remediation, _undone(claim)
     if remediation.cancel_by:
-        why = remediation.cancel_by
-        return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=why)
+        return End(event=Event.CANCEL, at=now, reason=Reason.OPERATOR, why=remediation.cancel_by)
     if loaded is None:
         why = f"rule {remediation.rule} was removed, so its change stays: {undone.plan.summary}"
         return End(event=Event.BLOCK, at=now, reason=Reason.RULE_CHANGED, why=why)

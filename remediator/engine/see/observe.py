@@ -43,16 +43,18 @@ async def see(
     return await cluster.observe(target, climb, sights, now)
 
 
+def _narrowed(plan: Plan, *keys: str) -> Plan:
+    """The plan with those of its touches that the keys name."""
+    return replace(plan, touches=tuple(t for t in plan.touches if t.target.key in keys))
+
+
 async def touched(
     doors: Doors, plan: Plan | None, facts: Facts, now: datetime, *, only: str = ""
 ) -> tuple[Touched, ...]:
-    """Everything that a plan touches as it is now, or the part that `only` (a key) names. Always
-    includes the target.
-    """
-    touches = plan.touches if plan is not None else ()
+    """What a plan touches as it is now, or the part that `only` (a key) names, and the target."""
     if plan is not None and only:
-        touches = tuple(touch for touch in touches if touch.target.key in (only, facts.target.key))
-        plan = replace(plan, touches=touches)
+        plan = _narrowed(plan, only, facts.target.key)
+    touches = plan.touches if plan is not None else ()
     others = [touch.target for touch in touches if touch.target.key != facts.target.key]
     if not others:
         return touched_by(plan, facts, {})

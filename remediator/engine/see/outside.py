@@ -1,9 +1,10 @@
 """What Prometheus and Alertmanager say about a remediation's alerts and its rule's queries."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import product
 
 from ...model.alert import Activity, Episode
 from ...model.facts import Facts, Unknown
@@ -12,6 +13,8 @@ from ...rules.lookback import resolved_within
 from ...rules.schema import Rule
 from ...rules.sections import Unless
 from ..doors import Doors
+
+Labels = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,21 @@ async def inhibitor(
         if isinstance(firing, Unknown):
             return firing
         own = [episode.alert.labels for episode in episodes if episode.source == source]
-        for entry in rule.unless:
-            found = next((labels for labels in firing if _inhibits(entry, labels, own)), None)
-            if found is not None:
-                return found.get("alertname", "an alert named in `unless`")
+        found = _inhibiting(rule.unless, firing, own)
+        if found is not None:
+            return found.get("alertname", "an alert named in `unless`")
     return None
 
 
-def _inhibits(entry: Unless, labels: Mapping[str, str], own: list[Mapping[str, str]]) -> bool:
+def _inhibiting(entries: Sequence[Unless], firing: Labels, own: Labels) -> Mapping[str, str] | None:
+    """The first of the firing alerts (their labels) that an entry matches."""
+    for entry, labels in product(entries, firing):
+        if _inhibits(entry, labels, own):
+            return labels
+    return None
+
+
+def _inhibits(entry: Unless, labels: Mapping[str, str], own: Labels) -> bool:
     """Whether a firing alert matches, and has equal values for the labels in `equal`."""
     if not all(matcher.matches(labels) for matcher in entry.match):
         return False

@@ -22,9 +22,7 @@ async def _escalate(doors: Doors, overdue: Overdue, now: datetime) -> None:
     if remediation.mode == "observe":
         await doors.journal.escalated(remediation.id, (), None, now)
         return
-    later = overdue.proof_until if overdue.proof_until and overdue.proof_until > now else None
-    if later is None and await _spoken_for(doors, overdue):
-        later = now + ASK_AGAIN
+    later = await _later(doors, overdue, now)
     because = f" ({remediation.why})" if remediation.why else ""
     why = f"not resolved yet: {remediation.state}{because}"
     reason, told = remediation.reason or "", story(overdue.history)
@@ -32,6 +30,13 @@ async def _escalate(doors: Doors, overdue: Overdue, now: datetime) -> None:
     await doors.journal.escalated(remediation.id, to_all(overdue.to, body), later, now)
     if later is None:
         doors.metrics.count("escalations_total", remediation.rule, remediation.reason or "none")
+
+
+async def _later(doors: Doors, overdue: Overdue, now: datetime) -> datetime | None:
+    """When to look again instead of notifying; None if it is time to notify."""
+    if overdue.proof_until is not None and overdue.proof_until > now:
+        return overdue.proof_until
+    return now + ASK_AGAIN if await _spoken_for(doors, overdue) else None
 
 
 async def _spoken_for(doors: Doors, overdue: Overdue) -> bool:

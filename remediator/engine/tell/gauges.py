@@ -7,6 +7,8 @@ from datetime import datetime
 from ...guards import limits
 from ...model.alert import Fate
 from ...model.remediation import LIVE, Outcome, State
+from ...rules.schema import Rule
+from ...telemetry import Metrics
 from ..doors import Doors
 
 LAG = 0.05
@@ -23,12 +25,16 @@ def announce(doors: Doors) -> None:
     metrics.set("config_last_reload_successful", 1)
     metrics.set("config_last_reload_success_timestamp_seconds", doors.clock.now().timestamp())
     for source in sources:
-        rule = source.rule
-        for state in sorted(set(State) - LIVE):
-            metrics.zero("remediations_total", rule.name, rule.mode, state)
-        for action in sorted({step.action for step in rule.steps}):
-            for outcome in Outcome:
-                metrics.zero("attempts_total", rule.name, action, outcome)
+        _zeros(metrics, source.rule)
+
+
+def _zeros(metrics: Metrics, rule: Rule) -> None:
+    """Counters of what a rule has not done yet, so that `increase` sees the first time."""
+    for state in sorted(set(State) - LIVE):
+        metrics.zero("remediations_total", rule.name, rule.mode, state)
+    for action in sorted({step.action for step in rule.steps}):
+        for outcome in Outcome:
+            metrics.zero("attempts_total", rule.name, action, outcome)
 
 
 async def read(doors: Doors, since: datetime, now: datetime) -> None:

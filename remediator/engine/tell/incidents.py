@@ -20,6 +20,9 @@ MOST_COUNTED = 1000
 BEFORE = timedelta(hours=1)  # what was held by a storm may have been created before it was one
 
 
+CLOSED = "closed: no bad outcomes for a while, or it was reset"
+
+
 async def storm(
     doors: Doors, loaded: LoadedRule, situation: Situation, why: str, *, now: datetime
 ) -> None:
@@ -104,11 +107,7 @@ async def switch(doors: Doors, rule: str, since: datetime | None, now: datetime)
     """One breaker opened or closed, or stays open for longer."""
     limit, loaded = doors.limits.breaker, doors.rules.find(rule)
     to = list(loaded.rule.escalate.to) if loaded else []
-    text = (
-        breaker.why(limit, rule)
-        if since
-        else "closed: no bad outcomes for a while, or it was reset"
-    )
+    text = breaker.why(limit, rule) if since else CLOSED
     told = f"{text}; the rule now needs approval" if since else text
     body = messages.about(f"breaker-{rule}", rule, "breaker_open", Reason.BREAKER_OPEN, why=told)
     log().warning("breaker", rule=rule, open=since is not None, why=text)
