@@ -143,7 +143,7 @@ def list_(
     nothing = "no remediations yet"
     if any((state, namespace, rule, since)):
         nothing = "no matching remediations; without options all are listed"
-    printed(rows, as_json, lambda rows: showing.table(rows) if rows else nothing)
+    printed(rows, as_json, lambda rows: showing.listing(rows) if rows else nothing)
 
 
 @click.command()

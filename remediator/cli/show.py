@@ -9,7 +9,7 @@ Row = Mapping[str, Any]
 ENOUGH = 5
 
 
-def table(rows: Sequence[Row]) -> str:
+def listing(rows: Sequence[Row]) -> str:
     """One line per remediation."""
     cells = [("CREATED (UTC)", "ID", "STATE", "RULE", "TARGET", "WHY")]
     cells += [
@@ -262,7 +262,7 @@ def _timeline(happened: Sequence[Row]) -> list[str]:
 def replay(report: Row) -> str:
     """A timeline, how each remediation ended, and a summary."""
     lines = _timeline(report["timeline"])
-    lines += ["", *table(report["remediations"]).split("\n")] if report["remediations"] else []
+    lines += ["", *listing(report["remediations"]).split("\n")] if report["remediations"] else []
     found = report["summary"]
     ends = (
         ", ".join(f"{count} {state}" for state, count in sorted(found["remediations"].items()))

@@ -1,4 +1,4 @@
-"""Notifications about remediations, plans that wait for approval, rules and scopes. Pure."""
+"""Notifications about remediations, plans that wait for approval, rules and groups. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ THEIRS = (Reason.ASSUMPTION_CHANGED, Reason.TARGET_GONE)
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who is notified: `to` at the end, `followers` of every step. `scope` is that of a storm that
+    """Who is notified: `to` at the end, `followers` of every step. `group` is that of a storm that
     may speak for it.
     """
 
     to: tuple[str, ...]
     followers: tuple[str, ...]
-    scope: str
+    group: str
 
 
 def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]) -> Audience:
@@ -30,8 +30,8 @@ def audience(claim: Claim, loaded: LoadedRule | None, followers: tuple[str, ...]
     loaded.
     """
     escalate = loaded.rule.escalate if loaded is not None else claim.rule.escalate
-    scope = loaded.scope_of(claim.remediation.target.cluster) if loaded is not None else ""
-    return Audience(escalate.to, followers, scope)
+    group = loaded.group_in(claim.remediation.target.cluster) if loaded is not None else ""
+    return Audience(escalate.to, followers, group)
 
 
 def of(claim: Claim, audience: Audience, written: Written) -> tuple[Message, ...]:
@@ -70,7 +70,7 @@ def _not_told_of_storm(claim: Claim, audience: Audience, written: Written) -> tu
         return audience.to
     told: set[str] = set()
     for storm in written.storms:
-        if storm.scope == audience.scope:
+        if storm.group == audience.group:
             told.update(storm.told)
     return tuple(name for name in audience.to if name not in told)
 
@@ -92,7 +92,7 @@ def message(remediation: Remediation, state: str, reason: str, why: str, **more:
 
 
 def about(ident: str, subject: str, state: str, reason: str, *, why: str, **more: Any) -> Notice:
-    """A notification about a rule or a scope."""
+    """A notification about a rule or a group."""
     return Notice(
         remediation=ident,
         rule=subject,

@@ -22,7 +22,7 @@ from ..telemetry import METRICS
 END = "...\n"  # what YAML writes after a scalar that stands alone
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -35,7 +35,7 @@ def reasons() -> str:
         " message beside it\ngives the details.\n\n"
     )
     rows = [(f"`{reason}`", spec.means) for reason, spec in REASONS.items()]
-    return intro + table(("reason", "meaning"), rows)
+    return intro + markdown_table(("reason", "meaning"), rows)
 
 
 def metrics() -> str:
@@ -45,7 +45,7 @@ def metrics() -> str:
         for name, (kind, text, labels) in METRICS.items()
     ]
     intro = "# Metrics\n\nServed at `/metrics` in the Prometheus text format.\n\n"
-    return intro + table(("metric", "type", "labels", "meaning"), rows)
+    return intro + markdown_table(("metric", "type", "labels", "meaning"), rows)
 
 
 def annotations() -> str:
@@ -55,7 +55,7 @@ def annotations() -> str:
         " only restrict what\nrules allow.\n\n"
     )
     rows = [(f"`{name}`", text) for name, text in {**ANNOTATIONS, **ANNOTATION}.items()]
-    return intro + table(("annotation", "value and effect"), rows)
+    return intro + markdown_table(("annotation", "value and effect"), rows)
 
 
 def history() -> str:
@@ -67,7 +67,7 @@ def history() -> str:
         " that the remediation came into.\n\n"
     )
     rows = [(f"`{kind}`", text) for kind, text in ENTRY_KINDS.items()]
-    return intro + table(("kind", "meaning"), rows)
+    return intro + markdown_table(("kind", "meaning"), rows)
 
 
 def settings() -> str:
@@ -77,7 +77,7 @@ def settings() -> str:
         " writes one with\ncomments. A key in a list is written `key[]`.\n\n"
     )
     rows = [(path, default, text) for path, default, text, _ in _keys(Settings, "")]
-    return intro + table(("key", "default", "meaning"), rows)
+    return intro + markdown_table(("key", "default", "meaning"), rows)
 
 
 def rules() -> str:
@@ -87,7 +87,7 @@ def rules() -> str:
         " each. A key in a list is\nwritten `key[]`. `remediator generate schema` prints a JSON"
         " Schema for editors.\n\n"
     )
-    return intro + table(("key", "default", "meaning", "example"), _keys(RuleFile, ""))
+    return intro + markdown_table(("key", "default", "meaning", "example"), _keys(RuleFile, ""))
 
 
 def _keys(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str, str]]:
@@ -159,7 +159,7 @@ def states() -> str:
     ended = sorted({after for after in TRANSITIONS.values() if after not in LIVE})
     ends = "".join(f"    {after} --> [*]\n" for after in ended)
     diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> queued\n{arrows}{ends}```\n"
-    return f"{intro}{table(head, rows)}\n## Transitions\n\n{diagram}"
+    return f"{intro}{markdown_table(head, rows)}\n## Transitions\n\n{diagram}"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

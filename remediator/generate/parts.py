@@ -16,7 +16,7 @@ from ..model.sight import Sight
 from ..notify import RECEIVERS
 from ..notify.receiver import ReceiverKind
 from ..sights import SIGHTS
-from .pages import table, written
+from .pages import markdown_table, written
 
 GUARDS_INTRO = """# Guards
 
@@ -43,28 +43,28 @@ def _indexes() -> dict[str, str]:
     """The page of each kind of part, which lists them."""
     return {
         "actions.md": "# Actions\n\nWhat a step of a rule can do.\n\n"
-        + table(
+        + markdown_table(
             ("action", "what it does", "targets"),
             ((_link("actions", a.name), a.summary, _kinds(a.targets)) for a in ACTIONS.values()),
         ),
         "causes.md": "# Causes\n\nWhy an alert fires, as far as the cluster shows it.\n\n"
-        + table(
+        + markdown_table(
             ("cause", "found if"),
             ((_link("causes", c.name), _first(c.manual)) for c in CAUSES.values()),
         ),
         "guards.md": GUARDS_INTRO
-        + table(
+        + markdown_table(
             ("guard", "set by", "checks", "asked at"),
             ((_link("guards", g.name), g.set_by, g.summary, g.asked) for g in pipeline.GUARDS),
         ),
         "sights.md": "# Sights\n\nFacts about a target that causes, actions and guards can ask"
         " for. RBAC follows from the kinds they\nread.\n\n"
-        + table(
+        + markdown_table(
             ("sight", "shows"),
             ((_link("sights", name), _first(_shows(s))) for name, s in _sights().items()),
         ),
         "receivers.md": "# Receivers\n\nWhere notifications can be delivered.\n\n"
-        + table(
+        + markdown_table(
             ("kind", "delivers to", "needs"),
             ((_link("receivers", r.name), _first(r.manual), r.needs) for r in RECEIVERS.values()),
         ),
@@ -90,7 +90,7 @@ def _action(action: ActionSpec) -> str:
         ("writes", ", ".join(sorted({f"{verb} {kind}" for verb, kind, _ in action.calls}))),
     ]
     return (
-        f"# {action.name}\n\n{_labelled(action.manual)}\n\n{table(('', ''), facts)}\n"
+        f"# {action.name}\n\n{_labelled(action.manual)}\n\n{markdown_table(('', ''), facts)}\n"
         f"## Parameters\n\n{_parameters(action.params)}\n"
         f"## Example\n\n```yaml\n{action.example}\n```\n"
     )
@@ -108,7 +108,7 @@ def _parameters(params: type[BaseModel]) -> str:
         (f"`{name}`", f"`{written(field.default)}`", field.description or "")
         for name, field in params.model_fields.items()
     ]
-    return table(("parameter", "default", "meaning"), rows)
+    return markdown_table(("parameter", "default", "meaning"), rows)
 
 
 def _cause(cause: CauseSpec) -> str:
@@ -119,7 +119,7 @@ def _cause(cause: CauseSpec) -> str:
         ("targets", _kinds(kinds)),
         ("default cause of", _links("actions", users) or f"no action; use `if: {cause.name}`"),
     ]
-    return f"# {cause.name}\n\n{cause.manual.strip()}\n\n{table(('', ''), facts)}"
+    return f"# {cause.name}\n\n{cause.manual.strip()}\n\n{markdown_table(('', ''), facts)}"
 
 
 def _guard(guard: Guard) -> str:
@@ -132,7 +132,7 @@ def _guard(guard: Guard) -> str:
     text = "\n".join(line.strip() for line in guard.manual.strip().splitlines())
     head, _, rest = text.removeprefix(f"{guard.name}: ").partition("\n")
     manual = f"{head[0].upper()}{head[1:]}\n{rest}".strip()
-    return f"# {guard.name}\n\n{manual}\n\n{table(('', ''), facts)}"
+    return f"# {guard.name}\n\n{manual}\n\n{markdown_table(('', ''), facts)}"
 
 
 def _sight(sight: Sight[object]) -> str:
@@ -147,7 +147,7 @@ def _sight(sight: Sight[object]) -> str:
         ("of targets", "all" if sight.of is None else _kinds(sight.of)),
         *((f"used by {what}", _links(what, names) or "-") for what, names in users.items()),
     ]
-    return f"# {sight.name}\n\n{_shows(sight)}\n\n{table(('', ''), facts)}"
+    return f"# {sight.name}\n\n{_shows(sight)}\n\n{markdown_table(('', ''), facts)}"
 
 
 def _shows(sight: Sight[object]) -> str:
@@ -159,7 +159,7 @@ def _receiver(kind: ReceiverKind) -> str:
         ("needs", kind.needs),
         ("`tells: everything`", "yes" if kind.steps else "no"),
     ]
-    return f"# {kind.name}\n\n{kind.manual.strip()}\n\n{table(('', ''), facts)}"
+    return f"# {kind.name}\n\n{kind.manual.strip()}\n\n{markdown_table(('', ''), facts)}"
 
 
 def _link(folder: str, name: str) -> str:

@@ -194,7 +194,7 @@ def permissions(_paths: Sequence[Path]) -> str:
             for group, resource, verbs in needs
         ]
 
-    table = {
+    needed = {
         "cluster": sorted(kind.plural for kind in KINDS.values() if not kind.namespaced),
         "onCluster": sorted(ON_CLUSTER),
         "always": shown(_always()),
@@ -203,7 +203,7 @@ def permissions(_paths: Sequence[Path]) -> str:
         "acts": {name: shown(_acts({name})) for name in sorted(ACTIONS)},
     }
     return "# Generated: remediator generate permissions\n" + str(
-        yaml.safe_dump(table, sort_keys=False)
+        yaml.safe_dump(needed, sort_keys=False)
     )
 
 

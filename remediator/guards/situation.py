@@ -79,8 +79,8 @@ class Before:
 
     No field has a default: what is forgotten is a type error.
 
-    `scope` is the rule's group and `namespaces` where it may act. `root` is the target until the
-    climb has found it.
+    `group` is the rule's group in its cluster and `namespaces` where it may act. `root` is the
+    target until the climb has found it.
     """
 
     now: datetime
@@ -105,7 +105,7 @@ class Before:
     active: tuple[Named, ...]
     mute: tuple[Named, ...]
     opt_in: bool
-    scope: str
+    group: str
     namespaces: tuple[str, ...]
 
     @property

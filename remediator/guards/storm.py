@@ -36,7 +36,7 @@ def check(situation: Situation, usage: Usage) -> Verdict:
     if usage.storm_until is not None and usage.storm_until > situation.now:
         left = usage.storm_until - situation.now
         why = (
-            f"few workloads in {situation.scope} still have alerts; the storm ends in"
+            f"few workloads in {situation.group} still have alerts; the storm ends in"
             f" {format_duration(left)}"
         )
         return hold("storm", Reason.STORM, why, min(left, LONGEST_PAUSE))
@@ -52,7 +52,7 @@ def on(situation: Situation, usage: Usage) -> bool:
 
 def _counted(situation: Situation, usage: Usage) -> str:
     roots = members(situation.namespaces, usage.troubled)
-    return counted(situation.process.storm, situation.scope, roots, situation.workloads)
+    return counted(situation.process.storm, situation.group, roots, situation.workloads)
 
 
 def members(namespaces: tuple[str, ...], troubled: Sequence[Troubled]) -> list[str]:
@@ -60,11 +60,11 @@ def members(namespaces: tuple[str, ...], troubled: Sequence[Troubled]) -> list[s
     return sorted({item.key for item in troubled if admits(namespaces, item.namespace)})
 
 
-def counted(storm: StormLimit, scope: str, roots: Sequence[str], workloads: int | None) -> str:
+def counted(storm: StormLimit, group: str, roots: Sequence[str], workloads: int | None) -> str:
     """What makes it a storm in words, else nothing."""
     if not storm.roots or len(roots) < storm.roots:
         return ""
-    what = f"{len(roots)} workloads in {scope} have alerts firing now"
+    what = f"{len(roots)} workloads in {group} have alerts firing now"
     if workloads is None:
         return f"{what} (the total is unknown)"
     share = len(roots) / max(1, workloads)

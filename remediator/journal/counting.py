@@ -98,7 +98,7 @@ def read(c: Connection, remediation: Remediation, reading: Reading, now: datetim
     in_row = next(
         (n for n, row in enumerate(before) if row.state != State.INEFFECTIVE), len(before)
     )
-    until = c.execute(sa.select(storm.c.until).where(storm.c.scope == reading.scope)).scalar()
+    until = c.execute(sa.select(storm.c.until).where(storm.c.group == reading.group)).scalar()
     begun = c.execute(
         sa.select(charge.c.id).where(charge.c.remediation == remediation.id).limit(1)
     ).first()

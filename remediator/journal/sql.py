@@ -277,9 +277,9 @@ class SqlJournal(Database):
         return await self._look(views.resolutions, since, until)
 
     async def storm(
-        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
+        self, group: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
     ) -> bool:
-        return await self._run(trust.storm, scope, why, until, told=messages, now=now)
+        return await self._run(trust.storm, group, why, until, told=messages, now=now)
 
     async def ends(self, rule: str, limit: int) -> tuple[Ended, ...]:
         return await self._read(counting.ends, rule, limit)
@@ -296,8 +296,8 @@ class SqlJournal(Database):
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
         return await self._look(counting.troubled, cluster)
 
-    async def calm(self, scope: str, said: Notice, now: datetime) -> None:
-        await self._run(trust.calm, scope, said, now)
+    async def calm(self, group: str, said: Notice, now: datetime) -> None:
+        await self._run(trust.calm, group, said, now)
 
     async def breaker(
         self,

@@ -335,7 +335,7 @@ seal = Table(
 storm = Table(
     "storm",
     metadata,
-    Column("scope", String(200), primary_key=True),
+    Column("scope", String(200), key="group", primary_key=True),
     Column("since", Instant, nullable=False),
     Column("until", Instant, nullable=False),
     Column("why", Text, nullable=False),

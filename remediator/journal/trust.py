@@ -33,38 +33,38 @@ COUNTED = (
 
 
 def storm(
-    c: Connection, scope: str, why: str, until: datetime, *, told: Sequence[Message], now: datetime
+    c: Connection, group: str, why: str, until: datetime, *, told: Sequence[Message], now: datetime
 ) -> bool:
     """Writes or extends a storm's row. True if it is new."""
-    mine = storm_table.c.scope == scope
+    mine = storm_table.c.group == group
     there = c.execute(sa.select(storm_table).where(mine)).first()
     if there is not None and there.until > now:
         c.execute(sa.update(storm_table).where(mine).values(until=max(there.until, until)))
-        _tell(c, scope, there.since, told, now=now)
+        _tell(c, group, there.since, told, now=now)
         return False
     c.execute(sa.delete(storm_table).where(mine))
-    c.execute(sa.insert(storm_table).values(scope=scope, since=now, until=until, why=why))
+    c.execute(sa.insert(storm_table).values(group=group, since=now, until=until, why=why))
     entries.write(c, now, None, EntryKind.STORM, reason=Reason.STORM, text=why)
-    _tell(c, scope, now, told, now=now)
+    _tell(c, group, now, told, now=now)
     return True
 
 
 def _tell(
-    c: Connection, scope: str, since: datetime, told: Sequence[Message], *, now: datetime
+    c: Connection, group: str, since: datetime, told: Sequence[Message], *, now: datetime
 ) -> None:
-    """Notifies receivers that were not notified yet; another rule of the scope may name others."""
-    known = letters.told(c, ident("storm", scope), since) if told else ()
+    """Notifies receivers that were not notified yet; another rule of the group may name others."""
+    known = letters.told(c, ident("storm", group), since) if told else ()
     for message in told:
         if message.receiver not in known:
-            letters.put(c, ident("storm", scope), message.receiver, message.notice, now=now)
+            letters.put(c, ident("storm", group), message.receiver, message.notice, now=now)
 
 
 def lasting(c: Connection) -> list[str]:
     """Keys of current storms and open breakers in the outbox."""
-    storms = c.execute(sa.select(storm_table.c.scope)).scalars()
+    storms = c.execute(sa.select(storm_table.c.group)).scalars()
     opened = c.execute(sa.select(breaker.c.rule).where(breaker.c.opened_at.is_not(None))).scalars()
     return [
-        *(ident("storm", scope) for scope in storms),
+        *(ident("storm", group) for group in storms),
         *(ident("breaker", rule) for rule in opened),
     ]
 
@@ -79,29 +79,29 @@ def storms(c: Connection) -> tuple[Storm, ...]:
     rows = c.execute(sa.select(storm_table)).all()
     return tuple(
         Storm(
-            row.scope,
+            row.group,
             row.since,
             row.until,
             row.why,
-            tuple(letters.told(c, ident("storm", row.scope), row.since)),
+            tuple(letters.told(c, ident("storm", row.group), row.since)),
         )
         for row in rows
     )
 
 
-def calm(c: Connection, scope: str, said: Notice, now: datetime) -> None:
+def calm(c: Connection, group: str, said: Notice, now: datetime) -> None:
     """Ends a storm and notifies everyone who was notified of it."""
-    since = c.execute(sa.select(storm_table.c.since).where(storm_table.c.scope == scope)).scalar()
+    since = c.execute(sa.select(storm_table.c.since).where(storm_table.c.group == group)).scalar()
     gone = c.execute(
-        sa.delete(storm_table).where(storm_table.c.scope == scope, storm_table.c.until <= now)
+        sa.delete(storm_table).where(storm_table.c.group == group, storm_table.c.until <= now)
     )
     if not gone.rowcount:  # another daemon said so, or it came back
         return
     entries.write(
-        c, now, None, EntryKind.STORM_OVER, reason=None, text=f"the storm in {scope} is over"
+        c, now, None, EntryKind.STORM_OVER, reason=None, text=f"the storm in {group} is over"
     )
-    for receiver in letters.told(c, ident("storm", scope), since or now):
-        letters.put(c, ident("storm", scope), receiver, said, now=now)
+    for receiver in letters.told(c, ident("storm", group), since or now):
+        letters.put(c, ident("storm", group), receiver, said, now=now)
 
 
 def suspects(c: Connection, since: datetime, limit: int) -> list[str]:

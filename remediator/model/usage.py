@@ -67,7 +67,7 @@ class Reading:
     locks: tuple[str, ...]
     counted: tuple[Counted, ...] = ()
     ends: int = 5
-    scope: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

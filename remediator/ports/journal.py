@@ -247,14 +247,14 @@ class Trust(Protocol):
     """Storms, breakers, and the record of each rule."""
 
     async def storm(
-        self, scope: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
+        self, group: str, why: str, until: datetime, messages: tuple[Message, ...], *, now: datetime
     ) -> bool:
         """Stores that a storm is on. True if it is new; then its notifications are sent."""
 
     async def storms(self) -> tuple[Storm, ...]:
         """Storms that are on, or calming down."""
 
-    async def calm(self, scope: str, said: Notice, now: datetime) -> None:
+    async def calm(self, group: str, said: Notice, now: datetime) -> None:
         """Ends a storm and notifies everyone who was notified of it."""
 
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:

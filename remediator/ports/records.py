@@ -140,7 +140,7 @@ class Overdue:
 class Storm:
     """A storm that is on, or calming down; `told` are the receivers that were notified of it."""
 
-    scope: str
+    group: str
     since: datetime
     until: datetime
     why: str

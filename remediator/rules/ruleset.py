@@ -53,8 +53,8 @@ class LoadedRule:
             raw = {**raw, "steps": steps}
         return LoadedRule(Rule.model_validate(raw), self.group, raw, self.path, self.line)
 
-    def scope_of(self, cluster: str) -> str:
-        """What storms go by: the rule's group in a cluster."""
+    def group_in(self, cluster: str) -> str:
+        """The rule's group in a cluster, which is what storms go by."""
         return f"{cluster}/{self.group.name}"
 
     @property

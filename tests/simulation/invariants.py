@@ -252,7 +252,7 @@ class Watch:
         """Whoever waits too long was escalated, unless a converged attempt is verified."""
         late = now - timedelta(seconds=ESCALATE_AFTER + SLACK)
         # a storm speaks for all that are in it
-        if alive_for < SLACK or self._rows(sa.select(storm.c.scope)):
+        if alive_for < SLACK or self._rows(sa.select(storm.c.group)):
             return
         query = sa.select(remediation).where(
             remediation.c.live, remediation.c.undo_of == "", remediation.c.created_at < late

@@ -69,7 +69,7 @@ async def before(
         active=doors.rules.named(rule.windows.active),
         mute=doors.rules.named(rule.windows.mute),
         opt_in=group.scope.opt_in,
-        scope=loaded.scope_of(remediation.target.cluster),
+        group=loaded.group_in(remediation.target.cluster),
         namespaces=group.scope.namespaces,
     )
 
@@ -87,4 +87,4 @@ def outside_scope(
 def reading(situation: Situation, plan: Plan) -> Reading:
     """What the limits of an attempt are decided from."""
     counted = limit_guards.counted(situation)
-    return Reading(plan.locks, counted, situation.process.breaker.of, situation.scope)
+    return Reading(plan.locks, counted, situation.process.breaker.of, situation.group)

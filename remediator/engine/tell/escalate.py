@@ -47,10 +47,10 @@ async def _spoken_for(doors: Doors, overdue: Overdue) -> bool:
     if overdue.attempted or remediation.reason is not Reason.STORM:
         return False
     loaded = doors.rules.find(remediation.rule)
-    scope = loaded.scope_of(remediation.target.cluster) if loaded else ""
+    group = loaded.group_in(remediation.target.cluster) if loaded else ""
     told: set[str] = set()
     for storm in await doors.journal.storms():
-        if storm.scope == scope:
+        if storm.group == group:
             told.update(storm.told)
     return set(overdue.to) <= told
 

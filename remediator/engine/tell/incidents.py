@@ -29,12 +29,12 @@ async def storm(
     """A storm is on: it is stored, and notified once for all its members, whose own notifications
     wait.
     """
-    scope = situation.scope
+    group = situation.group
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "individual remediations are on hold; find the common cause"
     body = messages.about(
-        f"storm-{scope}",
-        scope,
+        f"storm-{group}",
+        group,
         "storm",
         Reason.STORM,
         why=f"{why}; {advice}",
@@ -43,10 +43,10 @@ async def storm(
     )
     until = now + doors.limits.storm.calm
     if await doors.journal.storm(
-        scope, why, until, messages.to_all(list(loaded.rule.escalate.to), body), now=now
+        group, why, until, messages.to_all(list(loaded.rule.escalate.to), body), now=now
     ):
         doors.metrics.count("storms_total")
-        log().warning("storm", scope=scope, why=why)
+        log().warning("storm", group=group, why=why)
 
 
 async def watch(doors: Doors, now: datetime) -> None:
@@ -60,20 +60,20 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
     """Whether as many workloads are still in trouble. The storm is over once they were few for a
     while.
     """
-    scope, limit = row.scope, doors.limits.storm
-    cluster, _, group = scope.partition("/")
+    group, limit = row.group, doors.limits.storm
+    cluster, _, name = group.partition("/")
     groups = {source.group.name: source.group.scope.namespaces for source in doors.rules.sources}
-    namespaces = groups.get(group, ())
+    namespaces = groups.get(name, ())
     troubled = members(namespaces, await doors.journal.troubled(cluster))
     workloads = await doors.census.count(cluster, namespaces, now)
-    why = counted(limit, scope, troubled, workloads)
+    why = counted(limit, group, troubled, workloads)
     if why:
-        await doors.journal.storm(scope, why, now + limit.calm, (), now=now)
+        await doors.journal.storm(group, why, now + limit.calm, (), now=now)
     elif row.until <= now:
         said = f"storm over; the remaining alerts will be re-evaluated; {_left(troubled)}"
         said += await _expired(doors, row)
-        body = messages.about(f"storm-{scope}", scope, "storm", Reason.STORM, why=said)
-        await doors.journal.calm(scope, replace(body, closed=True), now)
+        body = messages.about(f"storm-{group}", group, "storm", Reason.STORM, why=said)
+        await doors.journal.calm(group, replace(body, closed=True), now)
 
 
 def _left(troubled: Sequence[str]) -> str:

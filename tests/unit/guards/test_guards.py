@@ -69,7 +69,7 @@ def situation(**more: Any) -> Situation:
         "process": ProcessLimits(),
         "started_at": T - HOUR,
         "activity": Activity.ACTIVE,
-        "scope": "c/g",
+        "group": "c/g",
         "namespaces": ("shop",),
         "facts": facts(),
         "plan": planned(facts()),
