@@ -268,7 +268,7 @@ def define_certificates(plane: ControlPlane) -> None:
     until(served, "certificates.cert-manager.io", 30)
 
 
-async def test_a_certificate_is_asked_to_be_renewed_through_its_status(world: World) -> None:
+async def test_a_certificate_is_renewed_through_its_status(world: World) -> None:
     define_certificates(world.plane)
     path = f"/apis/cert-manager.io/v1/namespaces/{world.namespace}/certificates"
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-05-01T12:00:00Z"}
@@ -309,7 +309,7 @@ def limited(template: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-async def test_memory_is_given_and_taken_back(world: World, in_place: bool) -> None:
+async def test_a_raised_memory_limit_can_be_undone(world: World, in_place: bool) -> None:
     world.plane.deploy(world.namespace, "web", "web:1", change=limited)
     web = Target("c", "Deployment", world.namespace, "web")
     as_a_kubelet(world.plane, world.namespace)

@@ -738,7 +738,7 @@ async def test_the_generated_rbac_is_enough_and_an_observing_rule_s_writes_nothi
     await cluster.close()
 
 
-async def test_a_kubeconfig_s_plugin_is_asked_again_beside_the_requests(
+async def test_a_kubeconfig_s_plugin_is_run_again_beside_the_requests(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `aws eks get-token` or `kubelogin`.

@@ -299,7 +299,7 @@ async def test_history_is_forgotten_in_slices(journal: SqlJournal) -> None:
     assert set(left) == set(awaited)  # alerts of these fire on
 
 
-async def test_what_was_told_of_storms_and_what_nobody_could_read_are_forgotten_too(
+async def test_notifications_about_storms_and_unreadable_webhooks_are_pruned_too(
     journal: SqlJournal,
 ) -> None:
     old, told = (
@@ -570,7 +570,7 @@ async def test_two_daemons_deliver_each_message_once(pair: tuple[SqlJournal, Sql
     assert len(await second.outbox(NOW + 61 * SECOND, 20, "log")) == 20  # unless that one has died
 
 
-async def test_three_pods_of_one_workload_become_one_remediation_whoever_looks(
+async def test_three_pods_of_one_workload_become_one_remediation(
     pair: tuple[SqlJournal, SqlJournal],
 ) -> None:
     first, second = pair

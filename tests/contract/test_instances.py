@@ -414,7 +414,7 @@ def quiet() -> Iterator[Quiet]:
     server.stop()
 
 
-async def test_a_silent_prometheus_is_asked_by_one_and_keeps_nobody_else_waiting(
+async def test_a_silent_prometheus_is_queried_once_and_delays_nothing_else(
     quiet: Quiet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import remediator.prometheus as adapter

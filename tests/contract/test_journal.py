@@ -438,7 +438,7 @@ async def test_what_fires_on_after_an_end_is_looked_at_and_revived(journal: SqlJ
     assert await journal.revivals(NOW + timedelta(hours=1), 9) == []
 
 
-async def test_an_ended_rule_s_remediation_is_not_born_again_by_another_rule_s(
+async def test_an_ended_remediation_is_not_created_again_by_another_rule(
     journal: SqlJournal,
 ) -> None:
     await born(journal, "web")
@@ -472,7 +472,7 @@ async def test_the_past_of_a_target_has_its_acts_and_when_it_fired(journal: SqlJ
     assert past.retried_at is None
 
 
-async def test_how_long_alerts_lasted_is_told_once(journal: SqlJournal) -> None:
+async def test_how_long_alerts_lasted_is_counted_once(journal: SqlJournal) -> None:
     await born(journal, "web")
     end = NOW + timedelta(minutes=9)
     await journal.receive([Delivery("s", (alert("f-web-0", AlertStatus.RESOLVED, ends=end),), end)])

@@ -245,7 +245,7 @@ async def test_slack_s_failures_are_failures(server: Server, status: int) -> Non
         await SlackReceiver("t", "C1", f"{server.url}api/").notify(MESSAGE)
 
 
-async def test_slack_s_refusal_is_told_and_its_token_is_not(server: Server) -> None:
+async def test_slack_s_refusal_is_reported_without_its_token(server: Server) -> None:
     server.slack_error = "channel_not_found"
     with pytest.raises(OSError, match="channel_not_found") as raised:
         await SlackReceiver("xoxb-token", "C1", f"{server.url}api/").notify(MESSAGE)

@@ -129,7 +129,7 @@ async def test_one_that_does_not_answer_is_unknown_in_time(monkeypatch: pytest.M
     server.server_close()
 
 
-async def test_the_sandbox_answers_what_it_was_told() -> None:
+async def test_the_sandbox_answers_what_was_put_into_it() -> None:
     sandbox = SandboxPrometheus()
     sandbox.true.add("up")
     assert (

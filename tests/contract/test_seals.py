@@ -117,7 +117,7 @@ async def test_what_was_done_to_it_is_found_and_named(
     assert any(finding in line for line in (await verified(journal)).findings)
 
 
-async def test_an_edit_with_its_digest_made_anew_is_found_by_the_seal(journal: SqlJournal) -> None:
+async def test_an_edit_with_a_recomputed_digest_is_found_by_the_seal(journal: SqlJournal) -> None:
     await written(journal, "a", "b")
     await journal.seal(NOW)
 

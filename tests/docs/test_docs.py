@@ -64,7 +64,7 @@ def test_every_field_of_a_message_is_described() -> None:
     assert MEANS.keys() == {field.name for field in fields(Notice)}
 
 
-def test_the_page_of_messages_names_what_people_are_told_of() -> None:
+def test_the_page_of_messages_names_every_notification() -> None:
     text = (ROOT / "docs" / "explanation" / "notifications.md").read_text()
     for state in (state for state, spec in STATES.items() if spec.told):
         assert f"`{state}`" in text, state

@@ -62,7 +62,7 @@ def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: st
     assert "--test-alert sends one" in shown
 
 
-def test_everything_down_is_told_line_by_line(tmp_path: Path) -> None:
+def test_everything_that_is_down_is_reported_line_by_line(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     (tmp_path / "rules.yaml").write_text("version: 2\n")
     (tmp_path / "token").write_text("t")

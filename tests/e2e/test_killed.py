@@ -81,7 +81,7 @@ def test_killed_in_each_state_it_acts_exactly_once(
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_told_to_stop_in_each_state_it_parks_and_acts_exactly_once(
+def test_stopped_in_each_state_it_continues_and_acts_exactly_once(
     stack: Stack, namespace: str, moment: str
 ) -> None:
     reach(stack, namespace, moment)

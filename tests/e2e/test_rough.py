@@ -183,7 +183,9 @@ def test_a_full_disk_is_503_and_loses_nothing(
         stack.stop()
 
 
-def test_a_second_daemon_on_the_same_file_is_told_why(stack: Stack, tmp_path: Path) -> None:
+def test_a_second_daemon_on_the_same_file_learns_why_it_cannot_start(
+    stack: Stack, tmp_path: Path
+) -> None:
     settings = yaml.safe_load((tmp_path / "remediator.yaml").read_text())
     settings["web"]["listen"] = "127.0.0.1:0"
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(settings))

@@ -83,7 +83,7 @@ async def test_a_refire_postpones_the_way_back_and_a_second_step_goes_back_to_wh
     assert len(world.cluster.calls) == 3
 
 
-async def test_while_the_alert_fires_nothing_is_taken_back_whatever_else_is_done_about_it() -> None:
+async def test_nothing_is_undone_while_the_alert_is_firing() -> None:
     world = await World(rules(SCALE.replace("limits: {", "limits: {attempts: 1/6h, "))).start()
     await slow(world)
     await world.deliver("Slow")
@@ -100,7 +100,7 @@ async def test_while_the_alert_fires_nothing_is_taken_back_whatever_else_is_done
     await world.journal.close()
 
 
-async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world: World) -> None:
+async def test_what_changes_between_the_plan_and_the_write_is_planned_again(world: World) -> None:
     begin, edited = world.journal.begin, list[bool]()
 
     async def begun(*arguments: Any) -> Any:
@@ -126,7 +126,7 @@ async def test_what_changes_between_the_plan_and_the_write_is_planned_anew(world
     assert (replicas(world), len(world.cluster.calls)) == (6, 1)
 
 
-async def test_a_count_that_somebody_has_changed_is_theirs(world: World) -> None:
+async def test_a_count_that_somebody_has_changed_is_left_alone(world: World) -> None:
     await slow(world)
     world.cluster.edit("Deployment", "shop", "web", lambda obj: obj["spec"].update(replicas=6))
     await world.run(2 * HOUR, MINUTE)
@@ -135,7 +135,7 @@ async def test_a_count_that_somebody_has_changed_is_theirs(world: World) -> None
     assert world.told.messages == []  # nothing for people to do
 
 
-async def test_what_a_withdrawn_rule_did_stays_and_people_are_told(world: World) -> None:
+async def test_the_change_of_a_removed_rule_stays_and_people_are_notified(world: World) -> None:
     await slow(world)
     await world.engine.reload(rules(BACK))
     await world.run(70 * MINUTE, MINUTE)
@@ -171,7 +171,7 @@ def least(world: World) -> int:
     )
 
 
-async def test_keda_s_hpa_is_left_to_keda_and_the_command_is_told(world: World) -> None:
+async def test_keda_s_hpa_is_left_to_keda_and_the_command_is_shown(world: World) -> None:
     owner = {"kind": "ScaledObject", "name": "web-load", "uid": "k", "controller": True}
     world.cluster.create_autoscaler("shop", "web", "Deployment", 2, most=8, ownerReferences=[owner])
     await slow(world)
@@ -181,7 +181,7 @@ async def test_keda_s_hpa_is_left_to_keda_and_the_command_is_told(world: World) 
     assert world.cluster.calls == []
 
 
-async def test_a_replica_set_of_argo_rollouts_is_left_to_it_and_the_command_is_told(
+async def test_a_replica_set_of_argo_rollouts_is_left_to_it_and_the_command_is_shown(
     world: World,
 ) -> None:
     owner = {"kind": "Rollout", "name": "web", "uid": "r", "controller": True}

@@ -186,7 +186,7 @@ async def test_an_alertmanager_that_cannot_be_asked_delays_the_proof(world: Worl
     assert (await world.states())[0][0] == "succeeded"
 
 
-async def test_a_silenced_alert_that_resolves_is_asked_of_alertmanager(world: World) -> None:
+async def test_alertmanager_is_asked_whether_a_silenced_alert_has_resolved(world: World) -> None:
     """It is never delivered as resolved; Alertmanager no longer lists it."""
     world.leak()
     await world.deliver("Leak")

@@ -274,7 +274,7 @@ async def test_wrong_credentials_are_counted_per_address(
         assert answer.status == 200
 
 
-async def test_behind_a_proxy_that_knows_its_users_no_token_is_asked_for(
+async def test_behind_a_proxy_that_knows_its_users_no_token_is_needed(
     tmp_path: Path, hook: tuple[Hook, int]
 ) -> None:
     proxy = {"trusted_proxy_header": "X-User", "trusted_proxies": ["127.0.0.1"]}

@@ -145,7 +145,7 @@ async def test_a_prometheus_that_is_down_holds() -> None:
     await world.journal.close()
 
 
-async def test_a_plan_that_changed_since_it_was_approved_is_asked_for_again() -> None:
+async def test_a_plan_that_changed_after_its_approval_needs_another_one() -> None:
     more = (
         "name: more, match: ['alertname=\"Slow\"'], mode: approve, steps: [{action: scale_workload,"
         " if: always, with: {by: 2}}]"

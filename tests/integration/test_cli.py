@@ -120,7 +120,7 @@ async def test_from_list_to_approve(app: App, run: Run) -> None:
     assert "restart_workload cannot be undone" in await run("undo", ident, code=1)
 
 
-async def test_whoever_approves_at_a_terminal_sees_the_plan_and_is_asked(
+async def test_an_approval_at_a_terminal_shows_the_plan_and_asks(
     app: App, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await leak(app)

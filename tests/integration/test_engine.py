@@ -196,7 +196,9 @@ async def test_a_person_who_changes_the_target_after_us_is_not_undone(world: Wor
     )
 
 
-async def test_attempts_are_a_limit_over_remediations_and_people_are_told(world: World) -> None:
+async def test_attempts_are_limited_over_all_remediations_and_people_are_notified(
+    world: World,
+) -> None:
     for _ in range(2):
         world.leak()
         await world.deliver("Leak")
@@ -227,7 +229,7 @@ async def test_the_cooldown_holds(world: World) -> None:
     assert [(row["state"], row["reason"]) for row in await world.rows()][-1] == ("held", "cooldown")
 
 
-async def test_approval_is_asked_once_and_binds_the_plan() -> None:
+async def test_approval_is_requested_once_and_binds_the_plan() -> None:
     world = await World(rules(RESTART.replace("limits:", "mode: approve, limits:"))).start()
     world.leak()
     await world.deliver("Leak")
@@ -361,7 +363,7 @@ async def test_a_precondition_holds_until_its_query_returns_something() -> None:
     await world.journal.close()
 
 
-async def test_people_are_told_when_it_takes_too_long_and_a_failing_receiver_is_tried_again(
+async def test_people_are_notified_when_it_takes_too_long_and_a_failing_receiver_is_retried(
     world: World,
 ) -> None:
     world.told.failing = 2
@@ -501,7 +503,7 @@ async def test_what_was_seen_after_an_act_is_kept_beside_what_was_before(world: 
     assert attempt["plan"]["before"]["restarts"] != attempt["after"]["restarts"]
 
 
-async def test_people_are_told_the_whole_story(world: World) -> None:
+async def test_notifications_tell_the_whole_story(world: World) -> None:
     world.leak()
     await world.deliver("Leak")
     await world.run(40 * MINUTE, timedelta(seconds=10))

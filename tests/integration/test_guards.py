@@ -90,7 +90,7 @@ async def test_a_window_that_ends_between_decision_and_write_still_holds() -> No
     await world.journal.close()
 
 
-async def test_a_storm_holds_everything_and_is_told_once() -> None:
+async def test_a_storm_holds_everything_and_is_announced_once() -> None:
     world = await World(rules(OFTEN, MORE)).start()
     names = many(world, 6)
     await leaks(world, *names)

@@ -236,7 +236,7 @@ def test_bad_settings_are_all_shown(tmp_path: Path) -> None:
         ("operators: [{token_file: ''}]", "`name` is required"),
     ],
 )
-def test_a_mistake_in_the_settings_is_told_as_one_who_writes_yaml_would_say_it(
+def test_a_mistake_in_the_settings_is_reported_in_the_terms_of_yaml(
     text: str, words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "c.yaml").write_text(text)
@@ -373,7 +373,7 @@ async def test_a_page_cannot_use_what_vouches_for_its_visitor(
             assert len(await answer.json()) == (status == 200)
 
 
-async def test_where_a_proxy_names_everybody_whom_it_does_not_name_is_nobody(
+async def test_behind_a_proxy_that_names_users_a_request_without_a_name_is_anonymous(
     tmp_path: Path,
 ) -> None:
     web = {

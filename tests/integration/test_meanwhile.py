@@ -103,7 +103,7 @@ async def test_a_timed_undo_of_what_is_gone_says_so() -> None:
     await world.journal.close()
 
 
-async def test_whoever_decides_second_is_told_that_it_is_decided() -> None:
+async def test_the_second_to_decide_learns_that_it_is_decided() -> None:
     world = await World(rules(ASK)).start()
     world.leak()
     await world.deliver("Leak")
@@ -323,7 +323,7 @@ async def test_a_held_timed_undo_comes_again() -> None:
     await world.journal.close()
 
 
-async def test_a_count_that_a_person_set_again_is_theirs() -> None:
+async def test_a_count_that_a_person_set_again_is_left_alone() -> None:
     world = await World(rules(SCALE)).start()
     await verifying(world, "Slow")
     await world.deliver("Slow", firing=False)

@@ -127,7 +127,7 @@ def test_what_cannot_be_used_is_named_and_nothing_starts(
     assert "Traceback" not in shown
 
 
-async def test_an_act_whose_action_is_no_longer_installed_ends_and_people_are_told(
+async def test_an_attempt_whose_action_is_no_longer_installed_ends_and_people_are_notified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = await World().start()

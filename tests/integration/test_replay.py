@@ -114,7 +114,7 @@ def test_the_captured_folder_is_replayed_in_the_order_of_time(folder: Folder) ->
     assert "nothing was sent" in table.output
 
 
-def test_a_scale_out_is_planned_noted_proved_and_taken_back(folder: Folder) -> None:
+def test_a_scale_out_is_planned_recorded_verified_and_undone(folder: Folder) -> None:
     recorded = folder.record(webhook("Slow", 0), webhook("Slow", 10, firing=False))
     report = folder.report(recorded, "--assume", "healthy", "--mode", "act")
     assert [(row["state"], row["undo_why"]) for row in report["remediations"]] == [
@@ -211,7 +211,7 @@ def test_what_no_rule_matches_says_why_and_can_fail_the_command(folder: Folder) 
         ("", "no webhooks found in"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(
+def test_what_cannot_be_read_is_reported_with_its_place(
     folder: Folder, content: str, words: str
 ) -> None:
     result = folder.replay(folder.record(content))

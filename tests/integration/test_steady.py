@@ -308,7 +308,7 @@ async def test_a_pod_is_not_left_in_quarantine_for_ever_by_who_cancels() -> None
     await world.journal.close()
 
 
-async def test_one_plan_is_asked_for_once_however_the_count_of_replicas_moves() -> None:
+async def test_approval_of_one_plan_is_requested_once_however_the_replicas_change() -> None:
     world = await world_of(
         ALWAYS.replace("limits:", "mode: approve, escalate: {to: [log], after: 2h}, limits:")
     )
@@ -331,7 +331,9 @@ async def test_one_plan_is_asked_for_once_however_the_count_of_replicas_moves() 
     await world.journal.close()
 
 
-async def test_one_plan_is_asked_for_once_although_alertmanager_answers_every_other_time() -> None:
+async def test_approval_of_one_plan_is_requested_once_although_alertmanager_answers_every_other_time() -> (
+    None
+):
     world = await world_of(ASK.replace("limits:", "escalate: {to: [log], after: 2h}, limits:"))
     activity, asked = world.alertmanager.activity, [0]
 

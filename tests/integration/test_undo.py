@@ -30,7 +30,7 @@ async def made_worse(world: World) -> None:
     await world.run(timedelta(seconds=5))
 
 
-async def test_what_made_things_worse_is_taken_back(world: World) -> None:
+async def test_what_made_things_worse_is_undone(world: World) -> None:
     await made_worse(world)
     (parent,) = await world.rows()
     assert (parent["state"], image(world)) == ("verifying", "web:1")

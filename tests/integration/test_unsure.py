@@ -175,7 +175,7 @@ async def lost_for_good(lost: str) -> tuple[World, str, str]:
     return world, pod, ident
 
 
-async def test_what_may_have_been_done_can_be_taken_back() -> None:
+async def test_what_may_have_been_done_can_be_undone() -> None:
     world, pod, ident = await lost_for_good("patch")
     assert isolated(world, pod)
     assert await undo.ask(world.doors, ident, "ann", world.clock.now()) is None
@@ -190,7 +190,7 @@ async def test_what_may_have_been_done_ends_in_its_time() -> None:
     assert ("Pod", "shop", pod) not in world.cluster.objects
 
 
-async def test_what_was_not_done_is_not_taken_back() -> None:
+async def test_what_was_not_done_is_not_undone() -> None:
     world, pod, ident = await lost_for_good("create")
     assert not isolated(world, pod)
     before = len(world.cluster.calls)
@@ -228,7 +228,7 @@ async def test_suspected_pods_leave_one_by_one_as_they_are_replaced(replicas: in
     assert len(world.cluster.calls) >= 4  # two of them at least, one after the other
 
 
-async def test_a_storm_is_told_to_all_whom_its_members_would_tell() -> None:
+async def test_everyone_whom_its_members_would_notify_is_notified_of_a_storm() -> None:
     many = TOLD.replace("limits: {attempts: 2/6h}", "limits: {attempts: 2/6h, in_flight: 50}")
     other = (
         "name: payments, match: ['alertname=\"PaymentsDown\"'], escalate: {to: [pager], after: 5m},"

@@ -222,7 +222,7 @@ def test_a_rule_that_nobody_could_ever_approve_is_refused(
         check_people(settings, build([load_text(text, "rules.yaml")]))
 
 
-def test_one_mistake_of_the_defaults_is_told_once() -> None:
+def test_a_mistake_in_the_defaults_is_reported_once() -> None:
     head = HEAD.replace("{escalate: {to: [log]}}", "{escalate: {to: [log]}, mode: loud}")
     rules = "".join(f"      - {{name: r{n}, match: ['a=\"x\"'], {RESTART}}}\n" for n in range(5))
     with pytest.raises(RuleErrors) as refused:

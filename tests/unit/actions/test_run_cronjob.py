@@ -212,7 +212,7 @@ async def test_an_answer_that_was_lost_makes_no_second_job() -> None:
     await world.journal.close()
 
 
-async def test_a_job_that_fails_is_kept_and_nothing_is_taken_back() -> None:
+async def test_a_job_that_fails_is_kept_and_nothing_is_undone() -> None:
     world = await world_of("bad:1")
     world.cluster.crashing.add("bad:1")
     await world.deliver("BackupMissed", "", cronjob="backup")

@@ -332,7 +332,7 @@ def test_a_storm_is_on_only_while_it_is_counted() -> None:
     assert not storm.on(exempt, usage(troubled=roots(5))(exempt))
 
 
-def test_the_page_of_guards_has_every_one_in_the_order_in_which_it_is_asked() -> None:
+def test_the_page_of_guards_lists_them_in_the_order_in_which_they_are_asked() -> None:
     shown = [guard.name for guard in pipeline.GUARDS]
     asked = [verdict.guard for verdict in decided(situation(), usage())]
     rates = [name for name in asked if name.startswith("rate_")]

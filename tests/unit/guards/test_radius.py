@@ -400,7 +400,7 @@ def test_a_release_that_asks_for_more_than_the_quota_has_is_seen() -> None:
     )
 
 
-def test_the_release_that_is_taken_back_does_not_speak_against_the_one_before() -> None:
+def test_the_release_that_is_rolled_back_does_not_count_against_the_one_before() -> None:
     seen = facts(FAILING, **room(failed=(event("uid-rs-2"),)))
     plan = touching(planned(seen, "rollback_workload"), takes=1)
     assert replaceability.check(situation(facts=seen, plan=plan)).decision is Decision.ALLOW
