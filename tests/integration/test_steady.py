@@ -331,9 +331,7 @@ async def test_approval_of_one_plan_is_requested_once_however_the_replicas_chang
     await world.journal.close()
 
 
-async def test_approval_of_one_plan_is_requested_once_although_alertmanager_answers_every_other_time() -> (
-    None
-):
+async def test_approval_of_one_plan_is_requested_once_even_if_alertmanager_answers_badly() -> None:
     world = await world_of(ASK.replace("limits:", "escalate: {to: [log], after: 2h}, limits:"))
     activity, asked = world.alertmanager.activity, [0]
 
