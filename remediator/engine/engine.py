@@ -95,6 +95,7 @@ class Engine:
         What it raises is logged and counted.
         """
         while True:
+            # before the body, so that what arrives while it runs is not missed
             news.clear()
             pause = IDLE
             try:
@@ -178,6 +179,7 @@ class Engine:
     async def reload(self, rules: RuleSet) -> None:
         """Swaps the rules; what had not begun under the old ones looks again."""
         self.doors.rules = rules
+        # before the journal is told: what it wakes must find the new rules
         gauges.announce(self.doors)
         await self.doors.journal.reloaded(rules.digest, self.doors.clock.now())
         self.doors.wake.set()

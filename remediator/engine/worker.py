@@ -40,9 +40,11 @@ async def run_one(doors: Doors, now: datetime) -> bool:
         return False
     try:
         async with asyncio.TaskGroup() as group:
+            # a slow dependency must not cost us the lease: another worker would start over
             keeping = group.create_task(_keep(doors, claim))
             await work(doors, claim)
             keeping.cancel()
+    # nothing is lost: the worker that has the lease now continues from what the journal says
     except* LeaseLost as lost:
         log().info("lease_lost", remediation_id=claim.remediation.id, why=str(lost.exceptions[0]))
     except* JournalError as failed:
@@ -71,6 +73,7 @@ async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
     now, remediation = doors.clock.now(), claim.remediation
     alert = claim.episodes[0].alert if claim.episodes else None
     loaded = doors.rules.find(remediation.rule, alert)
+    # first of all: verifying, undoing and recovering all need the action
     blind = _without_action(claim, now)
     if blind is not None:
         return claim, blind
@@ -124,8 +127,10 @@ async def _waiting(
     if ended is not None:
         return claim, ended
     assert loaded is not None
+    # guards that need no facts come first, so that what is paused costs no requests
     verdicts = await ground.first_pass(doors, claim, loaded, now)
     decisive = doors.count_verdicts(claim.remediation, verdicts)
+    # a rule that observes shows all verdicts, so it goes on
     against = decisive.decision in (Decision.DENY, Decision.HOLD)
     if against and loaded.rule.mode != "observe":
         return claim, waiting.by_verdict(
@@ -143,14 +148,17 @@ async def _observe_and_act(
         return claim, waiting.by_verdict(
             claim, loaded, verdict, Look(now, (verdict,)), link=doors.link
         )
+    # limits and locks go by the target, so it must be the final one before guards judge
     there = await _at_its_target(doors, claim, facts, now)
     if there is None:
         return None
     claim = there
     judged = await assess(doors, claim.remediation, claim.episodes, loaded, facts=facts, now=now)
+    # announced first: its notification speaks for all that are held by it
     if judged.storming and loaded.rule.mode != "observe":
         why = next(verdict.why for verdict in judged.verdicts if verdict.reason is Reason.STORM)
         await incidents.storm(doors, loaded, judged.situation, why, now=now)
+    # whatever the guards say, there is nothing left to do
     if await _resolved_unseen(doors, claim, judged, now):
         return claim, waiting.resolved(now, NOT_LISTED)
     decisive = doors.count_verdicts(claim.remediation, judged.verdicts)
@@ -158,6 +166,7 @@ async def _observe_and_act(
         begun = await begin(doors, claim, loaded, judged)
         if not isinstance(begun, Verdict):
             return begun
+        # others may have acted since the guards judged: the transaction knows better
         decisive = begun
     return claim, waiting.by_verdict(claim, loaded, decisive, judged.look, link=doors.link)
 

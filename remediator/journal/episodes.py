@@ -26,6 +26,7 @@ FIRST = datetime.min.replace(tzinfo=UTC)
 
 def receive(c: Connection, deliveries: Sequence[Delivery]) -> list[Episode]:
     """Makes episodes of all alerts of all deliveries. Returns those that are new and open."""
+    # in the transaction that makes the episodes: each webhook is either in the inbox or unpacked
     bodies = [delivery.body for delivery in deliveries if delivery.body]
     if bodies and not inbox.forget(c, bodies):
         raise AlreadyUnpacked("another replica has processed these webhooks; reading again")

@@ -44,6 +44,7 @@ def _attach(c: Connection, matched: Sequence[Triaged], now: datetime) -> None:
     """Attaches what is still open to the live remediation of each rule, creating it if needed."""
     over = _ended(c, [item.episode.id for item in matched])
     for item in matched:
+        # it may have resolved while it was being triaged
         if not c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
             continue
         for wanted in item.wanted:
@@ -179,6 +180,7 @@ def release(c: Connection, remediation_id: str, state: State, now: datetime) -> 
     mine = sa.select(attachment.c.episode).where(attachment.c.remediation == remediation_id)
     closed = sa.update(table).where(table.c.id.in_(mine), ~table.c.open)
     c.execute(closed.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None))
+    # another remediation acts for them now, so they need not wait until something changes
     if state is State.SUPERSEDED:
         c.execute(sa.update(table).where(table.c.id.in_(mine), table.c.open).values(due_at=now))
         return

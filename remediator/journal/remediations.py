@@ -57,6 +57,7 @@ def retarget(
     """Sets target and root after climbing; merges with a live remediation of the same rule and
     target.
     """
+    # the advisory lock before the row, as triage does: in another order two replicas could deadlock
     alone(c, f"{remediation.rule} {target.key}")
     fence(c, remediation)
     query = sa.select(table).where(
@@ -124,6 +125,7 @@ def _end_superseded(
     c.execute(
         sa.update(table)
         .where(table.c.id == ident)
+        # the token fences off a worker that has it now
         .values(**values, lease_until=None, token=table.c.token + 1)
     )
     c.execute(sa.delete(timer).where(timer.c.ref == ident))
@@ -160,10 +162,12 @@ def begin(
         return [
             Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {row.cancel_by}")
         ]
+    # counted and decided in the transaction that charges: nobody can begin in between
     used = counting.read(c, remediation, intent.reading, now)
     verdicts = decide(used)
     if strongest(verdicts).decision is not Decision.ALLOW:
         return verdicts
+    # only now that it is certain to act
     _outrank(c, remediation, {h.remediation for h in used.locks.values()} - {remediation.id}, now)
     _lock(c, remediation.id, intent.reading.locks)
     if intent.charged:
@@ -246,6 +250,7 @@ def settle(
     and episodes.
     """
     row = fence(c, remediation)
+    # the decision was made outside of this transaction; alerts and approvals may have come since
     decided = _still(c, remediation, row, asked)
     state = State(row.state)
     after = next_state(state, decided.event) if decided.event else state
@@ -261,6 +266,7 @@ def settle(
         fates.release(c, remediation.id, after, decided.at)
         if not row.undo_of:
             undos.owe(c, remediation.id, decided.at)
+    # last: notifications say what was written, not what was asked for
     told = tell(written)
     if any(message.trouble for message in told) and not row.undo_of:
         c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))

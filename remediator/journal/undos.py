@@ -41,6 +41,7 @@ def start_undo(
     row |= {"state": State.QUEUED, "live": True, "created_at": now, "changed_at": now}
     c.execute(sa.insert(table).values(**row))
     timers.put(c, "work", created, now)
+    # this undo takes the place of the timed one
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
     reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
     entries.write(

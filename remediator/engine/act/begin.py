@@ -30,8 +30,10 @@ async def begin(
     """Starts the attempt and executes it. Returns the verdict of a guard that prevented it."""
     plan = judged.planned.plan
     assert plan is not None
+    # asked before the attempt gets its time: Prometheus may be slow, and the call has a deadline
     times = await _times(doors, claim, loaded, judged)
     attempt = new_attempt(claim, plan, judged.planned.step, times, now=doors.clock.now())
+    # what Alertmanager said must still hold when the call is sent
     if attempt.begun_at - judged.outside.asked_at > SEND_WITHIN:
         return hold("executor", Reason.UNKNOWN_FACT, TOO_SLOW, MARGIN)
     causes = (
@@ -81,6 +83,7 @@ async def start(
 ) -> tuple[Claim, Decided] | Verdict:
     """Makes the intent durable and executes it. Returns the verdict that prevented it, if any."""
     remediation, attempt = claim.remediation, intent.attempt
+    # durable before the first call: after a crash it is found and checked, never repeated blindly
     verdicts = await doors.journal.begin(remediation, intent, decide)
     denied = strongest(verdicts)
     if denied.decision is not Decision.ALLOW:

@@ -42,9 +42,11 @@ async def execute(
     attempt = claim.attempts[-1]
     first = len(attempt.evidence)
     for number in range(first, len(plan.calls)):
+        # checked for each call, since earlier ones may have been answered before a restart
         if not plan.calls[number].whole:
             now, lost = doors.clock.now(), Outcome.UNKNOWN
             return next_rung(claim, None, now, lost, reason=Reason.UNKNOWN_FACT, why=UNSENDABLE)
+        # the first one was made durable when the attempt was started, extended or recovered
         if number > first:
             seen = await ask_outside(doors, claim, loaded)
             attempt = replace(attempt, sent_by=doors.clock.now() + SEND_WITHIN)
@@ -88,6 +90,7 @@ async def extend(
     if beyond:
         failed = Outcome.FAILED
         return claim, next_rung(claim, loaded, now, failed, reason=Reason.AT_CEILING, why=beyond)
+    # the bounds were part of the plan that was judged and approved
     longer = replace(plan, calls=(*plan.calls, *calls))
     seen = await ask_outside(doors, claim, loaded)
     attempt = replace(attempt, plan=longer, sent_by=doors.clock.now() + SEND_WITHIN)

@@ -40,6 +40,7 @@ async def recover(
     sent = call_id(attempt, len(attempt.evidence))
     call = bound(attempt.plan.calls[len(attempt.evidence)], sent)
     settled = attempt.sent_by + call.timeout + MARGIN
+    # read any earlier, a missing effect would prove nothing
     if now < settled:
         reason = claim.remediation.reason
         return Wait(at=now, reason=reason, why=IN_FLIGHT, until=settled)
@@ -76,6 +77,7 @@ def _became(
                 return applied(attempt, now, attempt.plan, " (found applied after an interruption)")
             if remediation.cancel_by:
                 return cancelled(attempt, now, remediation.cancel_by)
+        # only now: what was proved needs no decision about sending again
         case Effect.ABSENT:
             return _did_not_land(claim, loaded, call, obj, now=now) or attempt
     return attempt
@@ -110,6 +112,7 @@ def _did_not_land(
         return next_rung(claim, None, now, failed, reason=Reason.TARGET_GONE, why=why)
     if remediation.cancel_by:
         return cancelled(attempt, now, remediation.cancel_by)
+    # a patch was planned for one version of the object; it must not be sent to another
     if call.verb == "patch" and obj is not None and version_of(obj) != call.seen:
         why = f"{call.target} was modified by someone else while a call was in flight"
         return next_rung(claim, None, now, failed, reason=Reason.ASSUMPTION_CHANGED, why=why)
@@ -130,6 +133,7 @@ async def _send_again(
     stores it without secrets.
     """
     plan: Plan | None = attempt.plan
+    # the target is unchanged by us so far, so planning again must give the same plan
     if not attempt.evidence:
         plan = again(await observe(doors, claim.remediation, loaded, doors.clock.now()))
         digests = (attempt.digest, attempt.plan.digest)  # an older version may count otherwise

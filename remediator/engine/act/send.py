@@ -89,9 +89,11 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
     undeclared = _undeclared(call, plan.action)
     if undeclared:
         return sending.failed(doors.clock.now(), Reason.FORBIDDEN, undeclared)
+    # everything around it first, the object itself last: at the write it must be the newest fact
     facts, others = await _around(doors, sending)
     for tried in range(CONFLICTS):
         obj = await object_of(doors, call)
+        # before the guards: what has been done needs no permission any more
         done = _done_before(sending, obj, doors.clock.now(), again=tried > 0)
         if done is not None:
             return done
@@ -99,6 +101,8 @@ async def apply(doors: Doors, sending: Sending) -> Evidence | Decided:
             facts = replace(facts, object=obj)
         held = await _held_back(doors, sending, facts, others, obj=obj)
         if held is not None:
+            # a conflict can hide that our own call took effect: from then on nothing is surely
+            # unsent
             unsent = sending.fresh and not tried
             return give_back(sending.attempt, doors.clock.now(), held, unsent=unsent)
         answer = await _write(doors, sending, obj)
@@ -164,6 +168,7 @@ async def _write(doors: Doors, sending: Sending, obj: Read) -> Evidence | Decide
     """The write itself, with the version that was read. None after a conflict."""
     call, started = sending.call, doors.clock.now()
     cluster = doors.clusters[sending.claim.remediation.target.cluster]
+    # the API server rejects the write if anything changed after this version was read
     version = str(meta(obj).get("resourceVersion", "")) if isinstance(obj, Mapping) else ""
     try:
         evidence = await cluster.apply(call, sending.id, version)
@@ -175,6 +180,7 @@ async def _write(doors: Doors, sending: Sending, obj: Read) -> Evidence | Decide
         pause = timedelta(seconds=error.retry_after or 0)
         held = hold("executor", Reason.BUDGET_EXHAUSTED, str(error), pause)
         return give_back(sending.attempt, started, held, unsent=sending.fresh)
+    # the answer is lost; the call may have arrived
     except Unreachable as error:
         _count_call(doors, sending, started, Reason.UNREACHABLE)
         return _unsure(sending, started, str(error))
@@ -218,6 +224,7 @@ def _unsure(sending: Sending, now: datetime, why: str) -> Wait:
         at=now,
         reason=Reason.UNREACHABLE,
         why=f"{why}; checking whether it took effect",
+        # by then no API server can still be processing it
         until=attempt.sent_by + sending.call.timeout + MARGIN,
         change=AttemptChange(attempt.id, evidence=attempt.evidence),
     )

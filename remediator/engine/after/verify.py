@@ -84,11 +84,13 @@ async def check(
     seen = ACTIONS[attempt.action].verify(attempt.plan, attempt.evidence, facts)
     further = ACTIONS[attempt.action].next
     going_on = not claim.remediation.cancel_by and not too_late(attempt, now)
+    # calls that are still needed come before any judgement: without them it cannot converge
     if further is not None and seen.how is Verified.WAITING and loaded is not None and going_on:
         calls = further(attempt.plan, attempt.evidence, facts)
         if calls:
             return await extend(doors, claim, loaded, calls)
     harmed = ""
+    # before the proof: what harms others is undone even if its own alert resolves
     if seen.how in (Verified.WAITING, Verified.CONVERGED):
         harmed = await harm.by(doors, claim, facts)
     within = attempt.times.resolved_within

@@ -43,6 +43,7 @@ class Intake:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
             raise JournalUnavailable("too many deliveries are waiting; send it again") from None
+        # answered with 2xx only after this: Alertmanager does not send it again
         await waiting.stored
         self._count(counted, now)
 
@@ -66,6 +67,7 @@ class Intake:
                 await self._commit(batch)
                 crowded = len(batch) > 1
         finally:
+            # closed before it is emptied, so that nothing slips in behind
             self._open = False
             while not self._queue.empty():
                 self._fail(
