@@ -25,8 +25,8 @@ from remediator.journal.tables import episode
 from tests.e2e.stack import Stack
 from tests.real.parts import ControlPlane, PostgreSQL, until
 
-pytestmark = pytest.mark.timeout(900)
 KILLS = int(os.environ.get("REMEDIATOR_KILLS", "4"))
+pytestmark = pytest.mark.timeout(900 + 10 * KILLS)
 WORKLOADS = 8
 OVERRIDE = {
     "version": 1,
