@@ -172,8 +172,8 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         server = Server(settings, doors, intake, delivered, links=links)
         runner, url = await _listen(settings, server, context)
         async with asyncio.TaskGroup() as group:
-            running = (intake.run(), engine.run(settings.workers), _watch(settings, engine))
-            tasks = [group.create_task(each) for each in running]
+            forever = (intake.run(), engine.run(settings.workers), _watch(settings, engine))
+            tasks = [group.create_task(task) for task in forever]
             server.serving = True
             log().info(
                 "serving",

@@ -215,8 +215,8 @@ def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
 
 
 def _among(wanted: tuple[str, str, str], needs: Sequence[rbac.Need]) -> bool:
-    *kind, verb = wanted
-    return any([group, resource] == kind and verb in verbs for group, resource, verbs in needs)
+    kind, verb = wanted[:2], wanted[2]
+    return any((group, resource) == kind and verb in verbs for group, resource, verbs in needs)
 
 
 async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:

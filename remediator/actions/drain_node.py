@@ -10,7 +10,6 @@ What it leaves behind: a cordoned node that still runs DaemonSet pods and static
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from itertools import chain
 
 from pydantic import Field
 
@@ -194,10 +193,11 @@ def _tied(pod: Object, params: Params) -> str:
     """The volume that ties a pod to its node, and the parameter that gives it up; empty where
     there is none.
     """
-    sources = set(chain.from_iterable(spec_of(pod).get("volumes") or []))
-    if "emptyDir" in sources and not params.delete_local_data:
+    volumes = spec_of(pod).get("volumes") or []
+    if any("emptyDir" in volume for volume in volumes) and not params.delete_local_data:
         return "data in an emptyDir; set `delete_local_data` to lose it"
-    if "persistentVolumeClaim" in sources and not params.delete_claimed:
+    claimed = any("persistentVolumeClaim" in volume for volume in volumes)
+    if claimed and not params.delete_claimed:
         return "a volume claim that another node may be unable to mount; see `delete_claimed`"
     return ""
 

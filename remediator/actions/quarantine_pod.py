@@ -145,7 +145,7 @@ def _refusal(facts: Facts, params: Params) -> Refusal | None:
 
 
 def _unisolated(target: Target, pod: Mapping[str, Any], isolation: Isolation) -> Refusal | None:
-    """Whether our NetworkPolicy would not isolate the pod."""
+    """The refusal where our NetworkPolicy would not isolate the pod."""
     there = isolation.policy
     if there is not None and labels(there).get(QUARANTINE) != target.uid:
         name = policy_name(target)

@@ -200,20 +200,20 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
     if restarting and not params.allow_outage:
         why = f"resizing would restart {restarting} in every pod of {facts.target} at once"
         return Refusal(Reason.WOULD_INTERRUPT, why)
-    changed = [(pod, _raised(pod, killed, params)) for pod in running]
+    changed = [(pod, _raised_limits(pod, killed, params)) for pod in running]
     resized = [(pod, changes) for pod, changes in changed if changes]
     if not resized:
         return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
     shown = _said(resized[0][1])
     return _pods_plan(
         facts,
-        [_raise(facts.target, pod, changes) for pod, changes in resized],
+        [_limits_patch(facts.target, pod, changes) for pod, changes in resized],
         parameters=params.model_dump(mode="json"),
         summary=f"resize {len(resized)} pods of {facts.target} in place: {shown}",
     )
 
 
-def _raised(pod: Object, killed: set[str], params: Params) -> list[MemoryChange]:
+def _raised_limits(pod: Object, killed: set[str], params: Params) -> list[MemoryChange]:
     """What is raised in one pod: nothing in one that is being deleted."""
     if meta(pod).get("deletionTimestamp"):
         return []
@@ -251,7 +251,7 @@ def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:
     )
 
 
-def _raise(workload: Target, pod: Object, changes: list[MemoryChange]) -> Call:
+def _limits_patch(workload: Target, pod: Object, changes: list[MemoryChange]) -> Call:
     """The patch that gives one pod its new limits."""
     old, new = _values(changes, "/spec")
     return _resize(workload, pod, old, new)

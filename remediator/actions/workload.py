@@ -60,11 +60,11 @@ def refusal(
     if isinstance(pods, Unknown):
         why = f"cannot list the pods of {facts.target}: {pods.why}"
         return Refusal(Reason.UNKNOWN_FACT, why)
-    return _unready_for_changes(facts.target, obj, waives)
+    return _not_rolled_out_now(facts.target, obj, waives)
 
 
 def _unsupported(facts: Facts, action: str, targets: frozenset[Kind]) -> Refusal | None:
-    """Whether the action takes no such target, or an operator that owns it would undo its work."""
+    """The refusal of a target of another kind; an operator that owns it would undo the change."""
     if among(facts.target.kind, targets):
         return None
     if facts.root.kind not in NATIVE and facts.root != facts.target:
@@ -73,10 +73,10 @@ def _unsupported(facts: Facts, action: str, targets: frozenset[Kind]) -> Refusal
     return Refusal(Reason.UNSUPPORTED_TARGET, f"{facts.target} is not a {kinds}")
 
 
-def _unready_for_changes(
+def _not_rolled_out_now(
     target: Target, obj: Mapping[str, Any], waives: frozenset[Reason]
 ) -> Refusal | None:
-    """Whether a new template would do nothing, or disturb a rollout."""
+    """The refusal where a new template would do nothing, or disturb a rollout."""
     spec = spec_of(obj)
     if spec.get("paused"):
         return Refusal(Reason.PAUSED_ROLLOUT, f"the rollout of {target} is paused")
@@ -106,18 +106,16 @@ def template_call(
 
 def interrupts(obj: Mapping[str, Any], facts: Facts) -> str | None:
     """How a rollout would interrupt the service or come to nothing, or None."""
-    spec, kind = obj["spec"], obj["kind"]
-    up = sum(map(ready, pods_of(facts)))
-    told = halfway(obj)
-    if kind == "Deployment":
-        told = _deployment_stops(spec)
-    elif kind == "StatefulSet" and spec.get("replicas", 1) == 1:
-        told = "stops its only pod before a new one starts (one replica)"
+    kind, up = obj["kind"], sum(map(ready, pods_of(facts)))
+    if kind == "StatefulSet" and obj["spec"].get("replicas", 1) == 1:
+        return "stops its only pod before a new one starts (one replica)"
+    by_strategy = _deployment_stops(obj["spec"]) if kind == "Deployment" else halfway(obj)
+    if by_strategy:
+        return by_strategy
     # a DaemonSet's pods do not stand in for each other
-    whole = kind != "DaemonSet" and 0 < up <= taken(obj, facts)
-    if whole and not told:
-        told = f"may stop all {up} ready pods before a new one is ready (maxUnavailable)"
-    return told
+    if kind != "DaemonSet" and 0 < up <= taken(obj, facts):
+        return f"may stop all {up} ready pods before a new one is ready (maxUnavailable)"
+    return None
 
 
 def _deployment_stops(spec: Mapping[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ from ..model.alert import Alert, AlertStatus
 
 MOST_ALERTS = 10_000
 # times beyond can be reckoned with nowhere
-FIRST, LAST = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Item(BaseModel):

@@ -26,6 +26,7 @@ Need = tuple[str, str, tuple[str, ...]]
 ON_CLUSTER = {
     name for name, action in ACTIONS.items() if any(not k.namespaced for k in action.targets)
 }
+EVERYWHERE = ""  # where the name of a namespace would stand
 # read on the way to a target
 CLIMBED = {POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, NAMESPACE}
 
@@ -56,20 +57,20 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
     local: dict[str, set[str]] = {}
     for name, used in chain.from_iterable(_used(source, loaded) for source in loaded.sources):
         local.setdefault(name, set()).update(used)
-    everywhere = local.pop("", set())
+    everywhere = local.pop(EVERYWHERE, set())
     whole = _merged([*_always(), *_reads(sights), *_acts(everywhere)])
     rest = {name: used - everywhere for name, used in sorted(local.items())}
     return whole, {name: _merged(_acts(used)) for name, used in rest.items() if used}
 
 
 def _used(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, set[str]]]:
-    """The namespaces in which a rule may act, with its actions; empty stands for everywhere."""
+    """The namespaces in which a rule may act, or EVERYWHERE, each with its actions."""
     actions_ = {step.action for step in source.rule.steps}
     for namespaces in _acts_in(source, loaded):
         if source.group.scope.nodes:
-            yield "", actions_ & ON_CLUSTER
+            yield EVERYWHERE, actions_ & ON_CLUSTER
         named = bool(namespaces) and all(map(NAME.fullmatch, namespaces))
-        for name in namespaces if named else ("",):
+        for name in namespaces if named else (EVERYWHERE,):
             yield name, actions_
 
 

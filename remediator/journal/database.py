@@ -169,21 +169,25 @@ class Database:
             raise JournalUnavailable(f"cannot open the journal: {error.orig}") from None
         if version == HEAD:
             return
-        from . import migrate  # alembic is slow to import
-
         if self.sqlite:
-            migrate.upgrade(self._engine)
+            self._upgrade(self._engine)
             return
         told = _told(self._engine.url, always=HOWEVER_LONG)  # a build of indexes takes minutes
         patient = sa.create_engine(self._engine.url, poolclass=NullPool, connect_args=told)
         try:
-            migrate.upgrade(patient)
+            self._upgrade(patient)
+        finally:
+            patient.dispose()
+
+    def _upgrade(self, engine: Engine) -> None:
+        from . import migrate  # alembic is slow to import
+
+        try:
+            migrate.upgrade(engine)
         except DBAPIError as error:
             raise JournalUnavailable(
                 f"cannot migrate the journal: {error.orig}; the migration resumes at the next start"
             ) from None
-        finally:
-            patient.dispose()
 
     async def probe(self) -> str:
         """What stands there, without changing it.

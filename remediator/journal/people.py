@@ -21,6 +21,7 @@ from .tables import pause as pause_table
 from .tables import remediation as table
 
 PAUSES = sa.select(pause_table)
+SECOND = "a second operator must approve too"
 
 
 def pauses(c: Connection) -> list[Pause]:
@@ -80,14 +81,14 @@ def decide(
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"no remediation {remediation_id}"
-    shown, approval = orjson.loads(row.look).get("digest", ""), from_text(row.rule_text).approval
-    refused = _undecidable(row) or _other_plan(row, digest, shown) or _stranger(row, operator)
+    refused = _refused(row, digest, operator)
     if refused:
         return refused
     if not approve:
         return cancel(c, remediation_id, operator, now, why=why, kind=EntryKind.DENIED)
     if row.approved_digest:
         return f"{row.approved_by} already approved {remediation_id}"
+    approval, shown = from_text(row.rule_text).approval, _digest(row)
     if now - row.changed_at > approval.expires:
         return f"the approval of {remediation_id} has expired"
     columns = _counted(row, shown, operator, approval.two_person)
@@ -99,12 +100,15 @@ def decide(
         timers.put(c, "work", remediation_id, now)
     else:
         text = f"{text}; {SECOND}"
-    kind, by = EntryKind.APPROVED, Reason.OPERATOR
-    entries.write(c, now, remediation_id, kind, reason=by, text=because(text, why))
+    entries.write(
+        c,
+        now,
+        remediation_id,
+        EntryKind.APPROVED,
+        reason=Reason.OPERATOR,
+        text=because(text, why),
+    )
     return None
-
-
-SECOND = "a second operator must approve too"
 
 
 def _counted(row: Any, digest: str, operator: str, two: bool) -> dict[str, str] | None:
@@ -119,29 +123,27 @@ def _counted(row: Any, digest: str, operator: str, two: bool) -> dict[str, str] 
     return {"approved_digest": digest, "approved_by": f"{first} and {operator}"}
 
 
-def _undecidable(row: Any) -> str | None:
-    """Why there is nothing to decide."""
+def _refused(row: Any, digest: str, operator: str) -> str | None:
+    """Why the operator cannot decide now. What is cheap to know comes first: the rule of a row that
+    has ended may be one that this version cannot read.
+    """
     if row.state != State.AWAITING_APPROVAL:
         return f"{row.id} is {row.state}; it is not waiting for approval"
     if row.cancel_by:
         return f"{row.cancel_by} already; {row.id} ends at its next look"
+    shown = _digest(row)
+    if digest and digest != shown:
+        seen = f"review it with `remediator show {row.id}`"
+        return f"the plan changed: its digest is now {shown}; {seen}"
+    by = from_text(row.rule_text).approval.by
+    if by and operator not in by:
+        return f"{operator} may not approve for rule {row.rule}; allowed: {', '.join(by)}"
     return None
 
 
-def _other_plan(row: Any, digest: str, shown: str) -> str | None:
-    """Whether the operator has seen another plan (its digest) than the one that would run."""
-    if not digest or digest == shown:
-        return None
-    seen = f"review it with `remediator show {row.id}`"
-    return f"the plan changed: its digest is now {shown}; {seen}"
-
-
-def _stranger(row: Any, operator: str) -> str | None:
-    """Whether the rule names others who decide."""
-    by = from_text(row.rule_text).approval.by
-    if not by or operator in by:
-        return None
-    return f"{operator} may not approve for rule {row.rule}; allowed: {', '.join(by)}"
+def _digest(row: Any) -> str:
+    """The digest of the plan that waits for approval."""
+    return str(orjson.loads(row.look).get("digest", ""))
 
 
 def cancel(

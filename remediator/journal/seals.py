@@ -24,7 +24,7 @@ from .tables import EPOCH, MICROSECOND, entry, seal
 
 AT_ONCE = 1000
 # entries and seals, in one transaction: others wait for it
-FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = (5000, 500)
+FORGOTTEN_AT_ONCE, SEALS_AT_ONCE = 5000, 500
 SEAL_LOCK = 7_305_802  # PostgreSQL's advisory lock that makes sealers one at a time
 START = "0" * 64
 SHORTEST = 12  # digits of a digest that tell one from another
@@ -96,8 +96,8 @@ def write(c: Connection, now: datetime) -> tuple[int, str] | None:
 def prune(c: Connection, before: datetime, now: datetime) -> int:
     """Deletes some whole sealed ranges older than `before`; their last seal is the anchor."""
     oldest = c.execute(sa.select(seal).order_by(seal.c.number).limit(SEALS_AT_ONCE)).all()
-    old = [row for row in oldest if row.at < before]
-    old = [row for row in old if row.last - oldest[0].last <= FORGOTTEN_AT_ONCE]
+    few = [row for row in oldest if row.last - oldest[0].last <= FORGOTTEN_AT_ONCE]
+    old = [row for row in few if row.at < before]
     anchor = old[-1] if old else None
     if anchor is None or anchor.pruned:
         return 0

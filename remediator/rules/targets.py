@@ -66,9 +66,9 @@ def _by_label() -> Iterator[tuple[str, str]]:
 
 
 def _named(labels: Mapping[str, str]) -> tuple[str, str] | None:
-    named = _exported(labels) or _by_kind(labels) or _of_library(labels)
-    if named is not None:
-        return named
+    found = _exported(labels) or _by_kind(labels) or _of_library(labels)
+    if found is not None:
+        return found
     type_ = WORKLOAD_TYPES.get(labels.get("workload_type", "").lower())
     if type_ and labels.get("workload"):
         return type_, labels["workload"]
@@ -83,10 +83,10 @@ def _exported(labels: Mapping[str, str]) -> tuple[str, str] | None:
     """What the exporter named, where Prometheus set its own labels of the same names apart."""
     prefix = "exported_"
     theirs = {key[len(prefix) :]: text for key, text in labels.items() if key.startswith(prefix)}
-    named = _by_kind(theirs)
-    if named is None and theirs.get("pod"):
+    found = _by_kind(theirs)
+    if found is None and theirs.get("pod"):
         return "Pod", theirs["pod"]
-    return named
+    return found
 
 
 def _by_kind(labels: Mapping[str, str]) -> tuple[str, str] | None:

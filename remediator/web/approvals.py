@@ -23,7 +23,7 @@ HEADERS = {
         " base-uri 'none'"
     ),
     # with no-referrer a browser would hide the form's origin from us too
-    "Referrer-Policy": ("same-origin"),
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",

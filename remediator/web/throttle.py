@@ -21,8 +21,9 @@ class Throttle:
             return True
         most = float(self._rate.count)
         left, at = self._buckets.pop(caller, (most, now))
-        per_second = most / self._rate.window.total_seconds()
-        refilled = min(most, left + max(0.0, (now - at).total_seconds()) * per_second)
+        passed = max(0.0, (now - at).total_seconds())
+        # multiplied first, so that a whole window gives exactly the whole rate
+        refilled = min(most, left + passed * most / self._rate.window.total_seconds())
         taken = refilled >= max(cost, 1.0)
         self._buckets[caller] = (refilled - cost if taken else refilled, now)
         if len(self._buckets) > MOST_CALLERS:

@@ -22,7 +22,7 @@ from remediator.errors import (
 )
 from remediator.journal import migrate
 from remediator.journal.sql import SqlJournal
-from remediator.journal.tables import inbox, metadata
+from remediator.journal.tables import inbox, metadata, remediation
 from remediator.model.alert import Alert, AlertStatus, Fate
 from remediator.model.call import Call, Evidence
 from remediator.model.decision import Applied, Ask, AttemptChange, End, Hold, TakeBack
@@ -318,6 +318,19 @@ async def test_a_migrated_journal_is_the_schema(journal: SqlJournal) -> None:
     with journal._engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+async def test_what_has_ended_is_refused_in_words_even_if_its_rule_cannot_be_read(
+    journal: SqlJournal,
+) -> None:
+    await born(journal, "web")
+    (row,) = await journal.remediations(10, None)
+    ident = row["id"]
+    unreadable = {"state": "succeeded", "live": False, "rule_text": '{"escalate": 1}'}
+    with journal._engine.begin() as connection:
+        connection.execute(sa.update(remediation).values(**unreadable))
+    refused = await journal.decide(ident, "", "me", True, now=NOW)
+    assert refused == f"{ident} is succeeded; it is not waiting for approval"
 
 
 async def test_a_file_of_an_older_version_keeps_its_webhooks_and_never_reuses_an_id(

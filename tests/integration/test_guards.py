@@ -10,7 +10,7 @@ import pytest
 
 from remediator.located import load_text
 from remediator.rules.loader import build
-from tests.integration.world import RESTART, ROLL_BACK, START, World, rules
+from tests.integration.world import RESTART, ROLL_BACK, START, World, rule_file, rules
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -117,6 +117,20 @@ async def test_a_storm_holds_everything_and_is_announced_once() -> None:
     assert calm["remediation"] == told["remediation"]
     assert f"3 workloads still have alerts firing: shop/{names[4]}" in calm["why"]
     assert await world.journal.storms() == ()
+    await world.journal.close()
+
+
+@pytest.mark.parametrize("calm_first", [False, True])
+async def test_a_storm_goes_on_though_another_group_of_its_name_is_calm(calm_first: bool) -> None:
+    short = f"{OFTEN}, expire: 5m"  # then no remediation is left that would count the storm
+    other = short.replace("name: restart", "name: other")
+    files = [rule_file(short), rule_file(other, scope="calm", path="other.yaml")]
+    world = await World(build(files[::-1] if calm_first else files)).start()
+    await leaks(world, *many(world, 6))
+    await world.run(30 * MINUTE, STEP)
+    assert world.cluster.calls == []
+    assert [storm.group for storm in await world.journal.storms()] == ["default/g"]
+    assert [message for message in world.told.closed if message["state"] == "storm"] == []
     await world.journal.close()
 
 

@@ -13,7 +13,7 @@ from remediator.engine.doors import Doors
 from remediator.engine.engine import Engine
 from remediator.guards.situation import ProcessLimits
 from remediator.journal.sql import SqlJournal
-from remediator.located import load_text
+from remediator.located import Document, load_text
 from remediator.model.alert import Alert, AlertStatus
 from remediator.model.notice import Notice
 from remediator.ports.records import Delivery
@@ -46,14 +46,17 @@ class Told:
 
 
 def rules(*rule: str, scope: str = "shop", nodes: str = "") -> RuleSet:
+    return build([rule_file(*rule, scope=scope, nodes=nodes)])
+
+
+def rule_file(*rule: str, scope: str = "shop", nodes: str = "", path: str = "r.yaml") -> Document:
+    """Rules in mode act, in the group g."""
     where = f"nodes: ['{nodes}']" if nodes else f"namespaces: [{scope}]"
     head = (
         f"version: 1\ngroups:\n  - name: g\n    scope: {{{where}}}\n    defaults: {{mode: act,"
         " escalate: {to: [log]}}\n    rules:\n"
     )
-    return build(
-        [load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), "rules.yaml")]
-    )
+    return load_text(head + "".join(f"      - {{{text}}}\n" for text in rule), path)
 
 
 ROLL_BACK = "name: back, match: ['alertname=\"Crash\"'], steps: [{action: rollback_workload}]"

@@ -62,18 +62,27 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
     """
     group, limit = row.group, doors.limits.storm
     cluster, _, name = group.partition("/")
-    groups = {source.group.name: source.group.scope.namespaces for source in doors.rules.sources}
-    namespaces = groups.get(name, ())
-    troubled = members(namespaces, await doors.journal.troubled(cluster))
-    workloads = await doors.census.count(cluster, namespaces, now)
-    why = counted(limit, group, troubled, workloads)
-    if why:
-        await doors.journal.storm(group, why, now + limit.calm, (), now=now)
-    elif row.until <= now:
-        said = f"storm over; the remaining alerts will be re-evaluated; {_left(troubled)}"
-        said += await _expired(doors, row)
+    firing = await doors.journal.troubled(cluster)
+    troubled: set[str] = set()
+    # groups of several files may have one name: it lasts as long as one of them counts a storm
+    for namespaces in _scopes(doors, name):
+        roots = members(namespaces, firing)
+        troubled.update(roots)
+        why = counted(limit, group, roots, await doors.census.count(cluster, namespaces, now))
+        if why:
+            await doors.journal.storm(group, why, now + limit.calm, (), now=now)
+            return
+    if row.until <= now:
+        said = f"storm over; the remaining alerts will be re-evaluated; {_left(sorted(troubled))}"
+        said += await _held(doors, row)
         body = messages.about(f"storm-{group}", group, "storm", Reason.STORM, why=said)
         await doors.journal.calm(group, replace(body, closed=True), now)
+
+
+def _scopes(doors: Doors, group: str) -> list[tuple[str, ...]]:
+    """Where the groups of a name may act."""
+    groups = [source.group for source in doors.rules.sources if source.group.name == group]
+    return sorted({tuple(group.scope.namespaces) for group in groups})
 
 
 def _left(troubled: Sequence[str]) -> str:
@@ -83,8 +92,8 @@ def _left(troubled: Sequence[str]) -> str:
     return f"{len(troubled)} workloads still have alerts firing: {named}"
 
 
-async def _expired(doors: Doors, row: Storm) -> str:
-    """How many remediations the storm held until they ended."""
+async def _held(doors: Doors, row: Storm) -> str:
+    """How many remediations the storm held until they expired, as the end of a sentence."""
     listed = await doors.journal.remediations(MOST_COUNTED, None, since=row.since - BEFORE)
     ended = [item for item in listed if item["ended_at"] is not None]
     held = sum(item["reason"] == Reason.STORM for item in ended)
