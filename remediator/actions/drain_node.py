@@ -146,6 +146,8 @@ def drains(node: Target) -> str:
 
 def _unfit(target: Target, node: Object, residents: Residents, params: Params) -> Refusal | None:
     """Why the node itself is not drained."""
+    if meta(node).get("deletionTimestamp"):
+        return Refusal(Reason.TERMINATING, f"{target} is being deleted")
     if any(key in labels(node) for key in CONTROL_PLANE):
         return Refusal(Reason.PROTECTED_TARGET, f"{target} runs the control plane")
     cordoned = [

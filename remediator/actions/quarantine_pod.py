@@ -233,10 +233,17 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
         return Seen(Verified.UNKNOWN)
     if isinstance(isolation, Unknown):
         return Seen(Verified.UNKNOWN)
-    if pod is None or beside is None or labels(pod) != plan.calls[-1].leaves[LABELS]:
+    if pod is None or beside is None or not _kept_as_left(plan, pod):
         return Seen(Verified.OVERTAKEN)
     alone = not isolation.services and isolation.policy is not None
     return Seen(Verified.CONVERGED if alone and converged(beside) else Verified.WAITING)
+
+
+def _kept_as_left(plan: Plan, pod: Mapping[str, Any]) -> bool:
+    """Whether the pod still runs, with the labels that we gave it."""
+    if finished(pod) or meta(pod).get("deletionTimestamp"):
+        return False
+    return bool(labels(pod) == plan.calls[-1].leaves[LABELS])
 
 
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:

@@ -20,7 +20,7 @@ from ..model.call import MAX_REPLICAS, Call, ours, version_of
 from ..model.facts import Facts, Unknown
 from ..model.managed import managed
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations, unannotated
-from ..model.pointer import MIN_REPLICAS, REPLICAS, TEMPLATE, view
+from ..model.pointer import MIN_REPLICAS, REPLICAS, TEMPLATE, at, view
 from ..model.raw import annotations, condition, meta, status_of
 from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
@@ -53,7 +53,7 @@ class Params(Parameters):
     @classmethod
     def _step(cls, value: int | str) -> int | str:
         number = value[:-1] if isinstance(value, str) and value.endswith("%") else value
-        if not str(number).isdigit() or int(number) < 1:
+        if not str(number).isdecimal() or int(number) < 1:
             raise ValueError(
                 f"invalid step {value!r}; use a number of replicas, such as 2, or a percentage,"
                 " such as 50%"
@@ -75,13 +75,21 @@ class Params(Parameters):
         return present + int(self.by)
 
 
+def _present(facts: Facts) -> int:
+    """The count that is added to: what the workload has, or an HPA that has not acted yet keeps."""
+    assert isinstance(facts.object, Mapping)
+    count, hpa = int(facts.object["spec"].get("replicas", 1)), facts[AUTOSCALER]
+    least = at(hpa, MIN_REPLICAS) if isinstance(hpa, Mapping) else None
+    return max(count, int(least or 1))
+
+
 def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     """One patch: of the HPA's minReplicas, or of the workload's scale."""
     refused = refusal(facts, NAME, TARGETS, frozenset()) or _unscalable(facts)
     if refused:
         return refused
     assert isinstance(facts.object, Mapping)
-    obj, present = facts.object, int(facts.object["spec"].get("replicas", 1))
+    obj, present = facts.object, _present(facts)
     cap = _cap(facts, params)
     if isinstance(cap, Refusal):
         return cap
@@ -135,7 +143,7 @@ def _cap(facts: Facts, params: Params) -> tuple[int, str] | Refusal:
         (facts.namespace, f"namespace {facts.target.namespace}"),
     ):
         text = annotations(obj).get(MAX_REPLICAS) if isinstance(obj, Mapping) else None
-        if text is not None and not text.isdigit():
+        if text is not None and not text.isdecimal():
             return Refusal(
                 Reason.OPTED_OUT,
                 f"{what} has annotation {MAX_REPLICAS}: {text!r}, which is not a number",

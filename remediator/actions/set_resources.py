@@ -68,19 +68,20 @@ class Params(Parameters):
     @field_validator("by")
     @classmethod
     def _share(cls, value: str) -> str:
-        if not (value.endswith("%") and value[:-1].isdigit() and int(value[:-1]) > 0):
+        if not (value.endswith("%") and value[:-1].isdecimal() and int(value[:-1]) > 0):
             raise ValueError(f"invalid percentage {value!r}; write one such as 25%")
         return value
 
     @model_validator(mode="after")
     def _bytes(self) -> Self:
-        parse_quantity(self.at_most)
+        if parse_quantity(self.at_most) <= 0:
+            raise ValueError(f"invalid upper bound {self.at_most!r}; write one such as 2Gi")
         return self
 
-    def wanted(self, present: Decimal) -> Decimal:
-        """The new limit in bytes."""
-        more = present * (100 + int(self.by[:-1])) / 100
-        return min(more, parse_quantity(self.at_most))
+    def wanted(self, present: Decimal) -> str:
+        """The new limit: rounded up, but never above the bound."""
+        more = format_bytes(present * (100 + int(self.by[:-1])) / 100)
+        return min(more, self.at_most, key=parse_quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[MemoryC
             why = f"container {name} has no memory limit to raise; its node ran out of memory"
             yield Refusal(Reason.UNSUPPORTED_TARGET, why)
             continue
-        new = format_bytes(params.wanted(parse_quantity(limit)))
+        new = params.wanted(parse_quantity(limit))
         if parse_quantity(new) <= parse_quantity(limit):
             why = f"container {name} already has a limit of {limit}; `at_most` is {params.at_most}"
             yield Refusal(Reason.AT_CEILING, why)

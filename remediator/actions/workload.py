@@ -160,7 +160,7 @@ def taken(obj: Mapping[str, Any], facts: Facts) -> int:
     most = 0 if surge else max(1, _share(rolling.get("maxUnavailable", 1), wanted, math.ceil))
     if spec.get("podManagementPolicy") == "Parallel":  # a pod that is down keeps it from no other
         return min(up, most)
-    return max(0, up - (wanted - most))
+    return _left_of(up, wanted, most)
 
 
 def _taken_by_deployment(spec: Mapping[str, Any], up: int) -> int:
@@ -173,7 +173,12 @@ def _taken_by_deployment(spec: Mapping[str, Any], up: int) -> int:
     most = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
     if not surge and not most:  # the controller then allows one, or nothing could move
         most = 1
-    return max(0, up - (wanted - most))
+    return _left_of(up, wanted, most)
+
+
+def _left_of(up: int, wanted: int, most: int) -> int:
+    """How many of `up` pods go if `most` of the `wanted` ones may be missing."""
+    return max(0, up - max(0, wanted - most))
 
 
 def _share(value: Any, whole: int, rounded: Callable[[float], int]) -> int:

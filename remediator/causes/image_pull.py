@@ -6,19 +6,9 @@ The tag does not exist, access is denied, or the registry does not answer.
 from datetime import timedelta
 
 from ..model.facts import Facts, Unknown
-from ..model.raw import named_statuses, waiting_reason
+from ..model.raw import CANNOT_PULL, named_statuses, waiting_reason
 from ..sights.pods import PODS
 from .cause_spec import CauseSpec, Found
-
-CANNOT_PULL = {
-    "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImageInspectError",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "RegistryUnavailable",
-    "SignatureValidationFailed",
-}
 
 
 def find(facts: Facts, _changed_within: timedelta) -> Found | Unknown | None:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import yaml
 from kubernetes_asyncio import client, config
 
 from .. import __version__
@@ -33,12 +34,22 @@ from ..model.raw import meta, status_of
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
 from ..telemetry import Metrics
-from .objects import scrubbed, with_id
+from .objects import event_of, scrubbed, with_id
 from .observing import observe, observe_all
 from .pacing import Bucket, Renewing
-from .translating import path_of, translated
+from .translating import items_of, path_of, translated, whole
 
 READ_TIMEOUT = 10.0
+# what reading a kubeconfig raises, besides its own error: it may hold anything
+UNUSABLE = (
+    config.ConfigException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    yaml.YAMLError,
+)
 PAGE = 500
 MANY_BUDGETS = "more than one PodDisruptionBudget"
 JSON = "application/json"
@@ -66,11 +77,11 @@ async def connect(
                 settings.refresh_api_key_hook = Renewing(loader)
         else:
             config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError) as error:
+        return KubernetesCluster(client.ApiClient(settings), qps, metrics or Metrics())
+    except UNUSABLE as error:
         raise ConfigurationError(
             f"cannot reach a cluster: {error}; set cluster.kubeconfig, or run in a pod"
         ) from None
-    return KubernetesCluster(client.ApiClient(settings), qps, metrics or Metrics())
 
 
 class KubernetesCluster:
@@ -101,8 +112,7 @@ class KubernetesCluster:
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
             what = f"get {kind.plural}"
-            found: Object = await self._ask("GET", path_of(kind, namespace, name), what)
-            return found
+            return whole(what, await self._ask("GET", path_of(kind, namespace, name), what))
         except TargetGone:
             return None
 
@@ -113,14 +123,11 @@ class KubernetesCluster:
         out: list[Object] = []
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
         while True:
+            what = f"list {kind.plural}"
             page = await self._ask(
-                "GET",
-                path_of(kind, namespace),
-                f"list {kind.plural}",
-                query=query,
-                accept=accept,
+                "GET", path_of(kind, namespace), what, query=query, accept=accept
             )
-            out += page.get("items") or []
+            out += items_of(what, page)
             token = meta(page).get("continue")
             if not token:
                 return out
@@ -181,7 +188,7 @@ class KubernetesCluster:
         else:
             named = {"name": call.target.name, "namespace": call.target.namespace}
             body["metadata"] |= {key: value for key, value in named.items() if value}
-        return await self._ask(
+        answer = await self._ask(
             method,
             path,
             what,
@@ -190,6 +197,7 @@ class KubernetesCluster:
             content_type=content_type,
             timeout=call.timeout.total_seconds(),
         )
+        return whole(what, answer)
 
     async def _is_there(self, target: Target) -> bool:
         """Whether the object that was seen still has its name."""
@@ -242,7 +250,9 @@ class KubernetesCluster:
         What cannot be read is said in its place.
         """
         path, lines = path_of(POD, pod.namespace, pod.name), int(wanted["log_lines"])
-        obj = await self._ask("GET", path, "get pods")
+        obj = whole("get pods", await self._ask("GET", path, "get pods"))
+        if str(meta(obj).get("uid")) != pod.uid:
+            raise TargetGone(f"cannot read the logs of {pod}: it {REPLACED}")
         out: dict[str, Any] = {
             "phase": status_of(obj).get("phase"),
             "node": obj["spec"].get("nodeName"),
@@ -277,30 +287,9 @@ class KubernetesCluster:
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         """Creates a Kubernetes Event on the target. Raises: ClusterError."""
-        kind = kind_of(target.kind)
         # an Event's own time is the wall clock's
         now = datetime.now().astimezone().isoformat()  # noqa: TID251
-        reference = {
-            "apiVersion": f"{kind.group}/{kind.version}" if kind.group else kind.version,
-            "kind": target.kind,
-            "name": target.name,
-        }
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "generateName": f"{target.name[:200]}.",
-                "namespace": target.namespace or "default",
-            },
-            "involvedObject": {**reference, "namespace": target.namespace, "uid": target.uid},
-            "reason": reason,
-            "message": message[:1000],
-            "type": "Warning" if warning else "Normal",
-            "source": {"component": FIELD_MANAGER},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
+        event = event_of(target, reason, message, warning, now=now)
         path = f"/api/v1/namespaces/{quote(target.namespace or 'default')}/events"
         await self._ask("POST", path, "create events", body=event)
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ..model.call import CALL_ID
+from ..catalogue import kind_of
+from ..model.call import CALL_ID, FIELD_MANAGER
 from ..model.kind import Kind
 from ..model.sight import Object
+from ..model.target import Target
 
 SECRET = re.compile(
     r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)"
@@ -39,3 +41,31 @@ def with_id(body: Any, call_id: str) -> Any:
     if isinstance(body, list | tuple):
         return [with_id(value, call_id) for value in body]
     return call_id if body == CALL_ID else body
+
+
+def event_of(
+    target: Target, reason: str, message: str, warning: bool, *, now: str
+) -> dict[str, Any]:
+    """An Event on the target, to be created; `now` as RFC 3339."""
+    kind = kind_of(target.kind)
+    reference = {
+        "apiVersion": f"{kind.group}/{kind.version}" if kind.group else kind.version,
+        "kind": target.kind,
+        "name": target.name,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "generateName": f"{target.name[:200]}.",
+            "namespace": target.namespace or "default",
+        },
+        "involvedObject": {**reference, "namespace": target.namespace, "uid": target.uid},
+        "reason": reason,
+        "message": message[:1000],
+        "type": "Warning" if warning else "Normal",
+        "source": {"component": FIELD_MANAGER},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }

@@ -18,7 +18,7 @@ from ..model.facts import Facts, Unknown, unseen
 from ..model.kind import Kind
 from ..model.raw import controller, labels, meta
 from ..model.sight import Link, Looking, Object, Read, Sight
-from ..model.target import Target, Unresolved
+from ..model.target import Target, Unresolved, invalid_name
 from ..model.verdict import Reason
 from .objects import Objects
 
@@ -115,7 +115,9 @@ async def _controllers(objects: Objects, target: Target, obj: Object) -> list[Li
         link = replace(
             target, kind=str(owner["kind"]), name=str(owner["name"]), uid=str(owner["uid"])
         )
-        kind = KINDS.get(link.kind)
+        # the author of a pod names its owner, and a name with slashes could lead anywhere
+        named = invalid_name(link.namespace, link.name) is None
+        kind = KINDS.get(link.kind) if named else None
         current = await objects.get(kind, link.namespace, link.name) if kind else None
         if current is not None and str(meta(current).get("uid")) != link.uid:
             current = None

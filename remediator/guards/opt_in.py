@@ -35,9 +35,12 @@ def _check(facts: Facts) -> Verdict | None:
     for obj in (facts.object, facts.namespace):
         if isinstance(obj, Mapping) and annotations(obj).get(ENABLED, "").lower() == "true":
             return None
-    if isinstance(facts.namespace, Unknown):
-        why = f"cannot read namespace {facts.target.namespace}: {facts.namespace.why}"
-        return hold("opt_in", Reason.UNKNOWN_FACT, why)
+    for obj, what in (
+        (facts.object, str(facts.target)),
+        (facts.namespace, f"namespace {facts.target.namespace}"),
+    ):
+        if isinstance(obj, Unknown):
+            return hold("opt_in", Reason.UNKNOWN_FACT, f"cannot read {what}: {obj.why}")
     why = (
         f"neither {facts.target} nor its namespace has annotation {ENABLED}, which the group"
         " requires"

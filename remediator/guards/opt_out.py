@@ -33,15 +33,14 @@ def check(situation: Situation) -> Verdict:
     """Denies or holds as the annotations say; what cannot be read, or an unreadable time, holds."""
     for item in situation.touched:
         facts = item.facts
-        for obj, what in ((facts.object, facts.target), (facts.namespace, "its namespace")):
-            if isinstance(obj, Unknown):
-                why = f"cannot read {what} of {facts.target}: {obj.why}"
-                return hold("opt_out", Reason.UNKNOWN_FACT, why)
         looked_at = (
             (facts.object, str(facts.target)),
             (facts.beside, str(facts.root)),  # a pod's workload, where the pod is the target
             (facts.namespace, f"namespace {facts.target.namespace}"),
         )
+        for obj, what in looked_at:
+            if isinstance(obj, Unknown):
+                return hold("opt_out", Reason.UNKNOWN_FACT, f"cannot read {what}: {obj.why}")
         for obj, what in looked_at:
             verdict = of(obj, what, situation) if isinstance(obj, Mapping) else None
             if verdict is not None:

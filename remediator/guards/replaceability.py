@@ -16,6 +16,7 @@ from ..model.facts import Facts, Unknown
 from ..model.plan import Touch
 from ..model.quantity import asked, parse_quantity
 from ..model.raw import (
+    CANNOT_PULL,
     condition,
     container_statuses,
     controller,
@@ -35,12 +36,9 @@ from ..sights.room import ROOM, Room
 from .guard import Guard
 from .situation import Situation
 
-CANNOT_START = {
+CANNOT_START = CANNOT_PULL | {
     "CreateContainerConfigError",
     "CreateContainerError",
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "InvalidImageName",
     "RunContainerError",
 }
 Template = Mapping[str, Any]
@@ -96,7 +94,7 @@ def _own_template(facts: Facts) -> Template | None:
 
 def _refused(room: Room, facts: Facts, successor: Template) -> Iterable[str]:
     """Pods of the workload that could not be created of late."""
-    owners = {facts.target.uid, facts.root.uid, *_revisions(facts, successor)}
+    owners = _owners(facts, successor)
     for event in room.failed:
         if str((event.get("involvedObject") or {}).get("uid")) in owners:
             yield str(event.get("message") or "a pod could not be created")
@@ -107,6 +105,14 @@ def _refused(room: Room, facts: Facts, successor: Template) -> Iterable[str]:
     failure = condition(workload, "ReplicaFailure")
     if failure is not None:
         yield str(failure.get("message") or "its ReplicaSet is failing to create pods")
+
+
+def _owners(facts: Facts, successor: Template) -> set[str]:
+    """The uids of what would create the replacement."""
+    owners = {facts.target.uid, facts.root.uid, *_revisions(facts, successor)}
+    if facts.target.kind == POD.name and isinstance(facts.object, Mapping):
+        owners.add(str((controller(facts.object) or {}).get("uid")))
+    return owners
 
 
 def _runs(workload: Mapping[str, Any], successor: Template) -> bool:
@@ -215,10 +221,16 @@ def _selected(node: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     terms = (required or {}).get("nodeSelectorTerms") or []
     fields = {"metadata.name": str(meta(node).get("name"))}
-    return required is None or any(
-        selected({"matchExpressions": term.get("matchExpressions") or []}, labels(node))
-        and selected({"matchExpressions": term.get("matchFields") or []}, fields)
-        for term in terms
+    return required is None or any(_admits(term, labels(node), fields) for term in terms)
+
+
+def _admits(term: Mapping[str, Any], given: Mapping[str, str], fields: Mapping[str, str]) -> bool:
+    """Whether a term of node affinity matches; an empty one matches no node."""
+    by_labels, by_fields = term.get("matchExpressions") or [], term.get("matchFields") or []
+    if not by_labels and not by_fields:
+        return False
+    return selected({"matchExpressions": by_labels}, given) and selected(
+        {"matchExpressions": by_fields}, fields
     )
 
 

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from .managed import managed
-from .pointer import renamed, view
+from .pointer import parts, renamed, view
 from .raw import annotations, meta
 from .target import Target
-from .template import PREFIX
+from .template import PREFIX, RESTARTED_AT
 
 STAMP = f"{PREFIX}/stamp"
 MAX_REPLICAS = f"{PREFIX}/max-replicas"
@@ -77,7 +77,7 @@ class Call:
 
 def _timeless(op: Mapping[str, Any]) -> Mapping[str, Any]:
     path = str(op["path"])
-    if path.endswith("restartedAt") or path.endswith("stamp"):
+    if parts(path)[-1:] in ([RESTARTED_AT], [STAMP]):
         return {**op, "value": "*"}
     value = op.get("value")
     if isinstance(value, Mapping) and "lastTransitionTime" in value:

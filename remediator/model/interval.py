@@ -4,6 +4,7 @@ Source: Alertmanager's timeinterval package.
 """
 
 import calendar
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -13,6 +14,8 @@ from zoneinfo import ZoneInfo
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 MONTHS = tuple(name.lower() for name in calendar.month_name if name)
 MINUTES_A_DAY = 24 * 60
+TIME = re.compile(r"([0-9]{1,3}):([0-5][0-9])")
+SHORTEST_MONTH, LONGEST_MONTH = 28, 31
 Range = tuple[int, int]
 
 
@@ -85,13 +88,10 @@ def zone(location: str) -> tzinfo:
 
 def parse_time(text: str) -> int:
     """Minutes of the day of `HH:MM`, 24:00 included. Raises: ValueError."""
-    hours, colon, minutes = text.partition(":")
-    if (
-        not (colon and hours.isdigit() and minutes.isdigit() and len(minutes) == 2)
-        or int(minutes) > 59
-    ):
+    found = TIME.fullmatch(text)
+    if found is None:
         raise ValueError(f"invalid time of day {text!r}; use a form such as 09:00")
-    value = int(hours) * 60 + int(minutes)
+    value = int(found[1]) * 60 + int(found[2])
     if value > MINUTES_A_DAY:
         raise ValueError(f"{text!r} is later than 24:00")
     return value
@@ -102,9 +102,20 @@ def parse_range(text: str, names: Sequence[str], least: int, most: int) -> Range
     start, colon, end = text.partition(":")
     low = _bound(start, names, least, most)
     high = _bound(end, names, least, most) if colon else low
-    if high < low and (low > 0) == (high > 0):
+    if _never(low, high):
         raise ValueError(f"{text!r} ends before it starts")
     return low, high
+
+
+def _never(low: int, high: int) -> bool:
+    """Whether nothing is from `low` to `high`. Days of a month below 0 count from its end, so these
+    are compared in the month that suits them best.
+    """
+    if low > 0 > high:
+        return low > LONGEST_MONTH + high + 1
+    if low < 0 < high:
+        return SHORTEST_MONTH + low + 1 > high
+    return high < low
 
 
 def _bound(text: str, names: Sequence[str], least: int, most: int) -> int:

@@ -13,6 +13,8 @@ from .raw import meta
 
 def managed(obj: Object, pointer: str, mine: Callable[[str], bool]) -> bool:
     """Whether one of the managers set the field, or something in it."""
+    if "/" not in pointer:
+        return False  # it names no field
     path = parts(pointer[pointer.find("/") :])
     for entry in meta(obj).get("managedFields") or []:
         set_by_it = mine(str(entry.get("manager", "")))

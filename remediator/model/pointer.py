@@ -84,7 +84,7 @@ def put(obj: Object, values: Mapping[str, Any]) -> dict[str, Any]:
         place: Any = made
         for part in above:
             place = place[int(part)] if isinstance(place, list) else place[part]
-        place[last] = value
+        place[int(last) if isinstance(place, list) else last] = value
     return made
 
 

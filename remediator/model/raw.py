@@ -61,6 +61,20 @@ def container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
+# why a container waits for its image. Source: kubernetes pkg/kubelet/images/types.go
+CANNOT_PULL = frozenset(
+    {
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+
+
 def named_statuses(
     pods: Iterable[Mapping[str, Any]],
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -94,10 +108,20 @@ def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
             "NotIn": given.get(key) not in values,
             "Exists": key in given,
             "DoesNotExist": key not in given,
+            "Gt": _compared(given.get(key), values, 1),
+            "Lt": _compared(given.get(key), values, -1),
         }
         if not holds.get(expression["operator"], False):
             return False
     return True
+
+
+def _compared(given: str | None, values: list[str], sign: int) -> bool:
+    """Whether a label's number is above (1) or below (-1) the one value; for nodes only."""
+    try:
+        return sign * (int(given or "") - int(values[0])) > 0
+    except (ValueError, IndexError):
+        return False
 
 
 def condition(obj: Mapping[str, Any], type_: str, status: str = "True") -> Mapping[str, Any] | None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from .verdict import Reason
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+NAME = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*\Z")
+# what controllers append to names has no vowels, and no digits that look like them
+SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 POD = re.compile(
-    r"(?P<deployment>.+)-[a-z0-9]{6,10}-[a-z0-9]{5}"
+    rf"(?P<deployment>.+)-{SAFE}{{6,10}}-{SAFE}{{5}}"
     r"|(?P<statefulset>.+)-[0-9]+"
-    r"|(?P<daemonset>.+)-[a-z0-9]{5}"
+    rf"|(?P<daemonset>.+)-{SAFE}{{5}}"
 )
 
 REPLACED = "was deleted or replaced by another object of the same name"

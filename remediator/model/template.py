@@ -24,7 +24,7 @@ def bare_template(template: Mapping[str, Any]) -> Mapping[str, Any]:
     notes = {
         key: value
         for key, value in annotations(template).items()
-        if key != RESTARTED_AT and not key.startswith(PREFIX)
+        if key != RESTARTED_AT and not key.startswith(f"{PREFIX}/")
     }
     labels = dict(meta(template).get("labels") or {})
     labels.pop("pod-template-hash", None)

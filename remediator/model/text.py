@@ -2,8 +2,8 @@
 
 import re
 
-# control, and what turns the direction of writing
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# control, what has no width, and what turns the direction of writing
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def one_line(text: object) -> str:

@@ -23,8 +23,16 @@ def resolved_within(rule: Mapping[str, Any] | None, generator_url: str) -> timed
         return max(
             LEAST, look_back(str(rule.get("query", "")), rule.get("recorded") or {}) + keep + MARGIN
         )
-    query = parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0]
+    query = _query_of(generator_url)
     return max(LEAST, look_back(query, {}) + MARGIN) if query else UNKNOWN
+
+
+def _query_of(generator_url: str) -> str:
+    """The expression in an alert's link to Prometheus; empty if there is none."""
+    try:
+        return parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0]
+    except ValueError:
+        return ""
 
 
 def look_back(query: str, recorded: Mapping[str, str], depth: int = 0) -> timedelta:

@@ -11,7 +11,8 @@ from ..model.target import Target
 PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.S)
 KNOWN = re.compile(r"labels\.([A-Za-z_][A-Za-z0-9_]*)|(target|root)\.(kind|namespace|name)")
 SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")  # what RE2's QuoteMeta must escape
-IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"')
+# a string of PromQL, in one of its three kinds of quotes
+STRING = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`""")
 
 
 class AbsentLabel(LookupError):
@@ -28,9 +29,14 @@ def mistakes(text: str, promql: bool = False) -> list[str]:
     found = [f"unknown template value `{place}`; {known}" for place in unknown]
     if "{{" in PLACE.sub("", text):
         found.append("a `{{` is not closed; add `}}`")
-    if promql and PLACE.search(IN_QUOTES.sub("", text)):
+    if promql and PLACE.search(STRING.sub(_unless_double_quoted, text)):
         found.append("in PromQL, a template must be inside a double-quoted string")
     return found
+
+
+def _unless_double_quoted(string: re.Match[str]) -> str:
+    """Values are escaped for double quotes only."""
+    return "" if string[0].startswith('"') else string[0]
 
 
 def render(
@@ -62,6 +68,8 @@ def render(
         ]
 
     def quoted(match: re.Match[str]) -> str:
+        if not match.group(0).startswith('"'):
+            return match.group(0)
         regex = text[: match.start()].rstrip().endswith(("=~", "!~"))
 
         def fill(place: re.Match[str]) -> str:
@@ -70,4 +78,4 @@ def render(
 
         return PLACE.sub(fill, match.group(0))
 
-    return IN_QUOTES.sub(quoted, text) if promql else PLACE.sub(value, text)
+    return STRING.sub(quoted, text) if promql else PLACE.sub(value, text)

@@ -9,6 +9,7 @@ from ..model.kind import Kind
 from ..model.raw import controller, meta, ready, restarts
 from ..model.selectors import selector_text
 from ..model.sight import Looking, Object, Read, Sight
+from ..model.target import Target
 
 Pods = tuple[Object, ...]
 
@@ -30,13 +31,18 @@ def _pods(facts: Facts, obj: Object) -> Looking[Pods]:
     if target.kind == POD.name:
         yield ()
         return (obj,)
-    wanted = [selected(POD, target.namespace, obj)]
-    if target.kind == DEPLOYMENT.name:
-        wanted.append(selected(REPLICA_SET, target.namespace, obj))
+    return (yield from _of_workload(target, obj))
+
+
+def _of_workload(workload: Target, obj: Object) -> Looking[Pods]:
+    """The pods that it, or a ReplicaSet of it, controls; others may have the same labels."""
+    wanted = [selected(POD, workload.namespace, obj)]
+    if workload.kind == DEPLOYMENT.name:
+        wanted.append(selected(REPLICA_SET, workload.namespace, obj))
     pods, *sets = yield tuple(wanted)
-    owners = {target.uid}
+    owners = {workload.uid}
     for found in sets:
-        owners |= {str(meta(item).get("uid")) for item in found if owned(item, {target.uid})}
+        owners |= {str(meta(item).get("uid")) for item in found if owned(item, {workload.uid})}
     return tuple(pod for pod in pods if owned(pod, owners))
 
 
@@ -48,8 +54,7 @@ def _peers(facts: Facts, obj: Object) -> Looking[Pods]:
     if not isinstance(facts.beside, Mapping) or not selects:
         yield ()
         return ()
-    (pods,) = yield (selected(POD, facts.root.namespace, facts.beside),)
-    return tuple(pods)
+    return (yield from _of_workload(facts.root, facts.beside))
 
 
 PODS = Sight("pods", _pods, lists=frozenset({POD, REPLICA_SET}), of=SELECTING | {POD})

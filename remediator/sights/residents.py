@@ -1,6 +1,6 @@
 """residents: the pods on a node."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..kinds import DEPLOYMENT, NODE, POD, POD_DISRUPTION_BUDGET, REPLICA_SET, STATEFUL_SET
@@ -37,19 +37,26 @@ def _residents(facts: Facts, _obj: Object) -> Looking[Residents]:
     )
     owners = _controllers(cluster, pods, (STATEFUL_SET, REPLICA_SET))
     found = yield tuple(_read(owner) for owner in owners.values())
-    own = {
-        uid: (owner, obj) for (uid, owner), obj in zip(owners.items(), found, strict=True) if obj
-    }
+    own = _found(owners, found)
     above = _controllers(cluster, [obj for _, obj in own.values()], (DEPLOYMENT,))
     found = yield tuple(_read(owner) for owner in above.values())
-    deployments = {
-        uid: (owner, obj) for (uid, owner), obj in zip(above.items(), found, strict=True) if obj
-    }
+    deployments = _found(above, found)
     workloads = {
         uid: deployments.get(str((controller(obj) or {}).get("uid")), (owner, obj))
         for uid, (owner, obj) in own.items()
     }
     return Residents(tuple(pods), tuple(nodes), tuple(budgets), workloads)
+
+
+def _found(
+    owners: Mapping[str, Target], objects: Sequence[Object]
+) -> dict[str, tuple[Target, Object]]:
+    """The owners that are still there, by uid: another object may have the name by now."""
+    found: dict[str, tuple[Target, Object]] = {}
+    for (uid, owner), obj in zip(owners.items(), objects, strict=True):
+        if obj and str(meta(obj).get("uid")) == uid:
+            found[uid] = (owner, obj)
+    return found
 
 
 def _controllers(cluster: str, objects: list[Object], kinds: tuple[Kind, ...]) -> dict[str, Target]:

@@ -1,5 +1,6 @@
 """revisions: the history of a workload's pod templates."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from ..model.template import bare_template
 from .pods import owned, selected
 
 NUMBER = "deployment.kubernetes.io/revision"
+DIGITS = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def _revisions(facts: Facts, obj: Object) -> Looking[tuple[Revision, ...]]:
 
 def _replica_sets(deployment: Object, sets: list[Object]) -> tuple[Revision, ...]:
     wanted = bare_template(deployment["spec"]["template"])
-    numbered = sorted(sets, key=lambda item: int(annotations(item).get(NUMBER, 0)))
+    numbered = sorted(sets, key=_number)
     matching = [item for item in numbered if bare_template(item["spec"]["template"]) == wanted]
     out = []
     for item in numbered:
@@ -54,7 +56,7 @@ def _replica_sets(deployment: Object, sets: list[Object]) -> tuple[Revision, ...
         up = int(status_of(item).get("readyReplicas") or 0)
         out.append(
             Revision(
-                number=int(annotations(item).get(NUMBER, 0)),
+                number=_number(item),
                 name=str(meta(item).get("name")),
                 uid=str(meta(item).get("uid")),
                 created_at=_created(item),
@@ -96,6 +98,12 @@ def _controller_revisions(
             )
         )
     return tuple(out)
+
+
+def _number(replica_set: Object) -> int:
+    """Its revision; 0 if it has none, or none that is a number."""
+    text = annotations(replica_set).get(NUMBER, "")
+    return int(text) if DIGITS.fullmatch(text) else 0
 
 
 def _created(item: Object) -> datetime:

@@ -1,6 +1,5 @@
 """Journals in memory, opened quickly, and remediations that have come to a certain point."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -28,25 +27,26 @@ def connection(journal: SqlJournal) -> Any:
 
 
 @cache
-def migrated() -> bytes:
-    """An empty journal; to migrate each of them would take nearly all of the time."""
+def one() -> tuple[SqlJournal, bytes]:
+    """A journal in memory, and its image while it is empty: to migrate one for each test, and to
+    compile its statements anew, would take nearly all of the time.
+    """
     journal = SqlJournal("sqlite://")
     journal._migrate()
-    return bytes(connection(journal).serialize())
+    return journal, bytes(connection(journal).serialize())
 
 
 async def opened() -> SqlJournal:
-    journal = SqlJournal("sqlite://")
-    connection(journal).deserialize(migrated())
+    """The journal, empty again; there is one at a time."""
+    journal, empty = one()
+    connection(journal).deserialize(empty)
     await journal.open(NOW)
     return journal
 
 
 @pytest.fixture
-async def journal() -> AsyncIterator[SqlJournal]:
-    made = await opened()
-    yield made
-    await made.close()
+async def journal() -> SqlJournal:
+    return await opened()
 
 
 def at(minutes: float) -> datetime:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -223,7 +224,6 @@ async def after(batches: Sequence[Sequence[Delivery]], *columns: str) -> list[tu
     for batch in batches:
         await journal.receive(batch)
     rows = await journal.episodes(99, None)
-    await journal.close()
     return sorted((tuple(str(row[key]) for key in columns) for row in rows), key=str)
 
 
@@ -244,7 +244,7 @@ def test_delivering_everything_twice_opens_nothing_more(
     steps: list[tuple[bool, int, int, bool]],
 ) -> None:
     seen = [replace(item, received_at=at(9)) for item in deliveries_of(steps)]
-    twice = [copy for item in seen for copy in (item, item)]
+    twice = list(chain.from_iterable((item, item) for item in seen))
     columns = ("fingerprint", "open", "ends_at", "starts_at")
     assert asyncio.run(after([twice], *columns)) == asyncio.run(after([seen], *columns))
 
@@ -352,7 +352,6 @@ def test_in_pages_of_any_size_each_open_episode_is_listed_once(
             page = await journal.still_open(found[-1] if found else None, size)
             assert len(page) <= size
             found += page
-        await journal.close()
         return found
 
     found = asyncio.run(listed())

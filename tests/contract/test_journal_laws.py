@@ -162,7 +162,6 @@ class Life:
     async def restart(self, _number: int) -> None:
         """A new process finds what is stored, and nothing else."""
         stored = connection(self.journal).serialize()
-        await self.journal.close()
         self.journal = SqlJournal("sqlite://")
         connection(self.journal).deserialize(stored)
         await self.journal.open(self.now)
@@ -204,15 +203,24 @@ async def check_locks(life: Life, rows: Sequence[Row]) -> None:
     for key, ident in held.items():
         row = states[ident]
         assert row["state"] in ACTING or (row["state"] in WAITING and row["undo_of"]), key
+        undone = [other for other in rows if other["undo_of"] == ident and other["state"] in LIVE]
+        assert undone == [], "what undoes it has its locks"
     for row in rows:
         if row["state"] in (State.EXECUTING, State.VERIFYING):
             assert held[f"c/Deployment/shop/{row['name']}"] == row["id"]
 
 
-async def check_limits(life: Life) -> None:
-    times = sorted(charge.at for charge in await life.journal.charges(NOW - MINUTE))
+async def check_limits(life: Life, rows: Sequence[Row]) -> None:
+    """No more begin than may; and what has just begun counts."""
+    charges = await life.journal.charges(NOW - MINUTE)
+    times = sorted(charge.at for charge in charges)
     for first in range(len(times) - LIMIT.rate.count):
         assert times[first + LIMIT.rate.count] - times[first] >= LIMIT.rate.window
+    charged = {charge.remediation for charge in charges}
+    recent = (life.now - 9 * MINUTE).isoformat()
+    for row in rows:
+        if row["state"] == State.EXECUTING and row["changed_at"] > recent and not row["undo_of"]:
+            assert row["id"] in charged
 
 
 async def check_alerts(life: Life, rows: Sequence[Row]) -> None:
@@ -222,7 +230,8 @@ async def check_alerts(life: Life, rows: Sequence[Row]) -> None:
     assert sorted(row["fingerprint"] for row in still_open) == sorted(life.firing)
     for row in still_open:
         assert row["fate"] == Fate.ATTACHED
-        assert row["remediations"]
+        ends = [item["ended_at"] for item in rows if item["id"] in row["remediations"]]
+        assert any(ended is None or ended >= row["starts_at"] for ended in ends)
     for row in rows:
         if row["state"] in WAITING and not row["undo_of"]:
             assert any(row["id"] in episode["remediations"] for episode in episodes)
@@ -245,10 +254,9 @@ def test_whatever_happens_the_promises_hold(happenings: list[tuple[str, int]]) -
             await check_locks(life, rows)
             if step % 6 == 0 or step == len(happenings):
                 await check_remediations(life, rows)
-                await check_limits(life)
+                await check_limits(life, rows)
                 await check_alerts(life, rows)
         await life.journal.seal(life.now)
         assert (await life.journal._read(seals.verify, "")).findings == []
-        await life.journal.close()
 
     asyncio.run(live())

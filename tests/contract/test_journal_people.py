@@ -240,6 +240,29 @@ async def test_what_is_held_after_its_approval_stays_approved(journal: SqlJourna
     assert await approval(journal, ident) == (digest, "ann")
 
 
+@pytest.mark.parametrize(
+    ("second", "approved"), [("ann", False), ("ANN", False), ("bob", True)], ids=str
+)
+async def test_one_person_in_two_spellings_is_one_person(
+    journal: SqlJournal, second: str, approved: bool
+) -> None:
+    ident, digest = await asking(journal, two_person=True)
+    assert await approve(journal, ident, digest, "ann") is None
+    assert await approval(journal, ident) == ("", "")
+    assert (await approve(journal, ident, digest, second) is None) is approved
+    assert await approval(journal, ident) == (
+        (digest, f"ann and {second}") if approved else ("", "")
+    )
+
+
+async def test_an_approval_of_an_earlier_plan_is_not_the_first_of_two(journal: SqlJournal) -> None:
+    ident, digest = await asking(journal, two_person=True)
+    await approve(journal, ident, digest, "ann")
+    newer = await ask(journal, await claimed(journal), "another")
+    assert await approve(journal, ident, newer, "bob") is None
+    assert await approval(journal, ident) == ("", "")
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["ann", "Ann", "bob", "bo b"]), st.booleans()), max_size=6)
@@ -257,7 +280,6 @@ def test_two_persons_approve_one_plan_or_nobody_does(steps: list[tuple[str, bool
             approved, names = await approval(journal, ident)
             assert (approved == digest) is (len(by) == 2)
             assert not approved or set(names.casefold().split(" and ")) == by
-        await journal.close()
 
     asyncio.run(asked())
 

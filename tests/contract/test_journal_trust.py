@@ -251,8 +251,9 @@ async def test_a_workload_stays_in_trouble_after_its_remediation_has_ended(
 
 
 async def test_an_alert_that_matches_no_rule_any_more_is_no_trouble(journal: SqlJournal) -> None:
-    await fires(journal, wanted())
+    await fires(journal, wanted(), wanted("db", "second"))
     await ended(journal, Event.OBSERVE)
+    await ended(journal, Event.FAIL)
     await journal.reloaded("other", NOW)
     (episode,) = await journal.pending(NOW)
     await journal.triaged([Triaged(episode, Fate.UNMATCHED, None, "other")], NOW)
@@ -272,7 +273,6 @@ async def record_of(events: Sequence[tuple[Event, Reason | None]], *, acted: boo
         await fires(journal, wanted(f"w{minute}"), fingerprint=f"w{minute}", now=at(minute))
         await ended(journal, event, at(minute), acted=acted, reason=reason)
     record = (await journal.record(["r", "unused"]))["r"]
-    await journal.close()
     return {key: value for key, value in record.items() if value}
 
 

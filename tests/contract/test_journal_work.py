@@ -264,7 +264,6 @@ def test_the_limits_agree_with_the_charges(minutes: list[int], count: int, windo
         newest = sorted(within, reverse=True)
         expected = {} if room else {limit: newest[count - 1] if count else NOW}
         assert (await used(journal, claim, limit)).used_up == expected
-        await journal.close()
 
     asyncio.run(asked())
 

@@ -95,8 +95,8 @@ def template(data: bytes) -> None:
     except templates.AbsentLabel:
         return
     if text.count('"') % 2 == 0 and "\\" not in text:
-        unquoted = templates.IN_QUOTES.sub("", made)
-        assert value not in unquoted or value in templates.IN_QUOTES.sub("", text)
+        unquoted = templates.STRING.sub("", made)
+        assert value not in unquoted or value in templates.STRING.sub("", text)
 
 
 def small(data: bytes) -> None:

@@ -22,7 +22,8 @@ from remediator.model.verdict import Reason
 from remediator.ports.records import Claim
 from remediator.rules.ruleset import LoadedRule
 from tests.integration.world import START, World
-from tests.unit.engine.made import HOUR, MINUTE, SECOND, TICK, claimed, loaded, tried
+from tests.unit.engine.made import MINUTE, SECOND, TICK, claimed, loaded, tried
+from tests.unit.objects import HOUR
 
 RULE = loaded()
 KEY = ("Deployment", "shop", "web")

@@ -53,7 +53,7 @@ def _hurt(
     """The touched object that the alert is about: itself, its owner, or one of its pods."""
     remediation = claim.remediation
     named = resolve(episode.alert.labels, doors.cluster_of(episode.source))
-    if not isinstance(named, Target):
+    if not isinstance(named, Target) or named.cluster != remediation.target.cluster:
         return None
     pods = {str(meta(pod).get("name")) for pod in pods_of(facts)}
     its_pod = named.kind == POD.name and named.name in pods

@@ -29,7 +29,7 @@ from ...ports.records import Claim, Intent, RemediationRecord
 from ...rules.ruleset import LoadedRule
 from ...telemetry import log
 from ..act.begin import new_attempt, start
-from ..act.ladder import next_rung
+from ..act.ladder import cancelled, next_rung
 from ..act.recover import recover
 from ..act.send import call_id
 from ..doors import Doors
@@ -145,7 +145,8 @@ async def _start(
     doors: Doors, claim: Claim, loaded: LoadedRule, would: "Would", *, plan: Plan
 ) -> tuple[Claim, Decided] | Verdict:
     """Makes the undo's attempt durable, with its locks, and executes it."""
-    times = Times(plan.converged_within, timedelta(), timedelta(), None)
+    within = min(plan.converged_within, loaded.rule.deadline)  # a Deployment may say 68 years
+    times = Times(within, timedelta(), timedelta(), None)
     intent = Intent(
         attempt=new_attempt(claim, plan, _undone(claim).step, times, now=doors.clock.now()),
         reading=Reading(plan.locks),
@@ -212,6 +213,8 @@ def _judge(claim: Claim, facts: Facts, now: datetime) -> Decided:
     if seen.how is Verified.OVERTAKEN:
         reason, why = taken_over(attempt.plan, facts)
         return next_rung(claim, None, now, Outcome.OVERTAKEN, reason=reason, why=why)
+    if claim.remediation.cancel_by:
+        return cancelled(attempt, now, claim.remediation.cancel_by)
     if now - attempt.done_at > within:
         why = f"not restored within {format_duration(within)}"
         return next_rung(claim, None, now, Outcome.FAILED, reason=Reason.DEADLINE, why=why)

@@ -214,8 +214,11 @@ def _take_back(check: Check, why: str) -> TakeBack:
 
 
 def too_late(attempt: Attempt, now: datetime) -> bool:
-    """Whether it should have converged by now."""
-    return now - attempt.done_at > attempt.times.converged_within
+    """Whether it should have converged by now, or again if it had: a pod that is evicted long after
+    a rollout is no failed rollout.
+    """
+    since = attempt.converged_at or attempt.done_at
+    return now - since > attempt.times.converged_within
 
 
 def _not_converged(check: Check) -> Decided:
@@ -225,7 +228,8 @@ def _not_converged(check: Check) -> Decided:
         until = check.now + _pause(check.now - attempt.done_at, LATER)
         return check.wait(check.seen.why or "waiting for it to complete", until, **change)
     why = f"not converged within {format_duration(attempt.times.converged_within)}"
-    fewer = pods_before(check.facts)["ready"] < attempt.plan.before.get("ready", 0)
+    seen = isinstance(check.facts.seen.get(PODS.name), tuple)
+    fewer = seen and pods_before(check.facts)["ready"] < attempt.plan.before.get("ready", 0)
     if ACTIONS[attempt.action].undo and fewer:
         return _take_back(check, f"{why}, with fewer ready pods than before; undoing our change")
     return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)

@@ -91,21 +91,8 @@ def going(obj: Any) -> Any:
         ("set_resources", killed(going(limited()))),
         ("quarantine_pod", pod_facts(going(running()))),
         ("run_cronjob", cronjob_facts(obj=going(cronjob()))),
-        pytest.param(
-            "drain_node",
-            seen(resident("web-1"), obj=going(node("n1"))),
-            marks=pytest.mark.xfail(
-                reason="BUG: a node that is being deleted is drained beside what deletes it",
-                strict=True,
-            ),
-        ),
-        pytest.param(
-            "renew_certificate",
-            looked_at(TLS, TLS, going(certificate())),
-            marks=pytest.mark.xfail(
-                reason="BUG: a certificate that is being deleted is renewed", strict=True
-            ),
-        ),
+        ("drain_node", seen(resident("web-1"), obj=going(node("n1")))),
+        ("renew_certificate", looked_at(TLS, TLS, going(certificate()))),
     ],
 )
 def test_what_is_being_deleted_is_left_alone(action: str, there: Facts) -> None:
@@ -148,11 +135,6 @@ def test_a_cap_that_is_no_plain_number_forbids_scaling(text: str, where: str) ->
         assert refused("scale_workload", replace(alone(), namespace=noted)) is Reason.OPTED_OUT
 
 
-@pytest.mark.xfail(
-    reason="BUG: a digit that is no decimal, such as a superscript, makes planning raise",
-    strict=True,
-    raises=ValueError,
-)
 def test_a_cap_in_other_digits_forbids_scaling() -> None:
     made = objects.workload()
     made["metadata"]["annotations"] = {MAX_REPLICAS: "5²"}
@@ -170,10 +152,6 @@ def test_to_is_capped_by_at_most_as_well() -> None:
     assert dict(plan.calls[0].leaves) == {REPLICAS: 10}
 
 
-@pytest.mark.xfail(
-    reason="BUG: an HPA that has not acted yet is given a lower least count than it has",
-    strict=True,
-)
 def test_scaling_through_an_hpa_never_lowers_its_least_count() -> None:
     behind = facts(objects.workload(replicas=2), autoscaler=autoscaler(least=6, most=10))
     answer = answered("scale_workload", behind, by=1)
@@ -217,9 +195,6 @@ def test_a_memory_limit_grows_and_stays_within_its_bound(limit: int, share: int,
         assert limit < parse_quantity(new) <= parse_quantity(most)
 
 
-@pytest.mark.xfail(
-    reason="BUG: the bound is rounded up to whole Mi, above what was allowed", strict=True
-)
 @pytest.mark.parametrize("most", ["1000M", "1G", "1000000001", "950.5Mi"])
 def test_no_rounding_exceeds_the_bound_of_a_memory_limit(most: str) -> None:
     plan = planned("set_resources", killed(limited("900M")), at_most=most)
@@ -475,10 +450,6 @@ def test_a_quarantine_counts_while_the_pod_runs_unlisted_under_its_policy() -> N
     assert quarantine_seen(bare) is Verified.WAITING
 
 
-@pytest.mark.xfail(
-    reason="BUG: a quarantined pod that has ended or is being deleted counts as running",
-    strict=True,
-)
 @pytest.mark.parametrize("ended", ["Failed", "Succeeded", "deleted"])
 def test_a_quarantine_of_a_pod_that_no_longer_runs_does_not_count(ended: str) -> None:
     there = after_quarantine(phase=ended) if ended != "deleted" else after_quarantine()

@@ -105,10 +105,6 @@ def test_a_deployment_loses_what_its_controller_lets_it_lose(
         pytest.param(daemons(0), 0, id="a DaemonSet that no node runs"),
     ],
 )
-@pytest.mark.xfail(
-    reason="BUG: a maxUnavailable above the count makes a rollout take more pods than there are",
-    strict=True,
-)
 def test_no_rollout_takes_more_pods_than_there_are(made: dict[str, Any], up: int) -> None:
     assert workload.taken(made, facts(made, pods=pods(up, up))) == up
 

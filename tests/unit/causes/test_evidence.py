@@ -233,10 +233,6 @@ def test_a_quota_is_full_where_one_more_pod_does_not_fit(used: str, short: bool)
     assert short_of(made, used, "4Gi") == short
 
 
-@pytest.mark.xfail(
-    reason="BUG: init containers, sidecars among them, are not counted in what a pod asks for",
-    strict=True,
-)
 @pytest.mark.parametrize(
     "init",
     [

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from remediator.causes.cause_spec import Found
-from remediator.causes.image_pull import CANNOT_PULL, find
+from remediator.causes.image_pull import find
 from remediator.model.facts import Unknown
+from remediator.model.raw import CANNOT_PULL
 from tests.unit.objects import HOUR, facts, pod
 
 

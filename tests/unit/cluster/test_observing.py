@@ -285,7 +285,6 @@ async def test_every_sight_that_was_asked_for_has_an_answer(
     assert all(isinstance(seen[name], Unknown) for name in unfit)
 
 
-@pytest.mark.xfail(reason="BUG: the look ends in a ValueError", strict=True)
 @pytest.mark.parametrize("number", ["", "latest", "1.5"])
 async def test_a_revision_that_has_no_number_does_not_end_the_look(number: str) -> None:
     """Anybody who may annotate a ReplicaSet can write this."""

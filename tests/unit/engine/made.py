@@ -15,7 +15,7 @@ from remediator.rules.ruleset import LoadedRule
 from remediator.rules.stored import from_text, to_text
 from tests.integration.world import rules
 from tests.unit.actions.test_actions import planned
-from tests.unit.objects import HOUR, MINUTE, WEB, T, facts
+from tests.unit.objects import MINUTE, WEB, T, facts
 
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
@@ -114,20 +114,3 @@ def short_of_pods(ready: int = 0) -> Facts:
     """The workload, with no more pods than these."""
     seen = facts()
     return replace(seen, seen={**seen.seen, "pods": facts().seen["pods"][:ready]})
-
-
-__all__ = [
-    "HOUR",
-    "MINUTE",
-    "RESTART",
-    "ROLL_BACK",
-    "SECOND",
-    "TICK",
-    "TIMES",
-    "claimed",
-    "fired",
-    "loaded",
-    "remediation",
-    "short_of_pods",
-    "tried",
-]

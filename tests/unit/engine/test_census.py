@@ -10,8 +10,8 @@ import pytest
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine.census import REMEMBERED, Census
 from remediator.model.facts import Unknown
-from tests.unit.engine.made import HOUR, SECOND, TICK
-from tests.unit.objects import T
+from tests.unit.engine.made import SECOND, TICK
+from tests.unit.objects import HOUR, T
 
 
 class Silent(SandboxCluster):

@@ -21,7 +21,6 @@ from remediator.rules.stored import from_text, to_text
 from remediator.sights.pods import PODS
 from tests.unit.actions.test_actions import planned
 from tests.unit.engine.made import (
-    HOUR,
     MINUTE,
     RESTART,
     ROLL_BACK,
@@ -33,7 +32,7 @@ from tests.unit.engine.made import (
     short_of_pods,
     tried,
 )
-from tests.unit.objects import T, facts, workload
+from tests.unit.objects import HOUR, T, facts, workload
 
 BACK = planned(facts(), "rollback_workload")
 CONVERGED, WAITING = Seen(Verified.CONVERGED), Seen(Verified.WAITING)
@@ -331,11 +330,6 @@ def test_what_cannot_be_undone_is_not_although_pods_are_missing() -> None:
     assert outcome_of(found) is Outcome.FAILED
 
 
-@pytest.mark.xfail(
-    reason="BUG: pods that cannot be listed count as no ready pods, and the change is undone"
-    " because of `fewer ready pods than before`",
-    strict=True,
-)
 def test_pods_that_cannot_be_listed_are_not_fewer_pods() -> None:
     unseen = facts().saw(PODS, Unknown("no answer"))
     assert not isinstance(judge(check(WAITING, done=11 * MINUTE, facts=unseen)), TakeBack)

@@ -19,8 +19,8 @@ from remediator.model.remediation import Event, Outcome, State
 from remediator.model.verdict import Decision, Reason, Verdict, allow, deny, hold
 from remediator.ports.records import Claim
 from tests.unit.actions.test_actions import planned
-from tests.unit.engine.made import HOUR, MINUTE, SECOND, TICK, claimed, fired, loaded, tried
-from tests.unit.objects import T, facts
+from tests.unit.engine.made import MINUTE, SECOND, TICK, claimed, fired, loaded, tried
+from tests.unit.objects import HOUR, T, facts
 
 PLAN = planned(facts())
 OTHER = planned(facts(), "rollback_workload")

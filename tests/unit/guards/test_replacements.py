@@ -107,13 +107,11 @@ def test_a_node_is_judged_by_selector_and_affinity(spec: dict[str, Any], admitte
     assert admits(spec, node("n1")) == admitted
 
 
-@pytest.mark.xfail(reason="BUG: node affinity knows no Gt and Lt, so it always holds", strict=True)
 @pytest.mark.parametrize(("operator", "value"), [("Gt", "3"), ("Lt", "8")])
 def test_a_node_whose_number_is_in_the_range_is_admitted(operator: str, value: str) -> None:
     assert admits(required(expression("generation", operator, value)), labelled(generation="5"))
 
 
-@pytest.mark.xfail(reason="BUG: an empty term admits every node, but matches none", strict=True)
 def test_an_empty_term_of_node_affinity_admits_no_node() -> None:
     assert not admits(required({}), node("n1"))
 
@@ -212,9 +210,6 @@ def test_a_sibling_that_cannot_start_speaks_against_taking_another(reason: str) 
     assert f"web-9 of the same template is in {reason}" in verdict.why
 
 
-@pytest.mark.xfail(
-    reason="BUG: replaceability knows fewer image failures than the cause image_pull", strict=True
-)
 @pytest.mark.parametrize(
     "reason",
     [
@@ -330,9 +325,6 @@ def test_a_pod_whose_workload_fails_to_create_pods_is_kept() -> None:
     assert quarantined(beside=failing).decision is Decision.ALLOW
 
 
-@pytest.mark.xfail(
-    reason="BUG: events name the pod's ReplicaSet, which is not looked for from a pod", strict=True
-)
 def test_a_pod_whose_replica_set_could_not_create_pods_of_late_is_kept() -> None:
     refused = Room((), (node(),), (event("uid-rs"),))
     assert quarantined(room=refused).reason is Reason.NOT_REPLACEABLE

@@ -312,9 +312,6 @@ def test_the_hpa_of_a_workload_may_say_no_as_well() -> None:
     assert opt_out.check(seen).reason is Reason.OPTED_OUT
 
 
-@pytest.mark.xfail(
-    reason="BUG: a pod's workload that cannot be read is taken to forbid nothing", strict=True
-)
 def test_a_pod_whose_workload_cannot_be_read_is_held() -> None:
     seen = pod_facts(beside=Unknown("timeout"))
     verdict = opt_out.check(
@@ -330,10 +327,6 @@ def test_only_the_word_true_opts_in(annotations: Any) -> None:
     assert opt_in.check(situation(opt_in=True, facts=facts(obj))).decision is Decision.DENY
 
 
-@pytest.mark.xfail(
-    reason="BUG: an object that cannot be read is denied, though it may carry the annotation",
-    strict=True,
-)
 def test_an_object_that_cannot_be_read_may_have_opted_in() -> None:
     unread = replace(facts(), object=Unknown("timeout"))
     assert opt_in.check(situation(opt_in=True, facts=unread)).decision is Decision.HOLD
@@ -429,7 +422,7 @@ def test_an_approved_plan_passes_an_open_breaker_but_no_other_limit() -> None:
     least=st.integers(1, 10),
     share=st.floats(0.01, 1),
 )
-@example(5, 10, 5, share=0.5)
+@example(troubled=5, workloads=10, least=5, share=0.5)
 def test_a_storm_needs_both_the_number_and_the_share(
     troubled: int, workloads: int | None, least: int, *, share: float
 ) -> None:

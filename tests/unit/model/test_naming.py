@@ -56,7 +56,6 @@ def test_an_object_has_a_name_and_a_namespace_has_no_dot() -> None:
     assert invalid_name("sh.op", "web") is not None
 
 
-@pytest.mark.xfail(reason="BUG: each part of a subdomain must be a label", strict=True)
 @pytest.mark.parametrize("name", ["a..b", "a.-b", "a-.b"])
 def test_each_part_of_a_dotted_name_must_be_a_label(name: str) -> None:
     assert invalid_name("", name) is not None
@@ -102,11 +101,6 @@ def test_a_pod_is_named_after_its_workload(kind: str, name: str, expected: str) 
     assert workload_name(kind, name) == expected
 
 
-@pytest.mark.xfail(
-    reason="BUG: the last word of a DaemonSet's name is taken for the hash of a ReplicaSet, which"
-    " has no vowels",
-    strict=True,
-)
 @pytest.mark.parametrize("name", ["node-exporter", "ingress-controller", "csi-driver"])
 def test_a_pod_of_a_daemon_set_with_a_long_last_word_keeps_it(name: str) -> None:
     assert workload_name("Pod", f"{name}-x7k2p") == name

@@ -131,7 +131,6 @@ def test_put_changes_a_copy_and_nothing_else() -> None:
     assert put(made, {path: "web:2", REPLICAS: 3})["metadata"] == obj["metadata"]
 
 
-@pytest.mark.xfail(reason="BUG: put cannot replace an item of a list", strict=True)
 def test_put_replaces_an_item_of_a_list() -> None:
     assert put({"spec": {"args": ["a", "b"]}}, {"/spec/args/1": "c"}) == {
         "spec": {"args": ["a", "c"]}
@@ -237,9 +236,6 @@ def test_nobody_set_a_field_where_no_managers_are_recorded() -> None:
     assert not managed({"metadata": {"managedFields": None}}, REPLICAS, ours)
 
 
-@pytest.mark.xfail(
-    reason="BUG: a pointer with a scheme and no path counts as set by any manager", strict=True
-)
 @pytest.mark.parametrize("pointer", ["condition:Issuing", READY])
 def test_a_condition_is_not_set_by_a_manager_of_other_fields(pointer: str) -> None:
     assert not managed(set_by({"f:metadata": {"f:labels": {}}}), pointer, ours)

@@ -346,7 +346,6 @@ def test_a_hash_in_the_journal_of_an_older_version_still_holds() -> None:
     assert hash_of("web:2") == "d5e948bfeb756ce0"
 
 
-@pytest.mark.xfail(reason="BUG: any annotation that only begins like ours is ours", strict=True)
 def test_an_annotation_of_a_domain_that_only_begins_like_ours_is_somebody_s() -> None:
     changed = annotated(**{"remediator.iota/checksum": "abc"})
     assert template_hash(bare_template(changed)) != template_hash(bare_template(template()))

@@ -155,7 +155,7 @@ async def test_an_assumed_cluster_has_room() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "owner"),
     [
-        ("web-7d9c5f6b8-abcde", "ReplicaSet", "web-7d9c5f6b8"),
+        ("web-7d9c5f6b8-x7k2p", "ReplicaSet", "web-7d9c5f6b8"),
         ("db-0", "StatefulSet", "db"),
         ("db-12", "StatefulSet", "db"),
         ("agent-x7k2p", "DaemonSet", "agent"),

@@ -53,7 +53,6 @@ def test_whatever_labels_say_a_query_stays_one_selector(one: str, other: str) ->
     assert "\n" not in query
 
 
-@pytest.mark.xfail(reason="BUG: other quotes around the double ones are not seen", strict=True)
 @pytest.mark.parametrize("text", ["up{a='\"{{ labels.a }}\"'}", 'up{a=`"{{ labels.a }}"`}'])
 def test_no_label_leaves_a_text_in_other_quotes(text: str) -> None:
     if mistakes(text, promql=True) == []:
@@ -167,7 +166,6 @@ def test_a_longer_window_never_shortens_the_proof(minutes: int, more: int) -> No
     assert longer >= (minutes + more) * MINUTE
 
 
-@pytest.mark.xfail(reason="BUG: raises ValueError, and the remediation never starts", strict=True)
 @pytest.mark.parametrize("url", ["http://[::1", "http://[prometheus]/graph?g0.expr=up", "//["])
 def test_a_url_that_is_none_leaves_half_an_hour(url: str) -> None:
     assert resolved_within(None, url) == 30 * MINUTE

@@ -73,9 +73,6 @@ async def test_pods_of_which_a_part_cannot_be_told_are_unknown(failing: str) -> 
     assert pods_of(facts) == ()
 
 
-@pytest.mark.xfail(
-    reason="BUG: a pod of another workload with the same labels counts as a peer", strict=True
-)
 @pytest.mark.parametrize("other", OTHERS, ids=lambda obj: str(obj["metadata"]["name"]))
 async def test_the_peers_of_a_pod_are_pods_of_the_workload_that_owns_it(
     other: dict[str, Any],

@@ -60,7 +60,6 @@ async def test_pods_of_two_replica_sets_belong_to_one_deployment() -> None:
     assert first[1] is second[1]
 
 
-@pytest.mark.xfail(reason="BUG: what has the owner's name is taken, whatever its uid", strict=True)
 @pytest.mark.parametrize(
     ("owner", "replaced", "expected"),
     [(OLD, OLD, None), (DB, DB, None), (OLD, WEB, "ReplicaSet/shop/web-1 uid-web-1")],
