@@ -110,7 +110,7 @@ class Web(SettingsSection):
         default=(), description="Addresses of the trusted proxies."
     )
     max_body_bytes: int = Field(
-        default=8_000_000, description="Maximum size of a webhook body, in bytes."
+        default=8_000_000, ge=1, description="Maximum size of a webhook body, in bytes."
     )
     client_ca: str = Field(
         default="",
@@ -141,6 +141,7 @@ class Web(SettingsSection):
     )
     max_waiting: int = Field(
         default=256,
+        ge=1,
         description="Webhooks that may wait for the journal at once; more are answered with 503.",
     )
 

@@ -2,6 +2,7 @@
 retry.
 """
 
+import http.client
 import json
 import sys
 import urllib.error
@@ -17,6 +18,36 @@ from ..errors import RemediatorError
 from . import show as showing
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The token is for this server alone, and a redirected POST would become a GET."""
+
+    def redirect_request(self, *_args: Any, **_more: Any) -> None:
+        """No other request: the redirection is an error."""
+
+
+OPENER = urllib.request.build_opener(_NoRedirects)
+
+
+def _token_in(path: Path) -> str:
+    """The token in a file. Raises: RemediatorError."""
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RemediatorError(f"cannot read the token in {path}: {error}") from None
+    if not token.isprintable() or not token.isascii() or " " in token:
+        raise RemediatorError(f"cannot use the token in {path}: it must be one word on one line")
+    return token
+
+
+def _error_in(answer: urllib.error.HTTPError) -> str:
+    """The daemon's message in an answer; empty if there is none."""
+    try:
+        data = json.load(answer)
+    except (ValueError, OSError, http.client.HTTPException):
+        return ""
+    return str(data.get("error") or "") if isinstance(data, dict) else ""
+
+
 class Api:
     """A running daemon's API, for an operator."""
 
@@ -24,7 +55,7 @@ class Api:
         self._url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"}
         if token_file:
-            self._headers["Authorization"] = f"Bearer {token_file.read_text().strip()}"
+            self._headers["Authorization"] = f"Bearer {_token_in(token_file)}"
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer. Raises: RemediatorError with the daemon's message."""
@@ -33,25 +64,21 @@ class Api:
             raise RemediatorError(
                 f"invalid URL {self._url}; use a form such as http://127.0.0.1:9099"
             )
-        request = urllib.request.Request(
-            f"{self._url}/api/v1{path}", data, self._headers, method=method
-        )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            request = urllib.request.Request(
+                f"{self._url}/api/v1{path}", data, self._headers, method=method
+            )
+            with OPENER.open(request, timeout=30) as answer:
                 return json.load(answer)
-        except ValueError:
+        except (ValueError, http.client.InvalidURL):
             raise RemediatorError(
                 f"the server at {self._url} is not remediator; set --url or REMEDIATOR_URL"
             ) from None
         except urllib.error.HTTPError as error:
-            try:
-                text = json.load(error).get("error", "")
-            except ValueError:
-                text = ""
             raise RemediatorError(
-                text or f"{self._url} answered {error.code} {error.reason}"
+                _error_in(error) or f"{self._url} answered {error.code} {error.reason}"
             ) from None
-        except (urllib.error.URLError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             why = getattr(getattr(error, "reason", error), "strerror", None) or error
             raise RemediatorError(
                 f"cannot reach remediator at {self._url}: {why}; is it serving? set --url or"

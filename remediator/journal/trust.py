@@ -1,5 +1,6 @@
 """What is known of rules: storms, breakers, and their record."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -69,9 +70,18 @@ def lasting(c: Connection) -> list[str]:
     ]
 
 
+LONGEST_KEY = 40
+
+
 def ident(kind: str, name: str) -> str:
-    """The key of notifications about a storm or a breaker; short enough for a thread."""
-    return f"{kind}-{name}"[:40]
+    """The key of notifications about a storm or a breaker; short enough for a thread, and another
+    one for each name however long it is.
+    """
+    key = f"{kind}-{name}"
+    if len(key) <= LONGEST_KEY:
+        return key
+    digest = hashlib.sha256(key.encode()).hexdigest()[:10]
+    return f"{key[: LONGEST_KEY - 11]}-{digest}"
 
 
 def storms(c: Connection) -> tuple[Storm, ...]:

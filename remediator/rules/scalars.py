@@ -31,9 +31,12 @@ def as_rate(value: Any) -> Rate:
     if isinstance(value, Rate):
         return value
     count, slash, window = str(value).partition("/")
-    if not slash or not count.isdigit():
+    if not slash or not count.isdecimal():
         raise ValueError(f"invalid limit {value!r}; use a number per duration, such as 3/6h")
-    return Rate(int(count), parse_duration(window))
+    rate = Rate(int(count), parse_duration(window))
+    if rate.window <= timedelta():
+        raise ValueError(f"invalid limit {value!r}; the duration must be more than 0")
+    return rate
 
 
 def _rates(value: Any) -> tuple[Rate, ...]:

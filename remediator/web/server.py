@@ -5,6 +5,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from ..alertmanager.payload import BadPayload, alerts_of, decode, tally
 from ..engine.arrive.intake import Intake
@@ -162,6 +163,8 @@ class Server:
                 f"the body is larger than {self._settings.web.max_body_bytes} bytes"
                 " (web.max_body_bytes)",
             )
+        except (web.RequestPayloadError, BadHttpMessage) as error:
+            return _refused(source, 400, f"the body cannot be read: {error}")
         try:
             webhook = decode(body)
         except BadPayload as error:

@@ -106,14 +106,8 @@ async def test_other_alerts_are_no_harm(world: World) -> None:
 
 @pytest.mark.parametrize("labels", [{"deployment": "web"}, {"pod": WEB_POD}], ids=["it", "a pod"])
 async def test_an_alert_about_the_same_workload_of_another_cluster_is_no_harm(
-    world: World, labels: dict[str, str], request: pytest.FixtureRequest
+    world: World, labels: dict[str, str]
 ) -> None:
-    if "pod" in labels:
-        why = (
-            "BUG: the cluster of an alert about a pod is not looked at: what happens to the"
-            " workload of this name in another cluster undoes the change in ours"
-        )
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
     assert await harmed(world, labels, source="elsewhere") == ""
 
 

@@ -246,11 +246,6 @@ async def test_a_storm_of_a_group_that_is_not_loaded_any_more_ends(world: World)
     assert await world.journal.storms() == ()
 
 
-@pytest.mark.xfail(
-    reason="BUG: storms, and breakers, are told apart by the first 40 characters of their key: a"
-    " receiver that heard of the other group's storm counts as told of this one",
-    strict=True,
-)
 async def test_storms_of_groups_whose_long_names_begin_alike_are_told_each_to_its_own(
     world: World,
 ) -> None:

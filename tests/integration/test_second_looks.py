@@ -151,11 +151,6 @@ async def test_an_undo_that_does_not_get_ready_fails_in_its_time() -> None:
     await world.journal.close()
 
 
-@pytest.mark.xfail(
-    reason="BUG: an undo is verified as long as the Deployment's progressDeadlineSeconds says, 68"
-    " years where it never gives up, and keeps its locks",
-    strict=True,
-)
 async def test_an_undo_of_what_waits_for_decades_is_verified_no_longer_than_the_deadline() -> None:
     world = await undone_to_what_crashes(2147483647)
     await world.run(15 * MINUTE, 2 * MINUTE)
@@ -164,9 +159,6 @@ async def test_an_undo_of_what_waits_for_decades_is_verified_no_longer_than_the_
     assert row["state"] == "failed"
 
 
-@pytest.mark.xfail(
-    reason="BUG: an undo that is verified does not look whether somebody cancelled it", strict=True
-)
 async def test_a_person_may_cancel_an_undo_that_is_verified() -> None:
     world = await undone_to_what_crashes()
     row = await undoing(world)

@@ -16,6 +16,8 @@ AT_ONCE = 20
 GIVE_UP_AFTER = 12
 LONGEST_PAUSE = timedelta(minutes=10)
 SLOWEST = 30.0
+# these have the URL as their text
+WITH_URL = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.RedirectClientError)
 
 
 async def deliver(
@@ -44,9 +46,12 @@ def _outcome(error: str | None, again: datetime | None) -> str:
 
 def failure(error: Exception) -> str:
     """Why a receiver did not accept a notification, without its URL, which is a secret."""
-    if isinstance(error, aiohttp.InvalidURL):
-        return f"{type(error).__name__}: invalid URL; include the scheme (https://…)"
-    return f"{type(error).__name__}: {error}"[:300]
+    name = type(error).__name__
+    if isinstance(error, WITH_URL):
+        return f"{name}: invalid URL; use one that begins with https:// or http://"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{name}: {error.status} {error.message}"[:300]
+    return f"{name}: {error}"[:300]
 
 
 async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: datetime) -> None:
@@ -60,7 +65,8 @@ async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: dateti
         async with asyncio.timeout(SLOWEST):
             said = replace(letter.notice, id=f"{letter.remediation}/{letter.id}")
             ref = await receiver.notify(said, letter.ref)
-    except (aiohttp.ClientError, OSError, TimeoutError) as failed:
+    # ValueError: an address or a credential that no request can be made with
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failed:
         error = failure(failed)
         pause = min(LONGEST_PAUSE, timedelta(seconds=5 * 2**letter.tries))
         again = None if letter.tries + 1 >= GIVE_UP_AFTER else now + pause

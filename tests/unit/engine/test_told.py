@@ -238,10 +238,5 @@ def test_why_a_receiver_failed_is_said_shortly_and_without_its_url(error: Except
     [aiohttp.NonHttpUrlClientError(f"hooks://example.org/{SECRET}"), refused(404)],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.xfail(
-    reason="BUG: only the URL of aiohttp's InvalidURL is left out; that of another scheme than http"
-    " is in the log and in the journal, with its secret",
-    strict=True,
-)
 def test_no_error_shows_the_secret_url_of_a_receiver(error: Exception) -> None:
     assert SECRET not in failure(error)

@@ -58,7 +58,6 @@ def test_what_is_no_limit_is_refused(written: object) -> None:
         Limits.model_validate({"per_rule": written})
 
 
-@pytest.mark.xfail(reason="BUG: no attempt ever counts within no time", strict=True)
 def test_a_limit_within_no_time_is_no_limit_and_is_refused() -> None:
     refused(file(group(rule(more="limits: {attempts: 3/0s}"))))
 
@@ -114,7 +113,7 @@ def test_more_pods_never_let_fewer_go_down(pods: int, more: int, percent: int) -
 
 @settings(deadline=None)
 @given(
-    st.lists(st.builds(Rate, st.integers(0, 99), SECONDS.map(lambda s: timedelta(seconds=s)))),
+    st.lists(st.builds(Rate, st.integers(0, 99), SECONDS.map(lambda s: timedelta(seconds=s + 1)))),
     SECONDS,
     st.one_of(st.none(), st.integers(0, 100)),
     st.one_of(st.none(), st.integers(0, 100)),

@@ -71,7 +71,6 @@ async def test_a_question_that_is_not_understood_is_not_answered_with_everything
         pytest.param("/api/v1/explain", {"alert": {"labels": {"a": "\ud800"}}}, id="a label"),
     ],
 )
-@pytest.mark.xfail(reason=A_LONE_SURROGATE, strict=True)
 async def test_text_that_cannot_be_stored_is_refused_in_words(
     shared: Served, path: str, body: Any
 ) -> None:
@@ -91,7 +90,6 @@ async def test_an_origin_that_is_no_text_is_another_origin(shared: Served) -> No
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-@pytest.mark.xfail(reason="BUG: 500, so that Alertmanager sends it for ever", strict=True)
 async def test_a_webhook_that_is_not_compressed_as_it_says_is_malformed(
     shared: Served, encoding: str
 ) -> None:

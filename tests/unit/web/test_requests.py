@@ -75,7 +75,6 @@ async def test_a_source_that_sends_too_often_is_asked_to_send_again(tmp_path: Pa
     assert seen == [200, 200, 503, 503, 200, 503]
 
 
-@pytest.mark.xfail(reason="BUG: it is taken, and then every request is a 500", strict=True)
 def test_a_rate_per_no_time_is_refused_when_it_is_read() -> None:
     with pytest.raises(ValidationError):
         Web.model_validate({"source_rate": "600/0s"})
