@@ -15,6 +15,7 @@ from ..causes import CAUSES
 from ..guards import pipeline
 from ..kinds import EVENT, NAMESPACE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, WORKLOADS
 from ..model.kind import Kind
+from ..model.matcher import admits
 from ..model.sight import Sight
 from ..rules import planner
 from ..rules.loader import load
@@ -65,7 +66,8 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
 
 def _used(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, set[str]]]:
     """The namespaces in which a rule may act, or EVERYWHERE, each with its actions."""
-    actions_ = {step.action for step in source.rule.steps}
+    bound = [source.rule, *_overridden(source, loaded)]
+    actions_ = {step.action for step in chain.from_iterable(rule.steps for rule in bound)}
     for namespaces in _acts_in(source, loaded):
         if source.group.scope.nodes:
             yield EVERYWHERE, actions_ & ON_CLUSTER
@@ -88,9 +90,14 @@ def _as_bound(loaded: RuleSet) -> Iterator[Rule]:
     """Every rule, as it is and as each override makes it."""
     for source in loaded.sources:
         yield source.rule
-        for override in loaded.overrides:
-            if source.rule.name in override.rules:
-                yield source.with_override(override).rule
+        yield from _overridden(source, loaded)
+
+
+def _overridden(source: LoadedRule, loaded: RuleSet) -> Iterator[Rule]:
+    """The rule as each of its overrides makes it."""
+    for override in loaded.overrides:
+        if source.rule.name in override.rules:
+            yield source.with_override(override).rule
 
 
 def _acts_in(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
@@ -103,7 +110,14 @@ def _acts_in(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, ...]]:
         yield own
     for override in loaded.overrides:
         if source.rule.name in override.rules and override.mode not in (None, "observe"):
-            yield override.namespaces or own
+            yield _within(own, override.namespaces)
+
+
+def _within(scope: tuple[str, ...], namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    """The namespaces of an override that are in the scope; of patterns, the whole scope."""
+    if not namespaces or not all(map(NAME.fullmatch, namespaces)):
+        return scope
+    return tuple(name for name in namespaces if admits(scope, name))
 
 
 def _merged(given: Sequence[Need]) -> list[Need]:

@@ -17,7 +17,7 @@ def check(situation: Before) -> Verdict:
     for target in situation.objects:
         scopes |= {f"cluster:{target.cluster}", f"namespace:{target.namespace}"}
     for pause in situation.pauses:
-        if pause.scope in scopes and (pause.until is None or pause.until > situation.now):
+        if pause.scope in scopes and pause.lasts(situation.now):
             until = f" until {pause.until:%H:%M:%S} UTC" if pause.until else ""
             why = f"{pause.author} paused {pause.scope}{until}: {pause.reason}"
             return hold("pause", Reason.PAUSED, why)

@@ -291,8 +291,13 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     """
     waiting = sa.exists().where(timer.c.ref == table.c.id)  # an alert of it fires on
     owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
+    undo = table.alias()
+    undoing = sa.exists().where(undo.c.undo_of == table.c.id, undo.c.undo_of != "", undo.c.live)
+    firing = sa.exists().where(
+        attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open
+    )
     forgotten = sa.select(table.c.id).where(
-        ~table.c.live, table.c.ended_at < before, ~waiting, ~owing
+        ~table.c.live, table.c.ended_at < before, ~waiting, ~owing, ~undoing, ~firing
     )
     old = list(c.execute(forgotten.order_by(table.c.ended_at).limit(SLICE)).scalars())
     sent = sa.or_(outbox.c.due_at.is_(None), outbox.c.delivered_at.is_not(None))

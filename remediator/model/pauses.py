@@ -13,3 +13,7 @@ class Pause:
     author: str
     until: datetime | None
     at: datetime
+
+    def lasts(self, now: datetime) -> bool:
+        """Whether it holds anything now: one with an end stays stored after it."""
+        return self.until is None or self.until > now

@@ -74,9 +74,9 @@ class SnapshotFile:
         """The selected ones."""
         if kind == NODE and not any(k == kind.name for k, _, _ in self._objects):
             raise ClusterError("the facts contain no Node; add them to the file")
-        place = (kind.name, namespace)
-        found = [item for (k, n, _), item in self._objects.items() if (k, n) == place]
-        return [item for item in found if selects(selector, labels(item))]
+        there = [(n, item) for (k, n, _), item in self._objects.items() if k == kind.name]
+        found = [item for place, item in there if namespace in ("", place)]
+        return [item for item in _on_node(found, fields) if selects(selector, labels(item))]
 
 
 class Healthy:
@@ -146,6 +146,19 @@ class Healthy:
             "spec": {"containers": []},
             "status": {"phase": "Running", "conditions": [condition]},
         }
+
+
+def _key(kind: Kind, obj: Object) -> tuple[str, str, str]:
+    """What an object goes by: a list over all namespaces has objects of each."""
+    return kind.name, str(meta(obj).get("namespace", "")), str(meta(obj)["name"])
+
+
+def _on_node(objects: list[Object], fields: str) -> list[Object]:
+    """Those on the node that a field selector names, if it names one."""
+    path, _, node = fields.partition("=")
+    if path != "spec.nodeName":
+        return objects
+    return [obj for obj in objects if spec_of(obj).get("nodeName") == node]
 
 
 def _owner_by_name(pod: str) -> Mapping[str, Any]:
@@ -228,10 +241,10 @@ class ClosedCluster:
     ) -> list[Object]:
         """As changed by recorded calls, else as they were."""
         found = await self._facts.list_objects(kind, namespace, selector, fields)
-        place = (kind.name, namespace)
-        there = [item for item in found if (*place, meta(item)["name"]) not in self._over]
-        over = [item for key, item in self._over.items() if item and key[:2] == place]
-        chosen = [item for item in over if selects(selector, labels(item))]
+        there = [item for item in found if _key(kind, item) not in self._over]
+        over = [(key[1], item) for key, item in self._over.items() if item and key[0] == kind.name]
+        mine = [item for place, item in over if namespace in ("", place)]
+        chosen = [item for item in mine if selects(selector, labels(item))]
         return [*filter(None, map(self._ripened, there)), *chosen]
 
     def _ripened(self, obj: Object | None) -> Object | None:

@@ -108,7 +108,8 @@ class _Gathered:
             self.found += checks.of_rule(rule, group.scope, document, loc)
             self.windowed.append((rule.windows, document, loc))
             line = document.finding((*loc, "name"), "", "").line
-            self.loaded.append(LoadedRule(rule, group, raw, document.path, line))
+            labels = tuple(step.label for step in rule.steps)
+            self.loaded.append(LoadedRule(rule, group, raw, labels, document.path, line))
 
     def unknown_intervals(self) -> Iterator[Finding]:
         """Time intervals that are named in windows, and nowhere defined."""
@@ -274,11 +275,11 @@ def _check_override(
     loaded: LoadedRule, override: Override, document: Document, loc: Loc
 ) -> list[Finding]:
     """What an override makes of one rule that cannot work."""
-    labels = {step.label for step in loaded.rule.steps}
     found: list[Finding] = []
     for label in override.steps or {}:
-        if label not in labels:
-            why = f"`{loaded.rule.name}` has no step `{label}`{suggest(label, sorted(labels))}"
+        if label not in loaded.labels:
+            known = suggest(label, sorted(loaded.labels))
+            why = f"`{loaded.rule.name}` has no step `{label}`{known}"
             place = (*loc, "steps", label)
             found.append(document.finding(place, "unknown-step", why, at_key=True))
     if found:

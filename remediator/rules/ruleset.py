@@ -8,7 +8,7 @@ Scope is part of matching; order is file, then position; the first match wins un
 import hashlib
 import json
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,12 +29,14 @@ PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 class LoadedRule:
     """A rule, its group and where it stands.
 
-    `raw` is the rule's data with the group's defaults merged in.
+    `raw` is the rule's data with the group's defaults merged in. `labels` name its steps for
+    overrides: as they were written, whatever an override has made of them.
     """
 
     rule: Rule
     group: Group
     raw: Mapping[str, Any]
+    labels: tuple[str, ...]
     path: str
     line: int
 
@@ -48,10 +50,10 @@ class LoadedRule:
         raw = merge(self.raw, patch)
         if override.steps:
             steps = []
-            for step, parsed in zip(raw["steps"], self.rule.steps, strict=True):
-                steps.append(merge(step, override.steps.get(parsed.label, {})))
+            for step, label in zip(raw["steps"], self.labels, strict=True):
+                steps.append(merge(step, override.steps.get(label, {})))
             raw = {**raw, "steps": steps}
-        return LoadedRule(Rule.model_validate(raw), self.group, raw, self.path, self.line)
+        return replace(self, rule=Rule.model_validate(raw), raw=raw)
 
     def group_in(self, cluster: str) -> str:
         """The rule's group in a cluster, which is what storms go by."""

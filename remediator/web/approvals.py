@@ -214,9 +214,9 @@ def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, s
 
 def _approved_first(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The first of two who must approve."""
-    _, _, first = str(row.get("approved_first") or "").partition(" ")
-    if not first:
-        return []
+    digest, _, first = str(row.get("approved_first") or "").partition(" ")
+    if not first or digest != row["look"].get("digest"):
+        return []  # nobody, or for an earlier plan
     return [("approved by", f"{html.escape(first)}; a second operator must approve too")]
 
 

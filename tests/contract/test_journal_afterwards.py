@@ -295,9 +295,6 @@ async def test_the_history_is_whole_after_forgetting(journal: SqlJournal) -> Non
     assert report.first == 5  # two entries each were forgotten
 
 
-@pytest.mark.xfail(
-    reason="BUG: an alert that fires on loses its observed or blocked remediation", strict=True
-)
 @pytest.mark.parametrize("event", [Event.OBSERVE, Event.BLOCK], ids=str)
 async def test_an_alert_that_outlasts_the_retention_is_still_matched_by_other_rules(
     journal: SqlJournal, event: Event
@@ -309,7 +306,6 @@ async def test_an_alert_that_outlasts_the_retention_is_still_matched_by_other_ru
     assert len(await journal.pending(NOW + DAY)) == 1
 
 
-@pytest.mark.xfail(reason="BUG: what an undo in progress undoes is forgotten under it", strict=True)
 async def test_what_is_being_undone_is_not_forgotten(journal: SqlJournal) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.undo(ident, f"{ident}.1", "asked", NOW + DAY)

@@ -137,11 +137,6 @@ async def test_a_pause_is_shown_by_its_kind_of_scope_while_it_lasts(world: World
     assert set(shown(world, "paused").values()) == {0.0}
 
 
-@pytest.mark.xfail(
-    reason="BUG: a pause whose time is over holds nothing, and is shown as one for ever: four hours"
-    " later RemediatorPaused fires until somebody resumes what is not paused",
-    strict=True,
-)
 async def test_a_pause_whose_time_is_over_is_not_shown(world: World) -> None:
     await world.journal.pause("all", "a move", "ann", START + HOUR, now=START)
     world.clock.time = START + 2 * HOUR

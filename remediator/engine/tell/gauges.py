@@ -45,7 +45,7 @@ async def read(doors: Doors, since: datetime, now: datetime) -> None:
         metrics.set("remediations_in_progress", counts["remediations"].get(state, 0), state)
     for fate in (Fate.PENDING, Fate.UNMATCHED, Fate.ATTACHED):
         metrics.set("episodes_open", counts["episodes"].get(fate, 0), fate)
-    paused = {pause.scope.split(":")[0] for pause in await journal.pauses()}
+    paused = {pause.scope.split(":")[0] for pause in await journal.pauses() if pause.lasts(now)}
     for scope in ("all", "cluster", "namespace", "rule"):
         metrics.set("paused", int(scope in paused), scope)
     due = await journal.next_due()

@@ -197,14 +197,12 @@ def test_an_override_that_lets_a_rule_act_brings_the_rights_where_it_binds(
     assert where(rules) == dict.fromkeys(places, WRITTEN["restart_workload"])
 
 
-@pytest.mark.xfail(reason="BUG: rights go by the steps as they are written", strict=True)
 def test_an_override_that_takes_another_action_brings_its_rights() -> None:
     over = "rules: [r-restart-workload], steps: {restart_workload: {action: scale_workload}}"
     rules = in_scope("namespaces: [shop]", "restart_workload", overrides=over)
     assert WRITTEN["scale_workload"] <= where(rules)["shop"]
 
 
-@pytest.mark.xfail(reason="BUG: rights go by the override's namespaces alone", strict=True)
 @pytest.mark.parametrize(
     ("scope", "namespaces"),
     [("[shop, bank]", "['.*']"), ("[shop, bank]", "['sho.']"), ("['shop.*']", "[shop, other]")],

@@ -208,10 +208,6 @@ def facts(tmp_path: Any) -> SnapshotFile:
     return SnapshotFile(file)
 
 
-@pytest.mark.xfail(
-    reason="BUG: pods are looked for in the namespace of the node, where there are none",
-    strict=True,
-)
 async def test_a_replayed_drain_evicts_the_pods_of_the_node(facts: SnapshotFile) -> None:
     report = await replayed(
         rule("drain_node"), recorded({"node": "node-1"}), facts=facts, nodes=".+"

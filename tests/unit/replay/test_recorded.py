@@ -176,10 +176,6 @@ async def test_facts_without_a_node_do_not_mean_a_cluster_without_nodes(tmp_path
         await facts.list_objects(NODE, "", "")
 
 
-@pytest.mark.xfail(
-    reason="BUG: a list over all namespaces is empty, so a drain sees no pod on its node",
-    strict=True,
-)
 async def test_a_list_over_all_namespaces_has_the_objects_of_each(tmp_path: Path) -> None:
     facts = snapshot(tmp_path, manifest("Pod", "a"), manifest("Pod", "b", "billing"))
     found = await facts.list_objects(POD, "", "")

@@ -232,7 +232,6 @@ def test_the_digest_of_all_rules_tells_sets_apart() -> None:
     assert digests == [loaded(f"{text}# the same\n").digest for text in texts]
 
 
-@pytest.mark.xfail(reason="BUG: a step that one override renames is lost to the next", strict=True)
 @pytest.mark.parametrize("first", ["name: later", "action: rollback_workload"])
 def test_each_override_addresses_steps_by_the_names_that_were_checked(first: str) -> None:
     over = (

@@ -263,7 +263,6 @@ async def test_the_name_of_an_operator_is_no_markup_either(tmp_path: Path) -> No
             )
 
 
-@pytest.mark.xfail(reason="BUG: the approval of an earlier plan is shown for this one", strict=True)
 async def test_the_first_of_two_is_shown_for_the_plan_that_they_approved_only(
     tmp_path: Path,
 ) -> None:
