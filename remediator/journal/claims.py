@@ -126,6 +126,8 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         token = row.token + 1
         values = {"token": token, "lease_until": _until(c, now, lease)}
         c.execute(sa.update(table).where(table.c.id == row.id).values(**values))
+        # still due, for the worker that takes over after a crash; a wake-up gives it another time
+        timers.put(c, "work", row.id, timers.CLAIMED)
         claimed = readable(c, "work", row.id, now, read=partial(claim_of, c, row, token))
         if claimed is not None:
             return claimed
@@ -146,6 +148,16 @@ def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedel
         .where(table.c.id == remediation.id)
         .values(lease_until=_until(c, now, lease))
     )
+
+
+def woken_at(c: Connection, row: Any) -> datetime | None:
+    """When something made a claimed remediation due during the work, None if nothing did."""
+    if row.lease_until is None:
+        return None
+    due: datetime | None = c.execute(
+        sa.select(timer.c.due_at).where(timers.work_of([row.id]))
+    ).scalar()
+    return None if due == timers.CLAIMED else due
 
 
 def readable(
@@ -177,7 +189,9 @@ def free(c: Connection, now: datetime) -> None:
 
     Remediations that it worked on, messages that it was about to deliver.
     """
-    c.execute(sa.update(table).where(table.c.lease_until.is_not(None)).values(lease_until=None))
+    claimed = table.c.lease_until.is_not(None)
+    timers.pull(c, timers.work_of(sa.select(table.c.id).where(claimed)), now)
+    c.execute(sa.update(table).where(claimed).values(lease_until=None))
     taken = sa.and_(outbox.c.due_at > now, outbox.c.tries == 0, outbox.c.delivered_at.is_(None))
     c.execute(sa.update(outbox).where(taken).values(due_at=now))
 

@@ -293,8 +293,12 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
     undo = table.alias()
     undoing = sa.exists().where(undo.c.undo_of == table.c.id, undo.c.undo_of != "", undo.c.live)
+    # what a reload may bring back has no timer, but its alert
     firing = sa.exists().where(
-        attachment.c.remediation == table.c.id, episode.c.id == attachment.c.episode, episode.c.open
+        table.c.state.in_(sorted(fates.BY_RELOAD)),
+        attachment.c.remediation == table.c.id,
+        episode.c.id == attachment.c.episode,
+        episode.c.open,
     )
     forgotten = sa.select(table.c.id).where(
         ~table.c.live, table.c.ended_at < before, ~waiting, ~owing, ~undoing, ~firing

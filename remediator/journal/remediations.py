@@ -41,7 +41,7 @@ from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Intent, Message, Written
 from . import attempts, counting, entries, fates, letters, timers, trust, undos
 from .alone import alone
-from .claims import attempts_of, fence
+from .claims import attempts_of, fence, woken_at
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -259,7 +259,7 @@ def settle(
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     attempts.change(c, decided)
     _free_locks(c, row, state, after, decided=decided)
-    _set_timers(c, remediation.id, decided)
+    _set_timers(c, row, decided)
     if after is not state or decided.reason != (Reason(row.reason) if row.reason else None):
         entries.write(c, decided.at, remediation.id, after, reason=decided.reason, text=decided.why)
     if after not in LIVE:
@@ -378,8 +378,10 @@ def _fires(c: Connection, remediation_id: str) -> bool:
     )
 
 
-def _set_timers(c: Connection, remediation_id: str, decided: Decided) -> None:
+def _set_timers(c: Connection, row: Any, decided: Decided) -> None:
+    """When it is due again: at once if something happened during the work that nobody looked at."""
     if isinstance(decided, End):
-        c.execute(sa.delete(timer).where(timer.c.ref == remediation_id))
+        c.execute(sa.delete(timer).where(timer.c.ref == row.id))
         return
-    timers.put(c, "work", remediation_id, decided.until)
+    woken = woken_at(c, row)
+    timers.put(c, "work", row.id, decided.until if woken is None else min(decided.until, woken))

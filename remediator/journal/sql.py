@@ -43,6 +43,7 @@ from . import (
     people,
     remediations,
     seals,
+    timers,
     trust,
     views,
 )
@@ -332,7 +333,10 @@ def _ping(c: Connection) -> None:
 
 
 NEXT = (
-    sa.select(timer.c.due_at).order_by(timer.c.due_at).limit(1),
+    sa.select(timer.c.due_at)
+    .where(timer.c.due_at > timers.CLAIMED)
+    .order_by(timer.c.due_at)
+    .limit(1),
     sa.select(episode_table.c.due_at)
     .where(episode_table.c.open, episode_table.c.due_at.is_not(None))
     .order_by(episode_table.c.due_at)

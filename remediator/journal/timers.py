@@ -6,7 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from .tables import timer
+from .tables import EPOCH, timer
+
+# the time of a timer whose remediation is worked on: due, as before, and no time of a wake-up
+CLAIMED = EPOCH
 
 
 def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
@@ -37,5 +40,6 @@ def work_of(remediations: Any) -> sa.ColumnElement[bool]:
 
 
 def pull(c: Connection, which: sa.ColumnElement[bool], now: datetime) -> None:
-    """Makes timers due that are not yet."""
-    c.execute(sa.update(timer).where(which, timer.c.due_at > now).values(due_at=now))
+    """Makes timers due that are not yet, and marks those that somebody works on."""
+    later = sa.or_(timer.c.due_at > now, timer.c.due_at == CLAIMED)
+    c.execute(sa.update(timer).where(which, later).values(due_at=now))

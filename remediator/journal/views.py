@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..model.entry import named
+from . import timers
 from .tables import attachment, attempt, entry, episode, inbox, outbox, timer
 from .tables import remediation as table
 
@@ -107,7 +108,7 @@ def _next(c: Connection, kind: str, refs: Sequence[str]) -> str | None:
     """When the first timer of a kind is due."""
     mine = (timer.c.kind == kind, timer.c.ref.in_(refs))
     due = c.execute(sa.select(sa.func.min(timer.c.due_at)).where(*mine)).scalar()
-    return due.isoformat() if due else None
+    return due.isoformat() if due and due != timers.CLAIMED else None
 
 
 def _undos(c: Connection, remediation_id: str) -> list[dict[str, Any]]:

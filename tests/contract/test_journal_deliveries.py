@@ -305,10 +305,6 @@ async def test_the_end_of_an_alert_makes_its_remediation_due(journal: SqlJournal
     assert await journal.next_work() == at(3)
 
 
-@pytest.mark.xfail(
-    reason="BUG: what happens during a slice is forgotten: its end sets the timer over it",
-    strict=True,
-)
 async def test_an_end_that_arrives_during_a_slice_is_not_slept_on(journal: SqlJournal) -> None:
     await journal.receive([fires(0)])
     await triage(journal)

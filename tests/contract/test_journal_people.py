@@ -128,7 +128,6 @@ async def test_what_was_held_looks_again_at_once_when_people_resume(journal: Sql
 SLEPT_ON = "BUG: what happens during a slice is forgotten: its end sets the timer over it"
 
 
-@pytest.mark.xfail(reason=SLEPT_ON, strict=True)
 async def test_a_cancel_during_a_slice_is_not_slept_on(journal: SqlJournal) -> None:
     await fires(journal, wanted())
     claim = await claimed(journal)
@@ -137,7 +136,6 @@ async def test_a_cancel_during_a_slice_is_not_slept_on(journal: SqlJournal) -> N
     assert await journal.claim(at(1), LEASE) is not None
 
 
-@pytest.mark.xfail(reason=SLEPT_ON, strict=True)
 async def test_a_resume_during_a_slice_is_not_slept_on(journal: SqlJournal) -> None:
     await fires(journal, wanted())
     await journal.pause("all", "why", "ann", None, now=NOW)
@@ -223,7 +221,9 @@ async def test_an_approval_that_arrives_during_a_slice_is_not_lost(journal: SqlJ
     assert await approve(journal, ident, digest) is None
     await ask(journal, claim, "another", at(2))
     assert await approval(journal, ident) == (digest, "ann")
-    assert await journal.next_work() == at(2)
+    due = await journal.next_work()
+    assert due is not None
+    assert due <= at(2)
 
 
 async def test_a_plan_that_changed_after_its_approval_needs_another(journal: SqlJournal) -> None:
