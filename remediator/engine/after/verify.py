@@ -214,14 +214,15 @@ def _take_back(check: Check, why: str) -> TakeBack:
 
 
 def too_late(attempt: Attempt, now: datetime) -> bool:
-    """Whether it should have converged by now."""
-    return now - attempt.done_at > attempt.times.converged_within
+    """Whether it should have converged by now, or again if it had: a pod that is evicted soon after
+    a rollout has converged is no failed rollout.
+    """
+    since = attempt.converged_at or attempt.done_at
+    return now - since > attempt.times.converged_within
 
 
 def _not_converged(check: Check) -> Decided:
     attempt = check.attempt
-    if attempt.converged_at is not None:
-        return _relapsed(check)
     if not too_late(attempt, check.now):
         change = {"clear_proof": True} if attempt.proved_since else {}
         until = check.now + _pause(check.now - attempt.done_at, LATER)
@@ -232,18 +233,6 @@ def _not_converged(check: Check) -> Decided:
     if ACTIONS[attempt.action].undo and fewer:
         return _take_back(check, f"{why}, with fewer ready pods than before; undoing our change")
     return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
-
-
-def _relapsed(check: Check) -> Decided:
-    """It had converged, and is not complete any more: a pod was evicted, say. That is no failed
-    rollout, and undoing it would bring back what it repaired; the proof starts again.
-    """
-    lasted = check.now - check.since
-    if lasted > check.within:
-        why = f"converged, but was not complete again within {format_duration(check.within)}"
-        return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-    why = check.seen.why or "converged before; waiting for it to be complete again"
-    return check.wait(why, check.now + _pause(lasted, LATER), clear_proof=True)
 
 
 def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
