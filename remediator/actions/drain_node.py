@@ -49,7 +49,7 @@ from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
 from ..sights.residents import RESIDENTS, Residents
 from .action_spec import ActionSpec, Causes, Parameters, Sent
-from .workload import unseen
+from .workload import terminating, unseen
 
 NAME = "drain_node"
 UNSCHEDULABLE = "/spec/unschedulable"
@@ -146,8 +146,9 @@ def drains(node: Target) -> str:
 
 def _unfit(target: Target, node: Object, residents: Residents, params: Params) -> Refusal | None:
     """Why the node itself is not drained."""
-    if meta(node).get("deletionTimestamp"):
-        return Refusal(Reason.TERMINATING, f"{target} is being deleted")
+    going = terminating(target, node)
+    if going:
+        return going
     if any(key in labels(node) for key in CONTROL_PLANE):
         return Refusal(Reason.PROTECTED_TARGET, f"{target} runs the control plane")
     cordoned = [

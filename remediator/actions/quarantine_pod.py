@@ -229,9 +229,9 @@ def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     pod, beside, isolation = facts.object, facts.beside, facts[ISOLATION]
     if gone(plan, facts):
         return Seen(Verified.OVERTAKEN)
-    if isinstance(pod, Unknown | Unresolved) or isinstance(beside, Unknown):
+    if isinstance(pod, Unknown | Unresolved):
         return Seen(Verified.UNKNOWN)
-    if isinstance(isolation, Unknown):
+    if isinstance(beside, Unknown) or isinstance(isolation, Unknown):
         return Seen(Verified.UNKNOWN)
     if pod is None or beside is None or not _kept_as_left(plan, pod):
         return Seen(Verified.OVERTAKEN)

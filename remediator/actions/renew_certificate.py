@@ -17,12 +17,12 @@ from ..model.call import Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone
 from ..model.pointer import at, view
-from ..model.raw import conditions_of, meta, timestamp
+from ..model.raw import conditions_of, timestamp
 from ..model.sight import Object
 from ..model.target import Unresolved
 from ..model.verdict import Reason
 from .action_spec import ActionSpec, Causes, Parameters, Sent
-from .workload import unseen
+from .workload import terminating, unseen
 
 NAME = "renew_certificate"
 REVISION = "/status/revision"
@@ -78,8 +78,9 @@ def _refusal(facts: Facts) -> Refusal | None:
     assert isinstance(obj, Mapping)
     if target.kind != CERTIFICATE.name:
         return Refusal(Reason.UNSUPPORTED_TARGET, f"{target} is not a Certificate")
-    if meta(obj).get("deletionTimestamp"):
-        return Refusal(Reason.TERMINATING, f"{target} is being deleted")
+    going = terminating(target, obj)
+    if going:
+        return going
     if at(obj, ISSUING) == "True":
         return Refusal(Reason.ALREADY_DONE, f"{target} is already being issued")
     failed_at = timestamp(at(obj, FAILED_AT))

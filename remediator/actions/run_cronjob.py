@@ -22,7 +22,7 @@ from ..model.sight import Looking, Object, Read, Sight
 from ..model.target import Target
 from ..model.verdict import Reason
 from .action_spec import ActionSpec, Causes, Parameters, Sent
-from .workload import unseen
+from .workload import terminating, unseen
 
 NAME = "run_cronjob"
 LONGEST_NAME = 63  # of a Job: its pods carry it as a label
@@ -88,8 +88,9 @@ def _refusal(facts: Facts) -> Refusal | None:
     if isinstance(jobs, Unknown):
         return Refusal(Reason.UNKNOWN_FACT, f"cannot list the Jobs of {target}: {jobs.why}")
     spec, status = spec_of(obj), status_of(obj)
-    if meta(obj).get("deletionTimestamp"):
-        return Refusal(Reason.TERMINATING, f"{target} is being deleted")
+    going = terminating(target, obj)
+    if going:
+        return going
     if spec.get("suspend"):
         return Refusal(Reason.OPTED_OUT, f"{target} is suspended")
     beside = _runs_beside(jobs, spec)

@@ -46,6 +46,13 @@ def unseen(facts: Facts) -> Refusal | None:
     return None
 
 
+def terminating(target: Target, obj: Mapping[str, Any]) -> Refusal | None:
+    """The refusal of an object that is being deleted."""
+    if not meta(obj).get("deletionTimestamp"):
+        return None
+    return Refusal(Reason.TERMINATING, f"{target} is being deleted")
+
+
 def refusal(
     facts: Facts, action: str, targets: frozenset[Kind], waives: frozenset[Reason]
 ) -> Refusal | None:
@@ -54,8 +61,9 @@ def refusal(
     refused = unseen(facts) or _unsupported(facts, action, targets)
     if refused or not isinstance(obj, Mapping):
         return refused
-    if meta(obj).get("deletionTimestamp"):
-        return Refusal(Reason.TERMINATING, f"{facts.target} is being deleted")
+    going = terminating(facts.target, obj)
+    if going:
+        return going
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         why = f"cannot list the pods of {facts.target}: {pods.why}"

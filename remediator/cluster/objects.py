@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from ..catalogue import kind_of
 from ..model.call import CALL_ID, FIELD_MANAGER
 from ..model.kind import Kind
+from ..model.raw import spec_of
 from ..model.sight import Object
 from ..model.target import Target
 
@@ -27,6 +28,14 @@ class Objects(Protocol):
     async def list_objects(
         self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]: ...
+
+
+def on_node(objects: list[Object], fields: str) -> list[Object]:
+    """Those on the node that a field selector names; all of them if it names none."""
+    path, _, node = fields.partition("=")
+    if path != "spec.nodeName":
+        return objects
+    return [obj for obj in objects if spec_of(obj).get("nodeName") == node]
 
 
 def scrubbed(text: str) -> str:

@@ -20,7 +20,7 @@ from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
 from .controllers import START, Controllers, Store
-from .objects import with_id
+from .objects import on_node, with_id
 from .observing import observe, observe_all
 from .patching import patched
 
@@ -164,10 +164,7 @@ class SandboxCluster:
             for (name, n, _), obj in sorted(self.objects.items())
             if name == kind.name and namespace in ("", n) and selects(selector, labels(obj))
         ]
-        path, _, wanted = fields.partition("=")
-        if path == "spec.nodeName":
-            there = [obj for obj in there if obj["spec"].get("nodeName") == wanted]
-        return copy.deepcopy(there)
+        return copy.deepcopy(on_node(there, fields))
 
     def _permitted(self, pod: Object) -> bool:
         """Whether every disruption budget of the pod allows an eviction now."""

@@ -54,7 +54,8 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
         return _merged([*every, *_acts(set(ACTIONS))]), {}
     steps = chain.from_iterable(source.rule.steps for source in loaded.sources)
     sights = _sights({step.action for step in steps})
-    sights = sights.union(*(planner.sights(rule) for rule in _as_bound(loaded)))
+    bound = chain.from_iterable(_as_bound(source, loaded) for source in loaded.sources)
+    sights = sights.union(*map(planner.sights, bound))
     local: dict[str, set[str]] = {}
     for name, used in chain.from_iterable(_used(source, loaded) for source in loaded.sources):
         local.setdefault(name, set()).update(used)
@@ -66,8 +67,8 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
 
 def _used(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, set[str]]]:
     """The namespaces in which a rule may act, or EVERYWHERE, each with its actions."""
-    bound = [source.rule, *_overridden(source, loaded)]
-    actions_ = {step.action for step in chain.from_iterable(rule.steps for rule in bound)}
+    steps = chain.from_iterable(rule.steps for rule in _as_bound(source, loaded))
+    actions_ = {step.action for step in steps}
     for namespaces in _acts_in(source, loaded):
         if source.group.scope.nodes:
             yield EVERYWHERE, actions_ & ON_CLUSTER
@@ -86,15 +87,9 @@ def _always() -> list[Need]:
     return _merged([*found, *counted, *_reads(planner.ALWAYS), ("", "events", ("create",))])
 
 
-def _as_bound(loaded: RuleSet) -> Iterator[Rule]:
-    """Every rule, as it is and as each override makes it."""
-    for source in loaded.sources:
-        yield source.rule
-        yield from _overridden(source, loaded)
-
-
-def _overridden(source: LoadedRule, loaded: RuleSet) -> Iterator[Rule]:
-    """The rule as each of its overrides makes it."""
+def _as_bound(source: LoadedRule, loaded: RuleSet) -> Iterator[Rule]:
+    """The rule as it is, and as each of its overrides makes it."""
+    yield source.rule
     for override in loaded.overrides:
         if source.rule.name in override.rules:
             yield source.with_override(override).rule

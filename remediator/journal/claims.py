@@ -189,9 +189,8 @@ def free(c: Connection, now: datetime) -> None:
 
     Remediations that it worked on, messages that it was about to deliver.
     """
-    claimed = table.c.lease_until.is_not(None)
-    timers.pull(c, timers.work_of(sa.select(table.c.id).where(claimed)), now)
-    c.execute(sa.update(table).where(claimed).values(lease_until=None))
+    c.execute(sa.update(timer).where(timer.c.due_at == timers.CLAIMED).values(due_at=now))
+    c.execute(sa.update(table).where(table.c.lease_until.is_not(None)).values(lease_until=None))
     taken = sa.and_(outbox.c.due_at > now, outbox.c.tries == 0, outbox.c.delivered_at.is_(None))
     c.execute(sa.update(outbox).where(taken).values(due_at=now))
 

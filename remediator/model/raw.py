@@ -101,19 +101,26 @@ def selected(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
     """
     if any(given.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
-    for expression in selector.get("matchExpressions") or []:
-        key, values = expression["key"], expression.get("values") or []
-        holds = {
-            "In": given.get(key) in values,
-            "NotIn": given.get(key) not in values,
-            "Exists": key in given,
-            "DoesNotExist": key not in given,
-            "Gt": _compared(given.get(key), values, 1),
-            "Lt": _compared(given.get(key), values, -1),
-        }
-        if not holds.get(expression["operator"], False):
-            return False
-    return True
+    return all(_holds(one, given) for one in selector.get("matchExpressions") or [])
+
+
+def _holds(expression: Mapping[str, Any], given: Mapping[str, str]) -> bool:
+    """Whether labels meet one requirement; none of an operator that is not known."""
+    key, values = expression["key"], expression.get("values") or []
+    match expression["operator"]:
+        case "In":
+            return given.get(key) in values
+        case "NotIn":
+            return given.get(key) not in values
+        case "Exists":
+            return key in given
+        case "DoesNotExist":
+            return key not in given
+        case "Gt":
+            return _compared(given.get(key), values, 1)
+        case "Lt":
+            return _compared(given.get(key), values, -1)
+    return False
 
 
 def _compared(given: str | None, values: list[str], sign: int) -> bool:

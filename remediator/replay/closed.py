@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ..catalogue import kind_of
-from ..cluster.objects import Objects, with_id
+from ..cluster.objects import Objects, on_node, with_id
 from ..cluster.observing import observe, observe_all
 from ..cluster.patching import patched
 from ..errors import ClusterError, ConfigurationError, Conflict, TargetGone
@@ -76,7 +76,7 @@ class SnapshotFile:
             raise ClusterError("the facts contain no Node; add them to the file")
         there = [(n, item) for (k, n, _), item in self._objects.items() if k == kind.name]
         found = [item for place, item in there if namespace in ("", place)]
-        return [item for item in _on_node(found, fields) if selects(selector, labels(item))]
+        return [item for item in on_node(found, fields) if selects(selector, labels(item))]
 
 
 class Healthy:
@@ -151,14 +151,6 @@ class Healthy:
 def _key(kind: Kind, obj: Object) -> tuple[str, str, str]:
     """What an object goes by: a list over all namespaces has objects of each."""
     return kind.name, str(meta(obj).get("namespace", "")), str(meta(obj)["name"])
-
-
-def _on_node(objects: list[Object], fields: str) -> list[Object]:
-    """Those on the node that a field selector names, if it names one."""
-    path, _, node = fields.partition("=")
-    if path != "spec.nodeName":
-        return objects
-    return [obj for obj in objects if spec_of(obj).get("nodeName") == node]
 
 
 def _owner_by_name(pod: str) -> Mapping[str, Any]:

@@ -228,8 +228,8 @@ def _not_converged(check: Check) -> Decided:
         until = check.now + _pause(check.now - attempt.done_at, LATER)
         return check.wait(check.seen.why or "waiting for it to complete", until, **change)
     why = f"not converged within {format_duration(attempt.times.converged_within)}"
-    seen = isinstance(check.facts.seen.get(PODS.name), tuple)
-    fewer = seen and pods_before(check.facts)["ready"] < attempt.plan.before.get("ready", 0)
+    before = attempt.plan.before.get("ready", 0)
+    fewer = PODS in check.facts and pods_before(check.facts)["ready"] < before
     if ACTIONS[attempt.action].undo and fewer:
         return _take_back(check, f"{why}, with fewer ready pods than before; undoing our change")
     return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
