@@ -44,7 +44,7 @@ def change(c: Connection, decided: Decided) -> None:
         return
     values: dict[str, Any] = {
         key: value
-        for key in ("applied_at", "converged_at", "proved_since", "outcome")
+        for key in ("applied_at", "converged_at", "relapsed_at", "proved_since", "outcome")
         if (value := getattr(wanted, key)) is not None
     }
     if wanted.plan is not None:
@@ -55,5 +55,7 @@ def change(c: Connection, decided: Decided) -> None:
         values["evidence"] = dumps(evidence_to_json(wanted.evidence))
     if wanted.clear_proof:
         values["proved_since"] = None
+    if wanted.converged_at is not None:
+        values["relapsed_at"] = None
     if values:
         c.execute(sa.update(attempt).where(attempt.c.id == wanted.attempt).values(**values))

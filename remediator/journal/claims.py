@@ -80,6 +80,7 @@ def attempt_from_row(row: Any) -> Attempt:
         applied_at=row.applied_at,
         evidence=evidence_from_json(orjson.loads(row.evidence or "[]")),
         converged_at=row.converged_at,
+        relapsed_at=row.relapsed_at,
         proved_since=row.proved_since,
         outcome=Outcome(row.outcome) if row.outcome else None,
     )

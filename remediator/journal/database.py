@@ -32,7 +32,7 @@ from ..telemetry import Metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
-HEAD = "0005"
+HEAD = "0006"
 POOL = 4
 VIEWS = 2  # connections for the views that people ask for
 SILENCE = 10.0  # seconds; a database that does not answer for so long is taken to be gone

@@ -238,6 +238,7 @@ attempt = Table(
     Column("applied_at", Instant),
     Column("evidence", Text),
     Column("converged_at", Instant),
+    Column("relapsed_at", Instant),
     Column("proved_since", Instant),
     Column("outcome", String(20)),
     Column("after", Text),

@@ -20,12 +20,16 @@ from .verdict import Reason
 
 @dataclass(frozen=True, slots=True)
 class AttemptChange:
-    """Changes to the attempt with this ID; None means unchanged."""
+    """Changes to the attempt with this ID; None means unchanged.
+
+    `converged_at` is given by every check that sees it complete: it has not relapsed then.
+    """
 
     attempt: str
     applied_at: datetime | None = None
     evidence: tuple[Evidence, ...] = ()
     converged_at: datetime | None = None
+    relapsed_at: datetime | None = None
     proved_since: datetime | None = None
     clear_proof: bool = False
     plan: tuple[Plan, Times] | None = None

@@ -278,7 +278,8 @@ class Attempt:
     """One rung tried; `evidence` of every call that was answered.
 
     `sent_by` is promised: no call of the attempt is sent later, so that recovery knows when none
-    can land any more.
+    can land any more. `relapsed_at`: since when it has not been complete any more, though it had
+    converged.
     """
 
     id: str
@@ -295,6 +296,7 @@ class Attempt:
     applied_at: datetime | None = None
     evidence: tuple[Evidence, ...] = ()
     converged_at: datetime | None = None
+    relapsed_at: datetime | None = None
     proved_since: datetime | None = None
     outcome: Outcome | None = None
 

@@ -123,6 +123,9 @@ class AttemptView(Shape):
     applied_at: Time | None
     evidence: Any = Field(description="What the API server answered.")
     converged_at: Time | None
+    relapsed_at: Time | None = Field(
+        description="Since when the change, which had converged, is not complete any more."
+    )
     proved_since: Time | None
     outcome: Outcome | None
     after: Any = Field(description="State of the object after the change.")

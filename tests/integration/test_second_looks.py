@@ -42,11 +42,6 @@ def image(world: World) -> Any:
     return world.cluster.objects[KEY]["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
-@pytest.mark.xfail(
-    reason="BUG: a pod that is evicted while a rollback, converged long ago, is watched counts as"
-    " `not converged in time, with fewer ready pods`: the crashing release is deployed again",
-    strict=True,
-)
 async def test_one_evicted_pod_does_not_bring_the_crashing_release_back() -> None:
     world = await world_of(CRASH)
     gives_up_after(world, 60)

@@ -214,19 +214,22 @@ def _take_back(check: Check, why: str) -> TakeBack:
 
 
 def too_late(attempt: Attempt, now: datetime) -> bool:
-    """Whether it should have converged by now, or again if it had: a pod that is evicted soon after
-    a rollout has converged is no failed rollout.
+    """Whether it should have converged by now. What had converged has that time again from its
+    relapse: a pod that is evicted while the alert is watched is no failed rollout.
     """
-    since = attempt.converged_at or attempt.done_at
-    return now - since > attempt.times.converged_within
+    since = attempt.relapsed_at if attempt.converged_at else attempt.done_at
+    return since is not None and now - since > attempt.times.converged_within
 
 
 def _not_converged(check: Check) -> Decided:
     attempt = check.attempt
     if not too_late(attempt, check.now):
-        change = {"clear_proof": True} if attempt.proved_since else {}
         until = check.now + _pause(check.now - attempt.done_at, LATER)
-        return check.wait(check.seen.why or "waiting for it to complete", until, **change)
+        why = check.seen.why or "waiting for it to complete"
+        if attempt.converged_at is None:
+            return check.wait(why, until)
+        relapsed = attempt.relapsed_at or check.now
+        return check.wait(why, until, relapsed_at=relapsed, clear_proof=True)
     why = f"not converged within {format_duration(attempt.times.converged_within)}"
     before = attempt.plan.before.get("ready", 0)
     fewer = PODS in check.facts and pods_before(check.facts)["ready"] < before

@@ -335,11 +335,6 @@ def test_pods_that_cannot_be_listed_are_not_fewer_pods() -> None:
     assert not isinstance(judge(check(WAITING, done=11 * MINUTE, facts=unseen)), TakeBack)
 
 
-@pytest.mark.xfail(
-    reason="BUG: one unready pod, long after the change converged, counts as `not converged"
-    " within 10m` and fails the attempt at the first sight of it",
-    strict=True,
-)
 def test_a_pod_that_is_unready_for_a_moment_does_not_fail_what_had_converged() -> None:
     found = judge(check(WAITING, done=20 * MINUTE, converged=19 * MINUTE))
     assert isinstance(found, Wait)
