@@ -303,6 +303,8 @@ def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str,
     values: dict[str, Any] = {"reason": decided.reason, "why": decided.why, "lease_until": None}
     if after is not state:
         values |= {"state": after, "changed_at": decided.at}
+    if isinstance(decided, Ask) and decided.question is not None:
+        values["changed_at"] = decided.at  # people have the whole time for each plan
     if after is State.HELD and row.held_since is None:
         values["held_since"] = decided.at
     if after in ACTING or isinstance(decided, Ask | Climb):

@@ -76,7 +76,9 @@ class RemediationView(Shape):
     why: str = Field(description="The reason in words.")
     rung: int = Field(description="Step of the ladder, counted from 0.")
     created_at: Time
-    changed_at: Time
+    changed_at: Time = Field(
+        description="When it entered its state, or asked for approval of another plan."
+    )
     held_since: Time | None
     ended_at: Time | None
     approved_digest: str = Field(description="Digest of the plan that was approved.")

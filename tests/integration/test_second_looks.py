@@ -60,22 +60,17 @@ async def test_one_evicted_pod_does_not_bring_the_crashing_release_back() -> Non
     assert (states, running) == ([("verifying", None)], "web:1")
 
 
-@pytest.mark.xfail(
-    reason="BUG: people are told `failed resolved: converged; continuing with the next step` of an"
-    " alert that fires and a ladder that ended",
-    strict=True,
-)
-async def test_people_are_told_that_a_reload_ended_the_ladder() -> None:
+async def test_a_reload_between_two_steps_hands_the_alert_to_the_new_rule() -> None:
     world = await world_of(LADDER.format(attempts="4/6h", steps=TWO))
     await world.deliver("Leak")
     while await world.states() != [("verifying", None)]:
         await world.run(SECOND)
     await world.engine.reload(rules(LADDER.format(attempts="5/6h", steps=TWO)))
     await world.run(MINUTE)
-    (told,) = world.told.messages
+    states = await world.states()
     await world.journal.close()
-    assert told["reason"] != "resolved"
-    assert "continuing" not in told["why"]
+    assert states == [("superseded", "rule_changed"), ("held", "cooldown")]
+    assert (len(world.cluster.calls), world.told.messages) == (1, [])
 
 
 async def asked_twice(world: World) -> None:
@@ -90,11 +85,6 @@ async def asked_twice(world: World) -> None:
     assert len(set(asked)) == len(asked) == 2
 
 
-@pytest.mark.xfail(
-    reason="BUG: the time to decide counts from the first plan: people who are asked about another"
-    " one after 15 minutes have five minutes left of the twenty that its link says",
-    strict=True,
-)
 async def test_a_plan_that_is_asked_about_again_gets_the_whole_time_to_decide() -> None:
     world = await world_of(ASK)
     await asked_twice(world)

@@ -78,7 +78,7 @@ def next_rung(
     now: datetime,
     outcome: Outcome,
     *,
-    reason: Reason,
+    reason: Reason | None,
     why: str,
 ) -> Climb | End:
     """The next step of the ladder, or the end if there is none. A ladder whose rule was removed

@@ -3,9 +3,10 @@
 `check` gathers the facts until a deadline; pure functions decide what follows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...actions import ACTIONS
 from ...model.alert import Activity
@@ -29,6 +30,29 @@ from . import harm
 
 SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
 LONGEST = timedelta(minutes=1)
+
+
+class Proven(NamedTuple):
+    """How people are told that a proof was not given, came and went, or held."""
+
+    lacks: str
+    unsteady: str
+    held: str
+
+
+BY_QUERIES = Proven(
+    "the queries of `verify.until` do not hold",
+    "the queries of `verify.until` never held for long enough",
+    "the queries of `verify.until` held",
+)
+PROVEN: Mapping[str | tuple[str, ...], Proven] = {
+    "resolved": Proven(
+        "the alert still fires",
+        "the alert is flapping: it was never quiet for long enough",
+        "the alert stayed quiet",
+    ),
+    "converged": Proven("it is not complete", "it never stayed so for long enough", "stayed so"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +85,16 @@ class Check:
         return self.rule.steps[self.attempt.step]
 
     @property
+    def until(self) -> str | tuple[str, ...]:
+        """What proves that it helped."""
+        return self.step.verify.until or ACTIONS[self.step.action].proof
+
+    @property
+    def told(self) -> Proven:
+        """How people are told of its proof."""
+        return PROVEN.get(self.until, BY_QUERIES)
+
+    @property
     def since(self) -> datetime:
         """When it converged."""
         return self.attempt.converged_at or self.now
@@ -70,7 +104,7 @@ class Check:
         changed = AttemptChange(self.attempt.id, **change) if change else None
         return Wait(at=self.now, reason=None, why=why, until=until, change=changed)
 
-    def next_rung(self, outcome: Outcome, reason: Reason, why: str) -> Climb | End:
+    def next_rung(self, outcome: Outcome, reason: Reason | None, why: str) -> Climb | End:
         """The attempt ended like this."""
         return next_rung(self.claim, self.loaded, self.now, outcome, reason=reason, why=why)
 
@@ -134,15 +168,14 @@ async def _with_proof(doors: Doors, check: Check) -> Check:
 async def _proof(doors: Doors, check: Check) -> bool | Unknown:
     """Whether the step's proof holds now."""
     claim = check.claim
-    until = check.step.verify.until or ACTIONS[check.step.action].proof
-    if until == "converged":
+    if check.until == "converged":
         return True
-    if until == "resolved":
+    if check.until == "resolved":
         return await _resolved(doors, claim, check.now)
     target = claim.remediation.target
     root = target_of(claim.remediation.root_key) or target
     facts = Facts(check.now, target, target, root, None)
-    for query, unknown in await unmet(doors, tuple(until), claim.episodes, facts):
+    for query, unknown in await unmet(doors, tuple(check.until), claim.episodes, facts):
         return Unknown(f"cannot run query `{query}`: {unknown.why}") if unknown else False
     return True
 
@@ -257,8 +290,7 @@ def _lost_sight(check: Check, why: str, converged_at: datetime | None = None) ->
 
 def _converged(check: Check) -> Decided:
     if _leads_on(check):
-        why = "converged; continuing with the next step"
-        return check.next_rung(Outcome.CONVERGED, Reason.RESOLVED, why)
+        return _onward(check)
     if isinstance(check.proof, Unknown):
         return _lost_sight(check, check.proof.why, check.since)
     if not check.proof:
@@ -266,10 +298,21 @@ def _converged(check: Check) -> Decided:
     return _proved(check)
 
 
+def _onward(check: Check) -> Decided:
+    """The next step, unless a reload took it away."""
+    why = "converged; continuing with the next step"
+    onward = check.next_rung(Outcome.CONVERGED, None, why)
+    if isinstance(onward, Climb):
+        return onward
+    rule = check.claim.remediation.rule
+    why = f"converged; rule {rule} was changed or removed before the next step"
+    return replace(onward, event=Event.SUPERSEDE, reason=Reason.RULE_CHANGED, why=why)
+
+
 def _unproved(check: Check) -> Decided:
     lasted = check.now - check.since
     if lasted > check.within:
-        why = f"converged, but the alert still fires after {format_duration(check.within)}"
+        why = f"converged, but {check.told.lacks} after {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     # a delivery, or a withdrawn alert that is noticed, wakes it
     until = check.now + _pause(lasted, LONGEST)
@@ -281,31 +324,24 @@ def _proved(check: Check) -> Decided:
     attempt, now, quiet = check.attempt, check.now, check.attempt.times.quiet_for
     proved = max(attempt.proved_since or now, _last_end(check.claim))
     if proved != attempt.proved_since and now - check.since > check.within:
-        within = format_duration(check.within)
-        why = (
-            "converged, but the alert is flapping: it was never quiet for long enough within"
-            f" {within}"
-        )
+        why = f"converged, but {check.told.unsteady} within {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
+    lasting = f"{check.told.held} for {format_duration(quiet)}"
     if now - proved < quiet:
         why = "it helped; watching whether that lasts"
         return check.wait(why, proved + quiet, converged_at=check.since, proved_since=proved)
-    until = check.step.verify.until or ACTIONS[check.step.action].proof
     return End(
         event=Event.PROVED,
         at=now,
         reason=None,
-        why=(
-            f"{attempt.plan.summary}: converged, and the alert stayed quiet for"
-            f" {format_duration(quiet)}"
-        ),
+        why=f"{attempt.plan.summary}: converged, and {lasting}",
         change=AttemptChange(
             attempt.id,
             converged_at=check.since,
             proved_since=proved,
             outcome=Outcome.SUCCEEDED,
         ),
-        unless_firing=until == "resolved",
+        unless_firing=check.until == "resolved",
     )
 
 

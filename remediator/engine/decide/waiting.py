@@ -84,7 +84,7 @@ def by_verdict(
 ) -> Decided:
     """What follows from a verdict other than allow."""
     now, why = look.at, verdict.why
-    if verdict.reason is Reason.OBSERVE_MODE:
+    if verdict.reason is not Reason.OPERATOR and _observes(loaded.rule, verdict, look):
         # what it would have done, or what would have kept it from that
         against = _against(look) or verdict
         return End(event=Event.OBSERVE, at=now, reason=against.reason, why=against.why, look=look)
@@ -95,8 +95,26 @@ def by_verdict(
         return End(event=event, at=now, reason=verdict.reason, why=why, look=look)
     if verdict.decision is Decision.APPROVE and look.plan is not None:
         return _ask(claim, loaded.rule, verdict, look, plan=look.plan, link=link)
-    wait = min(max(verdict.retry_after or LOOK_AGAIN, LEAST_WAIT), loaded.rule.expire)
-    return Hold(at=now, reason=verdict.reason, why=why, until=now + wait, look=look)
+    wait = max(verdict.retry_after or LOOK_AGAIN, LEAST_WAIT)
+    until = max(now + LEAST_WAIT, min(now + wait, _over(claim, loaded.rule, now)))
+    return Hold(at=now, reason=verdict.reason, why=why, until=until, look=look)
+
+
+def _over(claim: Claim, rule: Rule, now: datetime) -> datetime:
+    """When it ends if it is still held then."""
+    remediation = claim.remediation
+    return min(
+        (remediation.held_since or now) + rule.expire, remediation.created_at + rule.deadline
+    )
+
+
+def _observes(rule: Rule, verdict: Verdict, look: Look) -> bool:
+    """Whether a rule or step in observe mode has seen what it would have done, or that it would
+    never have done it.
+    """
+    if verdict.decision is Decision.DENY and rule.mode == "observe":
+        return True
+    return any(given.reason is Reason.OBSERVE_MODE for given in look.verdicts)
 
 
 def _against(look: Look) -> Verdict | None:

@@ -126,11 +126,6 @@ def test_only_a_proof_by_the_alert_gives_way_to_one_that_fires_again(
 
 
 @pytest.mark.parametrize("until", ["converged", f"['{QUERY}']"])
-@pytest.mark.xfail(
-    reason="BUG: the end of a step that is not proved by its alert says that the alert stayed"
-    " quiet, though the alert may still fire",
-    strict=True,
-)
 def test_a_success_speaks_of_the_alert_only_where_the_alert_proved_it(until: str) -> None:
     rule = loaded(f"{ROLL_BACK[:-1]}, verify: {{until: {until}}}}}")
     firing = (fired(),)
@@ -138,11 +133,6 @@ def test_a_success_speaks_of_the_alert_only_where_the_alert_proved_it(until: str
     assert "the alert stayed quiet" not in judge(seen).why
 
 
-@pytest.mark.xfail(
-    reason="BUG: a query that does not hold in time is reported as an alert that still fires,"
-    " though the alert may be over",
-    strict=True,
-)
 def test_a_query_that_never_held_is_not_reported_as_an_alert() -> None:
     rule = loaded(f"{ROLL_BACK[:-1]}, verify: {{until: ['{QUERY}']}}}}")
     found = judge(check(rule=rule, proof=False, converged=HOUR, episodes=OVER))
@@ -207,12 +197,6 @@ def test_the_last_step_is_verified_whatever_it_says() -> None:
 
 
 @pytest.mark.parametrize("reloaded", [None, loaded(ROLL_BACK)], ids=["removed", "changed"])
-@pytest.mark.xfail(
-    reason="BUG: a rule that is reloaded between two steps ends the remediation as `failed`"
-    " `resolved`, `converged; continuing with the next step`: the alert fires, and nothing"
-    " continues",
-    strict=True,
-)
 def test_a_ladder_that_a_reload_cut_short_says_so(reloaded: LoadedRule | None) -> None:
     rule = loaded(f"{ROLL_BACK[:-1]}, then: next}}", RESTART)
     found = judge(check(rule=rule, loaded=reloaded, episodes=(fired(),)))

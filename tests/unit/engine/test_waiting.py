@@ -209,11 +209,6 @@ def test_an_observing_rule_says_what_would_have_kept_it_from_acting() -> None:
     )
 
 
-@pytest.mark.xfail(
-    reason="BUG: an observing rule whose act would be denied ends `blocked`, so that what spoke"
-    " against it is missing from the rule's record",
-    strict=True,
-)
 def test_an_observing_rule_only_observes_what_would_have_been_denied_too() -> None:
     found = judged(claimed(), DENIED, Look(T, (DENIED, OBSERVES)), mode="observe")
     assert (found.event, found.reason) == (Event.OBSERVE, Reason.OWNED_ELSEWHERE)
@@ -241,11 +236,6 @@ def test_a_guard_that_says_how_long_is_taken_at_its_word() -> None:
     assert (held.until, held.reason, held.why) == (T + 7 * MINUTE, Reason.COOLDOWN, "later")
 
 
-@pytest.mark.xfail(
-    reason="BUG: a hold lasts up to `expire` from its last look, not from its beginning: with"
-    " `expire: 1h` it may be held for almost two hours",
-    strict=True,
-)
 def test_the_longest_hold_is_counted_from_its_beginning() -> None:
     claim = claimed(state=State.HELD, held_since=T - 50 * MINUTE, created_at=T - 50 * MINUTE)
     held = judged(claim, hold("cooldown", Reason.COOLDOWN, "4h left", 4 * HOUR), deadline="9h")
