@@ -41,6 +41,7 @@ FIRING = (
     sa.select(episode_table.c.starts_at, episode_table.c.ends_at, episode_table.c.open)
     .join(attachment, attachment.c.episode == episode_table.c.id)
     .join(LATEST_OF_RULE, LATEST_OF_RULE.c.id == attachment.c.remediation)
+    .distinct()
 )
 RETRIED = (
     sa.select(table.c.retried_at)
@@ -151,8 +152,10 @@ def known(c: Connection, remediation_id: str) -> RemediationRecord | None:
 def undo(
     c: Connection, remediation_id: str, attempt_id: str, why: str, *, now: datetime, asked: str = ""
 ) -> str | None:
-    """Creates an undo, unless one is in progress or the remediation has not ended."""
-    row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).one()
+    """Creates an undo. Returns None, or why not."""
+    row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
+    if row is None:
+        return f"no remediation {remediation_id}"
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; cancel it first"
     live = c.execute(

@@ -126,9 +126,11 @@ class _Batch:
     def _set(self, state: dict[str, Any], fate_resolved: bool = False, **values: Any) -> None:
         row = state["row"]
         if "id" not in row:  # created in this batch
-            row.update(values, last_seen=self.now, confirmed_at=self.now)
+            row.update(values, last_seen=self.now)
             row["deliveries"] += 1
-            if fate_resolved:
+            if not fate_resolved:
+                row["confirmed_at"] = self.now
+            else:
                 row.update(fate=Fate.RESOLVED, reason=Reason.RESOLVED, due_at=None)
             return
         update = self.updates.setdefault(
@@ -191,12 +193,13 @@ class _Batch:
         bind = sa.bindparam
         values = {
             "open": False,
+            "starts_at": bind("b_start"),
             "ends_at": bind("b_ends"),
             "due_at": None,
             "deliveries": table.c.deliveries + bind("b_count"),
             "last_seen": bind("b_seen"),
         }
-        keys = ("b_id", "b_ends", "b_count", "b_seen")
+        keys = ("b_id", "b_start", "b_ends", "b_count", "b_seen")
         rows = [{key: change[key] for key in keys} for change in closed]
         c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**values), rows)
         pending = sa.and_(table.c.id == bind("b_id"), table.c.fate == Fate.PENDING)

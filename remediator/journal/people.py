@@ -186,7 +186,7 @@ def retry(
         return f"no remediation {remediation_id}"
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; only an ended remediation can be retried"
-    if not fates.revive(c, [remediation_id], now):
+    if not fates.revive(c, _sharing_alerts(row), now):
         return f"no alert of {remediation_id} is still firing"
     c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
     entries.write(
@@ -198,6 +198,17 @@ def retry(
         text=because(f"retry requested by {operator}", why),
     )
     return None
+
+
+def _sharing_alerts(row: Any) -> sa.Select[Any]:
+    """The ended remediations of its rule that had one of its alerts, and itself: as long as one of
+    them counts as ended, the rule leaves the alert alone.
+    """
+    mine = sa.select(attachment.c.episode).where(attachment.c.remediation == row.id)
+    theirs = sa.select(attachment.c.remediation).where(attachment.c.episode.in_(mine))
+    return sa.select(table.c.id).where(
+        table.c.rule == row.rule, ~table.c.live, table.c.id.in_(theirs)
+    )
 
 
 RESOLVED_WITHIN = 1800  # seconds; where an older version did not say

@@ -89,12 +89,13 @@ def retarget(
 
 
 def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
-    """Ends one and moves its episodes to the other, in this transaction."""
+    """Ends one whose episodes are now the other's too, in this transaction. It keeps them: who was
+    told of it is told that it is over once they have resolved.
+    """
     for row in c.execute(
         sa.select(attachment.c.episode).where(attachment.c.remediation == younger)
     ).all():
         fates.attach(c, row.episode, older)
-    c.execute(sa.delete(attachment).where(attachment.c.remediation == younger))
     why = f"merged into {older}"
     _end_superseded(
         c, younger, Reason.ATTACHED, why, told=f"{why}: the same rule and target", now=now

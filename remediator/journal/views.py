@@ -177,9 +177,10 @@ def counts(c: Connection) -> dict[str, dict[str, int]]:
 
 
 def resolutions(c: Connection, since: datetime, until: datetime) -> list[tuple[str, bool, float]]:
-    """(rule, acted, seconds) of matched alerts that ended in that time."""
+    """(rule, acted, seconds) of matched alerts that ended in that time, each once per rule."""
+    acted = sa.func.max(sa.cast(table.c.acted, sa.Integer)).label("acted")
     query = (
-        sa.select(table.c.rule, table.c.acted, episode.c.starts_at, episode.c.ends_at)
+        sa.select(table.c.rule, acted, episode.c.starts_at, episode.c.ends_at)
         .join(attachment, attachment.c.remediation == table.c.id)
         .join(episode, episode.c.id == attachment.c.episode)
         .where(
@@ -188,6 +189,7 @@ def resolutions(c: Connection, since: datetime, until: datetime) -> list[tuple[s
             episode.c.last_seen <= until,
             table.c.undo_of == "",
         )
+        .group_by(table.c.rule, episode.c.id)
     )
     return [
         (row.rule, bool(row.acted), max(0.0, (row.ends_at - row.starts_at).total_seconds()))

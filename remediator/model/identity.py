@@ -54,6 +54,8 @@ def decide(alert: Alert, known: Known) -> Change:
 
 def _firing(alert: Alert, known: Known) -> Change:
     if known.open_start is not None and known.last_seen is not None:
-        return Change.REFRESH if alert.starts_at <= known.last_seen + SLACK else Change.REPLACE
+        # the sender's clock may be ahead of ours
+        latest = max(known.open_start, known.last_seen + SLACK)
+        return Change.REFRESH if alert.starts_at <= latest else Change.REPLACE
     late = known.closed_end is not None and alert.starts_at <= known.closed_end
     return Change.REOPEN_LATER if late else Change.OPEN

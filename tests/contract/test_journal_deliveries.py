@@ -249,10 +249,6 @@ def test_delivering_everything_twice_opens_nothing_more(
     assert asyncio.run(after([twice], *columns)) == asyncio.run(after([seen], *columns))
 
 
-@pytest.mark.xfail(
-    reason="BUG: a start that lies ahead of our clock makes every repeat a firing of its own",
-    strict=True,
-)
 async def test_a_repeat_is_a_repeat_although_the_sender_s_clock_is_ahead(
     journal: SqlJournal,
 ) -> None:
@@ -268,9 +264,6 @@ async def test_an_episode_began_when_the_earliest_of_its_repeats_says(journal: S
     assert (await only(journal))["starts_at"] == at(-5).isoformat()
 
 
-@pytest.mark.xfail(
-    reason="BUG: an earlier startsAt is lost if the end arrives in the same batch", strict=True
-)
 async def test_an_earlier_start_counts_although_the_end_is_in_the_same_batch(
     journal: SqlJournal,
 ) -> None:
@@ -279,9 +272,6 @@ async def test_an_earlier_start_counts_although_the_end_is_in_the_same_batch(
     assert (await only(journal))["starts_at"] == at(-5).isoformat()
 
 
-@pytest.mark.xfail(
-    reason="BUG: an end in the batch of the beginning counts as a sign of activity", strict=True
-)
 async def test_an_end_does_not_confirm_that_the_alert_is_active(journal: SqlJournal) -> None:
     await journal.receive([fires(0), resolves(5, 5)])
     assert (await only(journal))["confirmed_at"] == NOW.isoformat()

@@ -125,9 +125,6 @@ async def test_what_was_held_looks_again_at_once_when_people_resume(journal: Sql
     assert await journal.next_work() == at(5)
 
 
-SLEPT_ON = "BUG: what happens during a slice is forgotten: its end sets the timer over it"
-
-
 async def test_a_cancel_during_a_slice_is_not_slept_on(journal: SqlJournal) -> None:
     await fires(journal, wanted())
     claim = await claimed(journal)
@@ -337,7 +334,6 @@ async def test_of_a_remediation_that_is_not_there_is_said_so(
         assert "no remediation r-none" in await getattr(journal, does)("r-none", "ann", NOW)
 
 
-@pytest.mark.xfail(reason="BUG: the port promises a reason, and raises", strict=True)
 async def test_an_undo_of_a_remediation_that_is_not_there_is_refused(journal: SqlJournal) -> None:
     assert await journal.undo("r-none", "r-none.1", "asked", NOW) is not None
 
@@ -371,9 +367,6 @@ async def test_what_cannot_be_retried(journal: SqlJournal, case: str) -> None:
     assert (await journal.past("r", WEB)).retried_at is None
 
 
-@pytest.mark.xfail(
-    reason="BUG: a later end of the same rule keeps the alert from being retried", strict=True
-)
 async def test_the_older_of_two_ended_remediations_of_an_alert_can_be_retried(
     journal: SqlJournal,
 ) -> None:
@@ -466,9 +459,6 @@ async def test_trouble_is_not_over_while_one_of_its_alerts_fires(journal: SqlJou
     assert await over(journal) == []
 
 
-@pytest.mark.xfail(
-    reason="BUG: alerts that moved to an elder remediation are said to have resolved", strict=True
-)
 async def test_trouble_that_was_merged_is_not_over_while_its_alert_fires(
     journal: SqlJournal,
 ) -> None:

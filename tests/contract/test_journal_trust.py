@@ -329,9 +329,6 @@ async def test_how_long_alerts_lasted_and_whether_we_acted(journal: SqlJournal) 
     assert await journal.resolutions(at(4), at(5)) == []
 
 
-@pytest.mark.xfail(
-    reason="BUG: an alert counts once for each remediation that it ever had", strict=True
-)
 async def test_an_alert_that_was_revived_lasted_once(journal: SqlJournal) -> None:
     await fires(journal, wanted())
     await journal.revive(await ended(journal, Event.FAIL), NOW)

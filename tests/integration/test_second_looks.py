@@ -5,8 +5,6 @@ up a ladder, a plan that changes while people decide, an undo that does not end.
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from remediator.engine.after import undo
 from remediator.engine.explain import explain, would_undo
 from tests.integration.world import START, World, rules
