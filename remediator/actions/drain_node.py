@@ -19,6 +19,7 @@ from ..kinds import (
     POD,
 )
 from ..model.annotations import against
+from ..model.budget import covers, permit
 from ..model.call import STAMP, Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.plan import (
@@ -40,7 +41,6 @@ from ..model.raw import (
     labels,
     meta,
     ready,
-    selected,
     spec_of,
     status_of,
 )
@@ -186,7 +186,7 @@ def _kept(pod: Object, residents: Residents, params: Params) -> Refusal | None:
     tied = _tied(pod, params)
     if tied:
         return Refusal(Reason.NOT_REPLACEABLE, f"pod {name} has {tied}")
-    if len(_budgets_of(pod, residents.budgets)) > 1:
+    if len(_budgets_of(pod, residents)) > 1:
         why = f"pod {name} matches several disruption budgets; the API server refuses to evict it"
         return Refusal(Reason.BUDGET_EXHAUSTED, why)
     return None
@@ -275,7 +275,7 @@ def _may_go(pod: Object, plan: Plan, residents: Residents, pods: list[Object]) -
     target, workload = found
     if target.key not in {touch.target.key for touch in plan.touches}:
         return None
-    if not _whole(workload, pods, residents) or not _allowed(pod, residents.budgets):
+    if not _whole(workload, pods, residents) or not permit(_budgets_of(pod, residents), pod):
         return None
     return target if _kept(pod, residents, Params(**plan.parameters)) is None else None
 
@@ -296,21 +296,9 @@ def _whole(workload: Object, pods: list[Object], residents: Residents) -> bool:
     return bool(serving + sum(not ready(pod) for pod in mine) >= wanted)
 
 
-def _budgets_of(pod: Object, budgets: tuple[Object, ...]) -> list[Object]:
+def _budgets_of(pod: Object, residents: Residents) -> list[Object]:
     """The disruption budgets that a pod is under."""
-    return [
-        budget
-        for budget in budgets
-        if meta(budget).get("namespace") == meta(pod).get("namespace")
-        and at(budget, "/spec/selector") is not None
-        and selected(at(budget, "/spec/selector"), labels(pod))
-    ]
-
-
-def _allowed(pod: Object, budgets: tuple[Object, ...]) -> bool:
-    """Whether every budget of the pod allows an eviction now, as far as they say."""
-    mine = _budgets_of(pod, budgets)
-    return all(at(budget, "/status/disruptionsAllowed") for budget in mine)
+    return [budget for budget in residents.budgets if covers(budget, pod)]
 
 
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:

@@ -9,9 +9,8 @@ restores the previous values. In place, only the running pods get it; new pods a
 unchanged template.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Self
@@ -19,17 +18,18 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from ..kinds import POD, WORKLOADS
-from ..model.call import Call, version_of
-from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone, stamp_operations
-from ..model.pointer import at, put, view
+from ..model.call import Call
+from ..model.facts import Facts
+from ..model.plan import Plan, Refusal, Seen, stamp_operations
+from ..model.pointer import at, put
 from ..model.quantity import format_bytes, parse_quantity
-from ..model.raw import conditions_of, container_statuses, finished, meta
+from ..model.raw import finished, meta
 from ..model.sight import Object
-from ..model.target import Target
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
+from . import resizing
 from .action_spec import ActionSpec, Causes, Parameters, Sent
+from .resizing import in_place, resize, resized, restarted
 from .workload import (
     ROLLING,
     interrupts,
@@ -47,7 +47,6 @@ from .workload import verify as rollout_verify
 
 NAME = "set_resources"
 WAIVES: frozenset[Reason] = frozenset()
-RESIZED_WITHIN = timedelta(minutes=5)
 
 
 class Params(Parameters):
@@ -196,92 +195,37 @@ def _operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
 
 def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
     """One patch of each pod, through its subresource `resize`."""
-    running = [pod for pod in pods_of(facts) if not finished(pod)]
-    restarting = next(filter(None, (_restarting(pod, killed) for pod in running)), "")
+    changed = [(pod, _raised_limits(pod, killed, params)) for pod in pods_of(facts)]
+    raised = [(pod, changes) for pod, changes in changed if changes]
+    if not raised:
+        return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
+    made = [(pod, resize(facts.target, pod, *_values(changes, "/spec"))) for pod, changes in raised]
+    restarting = next(filter(None, (restarted(pod, call) for pod, call in made)), "")
     if restarting and not params.allow_outage:
         why = f"resizing would restart {restarting} in every pod of {facts.target} at once"
         return Refusal(Reason.WOULD_INTERRUPT, why)
-    changed = [(pod, _raised_limits(pod, killed, params)) for pod in running]
-    resized = [(pod, changes) for pod, changes in changed if changes]
-    if not resized:
-        return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
-    shown = _said(resized[0][1])
-    return _pods_plan(
+    return resized(
         facts,
-        [_limits_patch(facts.target, pod, changes) for pod, changes in resized],
+        NAME,
+        made,
+        params.allow_outage,
         parameters=params.model_dump(mode="json"),
-        summary=f"resize {len(resized)} pods of {facts.target} in place: {shown}",
+        summary=f"resize {len(made)} pods of {facts.target} in place: {_said(raised[0][1])}",
     )
 
 
 def _raised_limits(pod: Object, killed: set[str], params: Params) -> list[MemoryChange]:
-    """What is raised in one pod: nothing in one that is being deleted."""
-    if meta(pod).get("deletionTimestamp"):
+    """What is raised in one pod: nothing in one that has ended or is being deleted."""
+    if finished(pod) or meta(pod).get("deletionTimestamp"):
         return []
     found = _changes(pod["spec"], killed, params)
     return [change for change in found if isinstance(change, MemoryChange)]
-
-
-def _restarting(pod: Object, killed: set[str]) -> str:
-    """A container that a change of its memory restarts, by its own resizePolicy.
-
-    Empty where none does.
-    """
-    for container in pod["spec"]["containers"]:
-        for policy in container.get("resizePolicy") or []:
-            told = (policy.get("resourceName"), policy.get("restartPolicy"))
-            if container["name"] in killed and told == ("memory", "RestartContainer"):
-                return str(container["name"])
-    return ""
-
-
-def _pods_plan(facts: Facts, calls: list[Call], **more: Any) -> Plan:
-    """Patches of pods that take none of them away."""
-    paths = tuple(sorted(set(chain.from_iterable(call.leaves for call in calls))))
-    return Plan(
-        action=NAME,
-        target=facts.target,
-        calls=tuple(calls),
-        assumptions={},
-        locks=tuple(sorted({facts.target.key, facts.root.key})),
-        previous={},
-        before=pods_before(facts),
-        touches=(Touch(facts.target, facts.root, paths),),
-        converged_within=RESIZED_WITHIN,
-        **more,
-    )
-
-
-def _limits_patch(workload: Target, pod: Object, changes: list[MemoryChange]) -> Call:
-    """The patch that gives one pod its new limits."""
-    old, new = _values(changes, "/spec")
-    return _resize(workload, pod, old, new)
 
 
 def _values(changes: list[MemoryChange], below: str) -> tuple[dict[str, str], dict[str, str]]:
     """The values before and after, by pointers below one into the object."""
     old = {f"{below}{change.path}": change.old for change in changes}
     return old, {f"{below}{change.path}": change.new for change in changes}
-
-
-def _resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[str, str]) -> Call:
-    name, uid = str(meta(pod)["name"]), str(meta(pod)["uid"])
-    return Call(
-        "patch",
-        Target(workload.cluster, POD.name, workload.namespace, name, uid),
-        tuple(_operations(new)),
-        "resize",
-        assumes=old,
-        leaves=new,
-        seen=version_of(pod),
-        proof="managed",
-        touch=workload.key,
-    )
-
-
-def in_place(plan: Plan) -> bool:
-    """Whether it resizes pods."""
-    return plan.calls[0].subresource == "resize"
 
 
 def further(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
@@ -291,51 +235,7 @@ def further(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
 
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
     """Whether the rollout converged, or every resized pod that is left runs with its new limit."""
-    if not in_place(plan):
-        return rollout_verify(plan, sent, facts)
-    if gone(plan, facts):
-        return Seen(Verified.OVERTAKEN)
-    pods = facts[PODS]
-    if isinstance(pods, Unknown):
-        return Seen(Verified.UNKNOWN)
-    by_uid = {str(meta(pod).get("uid")): pod for pod in pods}
-    resized = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
-    if not resized or any(view(pod, call.leaves) != dict(call.leaves) for call, pod in resized):
-        return Seen(Verified.OVERTAKEN)
-    return _resized([pod for _, pod in resized])
-
-
-def _resized(pods: Sequence[Object]) -> Seen:
-    """Whether each pod runs with the limits that it was given."""
-    for pod in pods:
-        why = _infeasible(pod)
-        if why:
-            return Seen(Verified.FAILED, f"pod {meta(pod).get('name')} cannot be resized: {why}")
-    waiting = [str(meta(pod).get("name")) for pod in pods if not _runs_with_its_limits(pod)]
-    if waiting:
-        return Seen(Verified.WAITING, f"waiting for {', '.join(waiting[:3])} to be resized")
-    return Seen(Verified.CONVERGED)
-
-
-def _infeasible(pod: Object) -> str:
-    """Why the kubelet says that a resize can never be done; empty where it does not."""
-    for condition in conditions_of(pod):
-        if (condition.get("type"), condition.get("reason")) == ("PodResizePending", "Infeasible"):
-            return str(condition.get("message") or "infeasible")
-    return ""
-
-
-def _runs_with_its_limits(pod: Object) -> bool:
-    """Whether the kubelet has given every container the memory limit of its spec."""
-    running = {status.get("name"): status for status in container_statuses(pod)}
-    for container in pod["spec"]["containers"]:
-        wanted = at(container, "/resources/limits/memory")
-        actual = at(running.get(container["name"]) or {}, "/resources/limits/memory")
-        if wanted is not None and (
-            actual is None or parse_quantity(actual) != parse_quantity(wanted)
-        ):
-            return False
-    return True
+    return resizing.verify(plan, facts) if in_place(plan) else rollout_verify(plan, sent, facts)
 
 
 def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
@@ -345,7 +245,7 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         return refused
     assert isinstance(facts.object, Mapping)
     if in_place(done):
-        return _undo_in_place(done, facts)
+        return resizing.undo(done, facts)
     if overtaken(sent, facts.object):
         why = f"{facts.target} was modified after our change; leaving it alone"
         return Refusal(Reason.ASSUMPTION_CHANGED, why)
@@ -358,18 +258,6 @@ def undo(done: Plan, sent: Sent, facts: Facts) -> Plan | Refusal:
         before=done.before,
         outage=True,
     )
-
-
-def _undo_in_place(done: Plan, facts: Facts) -> Plan | Refusal:
-    """The patches of the pods that still have the limits that we set."""
-    by_uid = {str(meta(pod).get("uid")): pod for pod in pods_of(facts)}
-    made = [(call, by_uid.get(call.target.uid)) for call in done.calls]
-    ours = [(call, pod) for call, pod in made if pod and view(pod, call.leaves) == call.leaves]
-    if not ours:
-        return Refusal(Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set")
-    calls = [_resize(facts.target, pod, call.leaves, call.assumes) for call, pod in ours]
-    summary = f"restore the previous memory limits of {len(calls)} pods of {facts.target}"
-    return _pods_plan(facts, calls, parameters={"undo": done.digest}, summary=summary)
 
 
 def restored(plan: Plan, sent: Sent, facts: Facts) -> Seen:

@@ -338,8 +338,17 @@ def unblock(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
     wanted = status_of(obj).get("updateRevision")
     if not observed(obj) or not wanted:
         return ()
-    stuck = [pod for pod in pods_of(facts) if _stuck(pod, wanted)]
+    rolled_out = [pod for pod in pods_of(facts) if not _below_partition(obj, pod)]
+    stuck = [pod for pod in rolled_out if _stuck(pod, wanted)]
     return tuple(_deletion(facts.target, pod) for pod in stuck)
+
+
+def _below_partition(stateful_set: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+    """Whether a StatefulSet leaves the pod at the older revision."""
+    partition = at(stateful_set, "/spec/updateStrategy/rollingUpdate/partition") or 0
+    first = at(stateful_set, "/spec/ordinals/start") or 0
+    ordinal = str(meta(pod)["name"]).rpartition("-")[2]
+    return ordinal.isdecimal() and int(ordinal) - first < partition
 
 
 def _stuck(pod: Mapping[str, Any], revision: str) -> bool:

@@ -7,11 +7,9 @@ Verdicts: hold `budget_exhausted`, or `unknown_fact` if the budgets cannot be re
 controller has not processed them.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+from ..model.budget import covers
 from ..model.facts import Unknown
-from ..model.raw import labels, meta, selected, spec_of, status_of
+from ..model.raw import meta, status_of
 from ..model.verdict import Reason, Verdict, allow, hold
 from ..sights.disruption_budgets import BUDGETS
 from ..sights.pods import PEERS
@@ -38,9 +36,9 @@ def _check(item: Touched) -> Verdict | None:
         return hold("budgets", Reason.UNKNOWN_FACT, why)
     pods = peers if isinstance(peers, tuple) else ()
     for budget in found:
-        spec, status = spec_of(budget), status_of(budget)
-        if not any(_covers(spec.get("selector"), pod) for pod in pods):
+        if not any(covers(budget, pod) for pod in pods):
             continue
+        status = status_of(budget)
         name = meta(budget).get("name")
         if status.get("observedGeneration", 0) < meta(budget).get("generation", 0):
             why = f"disruption budget {name} has not been processed by its controller yet"
@@ -51,11 +49,6 @@ def _check(item: Touched) -> Verdict | None:
             why = f"{why}; the plan needs {item.touch.takes}"
             return hold("budgets", Reason.BUDGET_EXHAUSTED, why)
     return None
-
-
-def _covers(selector: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> bool:
-    """An empty selector covers every pod of the namespace, a missing one none (policy/v1)."""
-    return selector is not None and selected(selector, labels(pod))
 
 
 GUARD = Guard(

@@ -302,16 +302,15 @@ def _written(c: Connection, row: Any, state: State, after: State, *, decided: De
 def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str, Any]:
     """The columns that change."""
     values: dict[str, Any] = {"reason": decided.reason, "why": decided.why, "lease_until": None}
-    if after is not state:
+    # people have the whole time for each plan
+    if after is not state or (isinstance(decided, Ask) and decided.question):
         values |= {"state": after, "changed_at": decided.at}
-    if isinstance(decided, Ask) and decided.question is not None:
-        values["changed_at"] = decided.at  # people have the whole time for each plan
-    if after is State.HELD and row.held_since is None:
-        values["held_since"] = decided.at
-    if after in ACTING or isinstance(decided, Ask | Climb):
+    if after is State.HELD:
+        values["held_since"] = row.held_since or decided.at
+    if after in ACTING:
         values["held_since"] = None
     if isinstance(decided, Ask | Climb):
-        values |= {"approved_digest": "", "approved_by": ""}
+        values |= {"held_since": None, "approved_digest": "", "approved_by": ""}
     if isinstance(decided, Climb):
         values["rung"] = decided.rung
         values["look"] = dumps(_without_asked(row.look))

@@ -278,10 +278,6 @@ def test_only_a_policy_for_memory_makes_a_resize_an_interruption(
     assert isinstance(answer, Refusal) == restarted
 
 
-@pytest.mark.xfail(
-    reason="BUG: a resize that restarts every pod says that it takes none, so no guard counts it",
-    strict=True,
-)
 def test_a_resize_that_restarts_containers_takes_their_pods_away() -> None:
     both = killed(pods=(restarting("web-0"), restarting("web-1")))
     plan = planned("set_resources", both, in_place=True, allow_outage=True)
@@ -388,10 +384,6 @@ def unwell(name: str) -> dict[str, Any]:
     return made
 
 
-@pytest.mark.xfail(
-    reason="BUG: an unready pod waits for a budget that the API server does not ask for it",
-    strict=True,
-)
 @pytest.mark.parametrize(
     ("made", "policy", "healthy"),
     [

@@ -344,11 +344,6 @@ def test_nothing_is_deleted_where_the_stateful_set_or_its_pods_are_not_seen() ->
     assert workload.unblock(plan, (), seen.saw(PODS, Unknown("timeout"))) == ()
 
 
-@pytest.mark.xfail(
-    reason="BUG: pods below the partition, which keep the older revision, are deleted again and"
-    " again",
-    strict=True,
-)
 def test_pods_below_the_partition_are_not_taken_for_stuck() -> None:
     made = stateful()
     made["spec"]["updateStrategy"] = {"rollingUpdate": {"partition": 2}}
