@@ -4,10 +4,12 @@ Secrets are read from files and held as SecretStr.
 """
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -88,6 +90,15 @@ class Source(Credential):
     )
 
 
+def _network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; write an address, or a network such as 10.0.0.0/8") from None
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
 RateText = Annotated[Rate, BeforeValidator(as_rate), PlainSerializer(str, return_type=str)]
 
 
@@ -106,11 +117,11 @@ class Web(SettingsSection):
             " `trusted_proxies`."
         ),
     )
-    trusted_proxies: tuple[str, ...] = Field(
-        default=(), description="Addresses of the trusted proxies."
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(), description="Addresses of the trusted proxies, or networks such as 10.0.0.0/8."
     )
     max_body_bytes: int = Field(
-        default=8_000_000, ge=1, description="Maximum size of a webhook body, in bytes."
+        default=8_000_000, ge=1, description="Maximum size of the body of a request, in bytes."
     )
     client_ca: str = Field(
         default="",

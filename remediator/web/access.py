@@ -5,10 +5,12 @@ import binascii
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from itertools import chain
 
 from aiohttp import web
 
+from ..model.text import one_line
 from ..setting_sections import Credential
 from ..settings import Settings
 
@@ -52,9 +54,18 @@ class Access:
     def proxied(self, request: web.Request) -> str:
         """The operator that a trusted proxy names, or nothing."""
         header = self.settings.web.trusted_proxy_header
-        if header and request.remote in self.settings.web.trusted_proxies:
-            return request.headers.get(header, "")[:200]
+        if header and _is_in(request.remote or "", self.settings.web.trusted_proxies):
+            return one_line(request.headers.get(header, "")[:200])
         return ""
+
+
+def _is_in(remote: str, networks: Sequence[str]) -> bool:
+    """Whether the address is one of these, or in one of these networks."""
+    try:
+        address = ip_address(remote)
+    except ValueError:  # nobody knows where it comes from
+        return False
+    return any(address in ip_network(network) for network in networks)
 
 
 def _by_token(credentials: Sequence[Credential], token: str) -> str | None:

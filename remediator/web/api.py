@@ -69,12 +69,13 @@ class OperatorApi:
         if "state" in request.query and given["state"] not in set(State):
             raise Mistake(f"unknown state {given['state']!r}; known: {', '.join(State)}")
         limit = given["limit"] if "limit" in request.query else "100"
-        if not (limit.isdecimal() and 0 < int(limit[:9]) <= MOST_ROWS):
+        digits = limit.lstrip("0")
+        if not (limit.isdecimal() and len(digits) < 9 and 0 < int(digits or 0) <= MOST_ROWS):
             raise Mistake(f"limit: {limit!r} is not a number from 1 to {MOST_ROWS}")
         since = since_of(given["since"], self._doors.clock.now())
         return reply(
             await self._doors.journal.remediations(
-                int(limit), given["state"], given["namespace"], given["rule"], since=since
+                int(digits), given["state"], given["namespace"], given["rule"], since=since
             )
         )
 

@@ -5,7 +5,6 @@ decide.
 import html
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -14,7 +13,8 @@ from ..errors import JournalError
 from ..model.remediation import State
 from .access import Access
 from .answers import LONGEST_REASON
-from .links import Links
+from .links import Links, is_origin_of
+from .replies import BROKEN
 from .throttle import Throttle
 
 HEADERS = {
@@ -104,11 +104,11 @@ class Approvals:
         if refused:
             return _page(refused, "", 403)
         try:
-            form = await request.post()
-        # an unknown charset, bytes that are no text, a broken multipart body
-        except (ValueError, LookupError):
+            form = await _form_of(request)
+        # an unknown charset or encoding, bytes that are no text, a broken multipart body
+        except (ValueError, LookupError, RuntimeError, *BROKEN):
             return _page("The form is not valid. Nothing was decided.", "", 400)
-        operator = self._access.operator_of(request, _field(form, "token"))
+        operator = self._access.operator_of(request, form.get("token", ""))
         limited = self._limited(request, operator)
         if limited:
             return _page(f"{limited}. Nothing was decided.", "", 429)
@@ -118,7 +118,7 @@ class Approvals:
             return _page("Not possible now", _note(f"{error}. Nothing was decided."), 503)
 
     async def _decided(
-        self, request: web.Request, form: Mapping[str, Any], operator: str | None
+        self, request: web.Request, form: Mapping[str, str], operator: str | None
     ) -> web.Response:
         """The decision and what it came to. Raises: JournalError."""
         ident = request.match_info["id"]
@@ -126,10 +126,10 @@ class Approvals:
         if operator is None:
             note = "Unknown operator credentials. Nothing was decided."
             return self._plan(request, row, note, 401)
-        verb = _field(form, "verdict")
+        verb = form.get("verdict", "")
         if verb not in VERBS:
             return self._plan(request, row, "Choose approve or deny. Nothing was decided.", 400)
-        why = _field(form, "reason")[:LONGEST_REASON]
+        why = form.get("reason", "")[:LONGEST_REASON]
         digest, now = request.query.get("digest", ""), self._doors.clock.now()
         answer = await self._doors.journal.decide(
             ident, digest, operator, verb == "approve", now=now, why=why
@@ -160,11 +160,12 @@ class Approvals:
 
     def _cross_site(self, request: web.Request) -> str | None:
         """Browsers say where a form was sent from; required behind a proxy that knows its users."""
-        origin, own = request.headers.get("Origin"), urlsplit(self._links.url)
-        unsaid = origin is None and not self._access.proxied(request)
-        if unsaid or origin == f"{own.scheme}://{own.netloc}":
-            return None
-        return "This form was sent from another site."
+        origin = request.headers.get("Origin")
+        if origin is None:
+            own = not self._access.proxied(request)
+        else:
+            own = is_origin_of(origin, self._links.url)
+        return None if own else "This form was sent from another site."
 
     def _plan(
         self, request: web.Request, row: Mapping[str, Any] | None, note: str = "", status: int = 200
@@ -190,9 +191,11 @@ class Approvals:
         return _page(f"{row['rule']} on {row['target']}", "".join(body), status)
 
 
-def _field(form: Mapping[str, Any], name: str) -> str:
-    """A field of the form, empty where it was not sent."""
-    return str(form.get(name) or "").strip()
+async def _form_of(request: web.Request) -> Mapping[str, str]:
+    """The fields of the form. Raises: as `request.post`, and ValueError for what is no text."""
+    form = {name: str(value).strip() for name, value in (await request.post()).items()}
+    "".join(form.values()).encode()  # some charsets have halves of characters
+    return form
 
 
 def _facts(row: Mapping[str, Any], look: Mapping[str, Any]) -> list[tuple[str, str]]:

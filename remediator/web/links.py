@@ -10,6 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
+from yarl import URL
+
+
+def is_origin_of(origin: str, url: str) -> bool:
+    """Whether a browser names the pages below this URL so: in lower case, without its scheme's
+    port.
+    """
+    try:
+        return origin == str(URL(url).origin())
+    except ValueError:  # not a URL with a host
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Links:

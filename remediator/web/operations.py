@@ -25,6 +25,7 @@ OPERATORS_ERRORS: Mapping[int, str] = {
     400: "The request cannot be understood; nothing was done.",
     401: "No operator is known by these credentials.",
     403: "The request comes from a page of another origin.",
+    413: "Larger than `web.max_body_bytes`.",
     415: "A POST without `Content-Type: application/json`.",
     429: "More requests than `web.operator_rate`, or too many failed logins from one address.",
     503: "The journal does not answer.",

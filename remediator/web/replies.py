@@ -6,12 +6,24 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from ..model.duration import parse_duration
+
+# a body that broke off, or is not compressed as it says
+BROKEN = (web.RequestPayloadError, BadHttpMessage)
 
 
 class Mistake(Exception):
     """The request cannot be understood; nothing was done."""
+
+    status = 400
+
+
+class TooLarge(Mistake):
+    """The body is larger than is read."""
+
+    status = 413
 
 
 def reply(data: Any, status: int = 200) -> web.Response:
@@ -40,10 +52,23 @@ def asked(request: web.Request, *names: str) -> dict[str, str]:
     return {name: request.query.get(name, "") for name in names}
 
 
+async def bytes_of(request: web.Request) -> bytes:
+    """The body that was sent. Raises: Mistake."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(
+            f"the body is larger than {request.client_max_size} bytes (web.max_body_bytes)"
+        ) from None
+    except BROKEN as error:
+        raise Mistake(f"the body cannot be read: {error}") from None
+
+
 async def body_of(request: web.Request) -> dict[str, Any]:
     """The JSON object that was sent. Raises: Mistake."""
+    body = await bytes_of(request)
     try:
-        data = orjson.loads(await request.read() or b"{}")
+        data = orjson.loads(body or b"{}")
     except ValueError:
         raise Mistake("the body is not valid JSON; nothing was done") from None
     if not isinstance(data, dict):

@@ -2,16 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage
 
 from ..alertmanager.payload import BadPayload, alerts_of, decode, tally
 from ..engine.arrive.intake import Intake
 from ..engine.doors import Doors
 from ..errors import JournalError, JournalUnavailable
 from ..model.alert import Alert
+from ..model.text import one_line
 from ..model.usage import Rate
 from ..settings import Settings
 from ..telemetry import log
@@ -19,9 +18,9 @@ from . import openapi
 from .access import Access
 from .api import Handler, OperatorApi
 from .approvals import Approvals
-from .links import Links
+from .links import Links, is_origin_of
 from .operations import API, OPERATIONS, Operation, Who
-from .replies import Mistake, refuse, reply
+from .replies import Mistake, bytes_of, refuse, reply
 from .throttle import Throttle
 
 Served = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -100,14 +99,14 @@ class Server:
             refused = self._by_a_page(request)
             if refused:
                 return refused
-            if self._settings.operators and not self._asking.allows(operator, now):
+            if not self._asking.allows(operator, now):
                 return refuse(429, f"rate limit exceeded for {operator} (web.operator_rate)")
             try:
                 return await handler(request, operator)
             except JournalError as error:
                 return refuse(503, str(error))
             except Mistake as error:
-                return refuse(400, str(error))
+                return refuse(error.status, str(error))
 
         return guarded
 
@@ -121,14 +120,12 @@ class Server:
         """Refuses requests that a web page sends with its visitor's certificate or proxy."""
         if request.method == "POST" and request.content_type != "application/json":
             return refuse(415, "send Content-Type: application/json")
-        origin, own = request.headers.get("Origin"), urlsplit(self._settings.web.public_url)
-        if (
-            request.method != "GET"
-            and origin is not None
-            and origin != f"{own.scheme}://{own.netloc}"
-        ):
-            return refuse(403, f"cross-origin request from {origin[:200]} refused")
-        return None
+        origin = request.headers.get("Origin")
+        if request.method == "GET" or origin is None:
+            return None
+        if is_origin_of(origin, self._settings.web.public_url):
+            return None
+        return refuse(403, f"cross-origin request from {one_line(origin[:200])} refused")
 
     async def webhook(self, request: web.Request) -> web.Response:
         """Authenticates, limits, parses and stores. 200 only once every alert is durable."""
@@ -155,18 +152,10 @@ class Server:
         if not self._sources.allows(source, self._doors.clock.now()):
             return refuse(503, f"rate limit exceeded for {source} (web.source_rate); send it again")
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return _refused(
-                source,
-                413,
-                f"the body is larger than {self._settings.web.max_body_bytes} bytes"
-                " (web.max_body_bytes)",
-            )
-        except (web.RequestPayloadError, BadHttpMessage) as error:
-            return _refused(source, 400, f"the body cannot be read: {error}")
-        try:
+            body = await bytes_of(request)
             webhook = decode(body)
+        except Mistake as error:
+            return _refused(source, error.status, str(error))
         except BadPayload as error:
             return _refused(source, 400, str(error))
         counted, alerts = tally(webhook), alerts_of(webhook) if self._delivered else ()

@@ -21,7 +21,9 @@ from remediator.web.access import Access, certificate_names, refuses_to_listen
 ADA = "ada-secret"
 BOB = "pässwort:mit:doppelpunkten"
 PROXY = "10.1.2.3"
-BEHIND = Web(trusted_proxy_header="X-User", trusted_proxies=(PROXY, "fd00::7"))
+BEHIND = Web(
+    trusted_proxy_header="X-User", trusted_proxies=(PROXY, "fd00::7", "10.9.0.0/16", "fd01::/64")
+)
 
 
 @dataclass
@@ -202,10 +204,15 @@ def test_a_request_whose_connection_is_gone_has_no_certificate() -> None:
     [
         pytest.param(PROXY, "ann", "ann", id="from the proxy"),
         pytest.param("fd00::7", "ann", "ann", id="from the other one"),
+        pytest.param("fd00:0:0::7", "ann", "ann", id="written in another way"),
+        pytest.param("10.9.255.1", "ann", "ann", id="from a trusted network"),
+        pytest.param("fd01::1", "ann", "ann", id="from the other network"),
+        pytest.param("10.10.0.1", "ann", None, id="from the next network"),
         pytest.param("10.1.2.30", "ann", None, id="from an address that begins like it"),
         pytest.param("", "ann", None, id="from no address"),
         pytest.param(PROXY, "", None, id="the proxy names nobody"),
         pytest.param(PROXY, "é" * 300, "é" * 200, id="a name that is too long is cut"),
+        pytest.param(PROXY, "Jos\udce9", "Jos\ufffd", id="a name in another encoding"),
     ],
 )
 def test_only_a_trusted_proxy_names_an_operator(
@@ -213,6 +220,12 @@ def test_only_a_trusted_proxy_names_an_operator(
 ) -> None:
     behind = access(token("ada", ADA), web=BEHIND)
     assert behind.operator(request(remote=remote, X_User=named)) == expected
+
+
+@pytest.mark.parametrize("proxy", ["ingress", "10.1.2.3/8", "10.1.2.0/33", ""])
+def test_a_proxy_that_no_address_could_be_is_refused(proxy: str) -> None:
+    with pytest.raises(ValidationError, match="write an address, or a network"):
+        Web.model_validate({"trusted_proxies": [proxy]})
 
 
 def test_the_proxy_s_word_is_preferred_to_a_token() -> None:

@@ -167,7 +167,6 @@ async def test_a_form_that_cannot_be_read_decides_nothing(
         ),
     ],
 )
-@pytest.mark.xfail(reason="BUG: 500 without a word, for everyone who has the link", strict=True)
 async def test_a_form_that_is_broken_in_another_way_is_refused_too(
     waiting: Served, headers: dict[str, str], body: bytes
 ) -> None:

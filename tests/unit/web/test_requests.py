@@ -30,7 +30,6 @@ async def behind_a_proxy(folder: Path, **web: Any) -> AsyncIterator[Served]:
         yield served
 
 
-@pytest.mark.xfail(reason="BUG: a name in another encoding is answered 500", strict=True)
 async def test_a_proxy_that_names_people_in_another_encoding_gets_an_answer(tmp_path: Path) -> None:
     async with behind_a_proxy(tmp_path) as served:
         answer = await raw(
@@ -43,7 +42,6 @@ async def test_a_proxy_that_names_people_in_another_encoding_gets_an_answer(tmp_
         assert not answer.startswith(b"HTTP/1.1 5")
 
 
-@pytest.mark.xfail(reason="BUG: the answer is text, not an object with `error`", strict=True)
 async def test_a_request_that_is_too_large_is_refused_as_every_error_is(tmp_path: Path) -> None:
     async with serving(tmp_path, None, {"max_body_bytes": 1000}) as served:
         status, said = await served.answer("POST", PAUSES, data=b" " * 1001)
@@ -107,7 +105,6 @@ async def test_an_operator_s_rate_is_one_for_everything_they_ask(tmp_path: Path)
         assert (*seen, (await served.answer("GET", LIST))[0]) == (200, 200, 404, 429, 200)
 
 
-@pytest.mark.xfail(reason="BUG: web.operator_rate is ignored without `operators`", strict=True)
 async def test_whom_a_proxy_names_has_a_rate_too(tmp_path: Path) -> None:
     async with behind_a_proxy(tmp_path, operator_rate="2/1m") as served:
         ann = {"X-User": "ann"}
@@ -118,7 +115,6 @@ async def test_whom_a_proxy_names_has_a_rate_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "public", ["https://remediator.example:443", "https://Remediator.Example"], ids=str
 )
-@pytest.mark.xfail(reason="BUG: a browser writes no default port and no capitals", strict=True)
 async def test_the_public_url_is_compared_as_browsers_write_it(tmp_path: Path, public: str) -> None:
     async with serving(tmp_path, None, {"public_url": public}) as served:
         headers = {**JSON, "Origin": "https://remediator.example"}
