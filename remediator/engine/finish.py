@@ -6,7 +6,7 @@ from functools import partial
 
 from ..errors import ClusterError
 from ..model.decision import Applied, Ask, Decided, Hold, TakeBack
-from ..model.remediation import LIVE, STATES, Remediation, State
+from ..model.remediation import LIVE, STATES, Outcome, Remediation, State
 from ..ports.records import Claim, Written
 from ..telemetry import Metrics, log
 from . import messages
@@ -47,13 +47,16 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
     """The metrics of what was written."""
     remediation, metrics, decided = claim.remediation, doors.metrics, written.decided
     change = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
-    if change is not None and change.outcome and claim.attempts:
-        attempt, outcome = claim.attempts[-1], change.outcome
+    outcome = change.outcome if change else None
+    if outcome and claim.attempts:
+        attempt = claim.attempts[-1]
         took = (decided.at - attempt.begun_at).total_seconds()
         metrics.count("attempts_total", remediation.rule, attempt.action, outcome)
         metrics.observe("attempt_duration_seconds", took, attempt.action)
-        if remediation.state is State.VERIFYING and not remediation.undo_of:
-            metrics.count("verifications_total", remediation.rule, outcome)
+    # what is worse has its outcome only once it is undone, but the verification ends here
+    result = Outcome.WORSE if isinstance(decided, TakeBack) else outcome
+    if result and remediation.state is State.VERIFYING and not remediation.undo_of:
+        metrics.count("verifications_total", remediation.rule, result)
     if written.state not in LIVE:
         _count_end(metrics, claim, written)
 

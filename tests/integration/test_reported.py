@@ -144,11 +144,6 @@ async def test_a_pause_whose_time_is_over_is_not_shown(world: World) -> None:
     assert shown(world, "paused")['scope="all"'] == 0
 
 
-@pytest.mark.xfail(
-    reason="BUG: a verification that found a change worse and had it undone is in no result of"
-    " `verifications_total`",
-    strict=True,
-)
 async def test_every_verification_that_ended_is_counted_by_its_result(world: World) -> None:
     world.crash()
     await world.deliver("Crash")
@@ -216,11 +211,8 @@ async def stormy(*namespaces: str) -> World:
 
 @pytest.mark.parametrize("namespaces", [("red",), ("red", "blue")], ids=["one", "two"])
 async def test_a_storm_that_is_over_says_what_it_kept_from_acting(
-    namespaces: tuple[str, ...], request: pytest.FixtureRequest
+    namespaces: tuple[str, ...],
 ) -> None:
-    if len(namespaces) > 1:
-        why = "BUG: the end of a storm counts what any storm, of any group, kept from acting"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
     world = await stormy(*namespaces)
     over = [told["why"] for told in world.told.closed if told["state"] == "storm"]
     held = sum(state == ("expired", "storm") for state in await world.states())

@@ -1,8 +1,9 @@
 """Trust in rules: storms that stop all, breakers that stop one. Each is notified once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from ...guards import breaker
 from ...guards.situation import Situation
@@ -95,9 +96,17 @@ def _left(troubled: Sequence[str]) -> str:
 async def _held(doors: Doors, row: Storm) -> str:
     """How many remediations the storm held until they expired, as the end of a sentence."""
     listed = await doors.journal.remediations(MOST_COUNTED, None, since=row.since - BEFORE)
-    ended = [item for item in listed if item["ended_at"] is not None]
-    held = sum(item["reason"] == Reason.STORM for item in ended)
+    held = sum(_held_by(doors, row, item) for item in listed)
     return f"; {held} remediations expired without acting" if held else ""
+
+
+def _held_by(doors: Doors, row: Storm, item: Mapping[str, Any]) -> bool:
+    """Whether it was this storm, and no other group's or earlier one, that kept it from acting."""
+    if item["reason"] != Reason.STORM or item["ended_at"] is None:
+        return False
+    loaded = doors.rules.find(item["rule"])
+    mine = loaded is not None and loaded.group_in(item["cluster"]) == row.group
+    return mine and datetime.fromisoformat(item["ended_at"]) >= row.since
 
 
 async def _breakers(doors: Doors, now: datetime) -> None:
