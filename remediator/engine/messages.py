@@ -91,12 +91,14 @@ def message(remediation: Remediation, state: str, reason: str, why: str, **more:
     )
 
 
-def about(ident: str, subject: str, state: str, reason: str, *, why: str, **more: Any) -> Notice:
-    """A notification about a rule or a group."""
+def about(
+    ident: str, rule: str, state: str, reason: str, *, why: str, target: str = "all", **more: Any
+) -> Notice:
+    """A notification about a rule, or about the group that is its `target`."""
     return Notice(
         remediation=ident,
-        rule=subject,
-        target="all",
+        rule=rule,
+        target=target,
         state=state,
         reason=reason,
         why=why,

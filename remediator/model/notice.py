@@ -46,7 +46,7 @@ class Notice:
 MEANS: Mapping[str, str] = {
     "remediation": "ID of the remediation, or of the storm or breaker.",
     "rule": "Name of the rule; empty for a storm.",
-    "target": "What is acted on, as Kind/namespace/name; for a storm the scope.",
+    "target": "What is acted on, as Kind/namespace/name; for a storm the cluster and the group.",
     "state": "State of the remediation, or `storm`, `breaker_open` and the like.",
     "reason": "One of the reasons; may be empty.",
     "why": "The reason in words.",

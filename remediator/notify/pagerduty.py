@@ -36,7 +36,7 @@ class PagerDutyReceiver:
         }
         if not message.closed:
             event["payload"] = {
-                "summary": f"{title(message)}: {details(message)[0]}"[:1024],
+                "summary": ": ".join([title(message), *details(message)[:1]])[:1024],
                 "source": "remediator",
                 "severity": severity(message),
                 "component": message.target,

@@ -1,4 +1,4 @@
-"""Slack: one thread per remediation, whose first message always shows the current state.
+"""Slack: one thread per remediation, whose first message shows the current state.
 
 Set `token_file` to a file with a bot token (scope `chat:write`), and `channel` to the channel's ID.
 """
@@ -6,6 +6,7 @@ Set `token_file` to a file with a bot token (scope `chat:write`), and `channel` 
 from typing import Any
 
 from ..model.notice import Notice
+from ..telemetry import log
 from .receiver import ReceiverKind
 from .words import details, severity, title
 
@@ -15,7 +16,7 @@ MARKS = {
     "warning": ":large_orange_circle:",
     "info": ":large_green_circle:",
 }
-LONGEST, MOST = 3000, 10  # characters of a block, and blocks that follow the title
+LONGEST, MOST = 3000, 10  # characters of a text, and blocks that follow the title
 API = "https://slack.com/api/"
 
 
@@ -31,25 +32,43 @@ class SlackReceiver:
         self._channel = channel
 
     async def notify(self, message: Notice, ref: str = "") -> str:
-        """Opens the remediation's thread, or adds to it and updates its first message. Raises:
+        """Opens the remediation's thread, or updates its first message and adds to it. Raises:
         OSError.
         """
         from slack_sdk.errors import SlackClientError
 
         head = f"{MARKS[severity(message)]} *{_plain(title(message))}*"
         body = "\n".join(_plain(line) for line in details(message))
-        said: dict[str, Any] = {"text": f"{head}\n{body}", "blocks": _blocks(head, message)}
+        said: dict[str, Any] = {
+            "text": f"{head}\n{body}"[:LONGEST],
+            "blocks": _blocks(head, message),
+        }
         new = {**said, "unfurl_links": False, "unfurl_media": False}
         try:
             if not ref:
                 answer = await self._client.chat_postMessage(channel=self._channel, **new)
                 return f"{answer['channel']}/{answer['ts']}"
             channel, _, thread = ref.partition("/")
+            # first what may be repeated: each try would post the reply again
+            await self._update(channel, thread, said)
             await self._client.chat_postMessage(channel=channel, thread_ts=thread, **new)
-            await self._client.chat_update(channel=channel, ts=thread, **said)
-        except SlackClientError as error:
+        # the client takes any JSON for an object
+        except (SlackClientError, AttributeError) as error:
             raise OSError(f"Slack rejected the message: {_why(error)}") from None
         return ref
+
+    async def _update(self, channel: str, thread: str, said: dict[str, Any]) -> None:
+        """Updates the first message. If Slack refuses that, such as for its age, what is new is
+        still posted.
+        """
+        from slack_sdk.errors import SlackApiError
+
+        try:
+            await self._client.chat_update(channel=channel, ts=thread, **said)
+        except SlackApiError as error:
+            if getattr(error.response, "status_code", 0) != 200:
+                raise
+            log().warning("slack_message_not_updated", channel=channel, why=_why(error))
 
 
 def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
@@ -69,10 +88,10 @@ def _blocks(head: str, message: Notice) -> list[dict[str, Any]]:
 
 
 def _why(error: Exception) -> str:
-    answer = getattr(error, "response", None)
-    return (
-        str(answer["error"]) if answer is not None and answer.get("error") else type(error).__name__
-    )
+    """Slack's word for what is wrong, if it was Slack that answered."""
+    data = getattr(getattr(error, "response", None), "data", None)
+    said = data.get("error") if isinstance(data, dict) else None
+    return str(said or type(error).__name__)
 
 
 def _plain(text: str) -> str:

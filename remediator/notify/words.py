@@ -11,8 +11,9 @@ SHOWN = 8  # lines of what happened; the message itself has more
 def title(message: Notice) -> str:
     """One line."""
     word = "Resolved" if message.closed else message.state.replace("_", " ").capitalize()
+    rule = f"{message.rule} on " if message.rule else ""
     cluster = f" in {message.cluster}" if message.cluster else ""
-    return f"{word}: {message.rule} on {message.target}{cluster}"
+    return one_line(f"{word}: {rule}{message.target}{cluster}")
 
 
 def details(message: Notice) -> list[str]:

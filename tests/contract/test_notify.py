@@ -198,8 +198,8 @@ async def test_slack_has_one_thread_whose_first_message_is_brought_up_to_date(
     receiver = SlackReceiver("xoxb-token", "C1", f"{server.url}api/")
     ref = await receiver.notify(MESSAGE)
     assert await receiver.notify(replace(MESSAGE, state="succeeded", reason=""), ref) == ref
-    assert server.paths == ["/api/chat.postMessage", "/api/chat.postMessage", "/api/chat.update"]
-    (auth, first), (_, reply), (_, update) = server.seen
+    assert server.paths == ["/api/chat.postMessage", "/api/chat.update", "/api/chat.postMessage"]
+    (auth, first), (_, update), (_, reply) = server.seen
     assert auth == "Bearer xoxb-token"
     assert "thread_ts" not in first
     assert reply["thread_ts"] == update["ts"] == "1.0"

@@ -223,7 +223,7 @@ async def test_a_storm_that_is_over_says_what_it_kept_from_acting(
 
 
 async def test_a_storm_of_a_group_that_is_not_loaded_any_more_ends(world: World) -> None:
-    said = about("storm-default/gone", "default/gone", "storm", "storm", why="many")
+    said = about("storm-default/gone", "", "storm", "storm", why="many")
     await world.journal.storm(
         "default/gone", "many", START + MINUTE, to_all(["log"], said), now=START
     )
@@ -238,7 +238,7 @@ async def test_storms_of_groups_whose_long_names_begin_alike_are_told_each_to_it
 ) -> None:
     for late, colour in enumerate(("red", "blue")):
         group, at = f"default/production-workloads-of-team-{colour}", START + late * SECOND
-        said = about(f"storm-{group}", group, "storm", "storm", why="many")
+        said = about(f"storm-{group}", "", "storm", "storm", why="many", target=group)
         await world.journal.storm(group, "many", START + HOUR, to_all([colour], said), now=at)
     assert {storm.told for storm in await world.journal.storms()} == {("red",), ("blue",)}
 
@@ -264,7 +264,7 @@ async def test_a_message_is_tried_twelve_times_ever_more_rarely_and_then_given_u
     world: World,
 ) -> None:
     receiver = Refusing(world)
-    said = about("storm-x", "x", "storm", "storm", why="many")
+    said = about("storm-x", "", "storm", "storm", why="many")
     await world.journal.storm("x", "many", START + HOUR, to_all(["log"], said), now=START)
     while (due := await world.journal.oldest_message()) is not None and len(receiver.asked) < 20:
         await deliver(world.doors, {"log": receiver}, "log", world.clock.now())
@@ -282,7 +282,7 @@ async def test_a_message_is_tried_twelve_times_ever_more_rarely_and_then_given_u
 async def test_a_message_to_a_receiver_that_is_not_configured_any_more_waits_for_nobody(
     world: World,
 ) -> None:
-    said = about("storm-x", "x", "storm", "storm", why="many")
+    said = about("storm-x", "", "storm", "storm", why="many")
     await world.journal.storm("x", "many", START + HOUR, to_all(["old", "log"], said), now=START)
     await undeliverable(world.doors, {"log": world.told}, START)
     await deliver(world.doors, {"log": world.told}, "log", START)

@@ -8,6 +8,7 @@ from typing import Any
 from ...guards import breaker
 from ...guards.situation import Situation
 from ...guards.storm import counted, members
+from ...model.notice import Notice
 from ...model.verdict import Reason
 from ...ports.records import Storm
 from ...rules.ruleset import LoadedRule
@@ -33,12 +34,9 @@ async def storm(
     group = situation.group
     troubled = members(situation.namespaces, await doors.journal.troubled(situation.target.cluster))
     advice = "individual remediations are on hold; find the common cause"
-    body = messages.about(
-        f"storm-{group}",
+    body = _about(
         group,
-        "storm",
-        Reason.STORM,
-        why=f"{why}; {advice}",
+        f"{why}; {advice}",
         members=tuple(troubled[:MOST_NAMED]),
         story=tuple(f"in trouble: {name}" for name in troubled[:MOST_NAMED]),
     )
@@ -76,8 +74,14 @@ async def _storm(doors: Doors, row: Storm, now: datetime) -> None:
     if row.until <= now:
         said = f"storm over; the remaining alerts will be re-evaluated; {_left(sorted(troubled))}"
         said += await _held(doors, row)
-        body = messages.about(f"storm-{group}", group, "storm", Reason.STORM, why=said)
-        await doors.journal.calm(group, replace(body, closed=True), now)
+        await doors.journal.calm(group, _about(group, said, closed=True), now)
+
+
+def _about(group: str, why: str, **more: Any) -> Notice:
+    """A notification about a storm."""
+    return messages.about(
+        f"storm-{group}", "", "storm", Reason.STORM, why=why, target=group, **more
+    )
 
 
 def _scopes(doors: Doors, group: str) -> list[tuple[str, ...]]:
