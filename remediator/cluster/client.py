@@ -33,8 +33,9 @@ from ..model.kind import Kind
 from ..model.raw import meta, status_of
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
+from ..model.text import scrubbed
 from ..telemetry import Metrics
-from .objects import event_of, scrubbed, with_id
+from .objects import event_of, with_id
 from .observing import observe, observe_all
 from .pacing import Bucket, Renewing
 from .translating import items_of, path_of, translated, whole

@@ -1,6 +1,5 @@
-"""Raw objects of a cluster: how they are read, and texts in them."""
+"""Raw objects of a cluster: how they are read and written."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -10,11 +9,6 @@ from ..model.kind import Kind
 from ..model.raw import spec_of
 from ..model.sight import Object
 from ..model.target import Target
-
-SECRET = re.compile(
-    r"(?i)(passw(?:or)?d|secret|token|api[-_]?key|authorization|credentials?)"
-    r"(\W{1,3}(?:bearer\s+|basic\s+)?)\S+"
-)
 
 
 class Objects(Protocol):
@@ -36,11 +30,6 @@ def on_node(objects: list[Object], fields: str) -> list[Object]:
     if path != "spec.nodeName":
         return objects
     return [obj for obj in objects if spec_of(obj).get("nodeName") == node]
-
-
-def scrubbed(text: str) -> str:
-    """A log without what follows words that announce a secret."""
-    return SECRET.sub(r"\1\2(redacted)", text)
 
 
 def with_id(body: Any, call_id: str) -> Any:
