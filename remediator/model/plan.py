@@ -181,15 +181,16 @@ def gone(plan: Plan, facts: "Facts") -> bool:
     )
 
 
-def redacted(value: Any) -> Any:
+def redacted(value: Any, variable: bool = True) -> Any:
     """Without the values of environment variables, which may be secrets.
 
-    What may be stored and shown.
+    What may be stored and shown. A `variable` stands in a list, or is the value that an operation
+    writes; elsewhere a map of `name` and `value` is something else, such as labels.
     """
     if isinstance(value, Mapping):
-        hidden = "value" in value and "name" in value and len(value) == 2
+        hidden = variable and set(value) == {"name", "value"}
         return {
-            key: "(redacted)" if hidden and key == "value" else redacted(inner)
+            key: "(redacted)" if hidden and key == "value" else redacted(inner, key == "value")
             for key, inner in value.items()
         }
     return [redacted(item) for item in value] if isinstance(value, list | tuple) else value

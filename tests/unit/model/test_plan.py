@@ -260,16 +260,17 @@ def test_a_stored_plan_is_approved_by_the_same_digest() -> None:
     assert from_json(json.loads(json.dumps(to_json(FULL)))).digest == FULL.digest
 
 
-@pytest.mark.xfail(
-    reason="BUG: any map of `name` and `value` is taken for a variable, so that parameters and what"
-    " an undo restores are lost in the journal",
-    strict=True,
-)
 @pytest.mark.parametrize(
     "made",
     [
         pytest.param(plan(parameters={"name": "x", "value": "y"}), id="parameters"),
         pytest.param(plan(previous={LABELS: {"name": "x", "value": "y"}}), id="labels"),
+        pytest.param(
+            plan(
+                calls=(Call("create", WEB, {"metadata": {"labels": {"name": "x", "value": "y"}}}),)
+            ),
+            id="labels of an object",
+        ),
     ],
 )
 def test_a_map_that_is_no_variable_is_stored_as_it_is(made: Plan) -> None:
