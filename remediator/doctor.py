@@ -19,6 +19,7 @@ from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .generate import rbac
 from .journal.sql import SqlJournal
 from .model.facts import Unknown
+from .model.text import scrubbed
 from .prometheus import PrometheusApi
 from .rules import loader
 from .rules.ruleset import RuleSet
@@ -117,9 +118,7 @@ def _receiver(item: Any) -> DoctorLine:
     try:
         item.make()
     except RemediatorError as error:
-        return DoctorLine(
-            "fail", "receiver", f"{item.name}: {error}", "correct it under `receivers`"
-        )
+        return DoctorLine("fail", "receiver", str(error), "correct it under `receivers`")
     return DoctorLine(
         "ok", "receiver", f"{item.name} ({item.kind}); test it with `remediator notify test`"
     )
@@ -234,10 +233,10 @@ async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:
             return DoctorLine(
                 "fail",
                 "prometheus",
-                f"{settings.prometheus}: {answer.why}",
+                f"{scrubbed(settings.prometheus)}: {answer.why}",
                 "check the URL, and that it is reachable from here",
             )
-        return DoctorLine("ok", "prometheus", f"{settings.prometheus} answers queries")
+        return DoctorLine("ok", "prometheus", f"{scrubbed(settings.prometheus)} answers queries")
     finally:
         port.close()
 
@@ -268,7 +267,7 @@ async def _alertmanager(
                 if isinstance(error, ValidationError)
                 else type(error).__name__
             )
-            yield DoctorLine("fail", what, f"{url}: {said}", advice)
+            yield DoctorLine("fail", what, f"{scrubbed(url)}: {said}", advice)
             continue
         version = (status.versionInfo or {}).get("version", "?")
         if status.members > len(known):
@@ -279,8 +278,8 @@ async def _alertmanager(
             yield DoctorLine(
                 "warn",
                 what,
-                f"{url}: its cluster has {status.members} members, but only {len(known)} are"
-                " listed",
+                f"{scrubbed(url)}: its cluster has {status.members} members, but only"
+                f" {len(known)} are listed",
                 advice,
             )
         # their URLs are hidden

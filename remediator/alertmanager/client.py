@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 
 from ..model.alert import Activity, Alert
 from ..model.facts import Unknown
+from ..model.text import scrubbed
 from ..telemetry import Metrics
 
 T = TypeVar("T")
@@ -223,7 +224,7 @@ class AlertmanagerApi:
             )
         except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
             why = (
-                f"cannot query {url}:"
+                f"cannot query {scrubbed(url)}:"
                 f" {error if isinstance(error, _Refused) else type(error).__name__}"
             )
             self._silent[url] = (now + NOT_ASKED_FOR, why)
@@ -237,14 +238,13 @@ class AlertmanagerApi:
     async def _get(self, url: str, host: str, path: str, shape: TypeAdapter[T]) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT)
-        named = (
-            {"headers": {"Host": urlsplit(host).netloc}, "server_hostname": urlsplit(host).hostname}
-            if host != url
-            else {}
-        )
-        if urlsplit(url).scheme != "https":
-            named.pop("server_hostname", None)
-        async with self._session.get(url + path, **named) as answer:  # type: ignore[arg-type]
+        named: dict[str, Any] = {}
+        if host != url:
+            by_name = urlsplit(host)
+            named["headers"] = {"Host": by_name.netloc.rpartition("@")[2]}
+            if by_name.scheme == "https":
+                named["server_hostname"] = by_name.hostname
+        async with self._session.get(url + path, **named) as answer:
             if answer.status != 200:
                 raise _Refused(f"it answered {answer.status}")
             text = await answer.read()
@@ -266,11 +266,16 @@ class _Refused(Exception):
 async def addresses(url: str) -> list[tuple[str, str]]:
     """(URL by address, URL by name) of each instance behind a URL, in one address family.
 
-    A name that cannot be resolved in time stands for itself; asking it reports the error.
+    A name that cannot be resolved in time, or that is none, stands for itself; asking it reports
+    the error.
     """
     plain = url.rstrip("/")
-    parts = urlsplit(plain)
-    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
+    try:
+        parts = urlsplit(plain)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
+    except ValueError:
+        return [(plain, plain)]
+    user, at, _ = parts.netloc.rpartition("@")
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             async with asyncio.timeout(RESOLVED_WITHIN):
@@ -284,7 +289,7 @@ async def addresses(url: str) -> list[tuple[str, str]]:
         hosts = sorted({str(address[4][0]) for address in found})
         shown = [f"[{host}]" if family == socket.AF_INET6 else host for host in hosts]
         return [
-            (urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")), plain)
+            (urlunsplit((parts.scheme, f"{user}{at}{host}:{port}", parts.path, "", "")), plain)
             for host in shown
         ]
     return [(plain, plain)]

@@ -27,11 +27,9 @@ class SandboxAlertmanager:
         """As delivered."""
         if self.unreachable:
             return Activity.UNKNOWN
-        if alert.fingerprint in self.silenced:
-            return Activity.SILENCED
-        return (
-            Activity.ACTIVE if (source, alert.fingerprint) in self._active else Activity.NOT_LISTED
-        )
+        if (source, alert.fingerprint) not in self._active:
+            return Activity.NOT_LISTED
+        return Activity.SILENCED if alert.fingerprint in self.silenced else Activity.ACTIVE
 
     async def firing(self, source: str) -> Sequence[Mapping[str, str]] | Unknown:
         """As delivered."""

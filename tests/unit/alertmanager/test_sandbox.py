@@ -41,7 +41,6 @@ async def test_a_silenced_alert_still_fires() -> None:
     assert await sandbox.firing("s") == [{"alertname": "A"}]
 
 
-@pytest.mark.xfail(reason="BUG: it is said to be silenced for ever", strict=True)
 async def test_an_alert_that_ended_is_not_listed_silenced_or_not() -> None:
     """Of a silenced alert no end is ever delivered, so it is asked for."""
     sandbox = SandboxAlertmanager()
