@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from .errors import ConfigurationError
 from .guards.situation import ProcessLimits
 from .located import suggest
 from .model.limit import BreakerLimit, StormLimit
@@ -304,7 +305,10 @@ class ReceiverSettings(SettingsSection):
 
     def make(self) -> Notifier:
         """The receiver that is described. Raises: ConfigurationError."""
-        return RECEIVERS[self.kind].make(self._given())
+        try:
+            return RECEIVERS[self.kind].make(self._given())
+        except ConfigurationError as error:
+            raise ConfigurationError(f"receiver `{self.name}`: {error}") from None
 
     def secrets(self) -> dict[str, SecretStr]:
         """The secrets that are set, by the setting's name."""

@@ -51,9 +51,8 @@ async def _test(chosen: "list[ReceiverSettings]") -> list[bool]:
 
 async def _one(item: "ReceiverSettings") -> bool:
     """Sends an opening message and a closing one, as a remediation does."""
-    import aiohttp
-
-    from ..engine.tell.deliver import failure
+    from ..engine.tell.deliver import FAILURES, failure
+    from ..errors import ConfigurationError
     from ..model.notice import Notice
 
     message = Notice(
@@ -71,7 +70,7 @@ async def _one(item: "ReceiverSettings") -> bool:
         receiver = item.make()
         ref = await receiver.notify(message)
         await receiver.notify(ending, ref)
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (*FAILURES, ConfigurationError) as error:
         click.echo(
             f"{item.name:<20} {item.kind:<10} FAILED: {failure(error)}; check its URL, token and"
             " channel"

@@ -110,6 +110,16 @@ def printed(answer: Any, as_json: bool, shown: Callable[[Any], str]) -> None:
     click.echo(json.dumps(answer, indent=2) if as_json else shown(answer))
 
 
+def _first(file: str, data: Any) -> Any:
+    """The alert in a file, or the first of a webhook. Raises: RemediatorError."""
+    alerts = data.get("alerts") if isinstance(data, dict) else None
+    if alerts is None:
+        return data
+    if not isinstance(alerts, list) or not alerts:
+        raise RemediatorError(f"cannot read {file}: `alerts` must be a list with an alert")
+    return alerts[0]
+
+
 @click.command()
 @click.argument("alert")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -125,9 +135,7 @@ def explain(alert: str, as_json: bool, url: str, token_file: Path | None) -> Non
             data = json.loads(Path(alert).read_text())
         except ValueError:
             raise RemediatorError(f"cannot read {alert}: not valid JSON") from None
-        question = {
-            "alert": data["alerts"][0] if isinstance(data, dict) and data.get("alerts") else data
-        }
+        question = {"alert": _first(alert, data)}
     answer = Api(url, token_file).ask("POST", "/explain", question)
     printed(answer, as_json, showing.explanation)
 

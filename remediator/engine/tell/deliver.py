@@ -18,6 +18,8 @@ LONGEST_PAUSE = timedelta(minutes=10)
 SLOWEST = 30.0
 # these have the URL as their text
 WITH_URL = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.RedirectClientError)
+# ValueError: an address or a credential that no request can be made with
+FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
 async def deliver(
@@ -65,8 +67,7 @@ async def _deliver(doors: Doors, receiver: Notifier, letter: Letter, now: dateti
         async with asyncio.timeout(SLOWEST):
             said = replace(letter.notice, id=f"{letter.remediation}/{letter.id}")
             ref = await receiver.notify(said, letter.ref)
-    # ValueError: an address or a credential that no request can be made with
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failed:
+    except FAILURES as failed:
         error = failure(failed)
         pause = min(LONGEST_PAUSE, timedelta(seconds=5 * 2**letter.tries))
         again = None if letter.tries + 1 >= GIVE_UP_AFTER else now + pause

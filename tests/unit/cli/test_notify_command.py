@@ -48,7 +48,16 @@ def test_one_that_is_not_known_is_named_and_nothing_is_sent(tmp_path: Path) -> N
     assert result.output == ""
 
 
-@pytest.mark.xfail(reason="BUG: which receiver it is about is not said", strict=True)
 def test_one_that_cannot_be_made_is_told_of_as_any_other(tmp_path: Path) -> None:
     result = outcome(tmp_path, LOG, INVALID)
-    assert "mail" in result.output + str(result.exception)
+    lines = sorted(line.split()[0] for line in result.stdout.splitlines())
+    assert (result.exit_code, lines) == (1, ["log", "mail"])
+    assert "SECRET" not in result.output
+
+
+def test_one_that_no_request_can_be_made_with_is_told_of_too(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    both = {**NOBODY, "url": "http://a:SECRET@127.0.0.1:9", "token_file": str(tmp_path / "token")}
+    result = outcome(tmp_path, both)
+    assert (result.exit_code, "FAILED" in result.stdout) == (1, True)
+    assert "SECRET" not in result.output
