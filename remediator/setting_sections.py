@@ -4,12 +4,11 @@ Secrets are read from files and held as SecretStr.
 """
 
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -50,6 +49,7 @@ def _secret(value: Any) -> Any:
     return SecretStr(text)
 
 
+LONGEST_NAME = 80  # of a caller: the journal has room for the two who approve
 SecretFile = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
@@ -61,7 +61,9 @@ def _listed(value: Any) -> Any:
 class Credential(SettingsSection):
     """A named caller: a bearer token, or a user with a password; secrets come from files."""
 
-    name: str = Field(min_length=1, description="Name of the sender, shown in the journal.")
+    name: str = Field(
+        min_length=1, max_length=LONGEST_NAME, description="Name, as shown in the journal."
+    )
     token_file: SecretFile | None = Field(default=None, description="File with the bearer token.")
     username: str = Field(default="", description="User name for basic authentication.")
     password_file: SecretFile | None = Field(
@@ -91,15 +93,14 @@ class Source(Credential):
     )
 
 
-def _network(value: str) -> str:
+def _network(value: Any) -> IPv4Network | IPv6Network:
     try:
-        ip_network(value)
+        return ip_network(value)
     except ValueError as error:
         raise ValueError(f"{error}; write an address, or a network such as 10.0.0.0/8") from None
-    return value
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 RateText = Annotated[Rate, BeforeValidator(as_rate), PlainSerializer(str, return_type=str)]
 
 

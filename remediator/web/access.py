@@ -5,13 +5,13 @@ import binascii
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from itertools import chain
 
 from aiohttp import web
 
 from ..model.text import one_line
-from ..setting_sections import Credential
+from ..setting_sections import LONGEST_NAME, Credential, Network
 from ..settings import Settings
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -55,17 +55,17 @@ class Access:
         """The operator that a trusted proxy names, or nothing."""
         header = self.settings.web.trusted_proxy_header
         if header and _is_in(request.remote or "", self.settings.web.trusted_proxies):
-            return one_line(request.headers.get(header, "")[:200])
+            return one_line(request.headers.get(header, "")[:LONGEST_NAME])
         return ""
 
 
-def _is_in(remote: str, networks: Sequence[str]) -> bool:
-    """Whether the address is one of these, or in one of these networks."""
+def _is_in(remote: str, networks: Sequence[Network]) -> bool:
+    """Whether the address is in one of these networks."""
     try:
         address = ip_address(remote)
     except ValueError:  # nobody knows where it comes from
         return False
-    return any(address in ip_network(network) for network in networks)
+    return any(address in network for network in networks)
 
 
 def _by_token(credentials: Sequence[Credential], token: str) -> str | None:
