@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import promql_parser
+
 from ..model.duration import parse_duration
 
 WINDOW = re.compile(r"\[\s*([0-9a-z]+)\s*(?::\s*[0-9a-z]*\s*)?\]|offset\s+([0-9a-z]+)")
 LEAST = timedelta(minutes=15)
 UNKNOWN = timedelta(minutes=30)
 MARGIN = timedelta(minutes=5)
+DEEPEST = 5  # recording rules may name each other
 
 
 def resolved_within(rule: Mapping[str, Any] | None, generator_url: str) -> timedelta:
@@ -36,16 +39,43 @@ def _query_of(generator_url: str) -> str:
 
 
 def look_back(query: str, recorded: Mapping[str, str], depth: int = 0) -> timedelta:
-    """The longest window or offset in the expression, with its recording rules expanded."""
-    found = [timedelta()]
-    for window, offset in WINDOW.findall(query):
-        try:
-            found.append(parse_duration(window or offset))
-        except ValueError:
-            continue
-    if depth < 5:
-        inner = [
-            look_back(text, recorded, depth + 1) for name, text in recorded.items() if name in query
-        ]
-        return max(found) + max(inner, default=timedelta())
-    return max(found)
+    """How far back the expression reads: its windows and offsets add up where they nest.
+
+    Its recording rules are expanded. Of a query that cannot be parsed, all of them are added.
+    """
+    try:
+        return max(timedelta(), _reach(promql_parser.parse(query), recorded, depth))
+    except ValueError:
+        return sum(map(_duration, WINDOW.findall(query)), timedelta())
+
+
+def _duration(found: tuple[str, str]) -> timedelta:
+    try:
+        return parse_duration("".join(found))
+    except ValueError:
+        return timedelta()
+
+
+def _reach(part: Any, recorded: Mapping[str, str], depth: int) -> timedelta:
+    """How far back one part of an expression reads; less than nothing with a negative offset."""
+    match type(part).__name__:
+        case "MatrixSelector":
+            return _span(part.range) + _reach(part.vector_selector, recorded, depth)
+        case "SubqueryExpr":
+            own = _span(part.range) + _span(part.offset)
+            return own + _reach(part.expr, recorded, depth)
+        case "VectorSelector":
+            text = recorded.get(part.name or "", "") if depth < DEEPEST else ""
+            return _span(part.offset) + look_back(text, recorded, depth + 1)
+        case "BinaryExpr":
+            return max(_reach(side, recorded, depth) for side in (part.lhs, part.rhs))
+        case "Call":
+            parts = [_reach(argument, recorded, depth) for argument in part.args]
+            return max(parts, default=timedelta())
+        case "AggregateExpr" | "ParenExpr" | "UnaryExpr":
+            return _reach(part.expr, recorded, depth)
+    return timedelta()
+
+
+def _span(given: timedelta | None) -> timedelta:
+    return given or timedelta()

@@ -17,7 +17,7 @@ M = timedelta(minutes=1)
         ("a window", {"query": "increase(restarts[1h]) > 5"}, "", 65 * M),
         ("the longest of two", {"query": "rate(a[5m]) / rate(b[30m])"}, "", 35 * M),
         ("an offset", {"query": "a offset 20m > 1"}, "", 25 * M),
-        ("a subquery", {"query": "max_over_time(rate(a[5m])[2h:1m])"}, "", 125 * M),
+        ("a subquery", {"query": "max_over_time(rate(a[5m])[2h:1m])"}, "", 130 * M),
         ("keep_firing_for", {"query": "increase(a[10m])", "keepFiringFor": 600}, "", 25 * M),
         (
             "a recording rule",

@@ -120,12 +120,14 @@ def test_a_recording_rule_adds_its_own_window() -> None:
     assert look_back("job:errors:rate5m > 1", recorded) == 5 * MINUTE
 
 
-@pytest.mark.xfail(reason="BUG: the longer of the two, where they add up", strict=True)
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
         ("increase(restarts[1h] offset 30m) > 5", 90 * MINUTE),
         ("max_over_time(rate(errors[30m])[2h:1m]) > 1", 150 * MINUTE),
+        ("max_over_time(rate(errors[30m] offset 5m)[2h:] offset 1h)", 215 * MINUTE),
+        ("x and on () topk(1, -(errors offset 1h))", 60 * MINUTE),
+        ("not(promql, errors[1h] offset 30m", 90 * MINUTE),
     ],
 )
 def test_an_offset_and_an_inner_window_reach_further_back(query: str, expected: timedelta) -> None:
