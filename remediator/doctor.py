@@ -85,7 +85,7 @@ def _rules(settings: Settings) -> tuple[RuleSet | None, DoctorLine]:
     except RemediatorError as error:
         fix = "add the receiver, or name another in the rule"
         return None, DoctorLine("fail", "rules", str(error), fix)
-    acting = sum(source.rule.mode != "observe" for source in rules.sources)
+    acting = sum(source.rule.mode == "act" for source in rules.sources)
     text = f"{len(rules.sources)} rules, {acting} of them in mode act"
     return rules, DoctorLine("ok", "rules", text)
 

@@ -35,13 +35,21 @@ REPLICAS = 3
 NO_FACTS = "no facts were given: add --facts FILE, --cluster, or --assume healthy"
 
 
+def _is_object(item: Any) -> bool:
+    """Whether something has the kind and the name of an object."""
+    if not isinstance(item, Mapping) or not isinstance(item.get("kind"), str):
+        return False
+    named = item.get("metadata")
+    return isinstance(named, Mapping) and bool(named.get("name"))
+
+
 class SnapshotFile:
     """Objects in a file: the output of `kubectl get … -o json` (or yaml), a List or one object."""
 
     def __init__(self, path: Path) -> None:
         self._objects: dict[Key, Object] = {}
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise ConfigurationError(f"cannot read the facts {path}: {error.strerror}") from None
         try:
@@ -49,10 +57,7 @@ class SnapshotFile:
         except orjson.JSONDecodeError:
             data = load_text(text, str(path)).data
         items = data.get("items", [data]) if isinstance(data, Mapping) else None
-        if not items or not all(
-            isinstance(item, Mapping) and item.get("kind") and meta(item).get("name")
-            for item in items
-        ):
+        if not isinstance(items, list) or not items or not all(map(_is_object, items)):
             raise ConfigurationError(
                 f"cannot use the facts {path}: not Kubernetes objects; create the file with"
                 " `kubectl get"

@@ -70,8 +70,8 @@ def _regex(value: Any) -> str:
 def _radius(value: Any) -> Radius:
     if isinstance(value, Radius):
         return value
-    share: float | None = None
-    count: int | None = None
+    shares: list[float] = []
+    counts: list[int] = []
     for item in value if isinstance(value, list | tuple) else [value]:
         text = str(item)
         if (
@@ -79,20 +79,20 @@ def _radius(value: Any) -> Radius:
             and text[:-1].replace(".", "", 1).isdigit()
             and float(text[:-1]) <= 100
         ):
-            share = float(text[:-1]) / 100
+            shares.append(float(text[:-1]) / 100)
         elif isinstance(item, int) and not isinstance(item, bool) and item >= 0:
-            count = item
+            counts.append(item)
         else:
             raise ValueError(
                 f"invalid blast_radius {item!r}; use a percentage such as 30%, a number of pods, or"
                 " both: [2, 30%]"
             )
-    if share is None and count is None:
+    if not shares and not counts:
         raise ValueError(
             "an empty blast_radius allows nothing; use a percentage such as 30%, or a number of"
             " pods"
         )
-    return Radius(share, count)
+    return Radius(min(shares, default=None), min(counts, default=None))
 
 
 def _radius_text(radius: Radius) -> list[int | str]:

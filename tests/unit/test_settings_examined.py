@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from remediator.doctor import DoctorLine, examine
 from remediator.settings import Settings
 from tests.unit.rules.files import file, group, rule
@@ -52,7 +50,6 @@ async def test_the_whole_network_is_not_listened_to_without_credentials(tmp_path
     assert found["web"].state == "fail"
 
 
-@pytest.mark.xfail(reason="BUG: rules in mode `approve` count as acting ones", strict=True)
 async def test_only_rules_in_mode_act_are_counted_as_such(tmp_path: Path) -> None:
     modes = ("observe", "approve", "act")
     text = file(group(*(rule(mode, f"mode: {mode}") for mode in modes)))

@@ -204,16 +204,10 @@ async def test_one_object_alone_and_yaml_are_facts_too(tmp_path: Path) -> None:
         b'{"items": [{"kind": "Pod"}]}',
         b'{"items": [{"metadata": {"name": "a"}}]}',
         b'{"items": {"a": 1}}',
-        pytest.param(
-            b'{"items": 5}',
-            marks=pytest.mark.xfail(reason="BUG: it is a TypeError", raises=TypeError, strict=True),
-        ),
-        pytest.param(
-            b"\xff\xfe\x00",
-            marks=pytest.mark.xfail(
-                reason="BUG: it is a UnicodeDecodeError", raises=UnicodeDecodeError, strict=True
-            ),
-        ),
+        b'{"items": 5}',
+        b'{"items": [{"kind": "Pod", "metadata": "a"}]}',
+        b'{"items": [{"kind": ["Pod"], "metadata": {"name": "a"}}]}',
+        b"\xff\xfe\x00",
     ],
 )
 def test_what_holds_no_objects_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
