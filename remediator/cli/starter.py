@@ -1,27 +1,29 @@
 """What `remediator init` writes: settings, a first rule file, and Alertmanager's routes."""
 
+import json
 import secrets
 from pathlib import Path
+from string import Template
 
 from ..errors import ConfigurationError
 
 SETTINGS = """\
 # remediator's settings. Every key that is not set has a safe default.
-rules: [{folder}/rules]
-journal: sqlite:///{folder}/remediator.db        # or postgresql://user@host/db
+rules: [$rules]
+journal: $journal   # or postgresql://user@host/db
 
 web:
   listen: 127.0.0.1:9099                # beyond loopback, credentials are required
 
 sources:                                # who may post: one per Alertmanager (an HA pair is one)
   - name: alertmanager
-    token_file: {folder}/secrets/alertmanager
+    token_file: $sender
     cluster: default
     alertmanager: http://alertmanager:9093   # is an alert still active? without it nothing acts
 
 operators:                              # who may look, approve, pause: one per person
   - name: me
-    token_file: {folder}/secrets/me
+    token_file: $me
 
 cluster:
   kubeconfig: ""                        # empty: the pod's own ServiceAccount
@@ -79,7 +81,7 @@ receivers:
         send_resolved: true
         max_alerts: 0
         http_config:
-          authorization: {credentials_file: FOLDER/secrets/alertmanager}
+          authorization: {credentials_file: $sender}
   - name: pager
 """
 
@@ -89,10 +91,16 @@ def write(folder: Path) -> list[Path]:
     written.
     """
     place = folder.resolve()
+    named = {
+        "rules": _quoted(f"{place}/rules"),
+        "journal": _quoted(f"sqlite:///{place}/remediator.db"),
+        "sender": _quoted(f"{place}/secrets/alertmanager"),
+        "me": _quoted(f"{place}/secrets/me"),
+    }
     files = {
-        "remediator.yaml": SETTINGS.format(folder=place),
+        "remediator.yaml": Template(SETTINGS).substitute(named),
         "rules/first.yaml": RULES,
-        "alertmanager.yaml": ROUTES.replace("FOLDER", str(place)),
+        "alertmanager.yaml": Template(ROUTES).substitute(named),
         "secrets/alertmanager": secrets.token_urlsafe(32) + "\n",
         "secrets/me": secrets.token_urlsafe(32) + "\n",
     }
@@ -101,14 +109,21 @@ def write(folder: Path) -> list[Path]:
         raise ConfigurationError(
             f"cannot write into {folder}: {', '.join(there)} already exists; nothing was changed"
         )
-    out = []
+    out: list[Path] = []
     for name, text in files.items():
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600 if name.startswith("secrets") else 0o644)
-            path.write_text(text)
+            path.touch(mode=0o600 if name.startswith("secrets") else 0o644, exist_ok=False)
+            out.append(path)
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
+            for written in out:
+                written.unlink()
             raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
-        out.append(path)
     return out
+
+
+def _quoted(text: str) -> str:
+    """As text in YAML, whatever characters it has."""
+    return json.dumps(text, ensure_ascii=False)
