@@ -4,7 +4,7 @@ Duplicate keys and the traps of YAML 1.1 are refused.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -185,9 +185,16 @@ def _build_mapping(
     return out
 
 
+def without_echoes(found: Iterable[Finding]) -> list[Finding]:
+    """Each mistake once: where YAML itself says why, the bad value is not told too."""
+    found = list(dict.fromkeys(found))
+    why = {(f.path, f.line, f.column) for f in found if f.code in ("yaml-trap", "yaml")}
+    return [f for f in found if f.code != "bad-value" or (f.path, f.line, f.column) not in why]
+
+
 def suggest(word: str, known: list[str]) -> str:
-    """ "; did you mean …?" if something similar is known, else what is known."""
+    """ "; did you mean …?" if something similar is known, else what is known; or nothing."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean `{close[0]}`?"
-    return f"; known: {', '.join(sorted(known))}" if len(known) <= 20 else ""
+    return f"; known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,6 +29,8 @@ from .notify import RECEIVERS
 from .notify.receiver import Given
 from .ports import Notifier
 from .rules.scalars import Duration, Rates, as_rate
+
+LAST_PORT = 65535
 
 
 class SettingsSection(BaseModel):
@@ -101,13 +104,30 @@ def _network(value: Any) -> IPv4Network | IPv6Network:
 
 
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
+def _address(value: str) -> str:
+    """A host and a port. Raises: ValueError."""
+    host, _, port = value.rpartition(":")
+    try:
+        host.encode("idna")  # as the resolver will
+        fine = port.isdecimal() and int(port) <= LAST_PORT and ":" in value
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError(f"invalid address {value!r}; use host:port, such as 127.0.0.1:9099")
+    return value
+
+
 RateText = Annotated[Rate, BeforeValidator(as_rate), PlainSerializer(str, return_type=str)]
 
 
 class Web(SettingsSection):
     """The HTTP server."""
 
-    listen: str = Field(default="127.0.0.1:9099", description="Host and port to listen on.")
+    listen: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1:9099", description="Host and port to listen on."
+    )
     tls_cert: str = Field(
         default="", description="Certificate file (PEM); together with `tls_key` enables HTTPS."
     )
@@ -232,6 +252,15 @@ class BreakerSettings(SettingsSection):
         default=BreakerLimit().quiet,
         description="The breaker closes after this long without a bad outcome.",
     )
+
+    @model_validator(mode="after")
+    def _can_open(self) -> Self:
+        if self.bad > self.of:
+            raise ValueError(
+                f"`bad` is {self.bad}, but only the last {self.of} remediations are considered"
+                " (`of`): the breaker would never open"
+            )
+        return self
 
 
 class ReceiverSettings(SettingsSection):

@@ -3,6 +3,7 @@
 Rules are not settings. Secrets are read from files and held as SecretStr.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
@@ -18,7 +19,7 @@ from pydantic import (
 
 from .errors import ConfigurationError
 from .guards.situation import PROTECTED, ProcessLimits
-from .located import load_file
+from .located import load_file, without_echoes
 from .model.limit import BreakerLimit, StormLimit
 from .rules.scalars import Duration
 from .rules.wording import worded
@@ -50,6 +51,14 @@ def _can_be_spoken_for(section: str, credentials: Sequence[Credential]) -> None:
             f"`{mute[0]}` under `{section}` needs a token_file, password_file or certificate:"
             " without one it can never authenticate"
         )
+
+
+def _stand_for_one(section: str, named: Sequence[Credential | ReceiverSettings]) -> None:
+    """What is referred to by name has a name of its own. Raises: ValueError."""
+    counted = Counter(item.name for item in named)
+    twice = next((name for name, count in counted.items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"two of `{section}` are called `{twice}`; rename one")
 
 
 class Settings(SettingsSection):
@@ -121,6 +130,8 @@ class Settings(SettingsSection):
                 f"`sources` name {len(clusters)} clusters ({', '.join(clusters)}), and one daemon"
                 " acts on one: run a remediator for each cluster"
             )
+        _stand_for_one("sources", self.sources)
+        _stand_for_one("receivers", self.receivers)
         _can_be_spoken_for("sources", self.sources)
         _can_be_spoken_for("operators", self.operators)
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]
@@ -184,13 +195,15 @@ def load(path: Path | None) -> Settings:
         document = load_file(path)
     except OSError as error:
         raise ConfigurationError(f"cannot read the settings {path}: {error.strerror}") from None
-    found = [finding.render() for finding in document.findings]
-    if not found:
-        try:
-            return Settings.model_validate(document.data or {})
-        except ValidationError as error:
-            found = [worded(document, item, fields=_fields()).render() for item in error.errors()]
-    raise ConfigurationError("cannot start with these settings:\n" + "\n".join(found))
+    found = list(document.findings)
+    try:
+        settings = Settings.model_validate(document.data or {})
+        if not found:
+            return settings
+    except ValidationError as error:
+        found += [worded(document, item, fields=_fields()) for item in error.errors()]
+    told = "\n".join(finding.render() for finding in without_echoes(found))
+    raise ConfigurationError(f"cannot start with these settings:\n{told}")
 
 
 def _fields() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import ConfigurationError
-from ..located import Document, Finding, Loc, load_file, suggest
+from ..located import Document, Finding, Loc, load_file, suggest, without_echoes
 from ..model.interval import Named
 from ..model.matcher import admits
 from ..model.target import NAMESPACE
@@ -129,22 +129,11 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
         gathered.add(document)
     found = [*gathered.found, *gathered.unknown_intervals(), *_duplicates(gathered.loaded)]
     found += _check_overrides(gathered.loaded, gathered.overrides)
-    told = _without_echoes(found)
+    told = without_echoes(found)
     if told:
         raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
     overrides = tuple(override for override, _, _ in gathered.overrides)
     return RuleSet(tuple(gathered.loaded), overrides, gathered.intervals)
-
-
-def _without_echoes(found: list[Finding]) -> list[Finding]:
-    """Each mistake once: where a trap of YAML says why, the bad value is not told too."""
-    traps = {(f.path, f.line, f.column) for f in found if f.code == "yaml-trap"}
-    told = []
-    for finding in dict.fromkeys(found):
-        place = (finding.path, finding.line, finding.column)
-        if finding.code != "bad-value" or place not in traps:
-            told.append(finding)
-    return told
 
 
 def _windows(override: Override, document: Document, index: int, found: list[Finding]) -> Windows:

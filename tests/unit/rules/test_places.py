@@ -331,7 +331,6 @@ def test_a_step_may_have_any_name_and_be_addressed_by_it() -> None:
     assert loaded(file(group(rule(steps=steps)), overrides=over)).overrides
 
 
-@pytest.mark.xfail(reason="BUG: `known:` is followed by nothing", strict=True)
 def test_where_nothing_is_known_nothing_is_suggested() -> None:
     (found,) = refused(file(group(rule(more="windows: {mute: [freeze]}"))))
     assert re.search(r"known: *$", found.message) is None
