@@ -3,7 +3,6 @@
 Found when it is loaded, not at night.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -16,14 +15,24 @@ from ..catalogue import KINDS
 from ..located import Document, Finding, Loc, suggest
 from ..model.kind import among
 from ..model.matcher import Matcher, Operator, admits
-from ..model.target import NAME
+from ..model.target import invalid_name
 from . import templates
 from .schema import ExplicitTarget, Rule, Step
 from .sections import Scope
 from .wording import worded
 
-PLACE = re.compile(r"\{\{.*?\}\}")
 SCALAR_CALLS = {"scalar", "time", "pi"}
+CLOCK_CALLS = {
+    "minute",
+    "hour",
+    "day_of_week",
+    "day_of_month",
+    "day_of_year",
+    "days_in_month",
+    "month",
+    "year",
+}
+ARITHMETIC = set("+-*/%^") | {"atan2"}
 
 
 def of_rule(rule: Rule, scope: Scope, document: Document, loc: Loc) -> list[Finding]:
@@ -113,7 +122,7 @@ def _query(query: str, document: Document, place: Loc) -> list[Finding]:
     if wrong:
         return [document.finding(place, "bad-template", message) for message in wrong]
     try:
-        parsed = promql_parser.parse(PLACE.sub("x", query))
+        parsed = promql_parser.parse(templates.PLACE.sub("x", query))
     except ValueError as error:
         message = f"Prometheus would reject this query: {error}"
         return [document.finding(place, "bad-promql", message)]
@@ -123,24 +132,31 @@ def _query(query: str, document: Document, place: Loc) -> list[Finding]:
 
 def _always(query: Any) -> str:
     """Why a query can never come back empty, or nothing."""
-    while type(query).__name__ == "ParenExpr":
-        query = query.expr
     if _scalar(query):
         return (
             "a scalar always returns a value; use a comparison, so that the query can return"
             " nothing"
         )
-    if getattr(getattr(query, "modifier", None), "return_bool", False):
-        return (
-            "with `bool` a comparison returns 0 or 1 for every series, so this always holds; remove"
-            " `bool`"
-        )
-    function = getattr(query, "func", None)
-    return (
-        "vector() always returns a value; compare it with something"
-        if getattr(function, "name", "") == "vector"
-        else ""
-    )
+    match type(query).__name__:
+        case "ParenExpr" | "UnaryExpr":
+            return _always(query.expr)
+        case "Call" if query.func.name == "vector" or _clock(query):
+            return f"{query.func.name}() always returns a value; compare it with something"
+        case "BinaryExpr" if str(query.op) == "or":
+            return _always(query.lhs) or _always(query.rhs)
+        case "BinaryExpr" if str(query.op) in ARITHMETIC:
+            return _always(query.lhs) and _always(query.rhs)
+        case "BinaryExpr" if query.modifier and query.modifier.return_bool:
+            return (
+                "with `bool` a comparison returns 0 or 1 for every series, so this always holds;"
+                " remove `bool`"
+            )
+    return ""
+
+
+def _clock(call: Any) -> bool:
+    """Whether a function, such as hour(), is asked of the present time."""
+    return not call.args and call.func.name in CLOCK_CALLS
 
 
 def _scalar(query: Any) -> bool:
@@ -183,7 +199,9 @@ def _target(
     if target.kind not in KINDS:
         message = f"unknown kind `{target.kind}`{suggest(target.kind, sorted(KINDS))}"
         return [*found, document.finding((*place, "kind"), "unknown-kind", message)]
-    found += _wrong_kinds(rule, target, document, place)
+    wrong = _wrong_kinds(rule, target, document, place)
+    if wrong:  # where it may act is for the right kind to say
+        return [*found, *wrong]
     found = found or _bad_names(target, document, place)
     return found + _out_of_scope(target, scope, document, place)
 
@@ -191,19 +209,23 @@ def _target(
 def _out_of_scope(
     target: ExplicitTarget, scope: Scope, document: Document, place: Loc
 ) -> list[Finding]:
-    """A namespace, if it is no template, in which the group may not act."""
-    namespace = target.namespace
-    if not namespace or "{{" in namespace or admits(scope.namespaces, namespace):
+    """A namespace, or an object in none, on which the group may not act; templates may be any."""
+    if KINDS[target.kind].namespaced:
+        key, patterns, what = "namespace", scope.namespaces, "namespace"
+    else:
+        key, patterns, what = "name", scope.nodes, target.kind
+    name = getattr(target, key)
+    if not name or "{{" in name or admits(patterns, name):
         return []
-    message = f"namespace {namespace} is outside the scope of the group; the rule would never act"
-    return [document.finding((*place, "namespace"), "out-of-scope", message)]
+    message = f"{what} {name} is outside the scope of the group; the rule would never act"
+    return [document.finding((*place, key), "out-of-scope", message)]
 
 
 def _bad_templates(target: ExplicitTarget, document: Document, place: Loc) -> list[Finding]:
     """Mistakes in the templates of its names."""
     found: list[Finding] = []
     for key in ("namespace", "name"):
-        mistakes = templates.mistakes(getattr(target, key))
+        mistakes = templates.mistakes(getattr(target, key), labels_only=True)
         found += [document.finding((*place, key), "bad-template", text) for text in mistakes]
     return found
 
@@ -223,10 +245,18 @@ def _wrong_kinds(
 
 
 def _bad_names(target: ExplicitTarget, document: Document, place: Loc) -> list[Finding]:
-    """The first name that no object can have, whatever its templates yield."""
-    for key in ("namespace", "name"):
-        text = PLACE.sub("x", getattr(target, key))
-        if text and not NAME.match(text):
-            message = f"`{text}` is not a valid Kubernetes object name"
-            return [document.finding((*place, key), "bad-name", message)]
-    return []
+    """Names that no object can have, whatever their templates yield."""
+    namespaced = KINDS[target.kind].namespaced
+    if namespaced and not target.namespace:
+        message = f"`namespace` is required for a {target.kind}"
+        return [document.finding((*place, "namespace"), "missing-field", message)]
+    namespace = templates.PLACE.sub("x", target.namespace) if namespaced else ""
+    problems = {
+        "namespace": invalid_name(namespace, "x"),
+        "name": invalid_name("", templates.PLACE.sub("x", target.name)),
+    }
+    return [
+        document.finding((*place, key), "bad-name", message)
+        for key, message in problems.items()
+        if message is not None
+    ]

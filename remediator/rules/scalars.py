@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from ..causes import CAUSES
 from ..located import suggest
@@ -171,7 +171,9 @@ CauseWord = Annotated[
     BeforeValidator(_cause),
     WithJsonSchema({"enum": [*CAUSES, "any", "always"], "type": "string"}),
 ]
-CauseWords = Annotated[tuple[CauseWord, ...] | None, BeforeValidator(_causes)]
+CauseWords = Annotated[
+    Annotated[tuple[CauseWord, ...], Field(min_length=1)] | None, BeforeValidator(_causes)
+]
 Times = Annotated[Ranges, BeforeValidator(_times)]
 Weekdays = Annotated[Ranges, BeforeValidator(_intervals(WEEKDAYS, 0, 6))]
 DaysOfMonth = Annotated[Ranges, BeforeValidator(_intervals((), -31, 31))]

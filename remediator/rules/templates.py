@@ -19,14 +19,18 @@ class AbsentLabel(LookupError):
     """The alert does not have the label that the template asks for."""
 
 
-def mistakes(text: str, promql: bool = False) -> list[str]:
+def mistakes(text: str, *, promql: bool = False, labels_only: bool = False) -> list[str]:
     """What is wrong with a template, in words.
 
-    In PromQL a place must stand within a double-quoted string.
+    In PromQL a place must stand within a double-quoted string. In the names of a target, only
+    labels are known.
     """
-    known = "use labels.x, target.name or root.namespace"
-    unknown = [place for place in PLACE.findall(text) if not KNOWN.fullmatch(place)]
-    found = [f"unknown template value `{place}`; {known}" for place in unknown]
+    known = "use labels.x" if labels_only else "use labels.x, target.name or root.namespace"
+    found = [
+        f"unknown template value `{place}`; {known}"
+        for place in PLACE.findall(text)
+        if not KNOWN.fullmatch(place) or (labels_only and not place.startswith("labels."))
+    ]
     if "{{" in PLACE.sub("", text):
         found.append("a `{{` is not closed; add `}}`")
     if promql and PLACE.search(STRING.sub(_unless_double_quoted, text)):

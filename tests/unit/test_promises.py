@@ -127,7 +127,7 @@ RESTART = "steps: [{action: restart_workload}]"
             "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name:"
             " 'Web_1'}, " + RESTART,
             "bad-name",
-            "`Web_1` is not a valid",
+            "'Web_1' is not a valid",
         ),
         (
             "name: r, match: ['a=\"x\"'], target: {kind: Deployment, namespace: shop, name: 'web-{{"
