@@ -11,22 +11,60 @@ from ..model.duration import PATTERN
 from ..model.notice import ALWAYS, MEANS, VERSION, Notice
 from ..rules.schema import RuleFile
 
+PARTS = "#/$defs/"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def rule_file() -> str:
-    """The JSON Schema of a rule file, for editors: it knows the actions, and their parameters."""
+    """The JSON Schema of a rule file, for editors: it knows the actions, and their parameters.
+
+    What is required of a rule may stand in the group's defaults; an override has parts of all.
+    """
     made = RuleFile.model_json_schema(by_alias=True, mode="serialization")
-    step = made["$defs"]["Step"]
-    step["properties"]["action"]["enum"] = sorted(ACTIONS)
-    step["allOf"] = [
-        {
-            "if": {"properties": {"action": {"const": name}}, "required": ["action"]},
-            "then": {"properties": {"with": _parameters(action.params)}},
-        }
-        for name, action in sorted(ACTIONS.items())
-    ]
+    parts = made["$defs"]
+    parts["Step"]["properties"]["action"]["enum"] = sorted(ACTIONS)
+    parts["Rule"]["properties"]["steps"]["items"] |= {
+        "required": parts["Step"].pop("required"),
+        "allOf": [
+            {
+                "if": {"properties": {"action": {"const": name}}, "required": ["action"]},
+                "then": {"properties": {"with": _parameters(action.params)}},
+            }
+            for name, action in sorted(ACTIONS.items())
+        ],
+    }
+    parts["Group"]["allOf"] = [_given(path) for path in _required(parts)]
+    parts["Group"]["properties"]["defaults"] |= {"$ref": f"{PARTS}Rule"}
+    changed = parts["Override"]["properties"]
+    for key in ("limits", "windows", "escalate"):
+        changed[key]["anyOf"][0] |= {"$ref": f"{PARTS}{key.title()}"}
+    changed["steps"]["anyOf"][0]["additionalProperties"] = {"$ref": f"{PARTS}Step"}
     return text(made)
+
+
+def _required(parts: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The paths of what a rule needs, its maps included: these merge with those of the defaults.
+
+    They are taken from where they stand.
+    """
+    rule = parts["Rule"]
+    paths: list[tuple[str, ...]] = [(key,) for key in rule.pop("required")]
+    for key, field in rule["properties"].items():
+        for form in (field, *field.get("oneOf", ()), *field.get("anyOf", ())):
+            section = parts.get(form.get("$ref", "").removeprefix(PARTS), {})
+            paths += [(key, inner) for inner in section.pop("required", ())]
+    return paths
+
+
+def _given(path: tuple[str, ...]) -> dict[str, Any]:
+    """What the defaults do not give has each rule itself."""
+    first, *rest = path
+    below = {"properties": {first: {"required": rest}}} if rest else {}
+    given = {"defaults": {"required": [first], **below}}
+    return {
+        "if": {"properties": given, "required": ["defaults"]},
+        "else": {"properties": {"rules": {"items": below or {"required": [first]}}}},
+    }
 
 
 def _parameters(params: type[BaseModel]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from ..causes import CAUSES
 from ..located import suggest
-from ..model.duration import format_duration, parse_duration
+from ..model.duration import PATTERN, format_duration, parse_duration
 from ..model.interval import MONTHS, WEEKDAYS, parse_range, parse_time, zone
 from ..model.limit import Radius
 from ..model.matcher import Matcher, MatcherError, compile_regex, parse_matcher
@@ -150,33 +150,66 @@ def _causes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _one_or_more(item: Mapping[str, Any], least: int = 0) -> dict[str, Any]:
+    """The JSON Schema of one item, or of a list of them."""
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": least}]}
+
+
+def _spans(*kinds: str) -> WithJsonSchema:
+    """Of ranges such as `1:5`, or single values."""
+    return WithJsonSchema({"type": "array", "items": {"type": list(kinds)}})
+
+
+# The JSON Schema is of what may be written, which is more than what is written out.
+DURATION = {"type": "string", "pattern": PATTERN}
+RATE = {"type": "string", "pattern": f"^[0-9]+/{PATTERN.removeprefix('^')}"}
+RADIUS = {
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9.]+%$"}]
+}
+CAUSE = {"enum": [*CAUSES, "any", "always"], "type": "string"}
+TIME = {
+    "type": "object",
+    "properties": {
+        "start_time": {"type": "string", "description": "Such as 09:00."},
+        "end_time": {"type": "string", "description": "Such as 17:00, which is excluded."},
+    },
+    "required": ["start_time", "end_time"],
+    "additionalProperties": False,
+}
 Duration = Annotated[
-    timedelta, BeforeValidator(_duration), PlainSerializer(format_duration, return_type=str)
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(DURATION),
 ]
 Rates = Annotated[
     tuple[Rate, ...],
     BeforeValidator(_rates),
     PlainSerializer(lambda rates: [str(rate) for rate in rates], return_type=list),
+    WithJsonSchema(_one_or_more(RATE)),
 ]
 Ranges = tuple[tuple[int, int], ...]
 RadiusText = Annotated[
-    Radius, BeforeValidator(_radius), PlainSerializer(_radius_text, return_type=list)
+    Radius,
+    BeforeValidator(_radius),
+    PlainSerializer(_radius_text, return_type=list),
+    WithJsonSchema(_one_or_more(RADIUS, least=1)),
 ]
 MatcherText = Annotated[Matcher, BeforeValidator(_matcher), PlainSerializer(str, return_type=str)]
 Regex = Annotated[str, BeforeValidator(_regex)]
 Mode = Literal["observe", "approve", "act"]
 Policy = Literal["refuse", "warn", "allow"]
-CauseWord = Annotated[
-    str,
-    BeforeValidator(_cause),
-    WithJsonSchema({"enum": [*CAUSES, "any", "always"], "type": "string"}),
-]
+CauseWord = Annotated[str, BeforeValidator(_cause)]
 CauseWords = Annotated[
-    Annotated[tuple[CauseWord, ...], Field(min_length=1)] | None, BeforeValidator(_causes)
+    Annotated[tuple[CauseWord, ...], Field(min_length=1)] | None,
+    BeforeValidator(_causes),
+    WithJsonSchema({"anyOf": [*_one_or_more(CAUSE, least=1)["anyOf"], {"type": "null"}]}),
 ]
-Times = Annotated[Ranges, BeforeValidator(_times)]
-Weekdays = Annotated[Ranges, BeforeValidator(_intervals(WEEKDAYS, 0, 6))]
-DaysOfMonth = Annotated[Ranges, BeforeValidator(_intervals((), -31, 31))]
-Months = Annotated[Ranges, BeforeValidator(_intervals(MONTHS, 1, 12))]
-Years = Annotated[Ranges, BeforeValidator(_intervals((), 1970, 9999))]
+Times = Annotated[Ranges, BeforeValidator(_times), WithJsonSchema({"type": "array", "items": TIME})]
+Weekdays = Annotated[Ranges, BeforeValidator(_intervals(WEEKDAYS, 0, 6)), _spans("string")]
+DaysOfMonth = Annotated[
+    Ranges, BeforeValidator(_intervals((), -31, 31)), _spans("string", "integer")
+]
+Months = Annotated[Ranges, BeforeValidator(_intervals(MONTHS, 1, 12)), _spans("string", "integer")]
+Years = Annotated[Ranges, BeforeValidator(_intervals((), 1970, 9999)), _spans("string", "integer")]
 Zone = Annotated[str, BeforeValidator(_zone)]

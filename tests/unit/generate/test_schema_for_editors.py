@@ -11,7 +11,8 @@ import pytest
 from remediator.actions import ACTIONS
 from remediator.generate.schemas import rule_file
 from remediator.located import load_text
-from tests.unit.rules.files import file, group, loaded, rule
+from tests.unit.rules.files import file, group, loaded, refused, rule
+from tests.unit.rules.test_places import GOOD
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads(rule_file())
@@ -76,18 +77,20 @@ def test_a_mistake_is_marked_where_it_is(more: str, steps: str, at: str) -> None
     assert [at in place for place in marked(text)] == [True]
 
 
-@pytest.mark.xfail(reason="BUG: `escalate` is required though defaults have it", strict=True)
 def test_what_the_defaults_give_is_not_missed_in_a_rule() -> None:
     assert marked(file(group(rule()))) == []
 
 
-@pytest.mark.xfail(reason="BUG: the schema is of what is written out, not of YAML", strict=True)
 @pytest.mark.parametrize(
     ("more", "steps"),
     [
         ("limits: {attempts: 3/6h}", ""),
         ("limits: {blast_radius: 30%}", ""),
         ("limits: {blast_radius: 2}", ""),
+        ("limits: {blast_radius: [2, 30%], per_rule: [3/6h, 9/1d]}", ""),
+        ("target: {kind: Deployment, namespace: shop, name: web}", ""),
+        ("windows: {mute: []}, unless: [{match: ['a=\"b\"']}]", ""),
+        ("", "{action: restart_workload, if: null, verify: {until: ['up > 1']}}"),
         ("", "{action: restart_workload, if: always}"),
     ],
 )
@@ -97,7 +100,6 @@ def test_every_form_that_loads_is_not_marked(more: str, steps: str) -> None:
     assert marked(text) == []
 
 
-@pytest.mark.xfail(reason="BUG: times and weekdays are lists of numbers there", strict=True)
 def test_time_intervals_as_alertmanager_writes_them_are_not_marked() -> None:
     times = '[{start_time: "09:00", end_time: "17:00"}]'
     entry = f'{{weekdays: ["monday:friday"], times: {times}}}'
@@ -105,7 +107,62 @@ def test_time_intervals_as_alertmanager_writes_them_are_not_marked() -> None:
     assert marked(text) == []
 
 
-@pytest.mark.xfail(reason="BUG: for the same reasons as above", strict=True)
+def test_a_file_with_many_keys_is_not_marked() -> None:
+    assert marked(GOOD) == []
+
+
+DEFAULTS = "{mode: act, escalate: {to: [log]}}"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "more"),
+    [
+        ("{escalate: {after: 5m}}", "escalate: {to: [log]}"),
+        ("{escalate: {to: [log]}}", "escalate: {after: 5m}"),
+        (
+            "{escalate: {to: [log]}, target: {kind: Deployment, namespace: shop}}",
+            "target: {name: x}",
+        ),
+        ("{target: object}", "escalate: {to: [log]}"),
+    ],
+)
+def test_defaults_and_rules_may_each_have_a_part(defaults: str, more: str) -> None:
+    text = file(group(rule(more=more))).replace(DEFAULTS, defaults)
+    assert loaded(text).sources
+    assert marked(text) == []
+
+
+@pytest.mark.parametrize(
+    ("defaults", "more", "at"),
+    [
+        ("{mode: act}", "", "groups/0/rules/0"),
+        ("{mode: act}", "escalate: {after: 5m}", "groups/0/rules/0/escalate"),
+        ("{mode: aprove, escalate: {to: [log]}}", "", "groups/0/defaults/mode"),
+        (DEFAULTS, "target: {kind: Deployment}", "groups/0/rules/0/target"),
+    ],
+)
+def test_what_neither_gives_is_marked(defaults: str, more: str, at: str) -> None:
+    text = file(group(rule(more=more))).replace(DEFAULTS, defaults)
+    assert refused(text)
+    assert any(place.startswith(at) for place in marked(text))
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        "limits: {cooldwn: 5m}",
+        "windows: {mutes: []}",
+        "escalate: {to: log}",
+        "steps: {restart_workload: {mode: aprove}}",
+        "steps: {restart_workload: {actions: restart_workload}}",
+    ],
+)
+def test_what_an_override_cannot_change_is_marked(over: str) -> None:
+    text = file(group(rule()), overrides=f"rules: [a], {over}")
+    assert refused(text)
+    assert [place.startswith("overrides/0/") for place in marked(text)] == [True]
+
+
 def test_no_rule_that_is_shipped_is_marked() -> None:
     for path in sorted((ROOT / "rules").glob("*.yaml")):
         assert marked(path.read_text()) == [], path.name
