@@ -75,19 +75,11 @@ def load_rules(settings: Settings) -> RuleSet:
 def check_people(settings: Settings, rules: RuleSet) -> None:
     """Checks that every receiver that a rule names exists, and enough operators to approve it."""
     for source in rules.sources:
-        made = [
-            source,
-            *(
-                source.with_override(item)
-                for item in rules.overrides
-                if source.rule.name in item.rules
-            ),
-        ]
-        for rule in (one.rule for one in made):
-            lacking = _untold(settings, rule) or _unapproved(settings, rule)
+        for made in rules.bound(source):
+            lacking = _untold(settings, made.rule) or _unapproved(settings, made.rule)
             if lacking:
                 raise ConfigurationError(
-                    f"cannot use rule {rule.name} ({source.path}:{source.line}): {lacking}"
+                    f"cannot use rule {made.rule.name} ({source.path}:{source.line}): {lacking}"
                 )
 
 

@@ -4,7 +4,7 @@ Duplicate keys and the traps of YAML 1.1 are refused.
 """
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -65,6 +65,8 @@ class Document:
     keys: dict[Loc, Node] = field(default_factory=dict)
     values: dict[Loc, Node] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    written_at: dict[Loc, Loc] = field(default_factory=dict)
+    """Where else to look for a part that does not stand at its own place."""
 
     def finding(
         self, loc: Loc, code: str, message: str, at_key: bool = False, *, severity: str = "error"
@@ -72,9 +74,10 @@ class Document:
         """A finding at a place, or at its nearest parent that stands in the file."""
         place = loc
         nodes = self.keys if at_key else self.values
-        while place and place not in nodes:
-            place, nodes = place[:-1], self.values
-        node = nodes.get(place)
+        node = self._node(nodes, place)
+        while place and node is None:
+            place = place[:-1]
+            node = self._node(self.values, place)
         if node is None:
             return Finding(
                 self.path, 1, 1, 1, code, message, self.lines[0] if self.lines else "", severity
@@ -92,6 +95,16 @@ class Document:
             line,
             severity,
         )
+
+    def _node(self, nodes: Mapping[Loc, Node], place: Loc) -> Node | None:
+        """The node at a place, or where the longest part of it is written."""
+        if place in nodes:
+            return nodes[place]
+        for length in range(len(place), 0, -1):
+            elsewhere = self.written_at.get(place[:length])
+            if elsewhere is not None:
+                return nodes.get((*elsewhere, *place[length:]))
+        return None
 
 
 class _Loader(yaml.SafeLoader):

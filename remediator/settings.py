@@ -201,7 +201,7 @@ def load(path: Path | None) -> Settings:
         if not found:
             return settings
     except ValidationError as error:
-        found += [worded(document, item, fields=_fields()) for item in error.errors()]
+        found += worded(document, error, fields=_fields())
     told = "\n".join(finding.render() for finding in without_echoes(found))
     raise ConfigurationError(f"cannot start with these settings:\n{told}")
 

@@ -20,7 +20,6 @@ from ..model.sight import Sight
 from ..rules import planner
 from ..rules.loader import load
 from ..rules.ruleset import LoadedRule, RuleSet
-from ..rules.schema import Rule
 
 Need = tuple[str, str, tuple[str, ...]]
 # no Role can grant what these do
@@ -54,8 +53,8 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
         return _merged([*every, *_acts(set(ACTIONS))]), {}
     steps = chain.from_iterable(source.rule.steps for source in loaded.sources)
     sights = _sights({step.action for step in steps})
-    bound = chain.from_iterable(_as_bound(source, loaded) for source in loaded.sources)
-    sights = sights.union(*map(planner.sights, bound))
+    bound = chain.from_iterable(map(loaded.bound, loaded.sources))
+    sights = sights.union(*(planner.sights(made.rule) for made in bound))
     local: dict[str, set[str]] = {}
     for name, used in chain.from_iterable(_used(source, loaded) for source in loaded.sources):
         local.setdefault(name, set()).update(used)
@@ -67,7 +66,7 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
 
 def _used(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, set[str]]]:
     """The namespaces in which a rule may act, or EVERYWHERE, each with its actions."""
-    steps = chain.from_iterable(rule.steps for rule in _as_bound(source, loaded))
+    steps = chain.from_iterable(made.rule.steps for made in loaded.bound(source))
     actions_ = {step.action for step in steps}
     for namespaces in _acts_in(source, loaded):
         if source.group.scope.nodes:
@@ -85,14 +84,6 @@ def _always() -> list[Need]:
     found = [(kind.group, kind.plural, ("get",)) for kind in named]
     counted = [(kind.group, kind.plural, ("list",)) for kind in WORKLOADS]
     return _merged([*found, *counted, *_reads(planner.ALWAYS), ("", "events", ("create",))])
-
-
-def _as_bound(source: LoadedRule, loaded: RuleSet) -> Iterator[Rule]:
-    """The rule as it is, and as each of its overrides makes it."""
-    yield source.rule
-    for override in loaded.overrides:
-        if source.rule.name in override.rules:
-            yield source.with_override(override).rule
 
 
 def _acts_in(source: LoadedRule, loaded: RuleSet) -> Iterator[tuple[str, ...]]:

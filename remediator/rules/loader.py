@@ -1,10 +1,10 @@
 """Files to a rule set: every mistake of every file at once, with its place; nothing half-loaded."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,10 +14,15 @@ from ..model.interval import Named
 from ..model.matcher import admits
 from ..model.target import NAMESPACE
 from . import checks
-from .ruleset import LoadedRule, RuleSet, merge
-from .schema import LATER, Group, Override, RuleFile
-from .sections import TimeInterval, Windows
+from .legible import legible
+from .ruleset import LoadedRule, RuleSet, combined, merge
+from .schema import GroupHead, Override, Rule, RuleFile
+from .sections import Scope, TimeInterval
 from .wording import worded
+
+Part = TypeVar("Part")
+# if a scope is wrong itself, nothing is outside of it
+ANYWHERE = Scope(namespaces=(".*",), nodes=(".*",))
 
 
 class RuleErrors(ConfigurationError):
@@ -58,15 +63,27 @@ def load(paths: Iterable[Path]) -> RuleSet:
     return build(documents, findings)
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed(Generic[Part]):
+    """A part, and where it stands."""
+
+    part: Part
+    document: Document
+    loc: Loc
+
+
 @dataclass(slots=True)
 class _Gathered:
-    """What all documents say together, and the mistakes that were found so far."""
+    """What all documents say together, and the mistakes that were found so far.
+
+    `named` are the rules that are there, legible or not.
+    """
 
     found: list[Finding]
-    loaded: list[LoadedRule] = field(default_factory=list)
-    overrides: list[tuple[Override, Document, int]] = field(default_factory=list)
+    rules: list[_Placed[LoadedRule]] = field(default_factory=list)
+    overrides: list[_Placed[Override]] = field(default_factory=list)
     intervals: dict[str, Named] = field(default_factory=dict)
-    windowed: list[tuple[Windows, Document, Loc]] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
 
     def add(self, document: Document) -> None:
         """One more document."""
@@ -76,50 +93,102 @@ class _Gathered:
                 why = "the file is empty; it must start with `version: 1`"
                 self.found.append(document.finding((), "empty", why))
             return
-        parsed = _parse(document, self.found)
-        if parsed is None:
-            return
-        for index, interval in enumerate(parsed.time_intervals):
-            self._interval(interval, document, index)
-        for index, group in enumerate(parsed.groups):
-            self._group(group, document, index)
-        for index, override in enumerate(parsed.overrides):
-            self.overrides.append((override, document, index))
-            if override.windows:
-                windows = _windows(override, document, index, self.found)
-                self.windowed.append((windows, document, ("overrides", index)))
+        _merge_defaults(document)
+        self.found += _form(document)
+        for loc, raw in _items(document.data, "time_intervals"):
+            self._interval(raw, document, loc)
+        for loc, raw in _items(document.data, "groups"):
+            self._group(raw, document, loc)
+        for loc, raw in _items(document.data, "overrides"):
+            read = legible(Override, raw)
+            if read is not None:
+                self.overrides.append(_Placed(read[0], document, loc))
 
-    def _interval(self, interval: TimeInterval, document: Document, index: int) -> None:
+    def _interval(self, raw: Any, document: Document, loc: Loc) -> None:
+        read = legible(TimeInterval, raw)
+        if read is None:
+            return
+        interval = read[0]
         if interval.name in self.intervals:
             why = f"two time intervals are called `{interval.name}`"
-            loc = ("time_intervals", index, "name")
-            self.found.append(document.finding(loc, "duplicate-interval", why))
+            self.found.append(document.finding((*loc, "name"), "duplicate-interval", why))
         self.intervals[interval.name] = interval.named
 
-    def _group(self, group: Group, document: Document, index: int) -> None:
-        if not group.scope.namespaces and not group.scope.nodes:
+    def _group(self, raw: Any, document: Document, loc: Loc) -> None:
+        if not isinstance(raw, Mapping):
+            return
+        try:
+            scope = Scope.model_validate(raw.get("scope"))
+        except ValidationError:
+            scope = ANYWHERE
+        if not scope.namespaces and not scope.nodes:
             why = "a scope needs `namespaces` or `nodes`; an empty one selects nothing"
-            self.found.append(document.finding(("groups", index, "scope"), "no-scope", why))
-        assert document.data is not None
-        for number, rule in enumerate(group.rules):
-            # `_merge_defaults` has merged them
-            raw = document.data["groups"][index]["rules"][number]
-            loc: Loc = ("groups", index, "rules", number)
-            self.found += checks.of_rule(rule, group.scope, document, loc)
-            self.windowed.append((rule.windows, document, loc))
-            line = document.finding((*loc, "name"), "", "").line
-            labels = tuple(step.label for step in rule.steps)
-            self.loaded.append(LoadedRule(rule, group, raw, labels, document.path, line))
+            self.found.append(document.finding((*loc, "scope"), "no-scope", why))
+            scope = ANYWHERE
+        group = GroupHead(name=str(raw.get("name") or "unnamed"), scope=scope)
+        for place, rule in _items(raw, "rules", loc):
+            self._rule(rule, group, document, place)
 
-    def unknown_intervals(self) -> Iterator[Finding]:
-        """Time intervals that are named in windows, and nowhere defined."""
-        for windows, document, loc in self.windowed:
-            for key in ("active", "mute"):
-                for name in getattr(windows, key):
-                    if name not in self.intervals:
-                        why = f"no time interval `{name}`{suggest(name, list(self.intervals))}"
-                        place = (*loc, "windows", key)
-                        yield document.finding(place, "unknown-interval", why)
+    def _rule(self, raw: Any, group: GroupHead, document: Document, loc: Loc) -> None:
+        if isinstance(raw, Mapping) and isinstance(raw.get("name"), str):
+            self.named.add(raw["name"])
+        read = legible(Rule, raw)
+        if read is None:
+            return
+        rule, left = read
+        line = document.finding((*loc, "name"), "", "").line
+        labels = tuple(step.label for step in rule.steps)
+        loaded = LoadedRule(rule, group, left, labels, document.path, line)
+        self.rules.append(_Placed(loaded, document, loc))
+
+    def content(self) -> Iterator[Finding]:
+        """What cannot work, of each rule as it is and as overrides make it."""
+        for placed in self.rules:
+            source = placed.part
+            own = list(self._of_rule(source, placed.document, placed.loc))
+            yield from own
+            mine = [item for item in self.overrides if source.rule.name in item.part.rules]
+            yield from self._overridden(source, mine, {(f.code, f.message) for f in own})
+
+    def _of_rule(self, source: LoadedRule, document: Document, loc: Loc) -> Iterator[Finding]:
+        yield from checks.of_rule(source.rule, source.group.scope, document, loc)
+        for key in ("active", "mute"):
+            for name in getattr(source.rule.windows, key):
+                if name not in self.intervals:
+                    why = f"no time interval `{name}`{suggest(name, list(self.intervals))}"
+                    yield document.finding((*loc, "windows", key), "unknown-interval", why)
+
+    def _overridden(
+        self, source: LoadedRule, mine: list[_Placed[Override]], told: set[tuple[str, str]]
+    ) -> Iterator[Finding]:
+        """The mistakes of a rule under its overrides that were not told of less of them."""
+        for chosen in combined([item.part for item in mine]):
+            placed = [mine[number] for number in chosen]
+            for finding in self._under(source, placed):
+                if (finding.code, finding.message) not in told:
+                    told.add((finding.code, finding.message))
+                    yield finding if len(placed) == 1 else _together(finding, placed[0])
+
+    def _under(self, source: LoadedRule, placed: list[_Placed[Override]]) -> list[Finding]:
+        last = placed[-1]
+        loc = _stands_for(source, last)
+        try:
+            made = source.under(item.part for item in placed)
+        except ValidationError as error:
+            return worded(last.document, error, loc)
+        return list(self._of_rule(made, last.document, loc))
+
+    def names(self) -> Iterator[Finding]:
+        """What overrides name that is not there, or not where they say."""
+        sources = {item.part.rule.name: item.part for item in self.rules}
+        for item in self.overrides:
+            there = [sources[name] for name in item.part.rules if name in sources]
+            yield from _of_names(item, there)
+            for number, name in enumerate(item.part.rules):
+                if name not in self.named:
+                    why = f"no rule `{name}`{suggest(name, sorted(self.named))}"
+                    place = (*item.loc, "rules", number)
+                    yield item.document.finding(place, "unknown-rule", why)
 
 
 def build(documents: list[Document], findings: list[Finding] | None = None) -> RuleSet:
@@ -127,124 +196,41 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
     gathered = _Gathered(list(findings or []))
     for document in documents:
         gathered.add(document)
-    found = [*gathered.found, *gathered.unknown_intervals(), *_duplicates(gathered.loaded)]
-    found += _check_overrides(gathered.loaded, gathered.overrides)
+    sources = [item.part for item in gathered.rules]
+    found = [*gathered.found, *gathered.content(), *gathered.names(), *_duplicates(sources)]
     told = without_echoes(found)
     if told:
         raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
-    overrides = tuple(override for override, _, _ in gathered.overrides)
-    return RuleSet(tuple(gathered.loaded), overrides, gathered.intervals)
+    overrides = tuple(item.part for item in gathered.overrides)
+    return RuleSet(tuple(sources), overrides, gathered.intervals)
 
 
-def _windows(override: Override, document: Document, index: int, found: list[Finding]) -> Windows:
-    try:
-        return Windows.model_validate(override.windows)
-    except ValidationError as error:
-        found += [
-            worded(document, item, ("overrides", index, "windows"), list(Windows.model_fields))
-            for item in error.errors()
-        ]
-        return Windows()
-
-
-def _parse(document: Document, findings: list[Finding]) -> RuleFile | None:
-    before = len(findings)
-    findings += _not_yet(document, document.data, ())
-    if isinstance(document.data, dict):
-        _merge_defaults(document.data)
-    try:
-        parsed = RuleFile.model_validate(
-            document.data if len(findings) == before else _without_later(document.data)
-        )
-    except ValidationError as error:
-        errors = error.errors()
-        deeper: set[Loc] = set()
-        for item in errors:
-            deeper |= {item["loc"][:length] for length in range(len(item["loc"]))}
-        findings += [
-            worded(document, i)
-            for i in errors
-            if not _is_later(i) and not (i["type"] == "too_short" and i["loc"] in deeper)
-        ]
-        findings += _check_raw_steps(document)
-        return None
-    return parsed if len(findings) == before else None
-
-
-def _merge_defaults(data: dict[str, Any]) -> None:
-    groups = data.get("groups")
-    for group in groups if isinstance(groups, list) else []:
-        if not isinstance(group, dict) or not isinstance(group.get("rules"), list):
+def _merge_defaults(document: Document) -> None:
+    """Gives each rule what its group's defaults say, which stands there and not in the rule."""
+    for loc, group in _items(document.data, "groups"):
+        defaults = group.get("defaults") if isinstance(group, dict) else None
+        if not isinstance(defaults, Mapping):
             continue
-        defaults = group.get("defaults")
-        if isinstance(defaults, dict):
-            group["rules"] = [
-                merge(defaults, rule) if isinstance(rule, dict) else rule for rule in group["rules"]
-            ]
+        for place, rule in _items(group, "rules", loc):
+            if isinstance(rule, Mapping):
+                group["rules"][place[-1]] = merge(defaults, rule)
+                document.written_at[place] = (*loc, "defaults")
 
 
-def _not_yet(document: Document, value: Any, loc: Loc) -> list[Finding]:
-    """Keys of the format that this version cannot honour: refused when set, never ignored."""
-    found: list[Finding] = []
-    if isinstance(value, Mapping):
-        for key, child in value.items():
-            place = (*loc, key)
-            if key in LATER and "with" not in loc:
-                message = (
-                    f"`{key}` is not supported yet ({LATER[key]}); remove it; the rule would"
-                    " promise what is not enforced"
-                )
-                found.append(document.finding(place, "not-supported-yet", message, at_key=True))
-            elif key == "target" and child in ("node", "none"):
-                message = f"`target: {child}` is not supported yet: no action supports it"
-                found.append(document.finding(place, "not-supported-yet", message))
-            else:
-                found += _not_yet(document, child, place)
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            found += _not_yet(document, child, (*loc, index))
-    return found
+def _form(document: Document) -> list[Finding]:
+    """What is not of the form of a rule file."""
+    try:
+        RuleFile.model_validate(document.data)
+    except ValidationError as error:
+        return worded(document, error)
+    return []
 
 
-def _without_later(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _without_later(v) for k, v in value.items() if k not in LATER}
-    return [_without_later(v) for v in value] if isinstance(value, list) else value
-
-
-def _is_later(item: Mapping[str, Any]) -> bool:
-    return any(part in LATER for part in item["loc"])
-
-
-def _check_raw_steps(document: Document) -> list[Finding]:
-    """The steps of a file that does not parse otherwise.
-
-    Their mistakes belong into the same answer.
-    """
-    found: list[Finding] = []
-    for place, value in _lists(document.data, ("groups", "rules", "steps")):
-        if (
-            isinstance(value, Mapping)
-            and isinstance(value.get("action"), str)
-            and isinstance(value.get("with", {}), Mapping)
-        ):
-            found += checks.of_action(value["action"], value.get("with", {}), document, place)
-    return found
-
-
-def _lists(value: Any, keys: tuple[str, ...], loc: Loc = ()) -> list[tuple[Loc, Any]]:
-    """The items below nested lists.
-
-    Groups[].rules[].steps[], whatever else is wrong around them.
-    """
-    if not keys:
-        return [(loc, value)]
-    inner = value.get(keys[0]) if isinstance(value, Mapping) else None
-    items = inner if isinstance(inner, list) else []
-    found: list[tuple[Loc, Any]] = []
-    for index, item in enumerate(items):
-        found += _lists(item, keys[1:], (*loc, keys[0], index))
-    return found
+def _items(value: Any, key: str, loc: Loc = ()) -> list[tuple[Loc, Any]]:
+    """The items of a list, if it is one, each with its place."""
+    items = value.get(key) if isinstance(value, Mapping) else None
+    listed = items if isinstance(items, list) else []
+    return [((*loc, key, index), item) for index, item in enumerate(listed)]
 
 
 def _duplicates(sources: list[LoadedRule]) -> list[Finding]:
@@ -260,46 +246,37 @@ def _duplicates(sources: list[LoadedRule]) -> list[Finding]:
     return found
 
 
-def _check_override(
-    loaded: LoadedRule, override: Override, document: Document, loc: Loc
-) -> list[Finding]:
-    """What an override makes of one rule that cannot work."""
-    found: list[Finding] = []
-    for label in override.steps or {}:
-        if label not in loaded.labels:
-            known = suggest(label, sorted(loaded.labels))
-            why = f"`{loaded.rule.name}` has no step `{label}`{known}"
-            place = (*loc, "steps", label)
-            found.append(document.finding(place, "unknown-step", why, at_key=True))
-    if found:
-        return found
-    try:
-        rule = loaded.with_override(override).rule
-    except ValidationError as error:
-        return [worded(document, {**item, "loc": item["loc"]}, loc) for item in error.errors()]
-    return checks.of_rule(rule, loaded.group.scope, document, loc)
+def _stands_for(source: LoadedRule, override: _Placed[Override]) -> Loc:
+    """The place of a rule as an override makes it: what it changes is written in the override."""
+    written, loc = override.document.written_at, (*override.loc, "for", source.rule.name)
+    written[loc] = override.loc
+    for index, label in enumerate(source.labels):
+        if label in (override.part.steps or {}):
+            written[*loc, "steps", index] = (*override.loc, "steps", label)
+    return loc
 
 
-def _check_overrides(
-    sources: list[LoadedRule], overrides: list[tuple[Override, Document, int]]
-) -> list[Finding]:
-    names = {source.rule.name: source for source in sources}
-    found: list[Finding] = []
-    for override, document, index in overrides:
-        loc: Loc = ("overrides", index)
-        if _elsewhere(override, [names[name] for name in override.rules if name in names]):
-            message = (
-                f"{', '.join(override.namespaces)}: outside the scope of these rules, so the"
-                " override changes nothing"
-            )
-            found.append(document.finding((*loc, "namespaces"), "out-of-scope", message))
-        for number, name in enumerate(override.rules):
-            if name in names:
-                found += _check_override(names[name], override, document, loc)
-                continue
-            why = f"no rule `{name}`{suggest(name, list(names))}"
-            found.append(document.finding((*loc, "rules", number), "unknown-rule", why))
-    return found
+def _together(finding: Finding, first: _Placed[Override]) -> Finding:
+    """A mistake that two overrides make together, told at the second."""
+    line = first.document.finding(first.loc, "", "").line
+    where = f"{first.document.path}:{line}"
+    return replace(finding, message=f"{finding.message} (together with the override in {where})")
+
+
+def _of_names(placed: _Placed[Override], sources: list[LoadedRule]) -> Iterator[Finding]:
+    """Steps that the rules of an override do not have, and namespaces in which they cannot act."""
+    override, document, loc = placed.part, placed.document, placed.loc
+    if _elsewhere(override, sources):
+        message = (
+            f"{', '.join(override.namespaces)}: outside the scope of these rules, so the override"
+            " changes nothing"
+        )
+        yield document.finding((*loc, "namespaces"), "out-of-scope", message)
+    for source, label in product(sources, override.steps or {}):
+        if label not in source.labels:
+            known = suggest(label, sorted(source.labels))
+            why = f"`{source.rule.name}` has no step `{label}`{known}"
+            yield document.finding((*loc, "steps", label), "unknown-step", why, at_key=True)
 
 
 def _elsewhere(override: Override, sources: list[LoadedRule]) -> bool:

@@ -7,18 +7,19 @@ Scope is part of matching; order is file, then position; the first match wins un
 
 import hashlib
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from ..model.alert import Alert
 from ..model.interval import Named
-from ..model.matcher import Operator, admits
-from ..model.target import Target, Unresolved
+from ..model.matcher import Operator, admits, contradiction
+from ..model.target import NAMESPACE, Target, Unresolved
 from ..model.verdict import Reason
 from . import templates
-from .schema import ExplicitTarget, Group, Override, Rule
+from .schema import ExplicitTarget, GroupHead, Override, Rule
 from .sections import Scope
 from .targets import alert_namespace, named, resolve
 
@@ -34,25 +35,26 @@ class LoadedRule:
     """
 
     rule: Rule
-    group: Group
+    group: GroupHead
     raw: Mapping[str, Any]
     labels: tuple[str, ...]
     path: str
     line: int
 
-    def with_override(self, override: Override) -> "LoadedRule":
-        """The rule as an override makes it. Raises: pydantic.ValidationError."""
-        patch = {
-            key: getattr(override, key)
-            for key in ("mode", "limits", "windows", "escalate")
-            if getattr(override, key) is not None
-        }
-        raw = merge(self.raw, patch)
-        if override.steps:
-            steps = []
-            for step, label in zip(raw["steps"], self.labels, strict=True):
-                steps.append(merge(step, override.steps.get(label, {})))
-            raw = {**raw, "steps": steps}
+    def under(self, overrides: Iterable[Override]) -> "LoadedRule":
+        """The rule as these make it, one after the other. Raises: pydantic.ValidationError."""
+        raw = self.raw
+        for override in overrides:
+            patch = {
+                key: getattr(override, key)
+                for key in ("mode", "limits", "windows", "escalate")
+                if getattr(override, key) is not None
+            }
+            steps = [
+                merge(step, (override.steps or {}).get(label, {}))
+                for step, label in zip(raw["steps"], self.labels, strict=True)
+            ]
+            raw = {**merge(raw, patch), "steps": steps}
         return replace(self, rule=Rule.model_validate(raw), raw=raw)
 
     def group_in(self, cluster: str) -> str:
@@ -88,6 +90,36 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
         out[key] = merge(out[key], value) if both else value
     return out
+
+
+def combined(overrides: Sequence[Override]) -> Iterator[tuple[int, ...]]:
+    """Which overrides of a rule to look at together: each alone, and each two that may meet.
+
+    Keys depend on each other within steps only, and each has its value from one override. So what
+    works alone and not together takes two: one with an action, say, and one with a parameter.
+    """
+    numbers = range(len(overrides))
+    yield from ((number,) for number in numbers)
+    for one, other in combinations(numbers, 2):
+        if _may_meet(overrides[one], overrides[other]):
+            yield one, other
+
+
+def _may_meet(one: Override, other: Override) -> bool:
+    """Whether both change steps, and may apply to one alert as far as can be told."""
+    if not one.steps or not other.steps or contradiction((*one.match, *other.match)):
+        return False
+    if not one.namespaces or not other.namespaces:
+        return True
+    return not _apart(one.namespaces, other.namespaces) and not _apart(
+        other.namespaces, one.namespaces
+    )
+
+
+def _apart(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether the first are plain names, and the patterns admit none of them."""
+    plain = all(map(NAMESPACE.match, names))
+    return plain and not any(admits(patterns, name) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +211,13 @@ class RuleSet:
             else source
         )
 
+    def bound(self, source: LoadedRule) -> Iterator[LoadedRule]:
+        """The rule as it is, and as the overrides make it that may bind together."""
+        yield source
+        mine = [item for item in self.overrides if source.rule.name in item.rules]
+        for chosen in combined(mine):
+            yield source.under(mine[number] for number in chosen)
+
     @property
     def names(self) -> Container[str]:
         """Of all rules."""
@@ -247,9 +286,9 @@ class RuleSet:
         if not chosen:
             return source
         if (index, chosen) not in self._effective:
-            for number in chosen:
-                source = source.with_override(self.overrides[number])
-            self._effective[index, chosen] = source
+            self._effective[index, chosen] = source.under(
+                self.overrides[number] for number in chosen
+            )
         return self._effective[index, chosen]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 
 from ..causes import CAUSES
 from ..located import suggest
@@ -148,6 +148,12 @@ def _cause(value: Any) -> Any:
 
 def _causes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+FORMS = ("(word)", "(other)")
+A_WORD, OTHERWISE = map(Tag, FORMS)
+BY_FORM = Discriminator(lambda value: FORMS[not isinstance(value, str)])
+"""A word or something else: a mistake in one is not told as a mistake in the other too."""
 
 
 def _one_or_more(item: Mapping[str, Any], least: int = 0) -> dict[str, Any]:

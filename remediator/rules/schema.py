@@ -5,11 +5,20 @@ Every field's description is its documentation, with an example; unknown keys ar
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .scalars import CauseWords, Duration, MatcherText, Mode, Regex
+from .scalars import (
+    A_WORD,
+    BY_FORM,
+    OTHERWISE,
+    CauseWords,
+    Duration,
+    MatcherText,
+    Mode,
+    Regex,
+)
 from .sections import (
     Approval,
     Escalate,
@@ -42,7 +51,14 @@ class ExplicitTarget(RuleSection):
 class Verify(RuleSection):
     """What proves that a step helped."""
 
-    until: Literal["resolved", "converged"] | tuple[str, ...] | None = Field(
+    until: (
+        Annotated[
+            Annotated[Literal["resolved", "converged"], A_WORD]
+            | Annotated[tuple[str, ...], OTHERWISE],
+            BY_FORM,
+        ]
+        | None
+    ) = Field(
         default=None,
         description=(
             "`resolved` (the alert), `converged` (no further proof), or PromQL queries that must"
@@ -163,7 +179,10 @@ class Rule(RuleSection):
         description="Also try the rules after this one.",
         examples=[True],
     )
-    target: Literal["object", "workload"] | ExplicitTarget = Field(
+    target: Annotated[
+        Annotated[Literal["object", "workload"], A_WORD] | Annotated[ExplicitTarget, OTHERWISE],
+        BY_FORM,
+    ] = Field(
         default="workload",
         description=(
             "What to act on: the alert's object, the workload that owns it, or a fixed object."
@@ -275,8 +294,8 @@ class Override(RuleSection):
     )
 
 
-class Group(RuleSection):
-    """Rules that share a scope and defaults."""
+class GroupHead(RuleSection):
+    """A group's name, and where its rules may act."""
 
     name: str = Field(
         min_length=1, description="Name of the group, shown with its rules.", examples=["shop"]
@@ -285,6 +304,11 @@ class Group(RuleSection):
         description="Where the group's rules may act; `namespaces` or `nodes` is required.",
         examples=[{"namespaces": ["shop"]}],
     )
+
+
+class Group(GroupHead):
+    """Rules that share a scope and defaults."""
+
     defaults: Mapping[str, Any] = Field(
         default_factory=dict,
         description="Defaults for the keys of each rule in the group.",

@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ..located import Document, Finding, Loc, suggest
-from .schema import ExplicitTarget, Group, Override, Restore, Rule, RuleFile, Step, Verify
+from .scalars import FORMS
+from .schema import (
+    LATER,
+    ExplicitTarget,
+    Group,
+    Override,
+    Restore,
+    Rule,
+    RuleFile,
+    Step,
+    Verify,
+)
 from .sections import (
     Approval,
     Escalate,
@@ -39,13 +50,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
-_UNION_TAGS = {
-    "ExplicitTarget",
-    "literal['object','workload']",
-    "tuple[str, ...]",
-    "literal['resolved','converged']",
-    "function-before[_duration(), timedelta]",
-}
 PLAIN: dict[str, str] = {  # by pydantic's type of error
     "tuple_type": "write a list, such as [a, b]",
     "list_type": "write a list, such as [a, b]",
@@ -73,12 +77,35 @@ PLAIN: dict[str, str] = {  # by pydantic's type of error
 
 
 def worded(
-    document: Document, item: Mapping[str, Any], prefix: Loc = (), fields: list[str] | None = None
+    document: Document,
+    error: ValidationError,
+    prefix: Loc = (),
+    fields: list[str] | None = None,
+) -> list[Finding]:
+    """Pydantic's errors as findings, each at its place.
+
+    `fields` are those of an action's parameters or of settings.
+    """
+    items = error.errors(include_url=False)
+    deeper: set[Loc] = set()
+    for item in items:
+        deeper |= {item["loc"][:length] for length in range(len(item["loc"]))}
+    # a list is not too short beside what is wrong in it
+    told = [item for item in items if item["type"] != "too_short" or item["loc"] not in deeper]
+    return [_worded(document, item, prefix, fields) for item in told]
+
+
+def _worded(
+    document: Document, item: Mapping[str, Any], prefix: Loc, fields: list[str] | None
 ) -> Finding:
-    """One of pydantic's errors as a finding at its place."""
-    given = (*prefix, *(part for part in item["loc"] if part not in _UNION_TAGS))
-    loc = _written_at(document, given)
+    loc = (*prefix, *keys_of(item["loc"]))
     kind, leaf = item["type"], str(loc[-1]) if loc else ""
+    if kind == "extra_forbidden" and fields is None and leaf in LATER:
+        message = (
+            f"`{leaf}` is not supported yet ({LATER[leaf]}); remove it; the rule would promise what"
+            " is not enforced"
+        )
+        return document.finding(loc, "not-supported-yet", message, at_key=True)
     if kind == "extra_forbidden":
         known = fields if fields is not None else _fields(loc)
         return document.finding(
@@ -92,12 +119,9 @@ def worded(
     return document.finding(loc, "bad-value", message[:1].lower() + message[1:])
 
 
-def _written_at(document: Document, loc: Loc) -> Loc:
-    """The place in the file: the group's defaults, for what a rule has from them."""
-    if len(loc) <= 4 or loc[2] != "rules" or loc in document.values or loc in document.keys:
-        return loc
-    defaults: Loc = (loc[0], loc[1], "defaults")
-    return (*defaults, *loc[4:]) if (*defaults, loc[4]) in document.keys else loc
+def keys_of(loc: Loc) -> Loc:
+    """The place of an error without what only says which form of a value was meant."""
+    return tuple(part for part in loc if part not in FORMS)
 
 
 def _fields(loc: Loc) -> list[str]:

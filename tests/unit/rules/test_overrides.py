@@ -241,11 +241,79 @@ def test_each_override_addresses_steps_by_the_names_that_were_checked(first: str
     assert bound(loaded(file(group(rule()), overrides=over))).steps[0].mode == "approve"
 
 
-@pytest.mark.xfail(reason="BUG: overrides are checked one by one, never together", strict=True)
-def test_overrides_that_cannot_work_together_are_refused() -> None:
+def test_each_mistake_in_an_override_is_told_once_and_in_it() -> None:
     over = (
-        "rules: [a], steps: {s: {with: {allow_outage: true}}}\n"
-        "rules: [a], steps: {s: {action: scale_workload, if: always}}"
+        "rules: [b, a], mode: 0, windows: {mute: [x]}, diagnose: true, steps: {no: {}}\n"
+        "rules: [a], steps: {again: {diagnose: 1, with: {diagnose: 2}}}"
     )
-    steps = "{name: s, action: restart_workload}"
-    assert refused(file(group(rule(steps=steps)), overrides=over))
+    found = [(f.line, f.code) for f in refused(file(group(rule(steps=LADDER)), overrides=over))]
+    assert found == [
+        (9, "unknown-rule"),
+        (9, "bad-value"),
+        (9, "unknown-interval"),
+        (9, "not-supported-yet"),
+        (9, "unknown-step"),
+        (10, "not-supported-yet"),
+    ]
+
+
+def clashing(first: str = "", second: str = "") -> str:
+    """A file with two overrides of which one has an action, the other a parameter of another."""
+    over = (
+        f"rules: [a], {first} steps: {{s: {{with: {{allow_outage: true}}}}}}\n"
+        f"rules: [a], {second} steps: {{s: {{action: scale_workload, if: always}}}}"
+    )
+    named = rule(steps="{name: s, action: restart_workload}")
+    return file(group(named, scope="namespaces: [shop, bank]"), overrides=over)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("", ""),
+        ("namespaces: [shop],", ""),
+        ("namespaces: ['sh.+'],", "namespaces: [bank, shop],"),
+        ("match: ['x=\"1\"'],", "match: ['y=\"2\"'],"),
+        ("match: ['x=\"1\"'],", "match: ['x=~\"1|2\"'], namespaces: [bank],"),
+    ],
+)
+def test_overrides_that_cannot_work_together_are_refused(first: str, second: str) -> None:
+    (found,) = refused(clashing(first, second))
+    assert (found.line, found.code) == (10, "unknown-field")
+    assert found.message.endswith("(together with the override in 0.yaml:9)")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("namespaces: [shop],", "namespaces: [bank],"),
+        ("namespaces: [shop],", "namespaces: ['b.*'],"),
+        ("namespaces: ['b.*'],", "namespaces: [shop],"),
+        ("match: ['x=\"1\"'],", "match: ['x=\"2\"'],"),
+        ("match: ['x!~\"1|2\"'],", "match: ['x=\"2\"'],"),
+    ],
+)
+def test_overrides_that_never_meet_need_not_work_together(first: str, second: str) -> None:
+    rules = loaded(clashing(first, second))
+    (source,) = rules.sources
+    assert len(list(rules.bound(source))) == 3
+
+
+def test_a_rule_is_looked_at_under_each_two_overrides_of_its_steps() -> None:
+    over = "\n".join(
+        [
+            "rules: [a], steps: {again: {mode: act}}",
+            "rules: [a], limits: {cooldown: 1m}",
+            "rules: [a], steps: {again: {action: drain_node, if: always}}",
+        ]
+    )
+    rules = overridden(over)
+    made = [item.rule for item in rules.bound(rules.sources[0])]
+    last = [(item.steps[1].mode, item.steps[1].action) for item in made]
+    assert last == [
+        ("approve", "restart_workload"),
+        ("act", "restart_workload"),
+        ("approve", "restart_workload"),
+        ("approve", "drain_node"),
+        ("act", "drain_node"),
+    ]
