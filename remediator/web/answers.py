@@ -76,9 +76,7 @@ class RemediationView(Shape):
     why: str = Field(description="The reason in words.")
     rung: int = Field(description="Step of the ladder, counted from 0.")
     created_at: Time
-    changed_at: Time = Field(
-        description="When it entered its state, or asked for approval of another plan."
-    )
+    changed_at: Time = Field(description="When it entered its state, or asked about a new plan.")
     held_since: Time | None
     ended_at: Time | None
     approved_digest: str = Field(description="Digest of the plan that was approved.")
@@ -125,9 +123,7 @@ class AttemptView(Shape):
     applied_at: Time | None
     evidence: Any = Field(description="What the API server answered.")
     converged_at: Time | None
-    relapsed_at: Time | None = Field(
-        description="Since when the change, which had converged, is not complete any more."
-    )
+    relapsed_at: Time | None = Field(description="Since when it is not complete any more.")
     proved_since: Time | None
     outcome: Outcome | None
     after: Any = Field(description="State of the object after the change.")
