@@ -17,7 +17,7 @@ from ..model.call import Call, version_of
 from ..model.facts import Facts, Unknown
 from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone
 from ..model.pointer import at, view
-from ..model.raw import conditions_of, timestamp
+from ..model.raw import conditions_of, status_of, timestamp
 from ..model.sight import Object
 from ..model.target import Unresolved
 from ..model.verdict import Reason
@@ -104,6 +104,9 @@ def _issuing(obj: Object, facts: Facts) -> Mapping[str, object]:
         "lastTransitionTime": facts.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     conditions = conditions_of(obj)
+    if not conditions:  # a patch cannot add to a list that is not there
+        status = {**status_of(obj), "conditions": [condition]}
+        return {"op": "add", "path": "/status", "value": status}
     index = next((i for i, one in enumerate(conditions) if one.get("type") == "Issuing"), None)
     if index is not None:
         return {"op": "replace", "path": f"/status/conditions/{index}", "value": condition}

@@ -55,7 +55,8 @@ def plan(facts: Facts, params: Params, _causes: Causes) -> Plan | Refusal:
     assert isinstance(facts.object, Mapping)
     there = facts.target
     room = LONGEST_NAME - len("-r-0123456789-10")
-    job = Target(there.cluster, JOB.name, there.namespace, f"{there.name[:room]}-{CALL_ID}")
+    start = there.name[:room].rstrip(".")  # "-" must not follow a dot in a name
+    job = Target(there.cluster, JOB.name, there.namespace, f"{start}-{CALL_ID}")
     return Plan(
         action=NAME,
         target=there,

@@ -55,7 +55,7 @@ def event_of(
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "generateName": f"{target.name[:200]}.",
+            "generateName": f"{target.name[:200].rstrip('-.')}.",
             "namespace": target.namespace or "default",
         },
         "involvedObject": {**reference, "namespace": target.namespace, "uid": target.uid},

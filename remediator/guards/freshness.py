@@ -32,7 +32,8 @@ def check(situation: Situation) -> Verdict:
         return hold(
             "freshness", Reason.NOT_ACTIVE, f"last confirmed active {format_duration(age)} ago"
         )
-    firing = situation.now - min(episode.alert.starts_at for episode in still_open)
+    started = min(episode.alert.starts_at for episode in still_open)
+    firing = max(timedelta(), situation.now - started)  # its clock may be ahead of ours
     if firing < situation.pending:
         left = situation.pending - firing
         why = (

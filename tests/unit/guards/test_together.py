@@ -225,12 +225,12 @@ def test_a_confirmation_from_a_clock_that_is_ahead_is_fresh() -> None:
     assert freshness.check(seen).decision is Decision.ALLOW
 
 
-@pytest.mark.xfail(
-    reason="BUG: a rule without `pending` waits for a startsAt that is ahead", strict=True
-)
 def test_a_rule_without_pending_waits_for_no_clock() -> None:
     ahead = (episode(2 * MINUTE),)
     assert freshness.check(situation(episodes=ahead)).decision is Decision.ALLOW
+    waits = freshness.check(situation(episodes=ahead, pending=MINUTE))
+    assert (waits.reason, waits.retry_after) == (Reason.TOO_RECENT, MINUTE)
+    assert "firing for 0s" in waits.why
 
 
 @pytest.mark.parametrize(
