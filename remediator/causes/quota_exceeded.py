@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from ..model.facts import Facts, Unknown
-from ..model.quantity import asked, parse_quantity
-from ..model.raw import condition, meta, status_of
+from ..model.quota import lacks
+from ..model.raw import condition, meta
 from ..model.sight import Object
 from ..sights.revisions import REVISIONS
 from ..sights.room import ROOM, Room
@@ -46,13 +46,9 @@ def _failing(workload: Object) -> bool:
 
 def _full(room: Room, template: Object) -> Iterator[tuple[str, str]]:
     """What has no room for one more pod of the template, and how much of it is used."""
-    needed = asked(template)
     for quota in room.quotas:
-        status = status_of(quota)
-        for key, most in (status.get("hard") or {}).items():
-            used = str((status.get("used") or {}).get(key, "0"))
-            if key in needed and parse_quantity(used) + needed[key] > parse_quantity(str(most)):
-                yield f"{meta(quota).get('name')}/{key}", f"{used} of {most} used"
+        for key, used, most in lacks(quota, template, {}):
+            yield f"{meta(quota).get('name')}/{key}", f"{used} of {most} used"
 
 
 CAUSE = CauseSpec("quota_exceeded", __doc__, frozenset({ROOM, REVISIONS}), find)

@@ -9,12 +9,14 @@ Verdicts: hold `not_replaceable`, or `unknown_fact` if one of these cannot be re
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from ..kinds import DAEMON_SET, POD
 from ..model.facts import Facts, Unknown
 from ..model.plan import Touch
-from ..model.quantity import asked, parse_quantity
+from ..model.quantity import Amounts, asked
+from ..model.quota import lacks
 from ..model.raw import (
     CANNOT_PULL,
     condition,
@@ -25,7 +27,6 @@ from ..model.raw import (
     ready,
     selected,
     spec_of,
-    status_of,
     waiting_reason,
 )
 from ..model.template import bare_template, template_of
@@ -130,27 +131,18 @@ def _revisions(facts: Facts, successor: Template) -> set[str]:
 
 def _full(room: Room, peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:
     """Quotas that have no room for the replacement once the pod is gone."""
-    gone, came = _leaving(peers, facts), asked(successor)
+    leaving = asked(successor) | _leaving(peers, facts)
     for quota in room.quotas:
-        spec, status = spec_of(quota), status_of(quota)
-        if spec.get("scopes") or spec.get("scopeSelector"):
-            continue  # it may not count these pods; the API server judges
-        for key, most in (status.get("hard") or {}).items():
-            if key not in came:
-                continue
-            used = parse_quantity(str((status.get("used") or {}).get(key, "0")))
-            after = used - gone.get(key, came[key]) + came[key]
-            if after > parse_quantity(str(most)):
-                name = meta(quota).get("name")
-                yield f"quota {name}: {used.normalize():f} of {most} {key} used"
+        for key, used, most in lacks(quota, successor, leaving):
+            yield f"quota {meta(quota).get('name')}: {used} of {most} {key} used"
 
 
-def _leaving(peers: Pods, facts: Facts) -> dict[str, Any]:
+def _leaving(peers: Pods, facts: Facts) -> Amounts:
     """What the pod that goes counts for: the least of those that could go."""
     pods = (facts.object,) if facts.target.kind == POD.name else peers
     counts = [asked(pod) for pod in pods if isinstance(pod, Mapping) and ready(pod)]
     keys = set().union(*counts)
-    return {key: min(count.get(key, 0) for count in counts) for key in keys}
+    return {key: min(count.get(key, Decimal()) for count in counts) for key in keys}
 
 
 def _unable(peers: Pods, facts: Facts, successor: Template) -> Iterable[str]:

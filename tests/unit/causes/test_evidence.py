@@ -249,9 +249,6 @@ def test_a_small_init_container_adds_nothing() -> None:
     assert not short_of(made, "3Gi", "4Gi")
 
 
-@pytest.mark.xfail(
-    reason="BUG: a quota whose scope leaves these pods out is named as their cause", strict=True
-)
 @pytest.mark.parametrize("scope", ["Terminating", "BestEffort"])
 def test_a_quota_for_other_pods_is_no_cause(scope: str) -> None:
     assert not short_of(asking(container("app", "1Gi")), "4Gi", "4Gi", scope)

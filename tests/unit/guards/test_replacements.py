@@ -297,9 +297,6 @@ def test_a_quota_for_other_pods_does_not_hold(scope: str) -> None:
     assert grown("1Gi", "2Gi", full).decision is Decision.ALLOW
 
 
-@pytest.mark.xfail(
-    reason="BUG: a quota with any scope is skipped, though it counts these pods", strict=True
-)
 @pytest.mark.parametrize("scope", ["NotTerminating", "NotBestEffort"])
 def test_a_quota_for_long_running_pods_that_is_full_holds(scope: str) -> None:
     full = scoped(quota(requests_memory=("3Gi", "3Gi")), scope)
