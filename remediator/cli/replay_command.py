@@ -122,7 +122,9 @@ async def _replay(
 ) -> Any:
     from .. import shipped
     from ..guards.situation import ProcessLimits
-    from ..replay import closed, in_mode, run
+    from ..replay import in_mode, run
+    from ..replay.assumed import Healthy
+    from ..replay.closed import SnapshotFile
     from ..replay.recorded import read
     from ..rules.loader import load
 
@@ -130,9 +132,9 @@ async def _replay(
     async with contextlib.AsyncExitStack() as stack:
         seen: Any = None
         if facts:
-            seen = closed.SnapshotFile(facts)
+            seen = SnapshotFile(facts)
         elif assume:
-            seen = closed.Healthy()
+            seen = Healthy()
         elif cluster:
             from ..cluster.client import connect
 

@@ -12,12 +12,11 @@ MAKES_QUALITY = ("requests.cpu", "requests.memory")  # a limit counts as a reque
 def lacks(
     quota: Mapping[str, Any], template: Mapping[str, Any], leaving: Amounts
 ) -> Iterator[tuple[str, str, str]]:
-    """What the quota has too little of for one more pod of the template, once a pod that counts for
-    `leaving` is gone: the resource, how much is used, and the limit.
+    """What a pod of the template cannot have once a pod that counts for `leaving` is gone: the
+    resource, how much of it is used, and the limit.
     """
-    status, needed = status_of(quota), asked(template)
-    if not _counts(spec_of(quota), template):
-        return
+    status = status_of(quota)
+    needed = asked(template) if _counts(spec_of(quota), template) else {}
     for key, most in (status.get("hard") or {}).items():
         used = str((status.get("used") or {}).get(key, "0"))
         if key in needed:

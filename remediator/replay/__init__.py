@@ -23,7 +23,8 @@ from ..model.verdict import Reason
 from ..ports.records import Delivery
 from ..rules.ruleset import RuleSet, WhyNot
 from ..telemetry import Metrics
-from .closed import ClosedCluster, ClosedPrometheus, Healthy, receivers
+from .assumed import Healthy
+from .closed import ClosedCluster, ClosedPrometheus, receivers
 from .recorded import Recorded
 
 SOURCE = "replay"

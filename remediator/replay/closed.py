@@ -5,7 +5,7 @@ assumed to work.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,20 @@ from ..cluster.objects import Objects, on_node, with_id
 from ..cluster.observing import observe, observe_all
 from ..cluster.patching import patched
 from ..errors import ClusterError, ConfigurationError, Conflict, TargetGone
-from ..kinds import HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, NODE, WORKLOAD_NAMES, WORKLOADS
+from ..kinds import NODE, WORKLOAD_NAMES
 from ..located import load_text
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown, unseen
 from ..model.kind import Kind
 from ..model.notice import Notice
-from ..model.raw import labels, meta, spec_of, status_of
+from ..model.raw import labels, meta
 from ..model.selectors import selector_text, selects
 from ..model.sight import Object, Sight
-from ..model.target import POD, REPLACED, Target, Unresolved
+from ..model.target import REPLACED, Target, Unresolved
 from ..model.verdict import Reason
+from .assumed import RUNNING, Healthy, settled
 
 Key = tuple[str, str, str]
-BORN = datetime(2000, 1, 1, tzinfo=UTC)
-KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
-REPLICAS = 3
 NO_FACTS = "no facts were given: add --facts FILE, --cluster, or --assume healthy"
 
 
@@ -84,119 +82,9 @@ class SnapshotFile:
         return [item for item in on_node(found, fields) if selects(selector, labels(item))]
 
 
-class Healthy:
-    """Every object that an alert names exists and is healthy: workloads with three ready pods, pods
-    with owners.
-    """
-
-    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """An assumed object."""
-        metadata: dict[str, Any] = {
-            "name": name,
-            "namespace": namespace,
-            "uid": f"assumed-{kind.name}-{name}",
-            "generation": 1,
-        }
-        metadata |= {"resourceVersion": "1", "creationTimestamp": BORN.isoformat()}
-        base: dict[str, Any] = {"kind": kind.name, "metadata": metadata}
-        if kind.name == "Pod":
-            return self._pod(base, name)
-        if kind.name == "ReplicaSet":
-            return {
-                **base,
-                "metadata": {
-                    **metadata,
-                    "ownerReferences": [_owner("Deployment", name.rpartition("-")[0])],
-                },
-            }
-        if kind in WORKLOADS:
-            return _whole({**base, "spec": _spec(name), "status": {}})
-        if kind.name == "Service":
-            return {**base, "spec": {"selector": {"app": name}}}
-        return None if kind in (HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY) else base
-
-    async def list_objects(
-        self, kind: Kind, namespace: str, selector: str, fields: str = ""
-    ) -> list[Object]:
-        """Three pods of a workload, and a node; nothing else."""
-        if kind == NODE:
-            return [
-                {
-                    "metadata": {"name": "assumed"},
-                    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-                }
-            ]
-        name = selector.removeprefix("app=")
-        if kind.name != "Pod" or name == selector:
-            return []
-        owner = _owner("Deployment", name)
-        return [
-            self._pod(
-                {"kind": "Pod", "metadata": {"name": f"{name}-{n}", "uid": f"assumed-{name}-{n}"}},
-                name,
-                owner,
-            )
-            for n in range(REPLICAS)
-        ]
-
-    def _pod(
-        self, base: dict[str, Any], name: str, owner: Mapping[str, Any] | None = None
-    ) -> Object:
-        owner = owner or _owner_by_name(name)
-        metadata = base["metadata"] | {"ownerReferences": [owner], "labels": {"app": owner["name"]}}
-        condition = {"type": "Ready", "status": "True"}
-        return {
-            **base,
-            "metadata": metadata,
-            "spec": {"containers": []},
-            "status": {"phase": "Running", "conditions": [condition]},
-        }
-
-
 def _key(kind: Kind, obj: Object) -> tuple[str, str, str]:
     """What an object goes by: a list over all namespaces has objects of each."""
     return kind.name, str(meta(obj).get("namespace", "")), str(meta(obj)["name"])
-
-
-def _owner_by_name(pod: str) -> Mapping[str, Any]:
-    """What a pod's name says of its controller."""
-    found = POD.fullmatch(pod)
-    parts = found.groupdict() if found else {}
-    label, workload = next(((key, text) for key, text in parts.items() if text), ("", pod))
-    if label == "deployment":
-        return _owner("ReplicaSet", pod.rpartition("-")[0])
-    return _owner(KINDS.get(label, ""), workload)
-
-
-def _owner(kind: str, name: str) -> dict[str, Any]:
-    kind = kind or "Deployment"
-    return {"kind": kind, "name": name, "uid": f"assumed-{kind}-{name}", "controller": True}
-
-
-def _spec(name: str) -> dict[str, Any]:
-    template = {
-        "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [{"name": "app", "image": f"{name}:assumed"}]},
-    }
-    return {"replicas": REPLICAS, "selector": {"matchLabels": {"app": name}}, "template": template}
-
-
-def _whole(obj: Object) -> Object:
-    """A workload whose rollout is complete and whose pods are ready."""
-    spec, generation = spec_of(obj), int(meta(obj).get("generation") or 1)
-    count = spec.get("replicas", status_of(obj).get("desiredNumberScheduled", REPLICAS))
-    names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-    scheduled = (
-        "desiredNumberScheduled",
-        "updatedNumberScheduled",
-        "numberAvailable",
-        "numberReady",
-    )
-    status: dict[str, Any] = {
-        "observedGeneration": generation,
-        **dict.fromkeys((*names, *scheduled), count),
-    }
-    return {**obj, "status": {**status, "updateRevision": "assumed", "currentRevision": "assumed"}}
 
 
 class ClosedCluster:
@@ -253,16 +141,12 @@ class ClosedCluster:
             for where, chosen in self._well
         ):
             return obj
-        return {
-            **obj,
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
-        }
+        return {**obj, "status": RUNNING}
 
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
     ) -> Evidence:
         target = call.target
-        key = (target.kind, target.namespace, target.name)
         if call.verb == "collect":
             self.calls.append((call_id, call.describe()))
             return Evidence(200, call_id, {"note": "not collected: a replay"})
@@ -270,24 +154,18 @@ class ClosedCluster:
         if call.verb == "create":
             if obj is not None:
                 raise Conflict(f"cannot create {target}: it already exists")
-            body = with_id(call.body, call_id)
-            made = {
-                **body,
-                "metadata": {
-                    **body["metadata"],
-                    "uid": f"noted-{len(self.calls)}",
-                    "resourceVersion": "1",
-                },
+            made = with_id(call.body, call_id)
+            made["metadata"] |= {
+                "name": target.name,
+                "namespace": target.namespace,
+                "uid": f"noted-{len(self.calls)}",
+                "resourceVersion": "1",
             }
-            self._over[key] = made
-            self.calls.append((call_id, call.describe()))
-            return evidence_of(call, call_id, made)
+            return self._sent(call, call_id, made)
         if obj is None or str(meta(obj).get("uid")) != target.uid:
             raise TargetGone(f"cannot {call.verb} {target}: it {REPLACED}")
-        self.calls.append((call_id, call.describe()))
         if call.verb in ("delete", "evict"):
-            self._over[key] = None
-            return Evidence(200, call_id)
+            return self._sent(call, call_id, None)
         made = patched(obj, call, call_id)
         version = str(int(meta(obj).get("resourceVersion") or 1) + 1)
         made["metadata"] |= {
@@ -295,12 +173,18 @@ class ClosedCluster:
             "generation": int(meta(obj).get("generation") or 1) + 1,
         }
         if target.kind in WORKLOAD_NAMES:
-            made = dict(_whole(made))
             self._well.append((target.namespace, selector_text(made["spec"]["selector"])))
-        self._over[key] = made
         if target.kind == "HorizontalPodAutoscaler":
             await self._scaled(target.namespace, made)
-        return evidence_of(call, call_id, made)
+        return self._sent(call, call_id, made)
+
+    def _sent(self, call: Call, call_id: str, made: Object | None) -> Evidence:
+        """Records a call; when its object is seen again, it has come to its good end."""
+        target = call.target
+        self.calls.append((call_id, call.describe()))
+        done = None if made is None else dict(settled(made))
+        self._over[target.kind, target.namespace, target.name] = done
+        return evidence_of(call, call_id, made or {})
 
     async def _scaled(self, namespace: str, autoscaler: Object) -> None:
         """What an HPA does with another least count."""
@@ -309,7 +193,7 @@ class ClosedCluster:
         workload = await self.get(kind_of(key[0]), namespace, key[2])
         if workload and workload["spec"].get("replicas", 1) < spec["minReplicas"]:
             self._over[key] = dict(
-                _whole({**workload, "spec": {**workload["spec"], "replicas": spec["minReplicas"]}})
+                settled({**workload, "spec": {**workload["spec"], "replicas": spec["minReplicas"]}})
             )
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
