@@ -70,14 +70,31 @@ def test_what_others_set_stays_their_own() -> None:
     assert not managed(after, PAUSED, ours)
 
 
-@pytest.mark.xfail(
-    reason="BUG: an API server keeps what a manager set before; the sandbox forgets it", strict=True
-)
 @pytest.mark.parametrize("subresource", ["", "scale"])
 def test_what_we_set_before_stays_ours(subresource: str) -> None:
     once = patched(workload(), sets(REPLICAS, 5, subresource), "r-1.1")
     twice = patched(once, sets(IMAGE, "web:3"), "r-1.2")
     assert managed(twice, REPLICAS, ours)
+    assert managed(twice, IMAGE, ours)
+
+
+def theirs(name: str) -> bool:
+    return name == "kubectl"
+
+
+def test_what_we_set_is_no_other_s_any_more() -> None:
+    before = workload()
+    container: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:image": {}, "f:name": {}}}
+    spec = {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": container}}}
+    entry = {"manager": "kubectl", "fieldsV1": {"f:spec": spec}}
+    before["metadata"]["managedFields"] = [entry]
+    scaled = patched(before, sets(REPLICAS, 5, "scale"), "r-1.1")
+    released = patched(scaled, sets(IMAGE, "web:3"), "r-1.2")
+    assert managed(scaled, IMAGE, theirs)
+    assert not managed(scaled, REPLICAS, theirs)
+    assert not managed(released, IMAGE, theirs)
+    assert managed(released, IMAGE.replace("image", "name"), theirs)
+    assert all(managed(released, field, ours) for field in (REPLICAS, IMAGE))
 
 
 @pytest.mark.parametrize("proof", ["stamp", "moved"])
