@@ -4,7 +4,7 @@ Source: kubectl rollout status (polymorphichelpers/rollout_status.go).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..model.kind import Kind, among
 from ..model.owner import by_hand
 from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone, unannotated
 from ..model.pointer import READY, REPLICAS, RESTARTED, TEMPLATE, at, view
+from ..model.quantity import share
 from ..model.raw import annotations, condition, labels, meta, ready, restarts, spec_of, status_of
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
@@ -164,8 +165,8 @@ def taken(obj: Mapping[str, Any], facts: Facts) -> int:
     rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
     scheduled = status_of(obj).get("desiredNumberScheduled", up)
     wanted = int(scheduled if kind == "DaemonSet" else spec.get("replicas", 1))
-    surge = _share(rolling.get("maxSurge", 0), wanted, math.ceil)
-    most = 0 if surge else max(1, _share(rolling.get("maxUnavailable", 1), wanted, math.ceil))
+    surge = share(rolling.get("maxSurge", 0), wanted, math.ceil)
+    most = 0 if surge else max(1, share(rolling.get("maxUnavailable", 1), wanted, math.ceil))
     if spec.get("podManagementPolicy") == "Parallel":  # a pod that is down keeps it from no other
         return min(up, most)
     return _left_of(up, wanted, most)
@@ -177,8 +178,8 @@ def _taken_by_deployment(spec: Mapping[str, Any], up: int) -> int:
     if strategy.get("type") == "Recreate":
         return up
     rolling = strategy.get("rollingUpdate") or {}
-    surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
-    most = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
+    surge = share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
+    most = share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
     if not surge and not most:  # the controller then allows one, or nothing could move
         most = 1
     return _left_of(up, wanted, most)
@@ -187,12 +188,6 @@ def _taken_by_deployment(spec: Mapping[str, Any], up: int) -> int:
 def _left_of(up: int, wanted: int, most: int) -> int:
     """How many of `up` pods go if `most` of the `wanted` ones may be missing."""
     return max(0, up - max(0, wanted - most))
-
-
-def _share(value: Any, whole: int, rounded: Callable[[float], int]) -> int:
-    """A count, or a percentage of the whole."""
-    text = str(value)
-    return rounded(int(text[:-1]) * whole / 100) if text.endswith("%") else int(text)
 
 
 def observed(obj: Mapping[str, Any]) -> bool:

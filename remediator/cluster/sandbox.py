@@ -10,19 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..errors import BudgetExhausted, ClusterError, Conflict, TargetGone, Unsupported
-from ..kinds import ENDPOINT_SLICE, WORKLOAD_NAMES
+from ..errors import BudgetExhausted, ClusterError, Conflict, Rejected, TargetGone, Unsupported
+from ..kinds import ENDPOINT_SLICE, POD_DISRUPTION_BUDGET, WORKLOAD_NAMES
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
-from ..model.raw import labels, meta, ready, selected, status_of
+from ..model.raw import finished, labels, meta, ready, spec_of, status_of
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
-from .controllers import START, Controllers, Store
+from ..sights.disruption_budgets import covers
+from .controllers import START, Controllers
 from .objects import on_node, with_id
 from .observing import observe, observe_all
-from .patching import patched
+from .patching import patched, released
+from .store import Store
 
 PATCHABLE = {*WORKLOAD_NAMES, "HorizontalPodAutoscaler", "Pod", "Node", "Certificate"}
 CREATABLE = {"NetworkPolicy", "Job"}
@@ -131,12 +133,11 @@ class SandboxCluster:
         """What `kubectl edit` does; what a person sets is no longer ours."""
         obj = copy.deepcopy(self.objects[kind, namespace, name])
         change(obj)
-        if obj.get("spec") != self.objects[kind, namespace, name].get("spec"):
-            obj["metadata"].pop("managedFields", None)
+        released(obj, self.objects[kind, namespace, name])
         self._replace(kind, namespace, name, obj)
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
-        """What `kubectl delete` does."""
+        """What `kubectl delete` does; what it owned goes soon."""
         del self.objects[kind, namespace, name]
 
     async def observe(
@@ -165,15 +166,6 @@ class SandboxCluster:
             if name == kind.name and namespace in ("", n) and selects(selector, labels(obj))
         ]
         return copy.deepcopy(on_node(there, fields))
-
-    def _permitted(self, pod: Object) -> bool:
-        """Whether every disruption budget of the pod allows an eviction now."""
-        for (kind, namespace, _), budget in self.objects.items():
-            if kind == "PodDisruptionBudget" and namespace == meta(pod)["namespace"]:
-                chosen = selected(budget["spec"].get("selector") or {}, labels(pod))
-                if chosen and not status_of(budget).get("disruptionsAllowed"):
-                    return False
-        return True
 
     def _slices(self, namespace: str) -> list[Object]:
         """What the endpoint controller would list.
@@ -240,14 +232,28 @@ class SandboxCluster:
         target = call.target
         if here is None:
             return Evidence(404, call_id)
-        if call.verb == "evict" and not self._permitted(here):
-            raise BudgetExhausted(
-                f"cannot evict {target}: its disruption budget allows no eviction now"
-            )
+        if call.verb == "evict":
+            self._ask_budgets(target, here)
         if not dry_run:
             self.calls.append((call_id, call.describe()))
             self.remove(target.kind, target.namespace, target.name)
         return Evidence(200, call_id)
+
+    def _ask_budgets(self, target: Target, pod: Mapping[str, Any]) -> None:
+        """What the eviction API asks. Raises: BudgetExhausted, Rejected.
+
+        Source: kubernetes pkg/registry/core/pod/storage/eviction.go.
+        """
+        if finished(pod) or status_of(pod).get("phase") == "Pending":
+            return
+        wanted = (POD_DISRUPTION_BUDGET.name, target.namespace)
+        places = [key for key in self.objects if key[:2] == wanted]
+        budgets = [self.objects[key] for key in places if covers(self.objects[key], pod)]
+        if len(budgets) > 1:
+            raise Rejected(f"cannot evict {target}: it has more than one PodDisruptionBudget")
+        if budgets and not _permits(budgets[0], pod):
+            why = "its disruption budget allows no eviction now"
+            raise BudgetExhausted(f"cannot evict {target}: {why}")
 
     async def announce(self, target: Target, reason: str, message: str, warning: bool) -> None:
         self.events.append((str(target), reason, message))
@@ -261,7 +267,7 @@ class SandboxCluster:
     def pods(self, namespace: str, name: str) -> list[dict[str, Any]]:
         """The pods of a workload, for tests and the demo."""
         self._advance()
-        return self._store.pods(namespace, name)
+        return self._store.by_app()["Pod", namespace, name]
 
     def _replace(self, kind: str, namespace: str, name: str, obj: dict[str, Any]) -> dict[str, Any]:
         self._store.replace(kind, namespace, name, obj)
@@ -276,6 +282,20 @@ class SandboxCluster:
         for index in range(steps, -1, -1):
             self._controllers.step(now - timedelta(seconds=index))
         self._ticked = now
+
+
+def _permits(budget: Object, pod: Object) -> bool:
+    """Whether a disruption budget allows the pod's eviction now; one that is not ready may be free
+    to go.
+    """
+    spec, status = spec_of(budget), status_of(budget)
+    if not ready(pod):
+        healthy = int(status.get("currentHealthy") or 0)
+        if healthy >= int(status.get("desiredHealthy") or 0) > 0:
+            return True
+        if spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+            return True
+    return bool(status.get("disruptionsAllowed"))
 
 
 def _slice(service: Object, pods: list[dict[str, Any]]) -> Object:

@@ -36,6 +36,12 @@ def parse_quantity(text: str) -> Decimal:
         raise ValueError(f"quantity {text!r} is beyond what can be counted") from None
 
 
+def share(value: Any, whole: int, rounded: Callable[[float], int]) -> int:
+    """A count, or a percentage of the whole."""
+    text = str(value)
+    return rounded(int(text[:-1]) * whole / 100) if text.endswith("%") else int(text)
+
+
 def asked(template: Mapping[str, Any]) -> dict[str, Decimal]:
     """What a pod of the template counts for in a ResourceQuota, by the quota's own keys.
 
