@@ -171,21 +171,27 @@ def pods(facts: Facts) -> tuple[Any, ...]:
     return found
 
 
-@pytest.fixture(params=["sandbox", "kubernetes"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def built(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A world on the adapter that a fixture's parameter names."""
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
     if request.param == "sandbox":
         sandbox = SandboxCluster(lambda: datetime.now(UTC))
-        built = World(sandbox, namespace, None)
-        built.create("Deployment", "web")
-        yield built
+        world = World(sandbox, namespace, None)
+        world.create("Deployment", "web")
+        yield world
         return
     plane = request.getfixturevalue("control_plane")
     cluster = await connect(str(plane.kubeconfig), "", 50)
-    built = World(cluster, namespace, plane)
-    built.create("Deployment", "web")
-    yield built
+    world = World(cluster, namespace, plane)
+    world.create("Deployment", "web")
+    yield world
     await cluster.close()
+
+
+@pytest.fixture(params=["sandbox", "kubernetes"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async for made in built(request):
+        yield made
 
 
 async def test_every_workload_is_counted_with_its_namespace(world: World) -> None:
