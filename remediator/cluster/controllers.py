@@ -47,6 +47,10 @@ class Controllers:
                 self._store.write(obj, metadata=alone)
             elif kind == "Job":
                 self._run(obj, now)
+        self._roll_out(now)
+
+    def _roll_out(self, now: datetime) -> None:
+        """What the kubelets and the workloads' controllers do."""
         of = self._store.by_app()
         for (kind, namespace, name), obj in list(self._store.objects.items()):
             if kind in WORKLOAD_NAMES:

@@ -12,14 +12,14 @@ from typing import Any
 
 from ..errors import BudgetExhausted, ClusterError, Conflict, Rejected, TargetGone, Unsupported
 from ..kinds import ENDPOINT_SLICE, POD_DISRUPTION_BUDGET, WORKLOAD_NAMES
+from ..model.budget import covers, permit
 from ..model.call import Call, Evidence, evidence_of
 from ..model.facts import Facts, Unknown
 from ..model.kind import Kind
-from ..model.raw import finished, labels, meta, ready, spec_of, status_of
+from ..model.raw import finished, labels, meta, ready, status_of
 from ..model.selectors import selects
 from ..model.sight import Object, Sight
 from ..model.target import REPLACED, Target
-from ..sights.disruption_budgets import covers
 from .controllers import START, Controllers
 from .objects import on_node, with_id
 from .observing import observe, observe_all
@@ -251,7 +251,7 @@ class SandboxCluster:
         budgets = [self.objects[key] for key in places if covers(self.objects[key], pod)]
         if len(budgets) > 1:
             raise Rejected(f"cannot evict {target}: it has more than one PodDisruptionBudget")
-        if budgets and not _permits(budgets[0], pod):
+        if not permit(budgets, pod):
             why = "its disruption budget allows no eviction now"
             raise BudgetExhausted(f"cannot evict {target}: {why}")
 
@@ -282,20 +282,6 @@ class SandboxCluster:
         for index in range(steps, -1, -1):
             self._controllers.step(now - timedelta(seconds=index))
         self._ticked = now
-
-
-def _permits(budget: Object, pod: Object) -> bool:
-    """Whether a disruption budget allows the pod's eviction now; one that is not ready may be free
-    to go.
-    """
-    spec, status = spec_of(budget), status_of(budget)
-    if not ready(pod):
-        healthy = int(status.get("currentHealthy") or 0)
-        if healthy >= int(status.get("desiredHealthy") or 0) > 0:
-            return True
-        if spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
-            return True
-    return bool(status.get("disruptionsAllowed"))
 
 
 def _slice(service: Object, pods: list[dict[str, Any]]) -> Object:

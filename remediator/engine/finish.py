@@ -2,6 +2,7 @@
 follow.
 """
 
+from datetime import datetime
 from functools import partial
 
 from ..errors import ClusterError
@@ -49,16 +50,20 @@ def _count(doors: Doors, claim: Claim, written: Written) -> None:
     change = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
     outcome = change.outcome if change else None
     if outcome and claim.attempts:
-        attempt = claim.attempts[-1]
-        took = (decided.at - attempt.begun_at).total_seconds()
-        metrics.count("attempts_total", remediation.rule, attempt.action, outcome)
-        metrics.observe("attempt_duration_seconds", took, attempt.action)
+        _count_attempt(metrics, claim, outcome, decided.at)
     # what is worse has its outcome only once it is undone, but the verification ends here
     result = Outcome.WORSE if isinstance(decided, TakeBack) else outcome
     if result and remediation.state is State.VERIFYING and not remediation.undo_of:
         metrics.count("verifications_total", remediation.rule, result)
     if written.state not in LIVE:
         _count_end(metrics, claim, written)
+
+
+def _count_attempt(metrics: Metrics, claim: Claim, outcome: Outcome, at: datetime) -> None:
+    attempt = claim.attempts[-1]
+    took = (at - attempt.begun_at).total_seconds()
+    metrics.count("attempts_total", claim.remediation.rule, attempt.action, outcome)
+    metrics.observe("attempt_duration_seconds", took, attempt.action)
 
 
 def _count_end(metrics: Metrics, claim: Claim, written: Written) -> None:

@@ -309,11 +309,16 @@ def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str,
         values["held_since"] = row.held_since or decided.at
     if after in ACTING:
         values["held_since"] = None
+    return values | _values_of(row, decided)
+
+
+def _values_of(row: Any, decided: Decided) -> dict[str, Any]:
+    """The columns that change with the kind of decision."""
+    values: dict[str, Any] = {}
     if isinstance(decided, Ask | Climb):
         values |= {"held_since": None, "approved_digest": "", "approved_by": ""}
     if isinstance(decided, Climb):
-        values["rung"] = decided.rung
-        values["look"] = dumps(_without_asked(row.look))
+        values |= {"rung": decided.rung, "look": dumps(_without_asked(row.look))}
     if isinstance(decided, Hold | Ask | End) and decided.look is not None:
         values["look"] = dumps(_with_asked(decided, decided.look, row.look))
     if isinstance(decided, End):

@@ -45,15 +45,20 @@ def legible(model: type[Part], raw: Any) -> tuple[Part, Any] | None:
 def _mended(left: Any, error: Mapping[str, Any], spare: Mapping[str, Any]) -> bool:
     """Takes away, or replaces, the innermost key that has the mistake; False if there is none."""
     loc: tuple[Any, ...] = keys_of(error["loc"])
-    if error["type"] == "missing":
-        if len(loc) == 1 and loc[0] in spare:
-            left[loc[0]] = spare[loc[0]]
-            return True
-        loc = loc[:-1]
+    missing = error["type"] == "missing"
+    if missing and len(loc) == 1 and loc[0] in spare:
+        left[loc[0]] = spare[loc[0]]
+        return True
+    loc = loc[:-1] if missing else loc
     while loc and isinstance(loc[-1], int):  # the items of a list keep their numbers
         loc = loc[:-1]
-    if not loc:
-        return False
+    if loc:
+        _take_away(left, loc)
+    return bool(loc)
+
+
+def _take_away(left: Any, loc: tuple[Any, ...]) -> None:
+    """The key at the place, or what is written there if something harmless can stand for it."""
     *above, key = loc
     for part in above:
         left = left[part]
@@ -61,4 +66,3 @@ def _mended(left: Any, error: Mapping[str, Any], spare: Mapping[str, Any]) -> bo
         left[key] = HARMLESS[key]
     else:
         del left[key]
-    return True

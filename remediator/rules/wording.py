@@ -100,23 +100,25 @@ def _worded(
 ) -> Finding:
     loc = (*prefix, *keys_of(item["loc"]))
     kind, leaf = item["type"], str(loc[-1]) if loc else ""
-    if kind == "extra_forbidden" and fields is None and leaf in LATER:
-        message = (
-            f"`{leaf}` is not supported yet ({LATER[leaf]}); remove it; the rule would promise what"
-            " is not enforced"
-        )
-        return document.finding(loc, "not-supported-yet", message, at_key=True)
     if kind == "extra_forbidden":
-        known = fields if fields is not None else _fields(loc)
-        return document.finding(
-            loc, "unknown-field", f"unknown field `{leaf}`{suggest(leaf, known)}", at_key=True
-        )
+        return _unknown(document, loc, leaf, fields)
     if kind == "missing":
         return document.finding(loc, "missing-field", f"`{leaf}` is required")
     if kind in PLAIN:
         return document.finding(loc, "bad-value", PLAIN[kind].format(**(item.get("ctx") or {})))
     message = str(item["msg"]).removeprefix("Value error, ")
     return document.finding(loc, "bad-value", message[:1].lower() + message[1:])
+
+
+def _unknown(document: Document, loc: Loc, leaf: str, fields: list[str] | None) -> Finding:
+    if fields is None and leaf in LATER:
+        message = (
+            f"`{leaf}` is not supported yet ({LATER[leaf]}); remove it; the rule would promise what"
+            " is not enforced"
+        )
+        return document.finding(loc, "not-supported-yet", message, at_key=True)
+    message = f"unknown field `{leaf}`{suggest(leaf, _fields(loc) if fields is None else fields)}"
+    return document.finding(loc, "unknown-field", message, at_key=True)
 
 
 def keys_of(loc: Loc) -> Loc:

@@ -257,18 +257,25 @@ def too_late(attempt: Attempt, now: datetime) -> bool:
 def _not_converged(check: Check) -> Decided:
     attempt = check.attempt
     if not too_late(attempt, check.now):
-        until = check.now + _pause(check.now - attempt.done_at, LATER)
-        why = check.seen.why or "waiting for it to complete"
-        if attempt.converged_at is None:
-            return check.wait(why, until)
-        relapsed = attempt.relapsed_at or check.now
-        return check.wait(why, until, relapsed_at=relapsed, clear_proof=True)
-    why = f"not converged within {format_duration(attempt.times.converged_within)}"
+        return _not_yet(check)
+    again = "again " if attempt.converged_at else ""
+    why = f"not converged {again}within {format_duration(attempt.times.converged_within)}"
     before = attempt.plan.before.get("ready", 0)
     fewer = PODS in check.facts and pods_before(check.facts)["ready"] < before
     if ACTIONS[attempt.action].undo and fewer:
         return _take_back(check, f"{why}, with fewer ready pods than before; undoing our change")
     return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
+
+
+def _not_yet(check: Check) -> Wait:
+    """It has time left; what had converged has it since it was first seen incomplete."""
+    attempt = check.attempt
+    until = check.now + _pause(check.now - attempt.done_at, LATER)
+    why = check.seen.why or "waiting for it to complete"
+    if attempt.converged_at is None:
+        return check.wait(why, until)
+    relapsed = attempt.relapsed_at or check.now
+    return check.wait(why, until, relapsed_at=relapsed, clear_proof=True)
 
 
 def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
