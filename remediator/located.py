@@ -5,7 +5,7 @@ Duplicate keys and the traps of YAML 1.1 are refused.
 
 import re
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Loc = tuple[str | int, ...]
+WIDEST = 400  # of a line that is shown
 TRAPS = [
     (re.compile(r"[-+]?[0-9]+(:[0-5]?[0-9])+"), "YAML reads {0} as a number in base 60; quote it"),
     (re.compile(r"\+[0-9].*"), "YAML drops the sign of {0}; write the number without `+`"),
@@ -49,9 +50,9 @@ class Finding:
         head = f"{self.path}:{self.line}:{self.column}  {self.severity}  {self.code}"
         if not self.source:
             return f"{head}\n     {self.message}"
-        gutter = f"{self.line:>5} | "
-        caret = " " * (len(gutter) + self.column - 1) + "^" * self.width
-        return f"{head}\n{gutter}{self.source}\n{caret} {self.message}"
+        gutter, shown = f"{self.line:>5} | ", self.source[:WIDEST]
+        caret = " " * (len(gutter) + min(self.column, WIDEST) - 1) + "^" * min(self.width, WIDEST)
+        return f"{head}\n{gutter}{shown}\n{caret} {self.message}"
 
 
 @dataclass(slots=True)
@@ -144,7 +145,14 @@ def load_text(text: str, path: str) -> Document:
 
 def load_file(path: Path) -> Document:
     """Reads one YAML file. Raises: OSError."""
-    return load_text(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    try:
+        return load_text(path.read_bytes().decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        document = Document(str(path), [], most=0)
+        line = error.object.count(b"\n", 0, error.start) + 1
+        why = "not UTF-8 text; save the file as UTF-8"
+        document.findings.append(Finding(str(path), line, 1, 1, "yaml", why))
+        return document
 
 
 def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
@@ -165,6 +173,7 @@ def _build(loader: _Loader, node: Node, loc: Loc, document: Document) -> Any:
                     document.finding(loc, "yaml-trap", advice.format(f"`{node.value}`"))
                 )
     try:
+        node.value.encode()  # escapes can make halves of characters
         return loader.construct_object(node)
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         document.findings.append(
@@ -199,10 +208,25 @@ def _build_mapping(
 
 
 def without_echoes(found: Iterable[Finding]) -> list[Finding]:
-    """Each mistake once: where YAML itself says why, the bad value is not told too."""
-    found = list(dict.fromkeys(found))
-    why = {(f.path, f.line, f.column) for f in found if f.code in ("yaml-trap", "yaml")}
-    return [f for f in found if f.code != "bad-value" or (f.path, f.line, f.column) not in why]
+    """Each mistake once, by place: where YAML itself says why a value is bad, it is told there what
+    to write instead.
+    """
+    at: dict[tuple[str, int, int], dict[str, Finding]] = {}
+    out: list[Finding] = []
+    for one in sorted(dict.fromkeys(found), key=lambda one: (one.path, one.line, one.column)):
+        at.setdefault((one.path, one.line, one.column), {})[one.code] = one
+        out.append(one)
+    return [told for one in out if (told := _told(one, at[one.path, one.line, one.column]))]
+
+
+def _told(one: Finding, beside: Mapping[str, Finding]) -> Finding | None:
+    """A finding as it is told, given those at its place by code; None if another says it."""
+    if one.code == "bad-value" and beside.keys() & {"yaml", "yaml-trap"}:
+        return None
+    if one.code == "yaml-trap" and "bad-value" in beside:
+        why = one.message.partition(";")[0]
+        return replace(one, message=f"{why}; {beside['bad-value'].message}")
+    return one
 
 
 def suggest(word: str, known: list[str]) -> str:

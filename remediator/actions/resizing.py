@@ -1,24 +1,27 @@
-"""Resizing the running pods of a workload in place, through their subresource `resize`."""
+"""Resizing the running pods of a workload in place, through their subresource `resize`.
 
-from collections.abc import Mapping, Sequence
+One after the other where a container restarts for it, by its resizePolicy.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from itertools import chain
+from itertools import product
 from typing import Any
 
 from ..kinds import POD
 from ..model.call import Call, version_of
 from ..model.facts import Facts, Unknown
-from ..model.plan import Plan, Refusal, Seen, Touch, Verified, gone
+from ..model.plan import Bound, Plan, Refusal, Seen, Touch, Verified, gone
 from ..model.pointer import at, view
 from ..model.quantity import parse_quantity
-from ..model.raw import conditions_of, container_statuses, meta, ready
+from ..model.raw import conditions_of, container_statuses, finished, meta, ready
 from ..model.sight import Object
 from ..model.target import Target
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
 
-RESIZED_WITHIN = timedelta(minutes=5)
-Resized = Sequence[tuple[Object, Call]]
+RESIZED_WITHIN, EACH = timedelta(minutes=5), timedelta(minutes=1)
+Values = tuple[Mapping[str, str], Mapping[str, str]]
 
 
 def in_place(plan: Plan) -> bool:
@@ -42,24 +45,42 @@ def resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[s
     )
 
 
-def restarted(pod: Object, call: Call) -> str:
-    """A container that restarts for its new memory, by its own resizePolicy; empty where none."""
-    for number, container in enumerate(pod["spec"]["containers"]):
-        changes = any(path.startswith(f"/spec/containers/{number}/") for path in call.leaves)
-        for policy in container.get("resizePolicy") or [] if changes else []:
-            if (policy.get("resourceName"), policy.get("restartPolicy")) == (
-                "memory",
-                "RestartContainer",
-            ):
-                return str(container["name"])
-    return ""
+def restarted(pod: Object, call: Call) -> bool:
+    """Whether a container restarts for its new memory, by its own resizePolicy."""
+    return any(
+        path.startswith(f"/spec/containers/{number}/")
+        for number, path in product(_restarting(pod), call.leaves)
+    )
 
 
-def resized(facts: Facts, action: str, made: Resized, outage: bool, **more: Any) -> Plan:
-    """The plan of these patches. It takes the pods whose containers restart for it, at once."""
-    calls = tuple(call for _, call in made)
-    paths = tuple(sorted(set(chain.from_iterable(call.leaves for call in calls))))
-    taken = sum(ready(pod) and bool(restarted(pod, call)) for pod, call in made)
+def _restarting(pod: Object) -> list[int]:
+    """The containers that a change of their memory restarts."""
+    restarts = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
+    containers = enumerate(pod["spec"]["containers"])
+    return [number for number, one in containers if restarts in (one.get("resizePolicy") or [])]
+
+
+def resized(
+    facts: Facts, action: str, pods: list[Object], values: Values, *, outage: bool, **more: Any
+) -> Plan:
+    """The plan that resizes the first of these pods; `further` resizes the others alike. `values`:
+    before and after, by pointers into a pod.
+    """
+    old, new = values
+    call = resize(facts.target, min(pods, key=in_order), old, new)
+    taken = any(ready(pod) and restarted(pod, call) for pod in pods)
+    return _plan(
+        facts,
+        action,
+        (call,),
+        Touch(facts.target, facts.root, tuple(new), int(taken), stays=True, outage=outage),
+        bounds=(Bound("patch", POD.name, len(pods)),),
+        converged_within=RESIZED_WITHIN + len(pods) * EACH,
+        **more,
+    )
+
+
+def _plan(facts: Facts, action: str, calls: tuple[Call, ...], touch: Touch, **more: Any) -> Plan:
     return Plan(
         action=action,
         target=facts.target,
@@ -68,36 +89,84 @@ def resized(facts: Facts, action: str, made: Resized, outage: bool, **more: Any)
         locks=tuple(sorted({facts.target.key, facts.root.key})),
         previous={},
         before=pods_before(facts),
-        touches=(Touch(facts.target, facts.root, paths, taken, outage=outage),),
-        converged_within=RESIZED_WITHIN,
+        touches=(touch,),
         **more,
     )
 
 
+def further(plan: Plan, facts: Facts) -> tuple[Call, ...]:
+    """The pods that are left, once those before run with their limits: all of them, or the next
+    one where a container restarts for it.
+    """
+    pods = facts[PODS]
+    if isinstance(pods, Unknown):
+        return ()
+    own = {call.target.uid for call in plan.calls}
+    if any(_waits(pod) for pod in pods if meta(pod).get("uid") in own):
+        return ()
+    old, new = plan.calls[0].assumes, plan.calls[0].leaves
+    made = [(pod, resize(facts.target, pod, old, new)) for pod in _left(plan, pods)]
+    if any(restarted(pod, call) for pod, call in made):
+        made = made[:1]
+    return tuple(call for _, call in made)
+
+
+def _left(plan: Plan, pods: Sequence[Object]) -> list[Object]:
+    """The pods that still have the amounts of before, as many as the plan allows; what serves is
+    last.
+    """
+    own = {call.target.uid for call in plan.calls}
+    most = plan.bounds[0].most - len(plan.calls) if plan.bounds else 0
+    old = dict(plan.calls[0].assumes)
+    left = [
+        pod for pod in running(pods) if meta(pod).get("uid") not in own and view(pod, old) == old
+    ]
+    return sorted(left, key=in_order)[:most]
+
+
+def running(pods: Iterable[Object]) -> list[Object]:
+    """Those that have not ended and are not being deleted."""
+    return [pod for pod in pods if not finished(pod) and not meta(pod).get("deletionTimestamp")]
+
+
+def in_order(pod: Object) -> tuple[bool, str]:
+    """For sorting: what serves goes last."""
+    return ready(pod), str(meta(pod).get("name"))
+
+
 def verify(plan: Plan, facts: Facts) -> Seen:
-    """Whether every resized pod that is left runs with its new limit."""
+    """Whether every pod that the plan resizes, if it is left, runs with its new limit."""
     if gone(plan, facts):
         return Seen(Verified.OVERTAKEN)
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         return Seen(Verified.UNKNOWN)
     by_uid = {str(meta(pod).get("uid")): pod for pod in pods}
-    left = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
-    if not left or any(view(pod, call.leaves) != dict(call.leaves) for call, pod in left):
+    there = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
+    if any(view(pod, call.leaves) != dict(call.leaves) for call, pod in there):
         return Seen(Verified.OVERTAKEN)
-    return _done([pod for _, pod in left])
+    left = _left(plan, pods)
+    if not there and not left:
+        return Seen(Verified.OVERTAKEN)
+    return _done([pod for _, pod in there], left)
 
 
-def _done(pods: Sequence[Object]) -> Seen:
-    """Whether each pod runs with the limits that it was given."""
+def _done(pods: Sequence[Object], left: Sequence[Object]) -> Seen:
+    """Whether each pod runs with the limits that it was given, and none is left."""
     for pod in pods:
         why = _infeasible(pod)
         if why:
             return Seen(Verified.FAILED, f"pod {meta(pod).get('name')} cannot be resized: {why}")
-    waiting = [str(meta(pod).get("name")) for pod in pods if not _runs_with_its_limits(pod)]
+    waiting = [pod for pod in pods if _waits(pod)] or left
     if waiting:
-        return Seen(Verified.WAITING, f"waiting for {', '.join(waiting[:3])} to be resized")
+        names = ", ".join(str(meta(pod).get("name")) for pod in waiting[:3])
+        return Seen(Verified.WAITING, f"waiting for {names} to be resized")
     return Seen(Verified.CONVERGED)
+
+
+def _waits(pod: Object) -> bool:
+    """Whether it does not run with its limits yet, or not again after a restart for them."""
+    return not _runs_with_its_limits(pod) or (bool(_restarting(pod)) and not ready(pod))
 
 
 def _infeasible(pod: Object) -> str:
@@ -128,11 +197,13 @@ def undo(done: Plan, facts: Facts) -> Plan | Refusal:
     ours = [(call, pod) for call, pod in made if pod and view(pod, call.leaves) == call.leaves]
     if not ours:
         return Refusal(Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set")
-    return resized(
+    calls = [resize(facts.target, pod, call.leaves, call.assumes) for call, pod in ours]
+    return _plan(
         facts,
         done.action,
-        [(pod, resize(facts.target, pod, call.leaves, call.assumes)) for call, pod in ours],
-        outage=True,
+        tuple(calls),
+        Touch(facts.target, facts.root, tuple(calls[0].leaves), outage=True),
         parameters={"undo": done.digest},
-        summary=f"restore the previous memory limits of {len(ours)} pods of {facts.target}",
+        summary=f"restore the previous memory limits of {len(calls)} pods of {facts.target}",
+        converged_within=RESIZED_WITHIN,
     )

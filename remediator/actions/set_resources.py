@@ -9,7 +9,7 @@ restores the previous values. In place, only the running pods get it; new pods a
 unchanged template.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
@@ -23,13 +23,12 @@ from ..model.facts import Facts
 from ..model.plan import Plan, Refusal, Seen, stamp_operations
 from ..model.pointer import at, put
 from ..model.quantity import format_bytes, parse_quantity
-from ..model.raw import finished, meta
 from ..model.sight import Object
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
 from . import resizing
 from .action_spec import ActionSpec, Causes, Parameters, Sent
-from .resizing import in_place, resize, resized, restarted
+from .resizing import in_place
 from .workload import (
     ROLLING,
     interrupts,
@@ -61,7 +60,7 @@ class Params(Parameters):
         description="Resize the running pods in place instead of rolling out a new template.",
     )
     allow_outage: bool = Field(
-        default=False, description="Allow a rollout that takes down every ready pod at once."
+        default=False, description="Allow taking down every ready pod, or the last one."
     )
 
     @field_validator("by")
@@ -145,7 +144,7 @@ def _changes(spec: Object, killed: set[str], params: Params) -> Iterator[MemoryC
             yield MemoryChange(name, f"/containers/{index}/resources/requests/memory", request, new)
 
 
-def _said(changes: list[MemoryChange]) -> str:
+def _said(changes: Sequence[MemoryChange]) -> str:
     limits = [change for change in changes if "/limits/" in change.path]
     return ", ".join(f"{one.container} memory from {one.old} to {one.new}" for one in limits)
 
@@ -195,42 +194,36 @@ def _operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
 
 def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
     """One patch of each pod, through its subresource `resize`."""
-    changed = [(pod, _raised_limits(pod, killed, params)) for pod in pods_of(facts)]
-    raised = [(pod, changes) for pod, changes in changed if changes]
+    raised: dict[tuple[MemoryChange, ...], list[Object]] = {}
+    for pod in resizing.running(pods_of(facts)):
+        found = _changes(pod["spec"], killed, params)
+        changes = tuple(change for change in found if isinstance(change, MemoryChange))
+        if changes:
+            raised.setdefault(changes, []).append(pod)
     if not raised:
         return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
-    made = [(pod, resize(facts.target, pod, *_values(changes, "/spec"))) for pod, changes in raised]
-    restarting = next(filter(None, (restarted(pod, call) for pod, call in made)), "")
-    if restarting and not params.allow_outage:
-        why = f"resizing would restart {restarting} in every pod of {facts.target} at once"
-        return Refusal(Reason.WOULD_INTERRUPT, why)
-    return resized(
+    # those that differ have been resized before
+    changes = min(raised, key=lambda some: parse_quantity(some[0].old))
+    return resizing.resized(
         facts,
         NAME,
-        made,
-        params.allow_outage,
+        raised[changes],
+        _values(changes, "/spec"),
+        outage=params.allow_outage,
         parameters=params.model_dump(mode="json"),
-        summary=f"resize {len(made)} pods of {facts.target} in place: {_said(raised[0][1])}",
+        summary=f"resize {len(raised[changes])} pods of {facts.target} in place: {_said(changes)}",
     )
 
 
-def _raised_limits(pod: Object, killed: set[str], params: Params) -> list[MemoryChange]:
-    """What is raised in one pod: nothing in one that has ended or is being deleted."""
-    if finished(pod) or meta(pod).get("deletionTimestamp"):
-        return []
-    found = _changes(pod["spec"], killed, params)
-    return [change for change in found if isinstance(change, MemoryChange)]
-
-
-def _values(changes: list[MemoryChange], below: str) -> tuple[dict[str, str], dict[str, str]]:
+def _values(changes: Sequence[MemoryChange], below: str) -> tuple[dict[str, str], dict[str, str]]:
     """The values before and after, by pointers below one into the object."""
     old = {f"{below}{change.path}": change.old for change in changes}
     return old, {f"{below}{change.path}": change.new for change in changes}
 
 
 def further(plan: Plan, sent: Sent, facts: Facts) -> tuple[Call, ...]:
-    """What a rollout needs where pods are stuck; resizing needs nothing more."""
-    return () if in_place(plan) else unblock(plan, sent, facts)
+    """What a rollout needs where pods are stuck, or the pods that are still to be resized."""
+    return resizing.further(plan, facts) if in_place(plan) else unblock(plan, sent, facts)
 
 
 def verify(plan: Plan, sent: Sent, facts: Facts) -> Seen:
@@ -273,7 +266,8 @@ ACTION = ActionSpec(
     targets=WORKLOADS,
     calls=ROLLING | {("patch", POD, "resize")},
     disruption=(
-        "each pod once, within the workload's maxUnavailable; in place: a container may restart"
+        "each pod once, within the workload's maxUnavailable; in place: one pod after the other"
+        " if a container must restart for it"
     ),
     causes=frozenset({"oom_killed"}),
     sees=frozenset({PODS}),

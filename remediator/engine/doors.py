@@ -10,7 +10,8 @@ from ..model.remediation import Remediation
 from ..model.verdict import Verdict, strongest
 from ..ports import Alertmanager, Clock, Cluster, Prometheus
 from ..ports.journal import Journal
-from ..rules.ruleset import RuleSet
+from ..ports.records import Claim
+from ..rules.ruleset import LoadedRule, RuleSet
 from ..telemetry import Metrics
 from .census import Census
 
@@ -99,6 +100,19 @@ class Doors:
     def cluster_of(self, source: str) -> str:
         """The cluster that a source's alerts are about."""
         return self.sources.get(source, "default")
+
+    def rule_of(self, claim: Claim) -> LoadedRule | None:
+        """Its rule as it is loaded now, with the overrides of the alert that it was created for.
+        Alerts that joined later may have others.
+        """
+        remediation = claim.remediation
+        first: LoadedRule | None = None
+        for episode in claim.episodes:
+            loaded = self.rules.find(remediation.rule, episode.alert)
+            if loaded is not None and loaded.digest == remediation.rule_digest:
+                return loaded
+            first = first or loaded
+        return first or self.rules.find(remediation.rule)
 
     def count_verdicts(self, remediation: Remediation, verdicts: list[Verdict]) -> Verdict:
         """Counts verdicts other than allow, if they are new. Returns the strongest."""

@@ -17,9 +17,7 @@ from .doors import Doors
 async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
     """Writes what was decided, and returns what was written."""
     remediation = claim.remediation
-    alert = claim.episodes[0].alert if claim.episodes else None
-    loaded = doors.rules.find(remediation.rule, alert)
-    audience = messages.audience(claim, loaded, doors.followers)
+    audience = messages.audience(claim, doors.rule_of(claim), doors.followers)
     tell = partial(messages.of, claim, audience)
     written = await doors.journal.write(remediation, decided, tell)
     _count(doors, claim, written)

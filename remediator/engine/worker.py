@@ -71,8 +71,7 @@ async def work(doors: Doors, claim: Claim) -> None:
 async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
     """What the state requires; None if another remediation took this one over."""
     now, remediation = doors.clock.now(), claim.remediation
-    alert = claim.episodes[0].alert if claim.episodes else None
-    loaded = doors.rules.find(remediation.rule, alert)
+    loaded = doors.rule_of(claim)
     # first of all: verifying, undoing and recovering all need the action
     blind = _without_action(claim, now)
     if blind is not None:

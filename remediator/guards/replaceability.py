@@ -49,7 +49,8 @@ KEEPS_AWAY = {"NoSchedule", "NoExecute"}
 def check(situation: Situation) -> Verdict:
     """Holds where something speaks against the replacement, or cannot be seen."""
     for item in situation.touched if situation.plan is not None else ():
-        verdict = _check(item.touch, item.facts) if item.touch.takes else None
+        replaced = item.touch.takes and not item.touch.stays
+        verdict = _check(item.touch, item.facts) if replaced else None
         if verdict is not None:
             return verdict
     return allow("replaceability")

@@ -41,7 +41,6 @@ FIRING = (
     sa.select(episode_table.c.starts_at, episode_table.c.ends_at, episode_table.c.open)
     .join(attachment, attachment.c.episode == episode_table.c.id)
     .join(LATEST_OF_RULE, LATEST_OF_RULE.c.id == attachment.c.remediation)
-    .distinct()
 )
 RETRIED = (
     sa.select(table.c.retried_at)

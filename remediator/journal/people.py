@@ -186,9 +186,12 @@ def retry(
         return f"no remediation {remediation_id}"
     if State(row.state) in LIVE:
         return f"{remediation_id} is {row.state}; only an ended remediation can be retried"
-    if not fates.revive(c, _sharing_alerts(row), now):
+    mine = attachment.c.remediation == remediation_id
+    joined = sa.join(attachment, episode, episode.c.id == attachment.c.episode)
+    firing = sa.select(episode.c.id).select_from(joined).where(mine, episode.c.open)
+    if not fates.retry(c, row.rule, list(c.execute(firing).scalars()), now):
         return f"no alert of {remediation_id} is still firing"
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(retried_at=now))
+    c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref == remediation_id))
     entries.write(
         c,
         now,
@@ -198,17 +201,6 @@ def retry(
         text=because(f"retry requested by {operator}", why),
     )
     return None
-
-
-def _sharing_alerts(row: Any) -> sa.Select[Any]:
-    """The ended remediations of its rule that had one of its alerts, and itself: as long as one of
-    them counts as ended, the rule leaves the alert alone.
-    """
-    mine = sa.select(attachment.c.episode).where(attachment.c.remediation == row.id)
-    theirs = sa.select(attachment.c.remediation).where(attachment.c.episode.in_(mine))
-    return sa.select(table.c.id).where(
-        table.c.rule == row.rule, ~table.c.live, table.c.id.in_(theirs)
-    )
 
 
 RESOLVED_WITHIN = 1800  # seconds; where an older version did not say
@@ -304,9 +296,9 @@ def prune(c: Connection, before: datetime, now: datetime, longest: timedelta = t
     owing = sa.exists().where(attempt.c.remediation == table.c.id, timer.c.ref == attempt.c.id)
     undo = table.alias()
     undoing = sa.exists().where(undo.c.undo_of == table.c.id, undo.c.undo_of != "", undo.c.live)
-    # what a reload may bring back has no timer, but its alert
+    # what a reload may bring back, or is told once it is over, has no timer, but its alert
     firing = sa.exists().where(
-        table.c.state.in_(sorted(fates.BY_RELOAD)),
+        sa.or_(table.c.told, table.c.state.in_(sorted(fates.BY_RELOAD))),
         attachment.c.remediation == table.c.id,
         episode.c.id == attachment.c.episode,
         episode.c.open,

@@ -24,7 +24,8 @@ class Touch:
 
     `paths` are the written fields, as JSON pointers. `takes`: ready pods taken down at once;
     `successor`: pod template of their replacement; `away_from`: a node that does not take them.
-    `waits`: the calls themselves wait for disruption budgets; `outage`: the last ready pod may go.
+    `waits`: the calls themselves wait for disruption budgets; `stays`: the pods restart where they
+    are, and nothing replaces them; `outage`: the last ready pod may go.
     """
 
     target: Target
@@ -34,6 +35,7 @@ class Touch:
     successor: Mapping[str, Any] | None = None
     away_from: str = ""
     waits: bool = False
+    stays: bool = False
     outage: bool = False
 
 

@@ -207,8 +207,8 @@ REASONS: dict[Reason, ReasonSpec] = {
         "a rule of higher priority took over while this one was only verifying"
     ),
     Reason.RULE_CHANGED: ReasonSpec(
-        "the rule was changed or removed before the remediation acted, or before its change was"
-        " undone"
+        "the rule was changed or removed before the remediation acted, took its next step or undid"
+        " its change"
     ),
 }
 

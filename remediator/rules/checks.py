@@ -20,6 +20,7 @@ from .schema import ExplicitTarget, Rule, Step
 from .sections import Scope
 from .wording import worded
 
+LONGEST_QUERY = 2000  # the parser is quadratic, and ends the process on deep nesting
 SCALAR_CALLS = {"scalar", "time", "pi"}
 CLOCK_CALLS = {
     "minute",
@@ -120,12 +121,16 @@ def _query(query: str, document: Document, place: Loc) -> list[Finding]:
     wrong = templates.mistakes(query, promql=True)
     if wrong:
         return [document.finding(place, "bad-template", message) for message in wrong]
+    if len(query) > LONGEST_QUERY:
+        message = f"longer than {LONGEST_QUERY} characters; use a recording rule"
+        return [document.finding(place, "bad-promql", message)]
     try:
-        parsed = promql_parser.parse(templates.PLACE.sub("x", query))
+        always = _always(promql_parser.parse(templates.PLACE.sub("x", query)))
     except ValueError as error:
         message = f"Prometheus would reject this query: {error}"
         return [document.finding(place, "bad-promql", message)]
-    always = _always(parsed)
+    except RecursionError:
+        return [document.finding(place, "bad-promql", "nested too deeply")]
     return [document.finding(place, "scalar-query", always)] if always else []
 
 

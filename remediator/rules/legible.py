@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from .schema import EXAMPLE, Rule
 from .sections import TimeInterval
-from .wording import keys_of
+from .wording import innermost, keys_of
 
 Part = TypeVar("Part", bound=BaseModel)
 # in place of what is missing: the rest can be read without
@@ -36,9 +36,9 @@ def legible(model: type[Part], raw: Any) -> tuple[Part, Any] | None:
         try:
             return model.model_validate(left), left
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
             left = deepcopy(raw) if left is raw else left
-            if not _mended(left, first, SPARE.get(model, {})):
+            found = innermost(error.errors(include_url=False))
+            if not all(_mended(left, one, SPARE.get(model, {})) for one in found):
                 return None
 
 
@@ -61,7 +61,11 @@ def _take_away(left: Any, loc: tuple[Any, ...]) -> None:
     """The key at the place, or what is written there if something harmless can stand for it."""
     *above, key = loc
     for part in above:
+        if isinstance(left, Mapping) and part not in left:
+            return  # taken away with another mistake in it
         left = left[part]
+    if key not in left:
+        return
     if key in HARMLESS and left[key] != HARMLESS[key]:
         left[key] = HARMLESS[key]
     else:

@@ -15,9 +15,10 @@ from ..model.matcher import admits
 from ..model.target import NAMESPACE
 from . import checks
 from .legible import legible
-from .ruleset import LoadedRule, RuleSet, combined, merge
-from .schema import GroupHead, Override, Rule, RuleFile
+from .ruleset import LoadedRule, RuleSet, merge
+from .schema import EXAMPLE, GroupHead, Override, Rule, RuleFile
 from .sections import Scope, TimeInterval
+from .together import together
 from .wording import worded
 
 Part = TypeVar("Part")
@@ -125,7 +126,8 @@ class _Gathered:
             why = "a scope needs `namespaces` or `nodes`; an empty one selects nothing"
             self.found.append(document.finding((*loc, "scope"), "no-scope", why))
             scope = ANYWHERE
-        group = GroupHead(name=str(raw.get("name") or "unnamed"), scope=scope)
+        self.found += _of_defaults(raw.get("defaults"), document, (*loc, "defaults"))
+        group = GroupHead.model_construct(name=str(raw.get("name") or "unnamed"), scope=scope)
         for place, rule in _items(raw, "rules", loc):
             self._rule(rule, group, document, place)
 
@@ -147,8 +149,7 @@ class _Gathered:
             source = placed.part
             own = list(self._of_rule(source, placed.document, placed.loc))
             yield from own
-            mine = [item for item in self.overrides if source.rule.name in item.part.rules]
-            yield from self._overridden(source, mine, {(f.code, f.message) for f in own})
+            yield from self._overridden(source, {(f.code, f.message) for f in own})
 
     def _of_rule(self, source: LoadedRule, document: Document, loc: Loc) -> Iterator[Finding]:
         yield from checks.of_rule(source.rule, source.group.scope, document, loc)
@@ -158,25 +159,38 @@ class _Gathered:
                     why = f"no time interval `{name}`{suggest(name, list(self.intervals))}"
                     yield document.finding((*loc, "windows", key), "unknown-interval", why)
 
-    def _overridden(
-        self, source: LoadedRule, mine: list[_Placed[Override]], told: set[tuple[str, str]]
-    ) -> Iterator[Finding]:
-        """The mistakes of a rule under its overrides that were not told of less of them."""
-        for chosen in combined([item.part for item in mine]):
-            placed = [mine[number] for number in chosen]
+    def _overridden(self, source: LoadedRule, own: set[tuple[str, str]]) -> Iterator[Finding]:
+        """The mistakes of a rule under its overrides that are not its own, and those of overrides
+        together that have none alone.
+        """
+        sound: list[_Placed[Override]] = []
+        for item in self.overrides:
+            if source.rule.name not in item.part.rules:
+                continue
+            made = self._under(source, [item])
+            found = [one for one in made if (one.code, one.message) not in own]
+            yield from found
+            if not found:
+                sound.append(item)
+        for chosen in together(source, [item.part for item in sound]):
+            placed = [sound[number] for number in chosen]
             for finding in self._under(source, placed):
-                if (finding.code, finding.message) not in told:
-                    told.add((finding.code, finding.message))
-                    yield finding if len(placed) == 1 else _together(finding, placed[0])
+                if (finding.code, finding.message) not in own:
+                    yield _together(finding, placed[0])
 
     def _under(self, source: LoadedRule, placed: list[_Placed[Override]]) -> list[Finding]:
         last = placed[-1]
         loc = _stands_for(source, last)
+        raw = source.written(item.part for item in placed)
         try:
-            made = source.under(item.part for item in placed)
+            rule, found = Rule.model_validate(raw), []
         except ValidationError as error:
-            return worded(last.document, error, loc)
-        return list(self._of_rule(made, last.document, loc))
+            found = worded(last.document, error, loc)
+            read = legible(Rule, raw)
+            if read is None:
+                return found
+            rule = read[0]
+        return [*found, *self._of_rule(replace(source, rule=rule), last.document, loc)]
 
     def names(self) -> Iterator[Finding]:
         """What overrides name that is not there, or not where they say."""
@@ -200,7 +214,7 @@ def build(documents: list[Document], findings: list[Finding] | None = None) -> R
     found = [*gathered.found, *gathered.content(), *gathered.names(), *_duplicates(sources)]
     told = without_echoes(found)
     if told:
-        raise RuleErrors(sorted(told, key=lambda f: (f.path, f.line, f.column)))
+        raise RuleErrors(told)
     overrides = tuple(item.part for item in gathered.overrides)
     return RuleSet(tuple(sources), overrides, gathered.intervals)
 
@@ -215,6 +229,17 @@ def _merge_defaults(document: Document) -> None:
             if isinstance(rule, Mapping):
                 group["rules"][place[-1]] = merge(defaults, rule)
                 document.written_at[place] = (*loc, "defaults")
+
+
+def _of_defaults(defaults: Any, document: Document, loc: Loc) -> list[Finding]:
+    """What is wrong with defaults, whether a rule uses them or not."""
+    if not isinstance(defaults, Mapping):
+        return []
+    try:
+        Rule.model_validate(merge(EXAMPLE, defaults))
+    except ValidationError as error:  # what is missing may stand in the rules
+        return [one for one in worded(document, error, loc) if one.code != "missing-field"]
+    return []
 
 
 def _form(document: Document) -> list[Finding]:

@@ -11,10 +11,13 @@ import promql_parser
 from ..model.duration import parse_duration
 
 WINDOW = re.compile(r"\[\s*([0-9a-z]+)\s*(?::\s*[0-9a-z]*\s*)?\]|offset\s+([0-9a-z]+)")
+NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LEAST = timedelta(minutes=15)
 UNKNOWN = timedelta(minutes=30)
 MARGIN = timedelta(minutes=5)
-DEEPEST = 5  # recording rules may name each other
+LONGEST = 2000  # characters: the parser is quadratic, and ends the process on deep nesting
+NOTHING = timedelta()
+EQUAL = "MatchOp.Equal"
 
 
 def resolved_within(rule: Mapping[str, Any] | None, generator_url: str) -> timedelta:
@@ -38,44 +41,71 @@ def _query_of(generator_url: str) -> str:
         return ""
 
 
-def look_back(query: str, recorded: Mapping[str, str], depth: int = 0) -> timedelta:
+def look_back(query: str, recorded: Mapping[str, str]) -> timedelta:
     """How far back the expression reads: its windows and offsets add up where they nest.
 
-    Its recording rules are expanded. Of a query that cannot be parsed, all of them are added.
+    Its recording rules (`recorded`: expressions by name) are expanded.
     """
-    try:
-        return max(timedelta(), _reach(promql_parser.parse(query), recorded, depth))
-    except ValueError:
-        return sum(map(_duration, WINDOW.findall(query)), timedelta())
+    return _Reach(recorded).of(query)
+
+
+class _Reach:
+    """How far back expressions read. Each recording rule is read once, even if it names itself."""
+
+    def __init__(self, recorded: Mapping[str, str]) -> None:
+        self._recorded = recorded
+        self._known: dict[str, timedelta] = {}
+
+    def of(self, query: str) -> timedelta:
+        """Of what cannot be parsed, or is too long for that, all windows and offsets are added to
+        the longest of the recording rules that it names.
+        """
+        try:
+            if len(query) <= LONGEST:
+                return max(NOTHING, self._part(promql_parser.parse(query)))
+        except (ValueError, RecursionError):
+            pass
+        own = sum(map(_duration, WINDOW.findall(query)), NOTHING)
+        return own + max(map(self._named, set(NAME.findall(query))), default=NOTHING)
+
+    def _named(self, name: str) -> timedelta:
+        if name not in self._known:
+            self._known[name] = NOTHING
+            self._known[name] = self.of(self._recorded.get(name, ""))
+        return self._known[name]
+
+    def _part(self, part: Any) -> timedelta:
+        """One part of an expression; less than nothing with a negative offset."""
+        match type(part).__name__:
+            case "MatrixSelector":
+                return _span(part.range) + self._part(part.vector_selector)
+            case "SubqueryExpr":
+                return _span(part.range) + _span(part.offset) + self._part(part.expr)
+            case "VectorSelector":
+                return _span(part.offset) + self._named(_name_of(part))
+        parts = map(self._part, _parts(part))
+        return max(parts, default=NOTHING)
+
+
+def _parts(part: Any) -> list[Any]:
+    """The parts of an operator, a function or an aggregation."""
+    given = [getattr(part, key, None) for key in ("lhs", "rhs", "expr", "param")]
+    return [one for one in (*given, *getattr(part, "args", ())) if one is not None]
+
+
+def _name_of(selector: Any) -> str:
+    """The metric's name, however it is written."""
+    matchers = selector.matchers.matchers
+    named = [one.value for one in matchers if (one.name, str(one.op)) == ("__name__", EQUAL)]
+    return str(selector.name or "".join(named[:1]))
 
 
 def _duration(found: tuple[str, str]) -> timedelta:
     try:
         return parse_duration("".join(found))
     except ValueError:
-        return timedelta()
-
-
-def _reach(part: Any, recorded: Mapping[str, str], depth: int) -> timedelta:
-    """How far back one part of an expression reads; less than nothing with a negative offset."""
-    match type(part).__name__:
-        case "MatrixSelector":
-            return _span(part.range) + _reach(part.vector_selector, recorded, depth)
-        case "SubqueryExpr":
-            own = _span(part.range) + _span(part.offset)
-            return own + _reach(part.expr, recorded, depth)
-        case "VectorSelector":
-            text = recorded.get(part.name or "", "") if depth < DEEPEST else ""
-            return _span(part.offset) + look_back(text, recorded, depth + 1)
-        case "BinaryExpr":
-            return max(_reach(side, recorded, depth) for side in (part.lhs, part.rhs))
-        case "Call":
-            parts = [_reach(argument, recorded, depth) for argument in part.args]
-            return max(parts, default=timedelta())
-        case "AggregateExpr" | "ParenExpr" | "UnaryExpr":
-            return _reach(part.expr, recorded, depth)
-    return timedelta()
+        return NOTHING
 
 
 def _span(given: timedelta | None) -> timedelta:
-    return given or timedelta()
+    return given or NOTHING

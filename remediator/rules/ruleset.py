@@ -10,13 +10,12 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 from ..model.alert import Alert
 from ..model.interval import Named
-from ..model.matcher import Operator, admits, contradiction
-from ..model.target import NAMESPACE, Target, Unresolved
+from ..model.matcher import Operator, admits
+from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from . import templates
 from .schema import ExplicitTarget, GroupHead, Override, Rule
@@ -43,6 +42,11 @@ class LoadedRule:
 
     def under(self, overrides: Iterable[Override]) -> "LoadedRule":
         """The rule as these make it, one after the other. Raises: pydantic.ValidationError."""
+        raw = self.written(overrides)
+        return replace(self, rule=Rule.model_validate(raw), raw=raw)
+
+    def written(self, overrides: Iterable[Override]) -> Mapping[str, Any]:
+        """The rule's data as these make it."""
         raw = self.raw
         for override in overrides:
             patch = {
@@ -55,7 +59,7 @@ class LoadedRule:
                 for step, label in zip(raw["steps"], self.labels, strict=True)
             ]
             raw = {**merge(raw, patch), "steps": steps}
-        return replace(self, rule=Rule.model_validate(raw), raw=raw)
+        return raw
 
     def group_in(self, cluster: str) -> str:
         """The rule's group in a cluster, which is what storms go by."""
@@ -90,36 +94,6 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
         out[key] = merge(out[key], value) if both else value
     return out
-
-
-def combined(overrides: Sequence[Override]) -> Iterator[tuple[int, ...]]:
-    """Which overrides of a rule to look at together: each alone, and each two that may meet.
-
-    Keys depend on each other within steps only, and each has its value from one override. So what
-    works alone and not together takes two: one with an action, say, and one with a parameter.
-    """
-    numbers = range(len(overrides))
-    yield from ((number,) for number in numbers)
-    for one, other in combinations(numbers, 2):
-        if _may_meet(overrides[one], overrides[other]):
-            yield one, other
-
-
-def _may_meet(one: Override, other: Override) -> bool:
-    """Whether both change steps, and may apply to one alert as far as can be told."""
-    if not one.steps or not other.steps or contradiction((*one.match, *other.match)):
-        return False
-    if not one.namespaces or not other.namespaces:
-        return True
-    return not _apart(one.namespaces, other.namespaces) and not _apart(
-        other.namespaces, one.namespaces
-    )
-
-
-def _apart(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Whether the first are plain names, and the patterns admit none of them."""
-    plain = all(map(NAMESPACE.match, names))
-    return plain and not any(admits(patterns, name) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +186,11 @@ class RuleSet:
         )
 
     def bound(self, source: LoadedRule) -> Iterator[LoadedRule]:
-        """The rule as it is, and as the overrides make it that may bind together."""
+        """The rule as it is, and as each of its overrides makes it."""
         yield source
-        mine = [item for item in self.overrides if source.rule.name in item.rules]
-        for chosen in combined(mine):
-            yield source.under(mine[number] for number in chosen)
+        for override in self.overrides:
+            if source.rule.name in override.rules:
+                yield source.under([override])
 
     @property
     def names(self) -> Container[str]:

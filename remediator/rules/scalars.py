@@ -150,7 +150,7 @@ def _causes(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-FORMS = ("(word)", "(other)")
+FORMS = ("\0word", "\0other")
 A_WORD, OTHERWISE = map(Tag, FORMS)
 BY_FORM = Discriminator(lambda value: FORMS[not isinstance(value, str)])
 """A word or something else: a mistake in one is not told as a mistake in the other too."""

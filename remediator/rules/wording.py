@@ -1,6 +1,6 @@
 """Mistakes in words: what pydantic found, said as somebody who wrote YAML would say it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -86,13 +86,16 @@ def worded(
 
     `fields` are those of an action's parameters or of settings.
     """
-    items = error.errors(include_url=False)
-    deeper: set[Loc] = set()
-    for item in items:
-        deeper |= {item["loc"][:length] for length in range(len(item["loc"]))}
-    # a list is not too short beside what is wrong in it
-    told = [item for item in items if item["type"] != "too_short" or item["loc"] not in deeper]
+    told = innermost(error.errors(include_url=False))
     return [_worded(document, item, prefix, fields) for item in told]
+
+
+def innermost(errors: Sequence[Any]) -> list[Any]:
+    """Pydantic's errors, but for lists that are only too short as something in them is wrong."""
+    deeper: set[Loc] = set()
+    for item in errors:
+        deeper |= {item["loc"][:length] for length in range(len(item["loc"]))}
+    return [item for item in errors if item["type"] != "too_short" or item["loc"] not in deeper]
 
 
 def _worded(
@@ -117,7 +120,8 @@ def _unknown(document: Document, loc: Loc, leaf: str, fields: list[str] | None) 
             " is not enforced"
         )
         return document.finding(loc, "not-supported-yet", message, at_key=True)
-    message = f"unknown field `{leaf}`{suggest(leaf, _fields(loc) if fields is None else fields)}"
+    known = [name for name in (_fields(loc) if fields is None else fields) if name != leaf]
+    message = f"unknown field `{leaf}`{suggest(leaf, known)}"
     return document.finding(loc, "unknown-field", message, at_key=True)
 
 

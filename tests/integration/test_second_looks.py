@@ -58,17 +58,17 @@ async def test_one_evicted_pod_does_not_bring_the_crashing_release_back() -> Non
     assert (states, running) == ([("verifying", None)], "web:1")
 
 
-async def test_a_reload_between_two_steps_hands_the_alert_to_the_new_rule() -> None:
+async def test_people_are_told_that_a_reload_ended_the_ladder() -> None:
     world = await world_of(LADDER.format(attempts="4/6h", steps=TWO))
     await world.deliver("Leak")
     while await world.states() != [("verifying", None)]:
         await world.run(SECOND)
     await world.engine.reload(rules(LADDER.format(attempts="5/6h", steps=TWO)))
     await world.run(MINUTE)
-    states = await world.states()
+    states, (told,) = await world.states(), world.told.messages
     await world.journal.close()
-    assert states == [("superseded", "rule_changed"), ("held", "cooldown")]
-    assert (len(world.cluster.calls), world.told.messages) == (1, [])
+    assert (states, len(world.cluster.calls)) == ([("failed", "rule_changed")], 1)
+    assert told["why"] == "converged; rule two was changed or removed before the next step"
 
 
 async def asked_twice(world: World) -> None:

@@ -70,8 +70,7 @@ async def ask_outside(doors: Doors, claim: Claim, loaded: LoadedRule) -> Outside
     """
     if claim.remediation.undo_of:
         return None
-    alert = claim.episodes[0].alert if claim.episodes else None
-    current = doors.rules.find(loaded.rule.name, alert) or loaded
+    current = doors.rule_of(claim) or loaded
     target = claim.remediation.target
     root = target_of(claim.remediation.root_key) or target
     facts = Facts(doors.clock.now(), target, target, root, None)

@@ -257,7 +257,7 @@ async def _guards_again(
     """
     now, claim, plan = doors.clock.now(), sending.claim, sending.plan
     remediation, episodes = claim.remediation, claim.episodes
-    current = doors.rules.find(sending.loaded.rule.name, episodes[0].alert if episodes else None)
+    current = doors.rule_of(claim)
     if current is None:
         return hold("rule", Reason.RULE_CHANGED, "the rule was removed")
     before = await ground.before(doors, remediation, episodes, current, now=now)

@@ -39,7 +39,7 @@ async def run(doors: Doors, now: datetime) -> None:
 async def _revive(doors: Doors, ended: Claim, now: datetime) -> None:
     """Sends its alerts back to triage if something has changed, else looks again later."""
     remediation = ended.remediation
-    loaded = doors.rules.find(remediation.rule, ended.episodes[0].alert)
+    loaded = doors.rule_of(ended)
     why, template = await _changed(doors, ended, loaded, now)
     if not why:
         age = now - (remediation.ended_at or now)

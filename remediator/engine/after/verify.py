@@ -258,8 +258,11 @@ def _not_converged(check: Check) -> Decided:
     attempt = check.attempt
     if not too_late(attempt, check.now):
         return _not_yet(check)
-    again = "again " if attempt.converged_at else ""
-    why = f"not converged {again}within {format_duration(attempt.times.converged_within)}"
+    within = format_duration(attempt.times.converged_within)
+    if attempt.converged_at is not None:  # what came after that need not be our change's fault
+        why = f"converged, but has not been complete any more for {within}"
+        return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
+    why = f"not converged within {within}"
     before = attempt.plan.before.get("ready", 0)
     fewer = PODS in check.facts and pods_before(check.facts)["ready"] < before
     if ACTIONS[attempt.action].undo and fewer:
@@ -306,14 +309,14 @@ def _converged(check: Check) -> Decided:
 
 
 def _onward(check: Check) -> Decided:
-    """The next step, unless a reload took it away."""
+    """The next step, unless a reload took it away: the new rule would begin with the first."""
     why = "converged; continuing with the next step"
     onward = check.next_rung(Outcome.CONVERGED, None, why)
     if isinstance(onward, Climb):
         return onward
     rule = check.claim.remediation.rule
     why = f"converged; rule {rule} was changed or removed before the next step"
-    return replace(onward, event=Event.SUPERSEDE, reason=Reason.RULE_CHANGED, why=why)
+    return replace(onward, reason=Reason.RULE_CHANGED, why=why)
 
 
 def _unproved(check: Check) -> Decided:

@@ -84,14 +84,16 @@ def by_verdict(
 ) -> Decided:
     """What follows from a verdict other than allow."""
     now, why = look.at, verdict.why
-    if verdict.reason is not Reason.OPERATOR and _observes(loaded.rule, verdict, look):
+    if verdict.reason is Reason.OBSERVE_MODE:
         # what it would have done, or what would have kept it from that
         against = _against(look) or verdict
-        return End(event=Event.OBSERVE, at=now, reason=against.reason, why=against.why, look=look)
+        event = _after_attempts(claim, Event.OBSERVE)
+        return End(event=event, at=now, reason=against.reason, why=against.why, look=look)
     if verdict.reason is Reason.OPERATOR:
         return End(event=Event.CANCEL, at=now, reason=verdict.reason, why=why, look=look)
     if verdict.decision is Decision.DENY:
-        event = _after_attempts(claim, Event.BLOCK)
+        only_observes = _observes(loaded.rule, claim.remediation.rung)
+        event = _after_attempts(claim, Event.OBSERVE if only_observes else Event.BLOCK)
         return End(event=event, at=now, reason=verdict.reason, why=why, look=look)
     if verdict.decision is Decision.APPROVE and look.plan is not None:
         return _ask(claim, loaded.rule, verdict, look, plan=look.plan, link=link)
@@ -108,13 +110,9 @@ def _over(claim: Claim, rule: Rule, now: datetime) -> datetime:
     )
 
 
-def _observes(rule: Rule, verdict: Verdict, look: Look) -> bool:
-    """Whether a rule or step in observe mode has seen what it would have done, or that it would
-    never have done it.
-    """
-    if verdict.decision is Decision.DENY and rule.mode == "observe":
-        return True
-    return any(given.reason is Reason.OBSERVE_MODE for given in look.verdicts)
+def _observes(rule: Rule, rung: int) -> bool:
+    """Whether no step that is left would act."""
+    return rule.mode == "observe" or all(step.mode == "observe" for step in rule.steps[rung:])
 
 
 def _against(look: Look) -> Verdict | None:

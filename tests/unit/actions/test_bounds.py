@@ -274,14 +274,14 @@ def test_only_a_policy_for_memory_makes_a_resize_an_interruption(
 ) -> None:
     made = memory("web-0")
     made["spec"]["containers"][0]["resizePolicy"] = policies
-    answer = answered("set_resources", killed(pods=(made,)), in_place=True)
-    assert isinstance(answer, Refusal) == restarted
+    plan = planned("set_resources", killed(pods=(made,)), in_place=True)
+    assert plan.takes == restarted
 
 
-def test_a_resize_that_restarts_containers_takes_their_pods_away() -> None:
+def test_a_resize_that_restarts_containers_takes_one_pod_at_a_time_which_stays() -> None:
     both = killed(pods=(restarting("web-0"), restarting("web-1")))
-    plan = planned("set_resources", both, in_place=True, allow_outage=True)
-    assert sum(touch.takes for touch in plan.touches) == 2
+    (touch,) = planned("set_resources", both, in_place=True).touches
+    assert (touch.takes, touch.stays, touch.outage) == (1, True, False)
 
 
 NULLS: list[tuple[str, dict[str, Any]]] = [

@@ -159,29 +159,54 @@ def test_it_gives_nothing_where() -> None:
     assert refused(replace(seen(), object=None)) is Reason.TARGET_GONE
 
 
+def next_of(plan: Plan, *pods: Any) -> list[str]:
+    """The pods that are resized next, given these."""
+    assert GIVE.next is not None
+    return [call.target.name for call in GIVE.next(plan, (), seen(pods=pods))]
+
+
 def test_in_place_every_running_pod_is_resized_and_none_taken_away() -> None:
     leaving = running("web-9")
     leaving["metadata"]["deletionTimestamp"] = "2026-05-01T12:00:00Z"
-    plan = plan_of(seen(pods=(running("web-0"), running("web-1"), leaving)), in_place=True)
-    assert [(call.target.name, call.subresource) for call in plan.calls] == [
-        ("web-0", "resize"),
-        ("web-1", "resize"),
-    ]
+    others = (running("web-1"), running("web-2"), leaving)
+    plan = plan_of(seen(pods=(running("web-0"), *others)), in_place=True)
+    assert [(call.target.name, call.subresource) for call in plan.calls] == [("web-0", "resize")]
     assert dict(plan.calls[0].leaves) == {POD_LIMIT: "320Mi"}
     assert not plan.takes
+    assert next_of(plan, running("web-0", "320Mi", "256Mi"), *others) == []
+    assert next_of(plan, running("web-0", "320Mi"), *others) == ["web-1", "web-2"]
 
 
-def restarting(name: str) -> dict[str, Any]:
-    made = running(name)
+def test_in_place_what_has_another_limit_already_is_left_alone() -> None:
+    pods = (running("web-0", "384Mi"), running("web-1"), running("web-2"))
+    plan = plan_of(seen(pods=pods), in_place=True)
+    assert [call.target.name for call in plan.calls] == ["web-1"]
+    assert next_of(plan, pods[0], running("web-1", "320Mi"), pods[2]) == ["web-2"]
+    assert str(plan.bounds[0]) == "PATCH Pod, if needed, at most 2 times"
+
+
+def restarting(name: str, limit: str = "256Mi", **more: Any) -> dict[str, Any]:
+    made = running(name, limit, **more)
     policy = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
     made["spec"]["containers"][0]["resizePolicy"] = [policy]
     return made
 
 
-def test_in_place_no_container_is_restarted_in_every_pod_at_once() -> None:
-    there = seen(pods=(restarting("web-0"), restarting("web-1")))
-    assert refused(there, in_place=True) is Reason.WOULD_INTERRUPT
-    assert plan_of(there, in_place=True, allow_outage=True)
+def test_in_place_containers_are_restarted_in_one_pod_after_the_other() -> None:
+    pods = (restarting("web-0"), restarting("web-1"), restarting("web-2"))
+    plan = plan_of(seen(pods=pods), in_place=True)
+    assert (len(plan.calls), plan.takes) == (1, 1)
+    back = restarting("web-0", "320Mi")
+    down = {**back, "status": {**back["status"], "conditions": []}}
+    assert next_of(plan, down, *pods[1:]) == []
+    assert verify(plan, (), seen(pods=(down,))).how is Verified.WAITING
+    assert next_of(plan, back, *pods[1:]) == ["web-1"]
+
+
+def test_more_pods_than_were_planned_are_not_resized() -> None:
+    plan = plan_of(seen(pods=(running("web-0"), running("web-1"))), in_place=True)
+    more = (running("web-1"), running("web-2"), running("web-3"))
+    assert next_of(plan, running("web-0", "320Mi"), *more) == ["web-1"]
 
 
 def test_pods_that_have_ended_are_not_resized() -> None:
@@ -227,7 +252,10 @@ def test_the_amounts_of_before_are_put_back_where_ours_still_stand() -> None:
     assert isinstance(theirs, Refusal)
     assert theirs.reason is Reason.ASSUMPTION_CHANGED
     placed = plan_of(seen(), in_place=True)
-    smaller = GIVE.undo(placed, (), resized(placed))
+    assert GIVE.next is not None
+    more = GIVE.next(placed, (), seen(pods=(running("web-0", "320Mi"), running("web-1"))))
+    both = replace(placed, calls=(*placed.calls, *more))
+    smaller = GIVE.undo(both, (), resized(both))
     assert isinstance(smaller, Plan)
     assert [dict(call.leaves) for call in smaller.calls] == [{POD_LIMIT: "256Mi"}] * 2
     assert isinstance(GIVE.undo(placed, (), seen(pods=(running("new"),))), Refusal)

@@ -144,11 +144,12 @@ def test_json_is_yaml_and_is_read_as_it_is(data: dict[str, object]) -> None:
     assert (document.data, document.findings) == (data, [])
 
 
-def test_a_file_that_is_not_utf_8_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
-    path.write_bytes(b"a: gr\xfcn\n")
-    document = load_file(path)
-    assert (document.path, document.data) == (str(path), {"a": "gr�n"})
+    path.write_bytes(b"b: 1\na: gr\xfcn\n")
+    (found,) = load_file(path).findings
+    assert (found.path, found.line) == (str(path), 2)
+    assert found.message == "not UTF-8 text; save the file as UTF-8"
     with pytest.raises(FileNotFoundError):
         load_file(tmp_path / "absent.yaml")
 
