@@ -19,7 +19,7 @@ from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
 from .generate import rbac
 from .journal.sql import SqlJournal
 from .model.facts import Unknown
-from .model.text import scrubbed
+from .model.text import without_password
 from .prometheus import PrometheusApi
 from .rules import loader
 from .rules.ruleset import RuleSet
@@ -233,10 +233,12 @@ async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:
             return DoctorLine(
                 "fail",
                 "prometheus",
-                f"{scrubbed(settings.prometheus)}: {answer.why}",
+                f"{without_password(settings.prometheus)}: {answer.why}",
                 "check the URL, and that it is reachable from here",
             )
-        return DoctorLine("ok", "prometheus", f"{scrubbed(settings.prometheus)} answers queries")
+        return DoctorLine(
+            "ok", "prometheus", f"{without_password(settings.prometheus)} answers queries"
+        )
     finally:
         port.close()
 
@@ -267,7 +269,7 @@ async def _alertmanager(
                 if isinstance(error, ValidationError)
                 else type(error).__name__
             )
-            yield DoctorLine("fail", what, f"{scrubbed(url)}: {said}", advice)
+            yield DoctorLine("fail", what, f"{without_password(url)}: {said}", advice)
             continue
         version = (status.versionInfo or {}).get("version", "?")
         if status.members > len(known):
@@ -278,7 +280,7 @@ async def _alertmanager(
             yield DoctorLine(
                 "warn",
                 what,
-                f"{scrubbed(url)}: its cluster has {status.members} members, but only"
+                f"{without_password(url)}: its cluster has {status.members} members, but only"
                 f" {len(known)} are listed",
                 advice,
             )

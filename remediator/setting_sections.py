@@ -98,7 +98,7 @@ class Source(Credential):
 
 def _network(value: Any) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(value)
+        return ip_network(str(value))
     except ValueError as error:
         raise ValueError(f"{error}; write an address, or a network such as 10.0.0.0/8") from None
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import (
     BaseModel,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -53,12 +54,7 @@ def _can_be_spoken_for(section: str, credentials: Sequence[Credential]) -> None:
         )
 
 
-def _stand_for_one(section: str, named: Sequence[Credential | ReceiverSettings]) -> None:
-    """What is referred to by name has a name of its own. Raises: ValueError."""
-    counted = Counter(item.name for item in named)
-    twice = next((name for name, count in counted.items() if count > 1), None)
-    if twice is not None:
-        raise ValueError(f"two of `{section}` are called `{twice}`; rename one")
+Named = TypeVar("Named", bound=Credential | ReceiverSettings)
 
 
 class Settings(SettingsSection):
@@ -122,6 +118,15 @@ class Settings(SettingsSection):
         description="Name of the alert that always fires; empty = not expected.",
     )
 
+    @field_validator("sources", "receivers", "operators")
+    @classmethod
+    def _named_apart(cls, listed: tuple[Named, ...]) -> tuple[Named, ...]:
+        counted = Counter(item.name for item in listed)
+        twice = [name for name, count in counted.items() if count > 1]
+        if twice:
+            raise ValueError(f"more than one is called {', '.join(twice)}; rename the others")
+        return listed
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         clusters = sorted({source.cluster for source in self.sources})
@@ -130,8 +135,6 @@ class Settings(SettingsSection):
                 f"`sources` name {len(clusters)} clusters ({', '.join(clusters)}), and one daemon"
                 " acts on one: run a remediator for each cluster"
             )
-        _stand_for_one("sources", self.sources)
-        _stand_for_one("receivers", self.receivers)
         _can_be_spoken_for("sources", self.sources)
         _can_be_spoken_for("operators", self.operators)
         named = [c.name for c in (*self.sources, *self.operators) if c.certificate]

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 
 from ..model.alert import Activity, Alert
 from ..model.facts import Unknown
-from ..model.text import scrubbed
+from ..model.text import without_password
 from ..telemetry import Metrics
 
 T = TypeVar("T")
@@ -222,9 +222,10 @@ class AlertmanagerApi:
                 self._get(url, host, "/api/v2/alerts", ALERTS),
                 self._get(url, host, "/api/v2/status", UP),
             )
-        except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
+        # ValueError: a name or a password that no request can be made with
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, _Refused) as error:
             why = (
-                f"cannot query {scrubbed(url)}:"
+                f"cannot query {without_password(url)}:"
                 f" {error if isinstance(error, _Refused) else type(error).__name__}"
             )
             self._silent[url] = (now + NOT_ASKED_FOR, why)
@@ -284,7 +285,7 @@ async def addresses(url: str) -> list[tuple[str, str]]:
                 )
         except TimeoutError:
             break
-        except OSError:
+        except (OSError, UnicodeError):  # not found, or no name that could be
             continue
         hosts = sorted({str(address[4][0]) for address in found})
         shown = [f"[{host}]" if family == socket.AF_INET6 else host for host in hosts]

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -41,8 +42,8 @@ def init(folder: Path) -> None:
     for path in write(folder):
         click.echo(f"wrote {path}")
     click.echo(
-        f"next: remediator check {folder / 'rules'}; then remediator serve --config"
-        f" {folder / 'remediator.yaml'}"
+        f"next: remediator check {quote(str(folder / 'rules'))}; then remediator serve --config"
+        f" {quote(str(folder / 'remediator.yaml'))}"
     )
 
 

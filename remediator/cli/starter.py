@@ -1,12 +1,15 @@
 """What `remediator init` writes: settings, a first rule file, and Alertmanager's routes."""
 
 import json
+import re
 import secrets
 from pathlib import Path
 from string import Template
 
 from ..errors import ConfigurationError
+from ..model.text import one_line
 
+UNFIT = re.compile("[?]|%[0-9a-fA-F]{2}")
 SETTINGS = """\
 # remediator's settings. Every key that is not set has a safe default.
 rules: [$rules]
@@ -91,6 +94,12 @@ def write(folder: Path) -> list[Path]:
     written.
     """
     place = folder.resolve()
+    if not str(place).isprintable() or UNFIT.search(str(place)):
+        raise ConfigurationError(
+            f"cannot write into {one_line(place)}: the journal's URL cannot name a folder with"
+            " `?` or `%` and two digits, or with characters that are not printable; choose another"
+            " folder"
+        )
     named = {
         "rules": _quoted(f"{place}/rules"),
         "journal": _quoted(f"sqlite:///{place}/remediator.db"),

@@ -40,6 +40,17 @@ def one_line(text: object) -> str:
     return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
+def without_password(url: str) -> str:
+    """The URL as it may be shown: without user and password."""
+    scheme, separator, rest = url.partition("://")
+    ends = [place for mark in "/?#" if (place := rest.find(mark)) >= 0]
+    host = rest[: min(ends, default=len(rest))]
+    shown = host.rpartition("@")[2]
+    if not shown.rpartition("]")[2].rpartition(":")[2].isdecimal() and "@" in rest[len(host) :]:
+        return f"{scheme}{separator}(not a valid URL)"  # perhaps a password with such a mark
+    return f"{scheme}{separator}{shown}{rest[len(host) :]}"
+
+
 def scrubbed(text: str) -> str:
     """The text without passwords in URLs, credentials in headers, and what follows words that
     announce a secret.

@@ -18,6 +18,8 @@ MARKS = {
 }
 LONGEST, MOST = 3000, 10  # characters of a text, and blocks that follow the title
 API = "https://slack.com/api/"
+# what Slack says of a message that cannot be updated, ever
+NEVER_UPDATED = {"message_not_found", "cant_update_message", "edit_window_closed"}
 
 
 class SlackReceiver:
@@ -58,15 +60,13 @@ class SlackReceiver:
         return ref
 
     async def _update(self, channel: str, thread: str, said: dict[str, Any]) -> None:
-        """Updates the first message. If Slack refuses that, such as for its age, what is new is
-        still posted.
-        """
+        """Updates the first message. If Slack never lets it, what is new is still posted."""
         from slack_sdk.errors import SlackApiError
 
         try:
             await self._client.chat_update(channel=channel, ts=thread, **said)
         except SlackApiError as error:
-            if getattr(error.response, "status_code", 0) != 200:
+            if _why(error) not in NEVER_UPDATED:
                 raise
             log().warning("slack_message_not_updated", channel=channel, why=_why(error))
 

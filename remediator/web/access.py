@@ -13,6 +13,7 @@ from aiohttp import web
 from ..model.text import one_line
 from ..setting_sections import LONGEST_NAME, Credential, Network
 from ..settings import Settings
+from ..telemetry import log
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -54,9 +55,14 @@ class Access:
     def proxied(self, request: web.Request) -> str:
         """The operator that a trusted proxy names, or nothing."""
         header = self.settings.web.trusted_proxy_header
-        if header and _is_in(request.remote or "", self.settings.web.trusted_proxies):
-            return one_line(request.headers.get(header, "")[:LONGEST_NAME])
-        return ""
+        if not header or not _is_in(request.remote or "", self.settings.web.trusted_proxies):
+            return ""
+        named = request.headers.get(header, "")
+        if len(named) > LONGEST_NAME or one_line(named) != named:
+            # shortened or replaced, two people could have one name
+            log().warning("operator_not_recognized", header=header, length=len(named))
+            return ""
+        return named
 
 
 def _is_in(remote: str, networks: Sequence[Network]) -> bool:

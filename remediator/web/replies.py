@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from ..model.duration import parse_duration
+from ..model.text import one_line
 
 # a body that broke off, or is not compressed as it says
 BROKEN = (web.RequestPayloadError, BadHttpMessage)
@@ -61,7 +62,8 @@ async def bytes_of(request: web.Request) -> bytes:
             f"the body is larger than {request.client_max_size} bytes (web.max_body_bytes)"
         ) from None
     except BROKEN as error:
-        raise Mistake(f"the body cannot be read: {error}") from None
+        why = getattr(error, "message", "") or type(error).__name__
+        raise Mistake(f"the body cannot be read: {one_line(why)}") from None
 
 
 async def body_of(request: web.Request) -> dict[str, Any]:

@@ -492,3 +492,47 @@ async def test_lists_are_the_newest_first_and_filtered(journal: SqlJournal) -> N
         "namespace": "",
         "state": "",
     }
+
+
+async def test_a_retry_lets_no_other_rule_and_no_other_alert_try_again(
+    journal: SqlJournal,
+) -> None:
+    await fires(journal, wanted(), wanted(rule="second"))
+    first, second = await ended(journal, Event.FAIL), await ended(journal, Event.FAIL)
+    await fires(journal, wanted("db"), fingerprint="f2")
+    other = await ended(journal, Event.FAIL)
+    assert await journal.retry(first, "ann", at(1)) is None
+    assert [episode.alert.fingerprint for episode in await journal.pending(at(1))] == ["f1"]
+    await triaged_again(journal, wanted(), wanted(rule="second"), now=at(1))
+    states = {row["id"]: row["state"] for row in await journal.remediations(9, None)}
+    assert sorted(states.values()) == ["failed", "failed", "failed", "queued"]
+    assert {first, second, other} < set(states)
+
+
+async def test_what_only_a_later_remediation_had_is_not_sent_back_by_a_retry(
+    journal: SqlJournal,
+) -> None:
+    await fires(journal, wanted())
+    elder = await ended(journal, Event.UNPROVED, acted=True)
+    await journal.retry(elder, "ann", at(1))
+    await triaged_again(journal, wanted(), now=at(1))
+    await fires(journal, wanted(), fingerprint="f2", now=at(1))
+    await ended(journal, Event.CANCEL, at(2))
+    await resolves(journal, now=at(3))
+    assert await journal.retry(elder, "ann", at(4)) == f"no alert of {elder} is still firing"
+    assert await journal.pending(at(4)) == []
+
+
+async def test_a_merged_remediation_is_kept_until_people_know_that_it_is_over(
+    journal: SqlJournal,
+) -> None:
+    for number, name in enumerate(("web-1", "web-2")):
+        await fires(journal, wanted(name), fingerprint=name, now=NOW + number * SECOND)
+    climbed = Target("c", "Deployment", "shop", "web", "u1")
+    for claim in [await claimed(journal, at(1)) for _ in range(2)]:
+        await journal.escalated(claim.remediation.id, to("pager"), None, at(10))
+        await journal.retarget(claim.remediation, climbed, WEB, at(10))
+    assert await journal.prune(at(60), at(60)) == 0
+    for name in ("web-1", "web-2"):
+        await resolves(journal, name, at(61))
+    assert [state for state, _ in await over(journal)] == ["superseded"]

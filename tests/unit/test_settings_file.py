@@ -268,7 +268,7 @@ def test_a_breaker_that_can_never_open_is_refused(written: Loaded) -> None:
     ],
 )
 def test_a_name_stands_for_one(text: str, written: Loaded) -> None:
-    with pytest.raises(ConfigurationError, match="are called `a`; rename one"):
+    with pytest.raises(ConfigurationError, match="more than one is called a; rename the others"):
         written(text)
 
 
@@ -307,3 +307,11 @@ def test_settings_that_are_written_out_read_the_same(
         }
     )
     assert Settings.model_validate_json(made.model_dump_json()) == made
+
+
+def test_names_given_twice_are_told_beside_other_mistakes(written: Loaded) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        written("workers: 0\nreceivers: [{name: a}, {name: a}]\nweb: {nmae: 1, watchdog: 2}")
+    told = str(error.value)
+    assert [told.count(f"yaml:{line}:") for line in (1, 2, 3)] == [1, 1, 2]
+    assert "did you mean `watchdog`" not in told

@@ -258,3 +258,14 @@ async def test_a_url_that_can_be_none_is_unknown(url: str) -> None:
     api = AlertmanagerApi({"s": (url,)}, lambda: T)
     assert await api.activity("s", ALERT) is Activity.UNKNOWN
     await api.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:p%E2%82%AC@localhost:1", "http://u%3Ax:p@localhost:1", "http://a..b:9093"],
+    ids=["a password that no header can have", "a name with a colon", "no host name"],
+)
+async def test_what_no_request_can_be_made_with_is_unknown(url: str) -> None:
+    api = AlertmanagerApi({"s": (url,)}, lambda: T)
+    assert await api.activity("s", ALERT) is Activity.UNKNOWN
+    await api.close()

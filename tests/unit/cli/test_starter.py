@@ -38,7 +38,7 @@ def route(folder: Path) -> Any:
         "with space",
         "it's",
         "ümläut",
-        "per%cent",
+        "per % cent",
         "a, b",
         "a #b",
         "a: b",
@@ -139,3 +139,10 @@ def test_a_second_folder_beside_the_first_is_fine(tmp_path: Path) -> None:
     for name in ("one", "one/two"):
         starter.write(tmp_path / name)
     assert set(files(tmp_path / "one" / "two")) == WRITTEN
+
+
+@pytest.mark.parametrize("name", ["what?x", "a%20b", "a\x7fb", "a\udce9b"])
+def test_a_folder_that_the_journal_s_url_cannot_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="choose another folder"):
+        starter.write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

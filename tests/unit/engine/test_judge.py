@@ -391,3 +391,25 @@ def test_what_takes_longer_is_looked_at_less_often(one: timedelta, other: timede
 
     short, long = sorted((one, other))
     assert pause(short) <= pause(long) <= MINUTE
+
+
+@pytest.mark.parametrize(
+    ("relapsed", "fails"),
+    [(TIMES.converged_within, False), (TIMES.converged_within + TICK, True)],
+    ids=["just in time", "too late"],
+)
+def test_what_had_converged_is_not_undone_for_pods_that_are_lost_later(
+    relapsed: timedelta, fails: bool
+) -> None:
+    late = check(WAITING, converged=HOUR, done=2 * HOUR, facts=short_of_pods(0))
+    attempt = replace(late.attempt, relapsed_at=T - relapsed)
+    found = judge(replace(late, claim=replace(late.claim, attempts=(attempt,))))
+    assert isinstance(found, Wait) != fails
+    assert outcome_of(found) is (Outcome.FAILED if fails else None)
+
+
+def test_a_relapse_is_dated_when_it_is_first_seen() -> None:
+    found = judge(check(WAITING, converged=HOUR, done=2 * HOUR))
+    assert isinstance(found, Wait)
+    assert found.change is not None
+    assert (found.change.relapsed_at, found.change.clear_proof) == (T, True)

@@ -302,3 +302,37 @@ def test_an_approval_that_nothing_is_planned_for_holds() -> None:
     found = by_verdict(claimed(), loaded(), ASKS, Look(T, (ASKS,)), link=None)
     assert isinstance(found, Hold)
     assert found.reason is Reason.APPROVAL_REQUIRED
+
+
+@pytest.mark.parametrize("verdict", [OBSERVES, DENIED], ids=["observes", "is denied"])
+@pytest.mark.parametrize(
+    ("last", "event"),
+    [(Outcome.INEFFECTIVE, Event.UNPROVED), (Outcome.FAILED, Event.FAIL)],
+)
+def test_a_ladder_that_acted_does_not_end_observed(
+    verdict: Verdict, last: Outcome, event: Event
+) -> None:
+    found = judged(claimed(attempts=[tried(last)]), verdict, Look(T, (verdict,)), mode="observe")
+    assert isinstance(found, End)
+    assert found.event is event
+
+
+@pytest.mark.parametrize(
+    ("modes", "event"),
+    [
+        (("observe", "observe"), Event.OBSERVE),
+        (("observe", "act"), Event.BLOCK),
+        (("act", "observe"), Event.BLOCK),
+    ],
+)
+def test_only_what_observes_in_every_step_ends_observed_where_it_is_denied(
+    modes: tuple[str, str], event: Event
+) -> None:
+    steps = [
+        f"{{action: restart_workload, if: always, mode: {mode}, name: s{number}}}"
+        for number, mode in enumerate(modes)
+    ]
+    rule = loaded(*steps)
+    found = by_verdict(claimed(rule), rule, DENIED, Look(T, (DENIED,)), link=None)
+    assert isinstance(found, End)
+    assert found.event is event

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediator.model.text import UNSEEN, one_line, scrubbed
+from remediator.model.text import UNSEEN, one_line, scrubbed, without_password
 
 
 @given(st.text())
@@ -89,3 +89,20 @@ def test_what_is_no_secret_is_kept(line: str) -> None:
 @pytest.mark.parametrize("part", ["://a:", "password ", "password\n", 'token"', "authorization="])
 def test_a_hostile_text_takes_no_time(part: str) -> None:
     assert len(scrubbed(part * (65536 // len(part)))) > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://am:9093/p?mail=a@b", "http://am:9093/p?mail=a@b"),
+        ("http://u:it's@am:9093/p", "http://am:9093/p"),
+        ("http://u:a b@am", "http://am"),
+        ("http://u:a@b@am", "http://am"),
+        ("https://token@am", "https://am"),
+        ("http://u:a/b@am", "http://(not a valid URL)"),
+        ("am:9093", "am:9093"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_user_and_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown

@@ -136,6 +136,26 @@ async def test_a_reply_goes_to_the_channel_of_its_thread(server: Server) -> None
     assert "unfurl_links" not in update
 
 
+@pytest.mark.parametrize("error", ["ratelimited", "internal_error", ""])
+async def test_nothing_is_posted_until_the_first_message_can_be_changed(error: str) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({"ok": False, "error": error} if error else {})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver = SlackReceiver("t", "C1", f"http://127.0.0.1:{runner.addresses[0][1]}/api/")
+    with pytest.raises(OSError, match="Slack rejected the message"):
+        await receiver.notify(MESSAGE, "C1/7.5")
+    await runner.cleanup()
+    assert asked == ["/api/chat.update"]
+
+
 async def test_a_reply_is_posted_once_though_the_first_message_cannot_be_changed() -> None:
     posted: list[str] = []
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from remediator.rules.lookback import resolved_within
+from remediator.rules.lookback import look_back, resolved_within
 
 M = timedelta(minutes=1)
 
@@ -52,3 +52,28 @@ def test_resolved_within(
     name: str, rule: dict[str, Any] | None, url: str, expected: timedelta
 ) -> None:
     assert resolved_within(rule, url) == expected
+
+
+RECORDED = {"job:errors:rate1h": "sum(rate(errors[1h]))"}
+
+
+@pytest.mark.parametrize(
+    ("query", "minutes"),
+    [
+        ('{"job:errors:rate1h"} > 1', 60),
+        ('{__name__="job:errors:rate1h"} > 1', 60),
+        ("quantile(scalar(job:errors:rate1h), up) > 1", 60),
+        ("rate(job:errors:rate1h[5m] smoothed) > 0", 65),
+        ("(" * 3000 + "job:errors:rate1h" + ")" * 3000, 60),
+        ("job:errors:rate1h" + " + up" * 5000, 60),
+        ("(" * 600 + "rate(up[7m])" + ")" * 600, 7),
+    ],
+    ids=["quoted", "by label", "a parameter", "not parsed", "too deep", "too long", "deep"],
+)
+def test_a_recording_rule_is_found_however_it_is_named(query: str, minutes: int) -> None:
+    assert look_back(query, RECORDED) == minutes * M
+
+
+def test_a_recording_rule_that_names_itself_often_is_read_once() -> None:
+    itself = " or ".join(["job:x"] * 60)
+    assert look_back("job:x", {"job:x": f"({itself}) or rate(y[3m])"}) == 3 * M

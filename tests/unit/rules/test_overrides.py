@@ -292,12 +292,27 @@ def test_overrides_that_cannot_work_together_are_refused(first: str, second: str
         ("namespaces: ['b.*'],", "namespaces: [shop],"),
         ("match: ['x=\"1\"'],", "match: ['x=\"2\"'],"),
         ("match: ['x!~\"1|2\"'],", "match: ['x=\"2\"'],"),
+        ("match: ['x=~\"a|c\"'],", "match: ['x=~\"b|d\"'],"),
+        ("match: ['x=~\"a.*\"'],", "match: ['x!~\"a.*\"'],"),
+        ("namespaces: ['s.*'],", "namespaces: ['b.*'],"),
+        ("namespaces: ['sh(op|ed)'],", "namespaces: ['ba(nk|r)'],"),
+        ("match: ['alertname=\"B\"'],", ""),
     ],
 )
 def test_overrides_that_never_meet_need_not_work_together(first: str, second: str) -> None:
-    rules = loaded(clashing(first, second))
-    (source,) = rules.sources
-    assert len(list(rules.bound(source))) == 3
+    assert len(loaded(clashing(first, second)).overrides) == 2
+
+
+def test_two_overrides_need_not_work_without_a_third_that_always_applies_with_them() -> None:
+    text = clashing("namespaces: [shop],", "")
+    third = "  - {rules: [a], namespaces: [shop], steps: {s: {action: restart_workload}}}"
+    assert len(loaded(f"{text.rstrip()}\n{third}\n").overrides) == 3
+
+
+def test_the_same_mistake_in_two_overrides_is_told_of_both() -> None:
+    over = "rules: [a], windows: {mute: [x]}\nrules: [a], windows: {mute: [x]}"
+    found = refused(file(group(rule()), overrides=over))
+    assert len({finding.line for finding in found}) == len(found) == 2
 
 
 def test_a_rule_is_looked_at_as_it_is_and_under_each_override() -> None:

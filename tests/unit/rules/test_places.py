@@ -356,3 +356,26 @@ def test_a_step_may_have_any_name_and_be_addressed_by_it() -> None:
 def test_where_nothing_is_known_nothing_is_suggested() -> None:
     (found,) = refused(file(group(rule(more="windows: {mute: [freeze]}"))))
     assert re.search(r"known: *$", found.message) is None
+
+
+def test_a_rule_with_very_many_mistakes_is_read_in_little_time() -> None:
+    steps = ", ".join("{action: restart_workload, if: never}" for _ in range(600))
+    assert len(refused(file(group(rule(steps=steps))))) >= 600
+
+
+def test_defaults_are_checked_though_every_rule_has_its_own() -> None:
+    text = file(group(rule(more="mode: act, limits: {attempts: 1/1h}"), mode="acts"))
+    text = text.replace("defaults: {", "defaults: {limits: {attempts: often}, ", 1)
+    assert [finding.code for finding in refused(text)] == ["bad-value", "bad-value"]
+
+
+@pytest.mark.parametrize("deep", [960, 20000], ids=["deep", "too long"])
+def test_a_query_that_is_nested_too_deeply_is_refused(deep: int) -> None:
+    query = "(" * deep + "up" + ")" * deep
+    found = refused(file(group(rule(more=f"when: ['{query}']"))))
+    assert [finding.code for finding in found] == ["bad-promql"]
+
+
+def test_half_a_character_is_no_text() -> None:
+    (found, *_) = refused(file(group(rule())).replace("name: a", 'name: "\\ud800"'))
+    assert found.code == "yaml"

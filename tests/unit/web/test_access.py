@@ -211,8 +211,8 @@ def test_a_request_whose_connection_is_gone_has_no_certificate() -> None:
         pytest.param("10.1.2.30", "ann", None, id="from an address that begins like it"),
         pytest.param("", "ann", None, id="from no address"),
         pytest.param(PROXY, "", None, id="the proxy names nobody"),
-        pytest.param(PROXY, "é" * 300, "é" * 80, id="a name that is too long is cut"),
-        pytest.param(PROXY, "Jos\udce9", "Jos\ufffd", id="a name in another encoding"),
+        pytest.param(PROXY, "é" * 81, None, id="a name that is too long could be another's"),
+        pytest.param(PROXY, "Jos\udce9", None, id="a name in another encoding"),
     ],
 )
 def test_only_a_trusted_proxy_names_an_operator(
@@ -222,8 +222,8 @@ def test_only_a_trusted_proxy_names_an_operator(
     assert behind.operator(request(remote=remote, X_User=named)) == expected
 
 
-@pytest.mark.parametrize("proxy", ["ingress", "10.1.2.3/8", "10.1.2.0/33", ""])
-def test_a_proxy_that_no_address_could_be_is_refused(proxy: str) -> None:
+@pytest.mark.parametrize("proxy", ["ingress", "10.1.2.3/8", "10.1.2.0/33", "", 10, True])
+def test_a_proxy_that_no_address_could_be_is_refused(proxy: object) -> None:
     with pytest.raises(ValidationError, match="write an address, or a network"):
         Web.model_validate({"trusted_proxies": [proxy]})
 
