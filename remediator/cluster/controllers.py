@@ -25,6 +25,7 @@ HOMELESS = {
         }
     ],
 }
+RESTARTS = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
 
 
 class Controllers:
@@ -105,7 +106,9 @@ class Controllers:
             created = timestamp(pod["metadata"]["creationTimestamp"])
             assert created is not None
             container = self._container(pod, now - created)
-            lively = "running" in container["state"] and now - created >= START
+            if _is_restarted(pod, container):
+                self._store.write(pod, began=now)
+            lively = "running" in container["state"] and now - pod.get("began", created) >= START
             ready = {"type": "Ready", "status": "True" if lively else "False"}
             status = {
                 "phase": "Running",
@@ -124,7 +127,7 @@ class Controllers:
             "lastState": {},
         }
         if "resources" in container:
-            status["resources"] = container["resources"]
+            status["resources"] = copy.deepcopy(container["resources"])
         if container["image"] in self.crashing:
             status["restartCount"] = 1 + int(age / BACK_OFF)
             status["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
@@ -137,3 +140,10 @@ class Controllers:
 
 def _takes_pods(node: Made) -> bool:
     return condition(node, "Ready") is not None and not spec_of(node).get("unschedulable")
+
+
+def _is_restarted(pod: Made, container: Made) -> bool:
+    """Whether its container restarts for the memory that it was given, by its resizePolicy."""
+    shown = (pod["status"].get("containerStatuses") or [{}])[0]
+    given = "resources" in shown and shown["resources"] != container.get("resources")
+    return given and RESTARTS in (pod["spec"]["containers"][0].get("resizePolicy") or [])

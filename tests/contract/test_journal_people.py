@@ -459,15 +459,20 @@ async def test_trouble_is_not_over_while_one_of_its_alerts_fires(journal: SqlJou
     assert await over(journal) == []
 
 
-async def test_trouble_that_was_merged_is_not_over_while_its_alert_fires(
-    journal: SqlJournal,
-) -> None:
+async def told_and_merged(journal: SqlJournal) -> None:
+    """Two remediations that people were told of, of which the younger is merged into the elder."""
     for number, name in enumerate(("web-1", "web-2")):
         await fires(journal, wanted(name), fingerprint=name, now=NOW + number * SECOND)
     climbed = Target("c", "Deployment", "shop", "web", "u1")
     for claim in [await claimed(journal, at(1)) for _ in range(2)]:
         await journal.escalated(claim.remediation.id, to("pager"), None, at(10))
         await journal.retarget(claim.remediation, climbed, WEB, at(10))
+
+
+async def test_trouble_that_was_merged_is_not_over_while_its_alert_fires(
+    journal: SqlJournal,
+) -> None:
+    await told_and_merged(journal)
     assert State.SUPERSEDED in [row["state"] for row in await journal.remediations(9, None)]
     assert await over(journal) == []
 
@@ -526,12 +531,7 @@ async def test_what_only_a_later_remediation_had_is_not_sent_back_by_a_retry(
 async def test_a_merged_remediation_is_kept_until_people_know_that_it_is_over(
     journal: SqlJournal,
 ) -> None:
-    for number, name in enumerate(("web-1", "web-2")):
-        await fires(journal, wanted(name), fingerprint=name, now=NOW + number * SECOND)
-    climbed = Target("c", "Deployment", "shop", "web", "u1")
-    for claim in [await claimed(journal, at(1)) for _ in range(2)]:
-        await journal.escalated(claim.remediation.id, to("pager"), None, at(10))
-        await journal.retarget(claim.remediation, climbed, WEB, at(10))
+    await told_and_merged(journal)
     assert await journal.prune(at(60), at(60)) == 0
     for name in ("web-1", "web-2"):
         await resolves(journal, name, at(61))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from remediator import causes
 from remediator.actions import ACTIONS
 from remediator.actions.set_resources import verify
+from remediator.cluster import controllers
 from remediator.model.call import STAMP, Evidence
 from remediator.model.cause import Cause
 from remediator.model.facts import Facts, Unknown
@@ -261,15 +262,18 @@ def test_the_amounts_of_before_are_put_back_where_ours_still_stand() -> None:
     assert isinstance(GIVE.undo(placed, (), seen(pods=(running("new"),))), Refusal)
 
 
-RULE = "name: give, match: ['alertname=\"Leak\"'], steps: [{action: set_resources, with: {WITH}}]"
+RULE = (
+    "name: give, match: ['alertname=\"Leak\"'], limits: {blast_radius: 100%},"
+    " steps: [{action: set_resources, with: {WITH}}]"
+)
 
 
-async def world_of(given: str) -> World:
+async def world_of(given: str, **container: Any) -> World:
     world = World(rules(RULE.replace("WITH", given)))
 
     def limit(obj: Any) -> None:
-        resources = {"limits": {"memory": "256Mi"}}
-        obj["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+        made = {"resources": {"limits": {"memory": "256Mi"}}, **container}
+        obj["spec"]["template"]["spec"]["containers"][0] |= made
 
     world.cluster.edit("Deployment", "shop", "web", limit)
     await world.start()
@@ -298,6 +302,20 @@ async def test_in_place_its_pods_are_given_more_and_stay() -> None:
     assert limits == ["384Mi"] * 3
     assert len(world.cluster.calls) == 3
     assert (await world.only())["state"] == "succeeded"
+    await world.journal.close()
+
+
+async def test_in_place_a_restart_waits_until_the_pod_before_is_ready_again() -> None:
+    policy = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
+    world = await world_of("by: 50%, in_place: true", resizePolicy=[policy])
+    known = await world.journal.known((await world.only())["id"])
+    assert known is not None
+    limits = [at(made, POD_LIMIT) for made in world.cluster.pods("shop", "web")]
+    assert (limits, len(world.cluster.calls)) == (["384Mi"] * 3, 3)
+    assert [attempt.number for attempt in known.claim.attempts] == [1]
+    further = [line.at for line in known.history if line.text == "further calls"]
+    assert len(further) == 2
+    assert further[1] - further[0] >= controllers.START
     await world.journal.close()
 
 

@@ -3,6 +3,8 @@ no secret in what is said of a failure.
 """
 
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -136,6 +138,20 @@ async def test_a_reply_goes_to_the_channel_of_its_thread(server: Server) -> None
     assert "unfurl_links" not in update
 
 
+@asynccontextmanager
+async def slack_by(
+    answer: Callable[[web.Request], Awaitable[web.Response]],
+) -> AsyncIterator[SlackReceiver]:
+    """A receiver whose Slack answers like this."""
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield SlackReceiver("t", "C1", f"http://127.0.0.1:{runner.addresses[0][1]}/api/")
+    await runner.cleanup()
+
+
 @pytest.mark.parametrize("error", ["ratelimited", "internal_error", ""])
 async def test_nothing_is_posted_until_the_first_message_can_be_changed(error: str) -> None:
     asked: list[str] = []
@@ -144,15 +160,9 @@ async def test_nothing_is_posted_until_the_first_message_can_be_changed(error: s
         asked.append(request.path)
         return web.json_response({"ok": False, "error": error} if error else {})
 
-    app = web.Application()
-    app.router.add_post("/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver = SlackReceiver("t", "C1", f"http://127.0.0.1:{runner.addresses[0][1]}/api/")
-    with pytest.raises(OSError, match="Slack rejected the message"):
-        await receiver.notify(MESSAGE, "C1/7.5")
-    await runner.cleanup()
+    async with slack_by(answer) as receiver:
+        with pytest.raises(OSError, match="Slack rejected the message"):
+            await receiver.notify(MESSAGE, "C1/7.5")
     assert asked == ["/api/chat.update"]
 
 
@@ -166,22 +176,16 @@ async def test_a_reply_is_posted_once_though_the_first_message_cannot_be_changed
         posted.append(said["text"])
         return web.json_response({"ok": True, "channel": "C1", "ts": f"{len(posted)}.0"})
 
-    app = web.Application()
-    app.router.add_post("/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver = SlackReceiver("t", "C1", f"http://127.0.0.1:{runner.addresses[0][1]}/api/")
-    world = await World().start()
-    world.doors.followers = ("chat",)
-    world.engine = Engine(world.doors, {"log": LogReceiver(), "chat": receiver})
-    world.crash()
-    await world.deliver("Crash")
-    await world.run(timedelta(minutes=1))
-    await world.deliver("Crash", firing=False)
-    await world.run(timedelta(minutes=30), timedelta(seconds=10))
-    await world.journal.close()
-    await runner.cleanup()
+    async with slack_by(answer) as receiver:
+        world = await World().start()
+        world.doors.followers = ("chat",)
+        world.engine = Engine(world.doors, {"log": LogReceiver(), "chat": receiver})
+        world.crash()
+        await world.deliver("Crash")
+        await world.run(timedelta(minutes=1))
+        await world.deliver("Crash", firing=False)
+        await world.run(timedelta(minutes=30), timedelta(seconds=10))
+        await world.journal.close()
     assert ["Verifying" in posted[0], "Succeeded" in posted[1], len(posted)] == [True, True, 2]
 
 
