@@ -211,21 +211,21 @@ def without_echoes(found: Iterable[Finding]) -> list[Finding]:
     """Each mistake once, by place: where YAML itself says why a value is bad, it is told there what
     to write instead.
     """
-    at: dict[tuple[str, int, int], dict[str, Finding]] = {}
-    out: list[Finding] = []
-    for one in sorted(dict.fromkeys(found), key=lambda one: (one.path, one.line, one.column)):
-        at.setdefault((one.path, one.line, one.column), {})[one.code] = one
-        out.append(one)
+    at: dict[tuple[str, int, int], dict[str, list[str]]] = {}
+    out = sorted(dict.fromkeys(found), key=lambda one: (one.path, one.line, one.column))
+    for one in out:
+        said = at.setdefault((one.path, one.line, one.column), {})
+        said.setdefault(one.code, []).append(one.message)
     return [told for one in out if (told := _told(one, at[one.path, one.line, one.column]))]
 
 
-def _told(one: Finding, beside: Mapping[str, Finding]) -> Finding | None:
-    """A finding as it is told, given those at its place by code; None if another says it."""
+def _told(one: Finding, beside: Mapping[str, list[str]]) -> Finding | None:
+    """A finding as it is told, given what is said at its place by code; None if another says it."""
     if one.code == "bad-value" and beside.keys() & {"yaml", "yaml-trap"}:
         return None
     if one.code == "yaml-trap" and "bad-value" in beside:
         why = one.message.partition(";")[0]
-        return replace(one, message=f"{why}; {beside['bad-value'].message}")
+        return replace(one, message="; ".join([why, *beside["bad-value"]]))
     return one
 
 

@@ -20,7 +20,7 @@ from ..model.target import Target
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
 
-RESIZED_WITHIN, EACH = timedelta(minutes=5), timedelta(minutes=1)
+RESIZED_WITHIN, LONGEST = timedelta(minutes=5), timedelta(hours=2)
 Values = tuple[Mapping[str, str], Mapping[str, str]]
 
 
@@ -63,11 +63,11 @@ def _restarting(pod: Object) -> list[int]:
 def resized(
     facts: Facts, action: str, pods: list[Object], values: Values, *, outage: bool, **more: Any
 ) -> Plan:
-    """The plan that resizes the first of these pods; `further` resizes the others alike. `values`:
-    before and after, by pointers into a pod.
+    """The plan that resizes the first of these pods; `further` resizes the others alike, those that
+    serve last. `values`: before and after, by pointers into a pod.
     """
     old, new = values
-    call = resize(facts.target, min(pods, key=in_order), old, new)
+    call = resize(facts.target, pods[0], old, new)
     taken = any(ready(pod) and restarted(pod, call) for pod in pods)
     return _plan(
         facts,
@@ -75,7 +75,7 @@ def resized(
         (call,),
         Touch(facts.target, facts.root, tuple(new), int(taken), stays=True, outage=outage),
         bounds=(Bound("patch", POD.name, len(pods)),),
-        converged_within=RESIZED_WITHIN + len(pods) * EACH,
+        converged_within=min(LONGEST, len(pods) * RESIZED_WITHIN),
         **more,
     )
 
@@ -121,7 +121,7 @@ def _left(plan: Plan, pods: Sequence[Object]) -> list[Object]:
     left = [
         pod for pod in running(pods) if meta(pod).get("uid") not in own and view(pod, old) == old
     ]
-    return sorted(left, key=in_order)[:most]
+    return sorted(left, key=lambda pod: (ready(pod), str(meta(pod).get("name"))))[:most]
 
 
 def running(pods: Iterable[Object]) -> list[Object]:
@@ -129,13 +129,8 @@ def running(pods: Iterable[Object]) -> list[Object]:
     return [pod for pod in pods if not finished(pod) and not meta(pod).get("deletionTimestamp")]
 
 
-def in_order(pod: Object) -> tuple[bool, str]:
-    """For sorting: what serves goes last."""
-    return ready(pod), str(meta(pod).get("name"))
-
-
 def verify(plan: Plan, facts: Facts) -> Seen:
-    """Whether every pod that the plan resizes, if it is left, runs with its new limit."""
+    """Whether every pod that was resized, if it is left, runs with its new limit."""
     if gone(plan, facts):
         return Seen(Verified.OVERTAKEN)
     pods = facts[PODS]
@@ -143,21 +138,18 @@ def verify(plan: Plan, facts: Facts) -> Seen:
         return Seen(Verified.UNKNOWN)
     by_uid = {str(meta(pod).get("uid")): pod for pod in pods}
     there = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
-    if any(view(pod, call.leaves) != dict(call.leaves) for call, pod in there):
+    if not there or any(view(pod, call.leaves) != dict(call.leaves) for call, pod in there):
         return Seen(Verified.OVERTAKEN)
-    left = _left(plan, pods)
-    if not there and not left:
-        return Seen(Verified.OVERTAKEN)
-    return _done([pod for _, pod in there], left)
+    return _done([pod for _, pod in there])
 
 
-def _done(pods: Sequence[Object], left: Sequence[Object]) -> Seen:
-    """Whether each pod runs with the limits that it was given, and none is left."""
+def _done(pods: Sequence[Object]) -> Seen:
+    """Whether each pod runs with the limits that it was given."""
     for pod in pods:
         why = _infeasible(pod)
         if why:
             return Seen(Verified.FAILED, f"pod {meta(pod).get('name')} cannot be resized: {why}")
-    waiting = [pod for pod in pods if _waits(pod)] or left
+    waiting = [pod for pod in pods if _waits(pod)]
     if waiting:
         names = ", ".join(str(meta(pod).get("name")) for pod in waiting[:3])
         return Seen(Verified.WAITING, f"waiting for {names} to be resized")
@@ -197,6 +189,13 @@ def undo(done: Plan, facts: Facts) -> Plan | Refusal:
     ours = [(call, pod) for call, pod in made if pod and view(pod, call.leaves) == call.leaves]
     if not ours:
         return Refusal(Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set")
+    restarting = sum(restarted(pod, call) for call, pod in ours)
+    if restarting > 1 and not done.parameters.get("allow_outage"):
+        why = (
+            f"undoing it would restart {restarting} pods of {facts.target} at once; restart the"
+            " workload instead: its new pods have the limits of the template"
+        )
+        return Refusal(Reason.WOULD_INTERRUPT, why)
     calls = [resize(facts.target, pod, call.leaves, call.assumes) for call, pod in ours]
     return _plan(
         facts,

@@ -23,6 +23,7 @@ from ..model.facts import Facts
 from ..model.plan import Plan, Refusal, Seen, stamp_operations
 from ..model.pointer import at, put
 from ..model.quantity import format_bytes, parse_quantity
+from ..model.raw import meta
 from ..model.sight import Object
 from ..model.verdict import Reason
 from ..sights.pods import PODS, pods_before, pods_of
@@ -98,7 +99,7 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
     if refused:
         return refused
     assert isinstance(facts.object, Mapping)
-    named = chain.from_iterable(_killed(cause.evidence) for cause in causes)
+    named = set(chain.from_iterable(_killed(cause.evidence) for cause in causes))
     killed = {name.rpartition("/")[2] for name in named}
     if not killed:
         return Refusal(Reason.NO_CAUSE, f"no container of {facts.target} was OOM-killed")
@@ -110,7 +111,7 @@ def plan(facts: Facts, params: Params, causes: Causes) -> Plan | Refusal:
     if not made:
         names = ", ".join(sorted(killed))
         return Refusal(Reason.NO_CAUSE, f"{facts.target} has no container named {names}")
-    return _in_place(facts, params, killed) if params.in_place else _rollout(facts, params, made)
+    return _in_place(facts, params, named) if params.in_place else _rollout(facts, params, made)
 
 
 def _killed(evidence: Mapping[str, Any]) -> list[str]:
@@ -192,18 +193,21 @@ def _operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
     return [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
 
 
-def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
-    """One patch of each pod, through its subresource `resize`."""
+def _in_place(facts: Facts, params: Params, named: set[str]) -> Plan | Refusal:
+    """One patch of each pod that has what a killed one (of `named`: pod/container) had: the killed
+    ones first. Others have been resized before.
+    """
+    killed = {name.rpartition("/")[2] for name in named}
+    victims = {name.partition("/")[0] for name in named}
     raised: dict[tuple[MemoryChange, ...], list[Object]] = {}
-    for pod in resizing.running(pods_of(facts)):
+    for pod in sorted(resizing.running(pods_of(facts)), key=lambda pod: _after(pod, victims)):
         found = _changes(pod["spec"], killed, params)
         changes = tuple(change for change in found if isinstance(change, MemoryChange))
         if changes:
             raised.setdefault(changes, []).append(pod)
     if not raised:
         return Refusal(Reason.AT_CEILING, f"no pod of {facts.target} can be resized")
-    # those that differ have been resized before
-    changes = min(raised, key=lambda some: parse_quantity(some[0].old))
+    changes = next(iter(raised))
     return resizing.resized(
         facts,
         NAME,
@@ -213,6 +217,14 @@ def _in_place(facts: Facts, params: Params, killed: set[str]) -> Plan | Refusal:
         parameters=params.model_dump(mode="json"),
         summary=f"resize {len(raised[changes])} pods of {facts.target} in place: {_said(changes)}",
     )
+
+
+def _after(pod: Object, victims: set[str]) -> tuple[bool, str]:
+    """For sorting: the victims go first, whether they are ready or not, as approvals are for one
+    order.
+    """
+    name = str(meta(pod)["name"])
+    return name not in victims, name
 
 
 def _values(changes: Sequence[MemoryChange], below: str) -> tuple[dict[str, str], dict[str, str]]:

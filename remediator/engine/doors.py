@@ -105,14 +105,10 @@ class Doors:
         """Its rule as it is loaded now, with the overrides of the alert that it was created for.
         Alerts that joined later may have others.
         """
-        remediation = claim.remediation
-        first: LoadedRule | None = None
-        for episode in claim.episodes:
-            loaded = self.rules.find(remediation.rule, episode.alert)
-            if loaded is not None and loaded.digest == remediation.rule_digest:
-                return loaded
-            first = first or loaded
-        return first or self.rules.find(remediation.rule)
+        remediation, episodes = claim.remediation, claim.episodes
+        own = [episode for episode in episodes if episode.id == remediation.created_for]
+        alerts = [episode.alert for episode in (*own, *episodes)]
+        return self.rules.find(remediation.rule, alerts[0] if alerts else None)
 
     def count_verdicts(self, remediation: Remediation, verdicts: list[Verdict]) -> Verdict:
         """Counts verdicts other than allow, if they are new. Returns the strongest."""

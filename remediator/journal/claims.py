@@ -59,6 +59,7 @@ def from_row(row: Any) -> Remediation:
         undo_why=row.undo_why,
         ended_template=row.ended_template,
         priority=row.priority,
+        created_for=row.created_for or 0,
     )
 
 

@@ -49,7 +49,7 @@ def _attach(c: Connection, matched: Sequence[Triaged], now: datetime) -> None:
             continue
         for wanted in item.wanted:
             if (item.episode.id, wanted.rule.name) not in over:
-                attach(c, item.episode.id, _live(c, wanted, now))
+                attach(c, item.episode.id, _live(c, wanted, item.episode.id, now))
 
 
 def _store(c: Connection, decided: Sequence[Triaged]) -> None:
@@ -100,8 +100,8 @@ def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
         c.execute(sa.insert(attachment).values(episode=episode_id, remediation=remediation_id))
 
 
-def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
-    """The live remediation of the rule and target; created if there is none."""
+def _live(c: Connection, wanted: Wanted, episode_id: int, now: datetime) -> str:
+    """The live remediation of the rule and target; created for the episode if there is none."""
     table_ = remediation
     query = (
         sa.select(table_.c.id)
@@ -136,6 +136,7 @@ def _live(c: Connection, wanted: Wanted, now: datetime) -> str:
         "created_at": now,
         "changed_at": now,
         "priority": wanted.rule.priority,
+        "created_for": episode_id,
     }
     c.execute(sa.insert(table_).values(**row))
     timers.put(c, "work", created, wanted.settled_at)

@@ -142,6 +142,7 @@ remediation = Table(
     Column("token", Integer, nullable=False, default=0),
     Column("lease_until", Instant),
     Column("priority", Integer, nullable=False, default=0),
+    Column("created_for", BigInteger),
 )
 Index(
     "remediation_live",

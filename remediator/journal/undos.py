@@ -35,6 +35,7 @@ def start_undo(
         "target_key",
         "root_key",
         "priority",
+        "created_for",
     )
     row = {key: getattr(parent, key) for key in same}
     row |= {"id": created, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}

@@ -244,7 +244,8 @@ class Remediation:
     `undo_of` names the remediation whose attempt `undoes` this one takes back, because it made
     things worse, or its time is over, or somebody asked (`undo_why`); `ended_template` is the
     target's template at the end, which somebody else's change is told by. `asked_digest` is of the
-    plan that people are asked about now.
+    plan that people are asked about now. `created_for` is the ID of the episode that it was created
+    for; 0 if nobody knows.
     """
 
     id: RemediationId
@@ -271,6 +272,7 @@ class Remediation:
     ended_template: str = ""
     priority: int = 0
     asked_digest: str = ""
+    created_for: int = 0
 
 
 @dataclass(frozen=True, slots=True)

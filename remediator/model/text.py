@@ -41,14 +41,12 @@ def one_line(text: object) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: without user and password."""
+    """The URL as it may be shown: without user and password, and without its query."""
     scheme, separator, rest = url.partition("://")
-    ends = [place for mark in "/?#" if (place := rest.find(mark)) >= 0]
-    host = rest[: min(ends, default=len(rest))]
-    shown = host.rpartition("@")[2]
-    if not shown.rpartition("]")[2].rpartition(":")[2].isdecimal() and "@" in rest[len(host) :]:
-        return f"{scheme}{separator}(not a valid URL)"  # perhaps a password with such a mark
-    return f"{scheme}{separator}{shown}{rest[len(host) :]}"
+    host, slash, path = re.split("[?#]", rest)[0].partition("/")
+    if "@" in rest[len(host) :]:  # perhaps of a password with a slash or the like
+        return f"{scheme}{separator}(not shown)"
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def scrubbed(text: str) -> str:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from .. import causes
 from ..actions import ACTIONS
+from ..actions.action_spec import Parameters
 from ..guards import pipeline
 from ..model.cause import Cause
 from ..model.facts import Facts, Unknown
@@ -114,8 +117,21 @@ def _step(
     if fitting and all((step.action, name) in tried for name in fitting):
         why = f"{step.label} was already tried for {', '.join(sorted(fitting))} and did not help"
         return Refusal(Reason.INEFFECTIVE_BEFORE, why)
-    action = ACTIONS[step.action]
-    return action.plan(facts, action.params.model_validate(dict(step.with_)), found)
+    params = _parameters(step)
+    return (
+        params if isinstance(params, Refusal) else ACTIONS[step.action].plan(facts, params, found)
+    )
+
+
+def _parameters(step: Step) -> Parameters | Refusal:
+    """Those of a step, which overrides that nobody looked at together may have made unfit."""
+    try:
+        return ACTIONS[step.action].params.model_validate(dict(step.with_))
+    except ValidationError as error:
+        found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
+        wrong = "; ".join(f"{place}: {message}" for place, message in found)
+        why = f"the parameters of {step.label} do not fit together under the overrides: {wrong}"
+        return Refusal(Reason.UNSUPPORTED_TARGET, why)
 
 
 def fits(step: Step, names: Set[str]) -> frozenset[str] | None:
@@ -137,8 +153,7 @@ def changed_within(rule: Rule) -> timedelta:
     """
     windows = []
     for step in rule.steps:
-        params = ACTIONS[step.action].params.model_validate(dict(step.with_))
-        window = getattr(params, "changed_within", None)
+        window = getattr(_parameters(step), "changed_within", None)
         if isinstance(window, timedelta):
             windows.append(window)
     return max(windows, default=timedelta(hours=1))

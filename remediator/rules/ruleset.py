@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..model.alert import Alert
 from ..model.interval import Named
 from ..model.matcher import Operator, admits
@@ -260,10 +262,15 @@ class RuleSet:
         if not chosen:
             return source
         if (index, chosen) not in self._effective:
-            self._effective[index, chosen] = source.under(
-                self.overrides[number] for number in chosen
-            )
+            self._effective[index, chosen] = self._under(source, chosen)
         return self._effective[index, chosen]
+
+    def _under(self, source: LoadedRule, chosen: tuple[int, ...]) -> LoadedRule:
+        try:
+            return source.under(self.overrides[number] for number in chosen)
+        except ValidationError:  # several together, which nobody foresaw: it must not act
+            only = source.rule.model_copy(update={"mode": "observe"})
+            return replace(source, rule=only)
 
 
 def _mismatch(rule: Rule, alert: Alert) -> str:

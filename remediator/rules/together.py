@@ -1,18 +1,20 @@
-"""Which overrides of a rule are looked at together: those that one alert may bring together, as
-far as an example can show it.
-"""
+"""Which overrides of a rule are looked at together: those that are not proved apart."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, combinations, groupby, islice
+from itertools import chain, combinations, islice, product
 
 from ..model.matcher import Matcher, Operator, admits
 from .ruleset import LoadedRule
 from .schema import Override
 
 MOST_PAIRS = 5000  # of one rule
-GROUP = re.compile(r"\(([^()]*)\)")
+MOST = 64  # alternatives of one pattern
+GROUP = re.compile(r"\((?:\?:)?([^()?*+{}\\\[\]]*)\)(?![*+?{])")
+PLAIN = re.compile(r"(?:[^\\.+*?()|\[\]{}^$]|\\[\W_])*")
+SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+WANTS = {Operator.EQUAL, Operator.REGEX}
 
 
 def together(source: LoadedRule, overrides: Sequence[Override]) -> Iterator[tuple[int, ...]]:
@@ -39,41 +41,87 @@ def _applies_with(some: Override, one: Override, other: Override) -> bool:
 def _may_meet(source: LoadedRule, one: Override, other: Override) -> bool:
     if not set(one.steps or ()) & set(other.steps or ()):
         return False
-    if not _share_a_place(one.namespaces, other.namespaces, source.group.scope.namespaces):
+    scopes = [one.namespaces, other.namespaces, source.group.scope.namespaces]
+    if any(_apart(*pair) for pair in combinations(filter(None, scopes), 2)):
         return False
-    matchers = sorted((*source.rule.match, *one.match, *other.match), key=lambda one: one.name)
-    named = groupby(matchers, key=lambda one: one.name)
-    return all(_has_a_value(list(group)) for _, group in named)
+    matchers = (*source.rule.match, *one.match, *other.match)
+    return not any(_exclude(*pair) for pair in combinations(matchers, 2))
+
+
+def _exclude(one: Matcher, other: Matcher) -> bool:
+    """Whether no value of a label satisfies both, as far as that can be told."""
+    if one.name != other.name:
+        return False
+    if {one.operator, other.operator} <= WANTS:
+        return _apart(_patterns(one), _patterns(other))
+    given, refused = (one, other) if one.operator in WANTS else (other, one)
+    if given.operator not in WANTS:
+        return False
+    if given.value == refused.value and _is_regex(given) == _is_regex(refused):
+        return True
+    values = [_plain(pattern) for pattern in _alternatives(_patterns(given)[0])]
+    return all(value is not None and not refused.matches({refused.name: value}) for value in values)
+
+
+def _is_regex(matcher: Matcher) -> bool:
+    return matcher.operator in (Operator.REGEX, Operator.NOT_REGEX)
+
+
+def _patterns(matcher: Matcher) -> tuple[str]:
+    return (matcher.value if _is_regex(matcher) else SPECIAL.sub(r"\\\g<0>", matcher.value),)
 
 
 @lru_cache(maxsize=4096)
-def _share_a_place(*scopes: tuple[str, ...]) -> bool:
-    """Whether a namespace is found that all of these admit; an empty one admits every namespace."""
-    lists = [patterns for patterns in scopes if patterns]
-    places = chain.from_iterable(map(_examples, chain.from_iterable(lists)))
-    return not lists or any(all(admits(some, place) for some in lists) for place in places)
+def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether no text matches a pattern of both."""
+    ones = chain.from_iterable(map(_alternatives, one))
+    others = chain.from_iterable(map(_alternatives, other))
+    return all(_differ(*pair) for pair in product(ones, others))
 
 
-def _has_a_value(matchers: Sequence[Matcher]) -> bool:
-    """Whether a value of their label is found that satisfies all of them."""
-    tried = chain(["", "x"], *map(_values, matchers))
-    return any(all(one.matches({one.name: value}) for one in matchers) for value in tried)
+def _differ(one: str, other: str) -> bool:
+    """Whether two patterns without alternatives match nothing in common: by their texts, or by how
+    they begin.
+    """
+    plain, others = _plain(one), _plain(other)
+    if plain is not None:
+        return not admits((other,), plain)
+    if others is not None:
+        return not admits((one,), others)
+    begins, ends = _beginning(one), _beginning(other)
+    return not begins.startswith(ends) and not ends.startswith(begins)
 
 
-def _values(matcher: Matcher) -> Iterable[str]:
-    if matcher.operator in (Operator.REGEX, Operator.NOT_REGEX):
-        return _examples(matcher.value)
-    return [matcher.value]
+def _alternatives(pattern: str) -> list[str]:
+    """A pattern without its alternatives, if they are simple; else the pattern."""
+    found, done = [pattern], False
+    while not done and len(found) <= MOST:
+        done, rest = True, found
+        found = []
+        for text in rest:
+            group = GROUP.search(text)
+            done = done and group is None
+            found += _expanded(text, group)
+    return found if done else [pattern]
 
 
-def _examples(pattern: str) -> Iterator[str]:
-    """Texts that a pattern might match: its alternatives, with something in place of dots."""
-    group = GROUP.search(pattern)
-    if group is not None:
-        before, after = pattern[: group.start()], pattern[group.end() :]
-        for one in group[1].removeprefix("?:").split("|")[:9]:
-            yield from _examples(f"{before}{one}{after}")
-        return
-    for one in pattern.split("|"):
-        yield one.replace(".*", "").replace(".+", "x").replace("\\", "")
-        yield one.replace(".*", "x").replace(".+", "x").replace("\\", "")
+def _expanded(text: str, group: re.Match[str] | None) -> list[str]:
+    if group is None:
+        return text.split("|") if not set(text) & set("([\\") else [text]
+    return [f"{text[: group.start()]}{one}{text[group.end() :]}" for one in group[1].split("|")]
+
+
+def _plain(pattern: str) -> str | None:
+    """The only text that a pattern matches; None if there are others."""
+    return re.sub(r"\\(.)", r"\1", pattern) if PLAIN.fullmatch(pattern) else None
+
+
+def _beginning(pattern: str) -> str:
+    """What every text that a pattern matches begins with, as far as it is plain to see."""
+    found = PLAIN.match(pattern)
+    begins = found[0] if found else ""
+    if "|" in pattern:
+        return ""
+    if pattern[len(begins) : len(begins) + 1] in set("*?{"):
+        begins = re.sub(r"\\?.\Z", "", begins)
+    return re.sub(r"\\(.)", r"\1", begins)

@@ -46,11 +46,12 @@ def give_back(attempt: Attempt, now: datetime, verdict: Verdict, unsent: bool = 
 
 
 def applied(attempt: Attempt, now: datetime, plan: Plan, how: str = "") -> Applied:
-    """Every call was answered."""
+    """Every call was answered that was to be made now; bounds leave room for others."""
+    made = "under way" if plan.bounds else "done"
     return Applied(
         at=now,
         reason=None,
-        why=f"done: {plan.summary}{how}; verifying",
+        why=f"{made}: {plan.summary}{how}; verifying",
         until=now + MARGIN,
         change=AttemptChange(
             attempt.id, applied_at=attempt.applied_at or now, evidence=attempt.evidence

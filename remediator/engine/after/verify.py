@@ -117,9 +117,8 @@ async def check(
     facts = await _see(doors, claim, now)
     seen = ACTIONS[attempt.action].verify(attempt.plan, attempt.evidence, facts)
     further = ACTIONS[attempt.action].next
-    going_on = not claim.remediation.cancel_by and not too_late(attempt, now)
-    # calls that are still needed come before any judgement: without them it cannot converge
-    if further is not None and seen.how is Verified.WAITING and loaded is not None and going_on:
+    # calls that are still needed come before any judgement: without them it is not complete
+    if further is not None and loaded is not None and _goes_on(claim, seen, now):
         calls = further(attempt.plan, attempt.evidence, facts)
         if calls:
             return await extend(doors, claim, loaded, calls)
@@ -132,6 +131,14 @@ async def check(
     if not harmed and not claim.remediation.cancel_by and _needs_proof(checked):
         checked = await _with_proof(doors, checked)
     return claim, _with_after(judge(checked), facts)
+
+
+def _goes_on(claim: Claim, seen: Seen, now: datetime) -> bool:
+    """Whether further calls may be made: until it was judged complete, while an alert fires."""
+    attempt = claim.attempts[-1]
+    complete = seen.how is Verified.CONVERGED and attempt.converged_at is None
+    wanted = not claim.remediation.cancel_by and any(episode.open for episode in claim.episodes)
+    return wanted and (complete or seen.how is Verified.WAITING) and not too_late(attempt, now)
 
 
 async def _see(doors: Doors, claim: Claim, now: datetime) -> Facts:
@@ -265,7 +272,8 @@ def _not_converged(check: Check) -> Decided:
     why = f"not converged within {within}"
     before = attempt.plan.before.get("ready", 0)
     fewer = PODS in check.facts and pods_before(check.facts)["ready"] < before
-    if ACTIONS[attempt.action].undo and fewer:
+    stays = any(touch.stays for touch in attempt.plan.touches)  # and comes back by itself
+    if ACTIONS[attempt.action].undo and fewer and not stays:
         return _take_back(check, f"{why}, with fewer ready pods than before; undoing our change")
     return check.next_rung(Outcome.FAILED, Reason.DEADLINE, why)
 

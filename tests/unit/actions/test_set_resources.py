@@ -4,6 +4,7 @@ And back.
 """
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from remediator import causes
 from remediator.actions import ACTIONS
+from remediator.actions.resizing import RESIZED_WITHIN, resize
 from remediator.actions.set_resources import verify
 from remediator.cluster import controllers
 from remediator.model.call import STAMP, Evidence
@@ -18,12 +20,15 @@ from remediator.model.cause import Cause
 from remediator.model.facts import Facts, Unknown
 from remediator.model.plan import Plan, Refusal, Seen, Verified
 from remediator.model.pointer import TEMPLATE, at, put
+from remediator.model.raw import ready
 from remediator.model.verdict import Reason
 from remediator.sights.pods import PODS
 from tests.integration.world import World, rules
 from tests.unit import objects
 from tests.unit.actions.samples import Sample
-from tests.unit.objects import HOUR, MINUTE, facts, pod
+from tests.unit.objects import HOUR, MINUTE, WEB, facts, pod
+
+SECOND = timedelta(seconds=1)
 
 GIVE = ACTIONS["set_resources"]
 LIMIT = "/spec/template/spec/containers/0/resources/limits/memory"
@@ -178,12 +183,52 @@ def test_in_place_every_running_pod_is_resized_and_none_taken_away() -> None:
     assert next_of(plan, running("web-0", "320Mi"), *others) == ["web-1", "web-2"]
 
 
-def test_in_place_what_has_another_limit_already_is_left_alone() -> None:
-    pods = (running("web-0", "384Mi"), running("web-1"), running("web-2"))
-    plan = plan_of(seen(pods=pods), in_place=True)
-    assert [call.target.name for call in plan.calls] == ["web-1"]
-    assert next_of(plan, pods[0], running("web-1", "320Mi"), pods[2]) == ["web-2"]
-    assert str(plan.bounds[0]) == "PATCH Pod, if needed, at most 2 times"
+@pytest.mark.parametrize(
+    ("victim", "first", "later"), [("web-2", "web-2", ["web-1"]), ("web-0", "web-0", [])]
+)
+def test_in_place_what_has_what_the_killed_pod_had_is_resized(
+    victim: str, first: str, later: list[str]
+) -> None:
+    pods = [running("web-0", "384Mi"), running("web-1"), running("web-2")]
+    cause = Cause("oom_killed", "out of memory", {"containers": [f"{victim}/app"]})
+    plan = planned(seen(pods=tuple(pods)), (cause,), in_place=True)
+    assert isinstance(plan, Plan)
+    assert [call.target.name for call in plan.calls] == [first]
+    assert str(plan.bounds[0]) == f"PATCH Pod, if needed, at most {1 + len(later)} times"
+    done = running(first, str(plan.calls[0].leaves[POD_LIMIT]))
+    others = [made for made in pods if made["metadata"]["name"] != first]
+    assert next_of(plan, done, *others) == later
+
+
+def test_an_approval_is_for_one_order_whether_pods_are_ready_or_not() -> None:
+    down = running("web-0", conditions=[])
+    plans = [
+        plan_of(seen(pods=(one, running("web-1"))), in_place=True)
+        for one in (down, running("web-0"))
+    ]
+    assert plans[0].digest == plans[1].digest
+
+
+def test_what_serves_is_resized_last() -> None:
+    plan = plan_of(seen(pods=tuple(restarting(f"web-{n}") for n in range(3))), in_place=True)
+    left = (restarting("web-1"), restarting("web-2", conditions=[]))
+    assert next_of(plan, restarting("web-0", "320Mi"), *left) == ["web-2"]
+    assert plan.converged_within == 3 * RESIZED_WITHIN
+
+
+def test_undoing_a_resize_never_restarts_several_pods_at_once() -> None:
+    pods = tuple(restarting(f"web-{n}") for n in range(2))
+    for outage in (False, True):
+        plan = plan_of(seen(pods=pods), in_place=True, allow_outage=outage)
+        both = replace(plan, calls=tuple(resize(WEB, made, *changed(plan)) for made in pods))
+        after = seen(pods=tuple(restarting(f"web-{n}", "320Mi") for n in range(2)))
+        assert GIVE.undo is not None
+        assert isinstance(GIVE.undo(both, (), after), Plan) == outage
+
+
+def changed(plan: Plan) -> tuple[Any, Any]:
+    """The amounts before and after."""
+    return plan.calls[0].assumes, plan.calls[0].leaves
 
 
 def restarting(name: str, limit: str = "256Mi", **more: Any) -> dict[str, Any]:
@@ -268,7 +313,8 @@ RULE = (
 )
 
 
-async def world_of(given: str, **container: Any) -> World:
+async def leaking(given: str, **container: Any) -> World:
+    """A world whose pods are killed for their memory, and an alert of it that fires."""
     world = World(rules(RULE.replace("WITH", given)))
 
     def limit(obj: Any) -> None:
@@ -280,10 +326,22 @@ async def world_of(given: str, **container: Any) -> World:
     await world.run(3 * HOUR, MINUTE)
     world.leak()
     await world.deliver("Leak")
+    return world
+
+
+async def world_of(given: str, **container: Any) -> World:
+    world = await leaking(given, **container)
     await world.run(2 * MINUTE)
     await world.deliver("Leak", firing=False)
     await world.run(20 * MINUTE)
     return world
+
+
+POLICY = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
+
+
+def limits(world: World) -> list[Any]:
+    return [at(made, POD_LIMIT) for made in world.cluster.pods("shop", "web")]
 
 
 async def test_a_workload_is_given_more_and_its_pods_are_replaced() -> None:
@@ -298,24 +356,58 @@ async def test_a_workload_is_given_more_and_its_pods_are_replaced() -> None:
 async def test_in_place_its_pods_are_given_more_and_stay() -> None:
     world = await world_of("by: 50%, in_place: true")
     assert at(world.cluster.objects["Deployment", "shop", "web"], LIMIT) == "256Mi"
-    limits = [at(made, POD_LIMIT) for made in world.cluster.pods("shop", "web")]
-    assert limits == ["384Mi"] * 3
+    assert limits(world) == ["384Mi"] * 3
     assert len(world.cluster.calls) == 3
     assert (await world.only())["state"] == "succeeded"
     await world.journal.close()
 
 
 async def test_in_place_a_restart_waits_until_the_pod_before_is_ready_again() -> None:
-    policy = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
-    world = await world_of("by: 50%, in_place: true", resizePolicy=[policy])
+    world = await world_of("by: 50%, in_place: true", resizePolicy=[POLICY])
     known = await world.journal.known((await world.only())["id"])
     assert known is not None
-    limits = [at(made, POD_LIMIT) for made in world.cluster.pods("shop", "web")]
-    assert (limits, len(world.cluster.calls)) == (["384Mi"] * 3, 3)
+    assert (limits(world), len(world.cluster.calls)) == (["384Mi"] * 3, 3)
     assert [attempt.number for attempt in known.claim.attempts] == [1]
     further = [line.at for line in known.history if line.text == "further calls"]
     assert len(further) == 2
     assert further[1] - further[0] >= controllers.START
+    await world.journal.close()
+
+
+async def test_an_alert_that_resolves_after_the_first_pod_was_helped() -> None:
+    world = await leaking("by: 50%, in_place: true", resizePolicy=[POLICY])
+    await world.run(11 * SECOND, SECOND)
+    await world.deliver("Leak", firing=False)
+    await world.run(20 * MINUTE)
+    states, calls = await world.states(), len(world.cluster.calls)
+    await world.journal.close()
+    assert (states, calls) == ([("succeeded", None)], 1)
+
+
+async def test_a_pause_between_two_pods_is_waited_for() -> None:
+    world = await leaking("by: 50%, in_place: true", resizePolicy=[POLICY])
+    await world.run(11 * SECOND, SECOND)
+    await world.journal.pause("all", "look", "ann", None, now=world.clock.now())
+    await world.run(9 * MINUTE, 10 * SECOND)
+    assert limits(world) == ["384Mi", "256Mi", "256Mi"]
+    await world.journal.resume("all", "ann", world.clock.now())
+    await world.run(2 * MINUTE, SECOND)
+    assert limits(world) == ["384Mi"] * 3
+    assert await world.states() == [("verifying", None)]
+    await world.journal.close()
+
+
+async def test_pods_that_are_slow_to_start_are_waited_for_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(controllers, "START", 4 * MINUTE)
+    world = await leaking("by: 50%, in_place: true", resizePolicy=[POLICY])
+    unready = []
+    for _ in range(14):
+        await world.run(MINUTE, 10 * SECOND)
+        unready.append(sum(not ready(made) for made in world.cluster.pods("shop", "web")))
+    assert (limits(world), max(unready)) == (["384Mi"] * 3, 1)
+    assert await world.states() == [("verifying", None)]
     await world.journal.close()
 
 

@@ -413,3 +413,10 @@ def test_a_relapse_is_dated_when_it_is_first_seen() -> None:
     assert isinstance(found, Wait)
     assert found.change is not None
     assert (found.change.relapsed_at, found.change.clear_proof) == (T, True)
+
+
+def test_pods_that_restart_where_they_are_are_not_missed() -> None:
+    """They come back by themselves; undoing would restart them once more."""
+    stays = replace(BACK, touches=tuple(replace(touch, stays=True) for touch in BACK.touches))
+    found = judge(check(WAITING, done=11 * MINUTE, plan=stays, facts=short_of_pods(0)))
+    assert outcome_of(found) is Outcome.FAILED

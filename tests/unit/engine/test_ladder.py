@@ -86,7 +86,7 @@ def test_an_attempt_whose_calls_were_answered_is_verified_and_frees_its_brief_lo
     found = applied(made, T, DRAIN, " (found applied)")
     assert (found.change.applied_at, found.change.evidence) == (T, (ANSWER,))
     assert found.unlock == DRAIN.brief
-    assert found.why == f"done: {DRAIN.summary} (found applied); verifying"
+    assert found.why == f"under way: {DRAIN.summary} (found applied); verifying"
     assert T < found.until <= T + 5 * SECOND
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediator.located import Document, Finding, load_file, load_text, suggest
+from remediator.located import Document, Finding, load_file, load_text, suggest, without_echoes
 
 
 def read(text: str) -> Document:
@@ -167,3 +167,13 @@ def test_a_suggestion_is_what_is_close_or_what_there_is(
     word: str, known: list[str], expected: str
 ) -> None:
     assert suggest(word, known) == expected
+
+
+def test_all_that_is_wrong_with_a_value_that_yaml_reads_in_two_ways_is_told() -> None:
+    def said(code: str, message: str) -> Finding:
+        return Finding("f", 1, 2, 3, code, message)
+
+    trap = said("yaml-trap", "YAML reads `on` as true; quote it")
+    (told,) = without_echoes([trap, said("bad-value", "first"), said("bad-value", "second")])
+    assert told.message == "YAML reads `on` as true; first; second"
+    assert without_echoes([trap]) == [trap]

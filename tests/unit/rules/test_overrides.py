@@ -332,3 +332,29 @@ def test_a_rule_is_looked_at_as_it_is_and_under_each_override() -> None:
         ("approve", "restart_workload"),
         ("approve", "drain_node"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "scope"),
+    [
+        ("match: ['pod=~\"web-[0-9]+\"'],", "match: ['pod=~\"web-[0-9]+\"'],", "shop"),
+        ("match: ['x=~\"(?i)foo\"'],", "match: ['x=~\"(?i)foo\"'],", "shop"),
+        ("namespaces: ['shop-[a-z]+'],", "", "'shop-[a-z]+'"),
+        ("namespaces: ['shop(-x)?'],", "namespaces: ['shop'],", "'shop.*'"),
+        ("namespaces: ['s.*'],", "namespaces: ['sh.*'],", "'.*'"),
+        ("namespaces: ['ab*'],", "namespaces: ['ac*'],", "'.*'"),
+        ("match: ['x=~\"a.+\"'],", "match: ['x!=\"a\"'],", "shop"),
+    ],
+)
+def test_overrides_that_are_not_proved_apart_must_work_together(
+    first: str, second: str, scope: str
+) -> None:
+    text = clashing(first, second).replace("[shop, bank]", f"[{scope}]")
+    (found,) = refused(text)
+    assert "together with the override in" in found.message
+
+
+@pytest.mark.parametrize("pattern", ["|".join("abcdefghij"), "(a|b|c)" * 9])
+def test_patterns_of_very_many_alternatives_take_little_time(pattern: str) -> None:
+    over = f"namespaces: ['{pattern}'],"
+    assert refused(clashing(over, over).replace("[shop, bank]", "['.*']"))

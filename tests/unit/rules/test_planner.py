@@ -154,3 +154,14 @@ def test_a_rule_must_see_what_its_steps_and_causes_must() -> None:
         "budgets",
         "room",
     }
+
+
+def test_parameters_that_do_not_fit_are_a_refusal_in_words() -> None:
+    """Several overrides together can make such a step, where nobody foresaw that they meet."""
+    made = rule({"action": "restart_workload", "if": "always"})
+    wrong = made.steps[0].model_copy(update={"with_": {"allow_outge": True}})
+    only = made.model_copy(update={"steps": (wrong,)})
+    refused = planner.plan(only, facts(), 0).refusal
+    assert refused is not None
+    assert "parameters of restart_workload do not fit together" in refused.why
+    assert "allow_outge" in refused.why

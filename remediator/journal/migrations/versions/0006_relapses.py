@@ -1,4 +1,6 @@
-"""An attempt keeps since when its change has not been complete any more."""
+"""An attempt keeps since when its change has not been complete any more; a remediation, for which
+episode it was created: others that join it may have other overrides.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,5 +12,6 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """No attempt has relapsed yet."""
+    """No attempt has relapsed yet, and of older remediations nobody knows."""
     op.add_column("attempt", sa.Column("relapsed_at", Instant(), nullable=True))
+    op.add_column("remediation", sa.Column("created_for", sa.BigInteger(), nullable=True))
