@@ -57,8 +57,8 @@ class RemediationView(Shape):
     id: str
     rule: str = Field(description="Name of the rule.")
     rule_digest: str = Field(description="Digest of the rule as it was.")
-    undo_of: str = Field(description="Attempt that this one undoes; empty if it is not an undo.")
-    undoes: str = Field(description="Remediation that this one undoes; empty if it is not an undo.")
+    undo_of: str = Field(description="Remediation that this one undoes; empty if it is no undo.")
+    undoes: str = Field(description="Attempt that this one undoes; empty if it is not an undo.")
     undo_why: str = Field(description="Why it was undone.")
     mode: Mode
     cluster: str
@@ -86,6 +86,7 @@ class RemediationView(Shape):
     retried_at: Time | None
     ended_template: str = Field(description="Digest of the pod template when it ended.")
     priority: int
+    created_for: int | None = Field(description="ID of the episode that it was created for.")
 
 
 class Judged(Shape):

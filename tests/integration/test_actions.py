@@ -297,7 +297,7 @@ async def test_a_pause_keeps_the_stuck_pod_and_the_rollback_goes_on_after_it(wor
     assert [text.split(" ")[0] for _, text in world.cluster.calls] == ["PATCH", "DELETE"]
     said = [text for _, reason, text in world.cluster.events if reason == "RemediationApplied"]
     assert len(said) == 2  # each time that calls were answered, and never for a hold
-    assert all("done: " in text for text in said)
+    assert all("under way: " in text for text in said)
 
 
 async def test_an_approval_is_for_the_further_calls_too() -> None:
