@@ -35,7 +35,7 @@ def resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[s
     return Call(
         "patch",
         Target(workload.cluster, POD.name, workload.namespace, name, uid),
-        tuple({"op": "replace", "path": path, "value": value} for path, value in new.items()),
+        tuple(operations(new)),
         "resize",
         assumes=old,
         leaves=new,
@@ -43,6 +43,11 @@ def resize(workload: Target, pod: Object, old: Mapping[str, str], new: Mapping[s
         proof="managed",
         touch=workload.key,
     )
+
+
+def operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """The operations that write these amounts, by pointers into an object."""
+    return [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
 
 
 def restarted(pod: Object, call: Call) -> bool:
@@ -101,8 +106,7 @@ def further(plan: Plan, facts: Facts) -> tuple[Call, ...]:
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         return ()
-    own = {call.target.uid for call in plan.calls}
-    if any(_waits(pod) for pod in pods if meta(pod).get("uid") in own):
+    if any(_waits(pod) for _, pod in _there(plan, pods)):
         return ()
     old, new = plan.calls[0].assumes, plan.calls[0].leaves
     made = [(pod, resize(facts.target, pod, old, new)) for pod in _left(plan, pods)]
@@ -136,11 +140,16 @@ def verify(plan: Plan, facts: Facts) -> Seen:
     pods = facts[PODS]
     if isinstance(pods, Unknown):
         return Seen(Verified.UNKNOWN)
-    by_uid = {str(meta(pod).get("uid")): pod for pod in pods}
-    there = [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
+    there = _there(plan, pods)
     if not there or any(view(pod, call.leaves) != dict(call.leaves) for call, pod in there):
         return Seen(Verified.OVERTAKEN)
     return _done([pod for _, pod in there])
+
+
+def _there(plan: Plan, pods: Iterable[Object]) -> list[tuple[Call, Object]]:
+    """The calls of the plan whose pods are left, each with its pod."""
+    by_uid = {str(meta(pod).get("uid")): pod for pod in pods}
+    return [(call, by_uid[call.target.uid]) for call in plan.calls if call.target.uid in by_uid]
 
 
 def _done(pods: Sequence[Object]) -> Seen:
@@ -184,9 +193,8 @@ def _runs_with_its_limits(pod: Object) -> bool:
 
 def undo(done: Plan, facts: Facts) -> Plan | Refusal:
     """The patches of the pods that still have the limits that we set."""
-    by_uid = {str(meta(pod).get("uid")): pod for pod in pods_of(facts)}
-    made = [(call, by_uid.get(call.target.uid)) for call in done.calls]
-    ours = [(call, pod) for call, pod in made if pod and view(pod, call.leaves) == call.leaves]
+    there = _there(done, pods_of(facts))
+    ours = [(call, pod) for call, pod in there if view(pod, call.leaves) == call.leaves]
     if not ours:
         return Refusal(Reason.ALREADY_DONE, f"no pod of {facts.target} still has the limits we set")
     restarting = sum(restarted(pod, call) for call, pod in ours)

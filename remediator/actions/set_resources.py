@@ -173,7 +173,7 @@ def _template_plan(facts: Facts, values: Mapping[str, str], outage: bool, **more
     """One patch that sets amounts in the template."""
     assert isinstance(facts.object, Mapping)
     obj = facts.object
-    operations = [*stamp_operations(obj), *_operations(values)]
+    operations = [*stamp_operations(obj), *resizing.operations(values)]
     template = at(put(obj, values), "/spec/template")
     call = template_call(facts, operations, template_state(template))
     return Plan(
@@ -187,10 +187,6 @@ def _template_plan(facts: Facts, values: Mapping[str, str], outage: bool, **more
         bounds=stuck_at_most(facts),
         **more,
     )
-
-
-def _operations(values: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    return [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
 
 
 def _in_place(facts: Facts, params: Params, named: set[str]) -> Plan | Refusal:

@@ -105,10 +105,10 @@ class Doors:
         """Its rule as it is loaded now, with the overrides of the alert that it was created for.
         Alerts that joined later may have others.
         """
-        remediation, episodes = claim.remediation, claim.episodes
-        own = [episode for episode in episodes if episode.id == remediation.created_for]
-        alerts = [episode.alert for episode in (*own, *episodes)]
-        return self.rules.find(remediation.rule, alerts[0] if alerts else None)
+        remediation, first = claim.remediation, next(iter(claim.episodes), None)
+        given = (one for one in claim.episodes if one.id == remediation.created_for)
+        own = next(given, first)
+        return self.rules.find(remediation.rule, own.alert if own else None)
 
     def count_verdicts(self, remediation: Remediation, verdicts: list[Verdict]) -> Verdict:
         """Counts verdicts other than allow, if they are new. Returns the strongest."""

@@ -214,22 +214,19 @@ def retry(c: Connection, rule: str, firing: Sequence[int], now: datetime) -> boo
     """Sends these open episodes back to triage, for the rule to try them once more: as long as one
     of its remediations of an episode counts as ended, it leaves the episode alone.
     """
-    tried: set[str] = set()
     for at in range(0, len(firing), CHUNK):
         some = firing[at : at + CHUNK]
         theirs = attachment.c.episode.in_(some)
         joined = sa.join(attachment, remediation, remediation.c.id == attachment.c.remediation)
         query = sa.select(remediation.c.id).select_from(joined)
         found = c.execute(query.where(theirs, remediation.c.rule == rule, ~remediation.c.live))
-        ids = list(dict.fromkeys(found.scalars()))
+        ids = list(found.scalars().unique())
         c.execute(
             sa.update(table).where(table.c.id.in_(some)).values(due_at=now, fate=Fate.PENDING)
         )
         again = sa.update(attachment).where(theirs, attachment.c.remediation.in_(ids))
         c.execute(again.values(ended=False))
-        tried.update(ids)
-    for ident in sorted(tried):
-        c.execute(sa.update(remediation).where(remediation.c.id == ident).values(retried_at=now))
+        c.execute(sa.update(remediation).where(remediation.c.id.in_(ids)).values(retried_at=now))
     return bool(firing)
 
 

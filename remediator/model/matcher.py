@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import re2
@@ -60,19 +59,6 @@ class Matcher:
 def _in_quotes(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
-
-
-def contradiction(matchers: Sequence[Matcher]) -> tuple[Matcher, Matcher] | None:
-    """Two matchers that no alert can satisfy together, the later second, if there are any."""
-    for one, other in combinations(matchers, 2):
-        if one.name == other.name and (_excludes(one, other) or _excludes(other, one)):
-            return one, other
-    return None
-
-
-def _excludes(one: Matcher, other: Matcher) -> bool:
-    """Whether the one value that the first admits is none of the second's."""
-    return one.operator is Operator.EQUAL and not other.matches({one.name: one.value})
 
 
 RESERVED = set("{}!=~,\\\"'`") | set(" \t\r\n")

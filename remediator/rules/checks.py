@@ -4,6 +4,7 @@ Found when it is loaded, not at night.
 """
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import promql_parser
@@ -13,7 +14,7 @@ from ..actions import ACTIONS
 from ..catalogue import KINDS
 from ..located import Document, Finding, Loc, suggest
 from ..model.kind import among
-from ..model.matcher import admits, contradiction
+from ..model.matcher import Matcher, Operator, admits
 from ..model.target import invalid_name
 from . import templates
 from .schema import ExplicitTarget, Rule, Step
@@ -179,13 +180,17 @@ def _scalar(query: Any) -> bool:
 
 def _matchers(rule: Rule, document: Document, loc: Loc) -> list[Finding]:
     """Matchers that no alert can satisfy together."""
-    found = contradiction(rule.match)
-    if found is None:
-        return []
-    one, other = found
-    message = f"no alert can match both {one} and {other}"
-    place = (*loc, "match", rule.match.index(other))
-    return [document.finding(place, "contradiction", message)]
+    for one, other in combinations(rule.match, 2):
+        if one.name == other.name and (_excludes(one, other) or _excludes(other, one)):
+            index = rule.match.index(other)
+            message = f"no alert can match both {one} and {other}"
+            return [document.finding((*loc, "match", index), "contradiction", message)]
+    return []
+
+
+def _excludes(one: Matcher, other: Matcher) -> bool:
+    """Whether the one value that the first admits is none of the second's."""
+    return one.operator is Operator.EQUAL and not other.matches({one.name: one.value})
 
 
 def _target(

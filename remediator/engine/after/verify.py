@@ -344,10 +344,10 @@ def _proved(check: Check) -> Decided:
     if proved != attempt.proved_since and now - check.since > check.within:
         why = f"converged, but {check.told.unsteady} within {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-    lasting = f"{check.told.held} for {format_duration(quiet)}"
     if now - proved < quiet:
         why = "it helped; watching whether that lasts"
         return check.wait(why, proved + quiet, converged_at=check.since, proved_since=proved)
+    lasting = f"{check.told.held} for {format_duration(quiet)}"
     return End(
         event=Event.PROVED,
         at=now,
