@@ -1,8 +1,7 @@
 """The rules that are loaded: which one an alert matches, and why the others do not.
 
-An index by `alertname="…"` keeps the cost per alert flat: only rules that could match are tried.
-Scope is part of matching; order is file, then position; the first match wins unless it says
-`continue`.
+Only rules that may match are tried, which an index finds. Scope is part of matching; order is file,
+then position; the first match wins unless it says `continue`.
 """
 
 import hashlib
@@ -16,15 +15,14 @@ from pydantic import ValidationError
 
 from ..model.alert import Alert
 from ..model.interval import Named
-from ..model.matcher import Operator, admits
+from ..model.matcher import Matcher, admits
 from ..model.target import Target, Unresolved
 from ..model.verdict import Reason
 from . import templates
+from .index import Demand, Derived, Index, Key, demanded, of_matchers
 from .schema import ExplicitTarget, GroupHead, Override, Rule
 from .sections import Scope
 from .targets import alert_namespace, named, resolve
-
-PLAIN = set("|") | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +120,22 @@ class WhyNot:
 
 @dataclass(slots=True)
 class RuleSet:
-    """All rules. `digest` tells one set from another."""
+    """All rules. `digest` tells one set from another.
+
+    `_matching` finds the rules that may match, scope included. Of rules with the same
+    matchers `_alike` has the first, and `_wanting` finds of these what may match in any scope: they
+    tell why an alert has no match.
+    """
 
     sources: tuple[LoadedRule, ...]
     overrides: tuple[Override, ...] = ()
     intervals: Mapping[str, Named] = field(default_factory=dict)
     digest: str = ""
     _index: dict[str, int] = field(default_factory=dict)
-    _by_name: dict[str, list[int]] = field(default_factory=dict)
-    _any: list[int] = field(default_factory=list)
+    _matching: Index = field(init=False)
+    _wanting: Index = field(init=False)
+    _alike: list[int] = field(init=False)
+    _overriding: Index = field(init=False)
     _effective: dict[tuple[int, tuple[int, ...]], LoadedRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,27 +144,30 @@ class RuleSet:
         ]
         parts += [repr(self.intervals[name]) for name in sorted(self.intervals)]
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        alike: dict[tuple[Matcher, ...], int] = {}
         for index, source in enumerate(self.sources):
             self._index[source.rule.name] = index
-            names = alertnames(source.rule)
-            if names is None:
-                self._any.append(index)
-            for name in names or ():
-                self._by_name.setdefault(name, []).append(index)
+            alike.setdefault(source.rule.match, index)
+        self._alike = list(alike.values())
+        self._matching = Index([_of_rule(source) for source in self.sources])
+        self._wanting = Index([of_matchers(self.sources[one].rule.match) for one in self._alike])
+        self._overriding = Index([_of_override(override) for override in self.overrides])
 
     def match(self, alert: Alert, cluster: str) -> tuple[list[Match], Reason | None]:
         """The matches in order, or why there are none (the most telling reason)."""
         found: list[Match] = []
-        telling: Reason | None = None
-        for index in sorted({*self._by_name.get(alert.name, ()), *self._any}):
+        known = _known(alert, alert_namespace(alert.labels))
+        for index in self._matching.find(known):
             answer = self._try(index, alert, cluster)
             if isinstance(answer, Match):
                 found.append(answer)
                 if not answer.rule.continue_:
                     break
-            elif answer.reason != Reason.UNMATCHED and telling is None:
-                telling = answer.reason
-        return found, None if found else telling or Reason.UNMATCHED
+        if found:
+            return found, None
+        wanting = (self._try(self._alike[one], alert, cluster) for one in self._wanting.find(known))
+        reasons = (answer.reason for answer in wanting if isinstance(answer, WhyNot))
+        return found, next((one for one in reasons if one != Reason.UNMATCHED), Reason.UNMATCHED)
 
     def explain(self, alert: Alert, cluster: str) -> list[Match | WhyNot]:
         """Every rule's answer, in order: for a person."""
@@ -252,12 +260,11 @@ class RuleSet:
         namespace = (
             target.namespace if isinstance(target, Target) else alert_namespace(alert.labels)
         )
+        known = _known(alert, namespace, source.rule.name)
         chosen = tuple(
             number
-            for number, override in enumerate(self.overrides)
-            if source.rule.name in override.rules
-            and (not override.namespaces or admits(override.namespaces, namespace))
-            and all(matcher.matches(alert.labels) for matcher in override.match)
+            for number in self._overriding.find(known)
+            if _applies(self.overrides[number], source.rule.name, namespace, alert)
         )
         if not chosen:
             return source
@@ -291,13 +298,32 @@ def _origin(rule: Rule, alert: Alert, target: Target) -> str:
     return target.namespace if templated else alert_namespace(alert.labels)
 
 
-def alertnames(rule: Rule) -> set[str] | None:
-    """The names that a rule's `alertname` matchers admit where they are a plain list, else None."""
-    for matcher in rule.match:
-        if matcher.name != "alertname":
-            continue
-        if matcher.operator == Operator.EQUAL:
-            return {matcher.value}
-        if matcher.operator == Operator.REGEX and set(matcher.value) <= PLAIN:
-            return set(matcher.value.split("|"))
-    return None
+def _applies(override: Override, rule: str, namespace: str, alert: Alert) -> bool:
+    """Whether an override changes a rule for an alert of a namespace."""
+    return (
+        rule in override.rules
+        and (not override.namespaces or admits(override.namespaces, namespace))
+        and all(matcher.matches(alert.labels) for matcher in override.match)
+    )
+
+
+def _known(alert: Alert, namespace: str, rule: str = "") -> tuple[tuple[Key, str], ...]:
+    """What an index is asked by."""
+    return (*alert.labels.items(), (Derived.NAMESPACE, namespace), (Derived.RULE, rule))
+
+
+def _of_rule(source: LoadedRule) -> Iterator[Demand]:
+    """What a rule demands. A scope demands a namespace of the alert only where no node is in it,
+    and where the rule does not name its target.
+    """
+    yield from of_matchers(source.rule.match)
+    scope = source.group.scope
+    if not scope.nodes and not isinstance(source.rule.target, ExplicitTarget):
+        yield from demanded(Derived.NAMESPACE, scope.namespaces)
+
+
+def _of_override(override: Override) -> Iterator[Demand]:
+    yield Demand(Derived.RULE, frozenset(override.rules))
+    yield from of_matchers(override.match)
+    if override.namespaces:
+        yield from demanded(Derived.NAMESPACE, override.namespaces)

@@ -1,10 +1,18 @@
 """Alertmanager's matcher grammar, held to a table."""
 
 import pytest
-from hypothesis import given
+import re2
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remediator.model.matcher import Matcher, MatcherError, Operator, parse_matcher
+from remediator.model.matcher import (
+    Matcher,
+    MatcherError,
+    Operator,
+    Words,
+    compile_regex,
+    parse_matcher,
+)
 
 GOOD = [
     ('alertname="A"', {"alertname": "A"}, True),
@@ -74,3 +82,15 @@ def test_a_matcher_prints_itself_so_that_it_can_be_read_again(name: str) -> None
     made = Matcher(name, Operator.EQUAL, 'x"\\y')
     again = parse_matcher(str(made))
     assert (again.name, again.value) == (name, 'x"\\y')
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["shop", "a b", "x-1", "_", "", "A"]), max_size=4),
+    st.sampled_from(["shop", "shop ", "a b", "x-1", "x", "", "|", "A", "a"]),
+)
+def test_a_list_of_words_matches_what_re2_matches(words: list[str], value: str) -> None:
+    pattern = "|".join(words)
+    assert isinstance(compile_regex(pattern), Words)
+    by_re2 = re2.compile(pattern).fullmatch(value)
+    assert (compile_regex(pattern).fullmatch(value) is None) == (by_re2 is None)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from remediator.model.alert import Alert
 from remediator.model.matcher import admits, parse_matcher
 from remediator.model.verdict import Reason
-from remediator.rules.ruleset import Match, RuleSet, WhyNot, alertnames
-from remediator.rules.schema import Rule
+from remediator.rules.ruleset import Match, RuleSet, WhyNot
 from tests.unit.rules.files import alert, file, group, loaded, names, rule
 
 LITERAL = "target: {kind: Deployment, namespace: shop, name: web}"
@@ -185,23 +184,6 @@ def _of(drawn: list[tuple[list[str], bool]]) -> RuleSet:
             more = f"continue: {str(goes_on).lower()}"
             texts.append(rule(f"r{number}", more, match="', '".join(matchers)))
     return loaded(file(group(*texts))) if texts else loaded("version: 1\n")
-
-
-@settings(deadline=None)
-@given(st.lists(MATCHERS, min_size=1, max_size=3), VALUES)
-def test_a_rule_is_indexed_by_every_name_that_it_can_match(matchers: list[str], name: str) -> None:
-    made = Rule.model_validate(
-        {
-            "name": "r",
-            "match": matchers,
-            "steps": [{"action": "restart_workload"}],
-            "escalate": {"to": ["log"]},
-        }
-    )
-    found = alertnames(made)
-    on_name = [m for m in made.match if m.name == "alertname"]
-    if all(matcher.matches({"alertname": name}) for matcher in on_name):
-        assert found is None or name in found
 
 
 SCOPES = st.lists(st.sampled_from(["shop", "shop-.+", "bank", ".+-a", "[a-s]+"]), min_size=1)
