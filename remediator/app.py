@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from watchfiles import awatch
@@ -24,8 +24,9 @@ from .engine.engine import Engine
 from .engine.tell import gauges
 from .errors import ConfigurationError, JournalError
 from .journal.sql import SqlJournal
+from .ports import Cluster
 from .prometheus import PrometheusApi, SandboxPrometheus
-from .rules import loader
+from .rules import loader, looking
 from .rules.ruleset import RuleSet
 from .rules.schema import Rule
 from .setting_sections import Web
@@ -123,18 +124,33 @@ def _approvers(settings: Settings, rule: Rule) -> set[str]:
 
 async def _clusters(
     settings: Settings, clock: SystemClock, stack: contextlib.AsyncExitStack, metrics: Metrics
-) -> dict[str, Any]:
+) -> tuple[dict[str, Cluster], dict[str, Any]]:
+    """The clusters by name, and what is watched of them; the same, if nothing is."""
     names = {source.cluster for source in settings.sources} or {"default"}
     if settings.cluster.kind == "sandbox":
-        sandbox = SandboxCluster(clock.now)
-        return dict.fromkeys(names, sandbox)
-    from .cluster.client import connect  # imported late: kubernetes_asyncio is slow to import
+        sandbox = dict.fromkeys(names, cast(Cluster, SandboxCluster(clock.now)))
+        return sandbox, sandbox
+    # imported late: kubernetes_asyncio is slow to import
+    from .cluster.client import connect
+    from .cluster.watched import WatchedCluster
 
     cluster = await connect(
         settings.cluster.kubeconfig, settings.cluster.context, settings.cluster.qps, metrics
     )
     stack.push_async_callback(cluster.close)
-    return dict.fromkeys(names, cluster)
+    live = dict.fromkeys(names, cast(Cluster, cluster))
+    return live, dict.fromkeys(names, WatchedCluster(cluster)) if settings.cluster.watch else live
+
+
+def _watch_kinds(doors: Doors) -> None:
+    """Has the clusters watch what the rules look at."""
+    for watched in _watching(doors):
+        watched.want(looking.watched(doors.rules))
+
+
+def _watching(doors: Doors) -> list[Any]:
+    """What watches the clusters, each once."""
+    return [] if doors.only_live else list(dict.fromkeys(doors.watched.values()))
 
 
 @asynccontextmanager
@@ -165,7 +181,9 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         runner, url = await _listen(settings, server, context)
         async with asyncio.TaskGroup() as group:
             forever = (intake.run(), engine.run(settings.workers), _watch(settings, engine))
-            tasks = [group.create_task(task) for task in forever]
+            watches = (watching.run(doors.tell) for watching in _watching(doors))
+            tasks = [group.create_task(task) for task in (*forever, *watches)]
+            _watch_kinds(doors)
             server.serving = True
             log().info(
                 "serving",
@@ -202,9 +220,11 @@ async def _doors(
     prometheus: PrometheusApi | SandboxPrometheus = SandboxPrometheus()
     if settings.prometheus or not sandboxed:
         prometheus = PrometheusApi(settings.prometheus, metrics)
+    clusters, watched = await _clusters(settings, clock, stack, metrics)
     return Doors(
         journal=journal,
-        clusters=await _clusters(settings, clock, stack, metrics),
+        clusters=clusters,
+        watched=watched,
         sources={source.name: source.cluster for source in settings.sources},
         prometheus=prometheus,
         alertmanager=alertmanager,
@@ -278,6 +298,7 @@ async def _swap(engine: Engine, rules: RuleSet) -> None:
     while True:
         try:
             await engine.reload(rules)
+            _watch_kinds(engine.doors)
         except JournalError as error:
             log().error("journal_failing", task="reload", why=str(error))
             await asyncio.sleep(1)

@@ -11,6 +11,7 @@ RemediatorError
     ├── Conflict              409: the object moved; observe and plan again
     ├── Forbidden             403, naming the verb and the resource
     ├── TargetGone            404, or another uid
+    ├── Expired               410: the version is too old; list again
     ├── Rejected              the API server or an admission policy refused the call
     ├── BudgetExhausted       an eviction's 429: a disruption budget allows none now
     ├── Unreachable           no answer, or 429 / 5xx
@@ -69,6 +70,10 @@ class Forbidden(ClusterError):
 
 class TargetGone(ClusterError):
     """The object does not exist any more, or another one has its name."""
+
+
+class Expired(ClusterError):
+    """The API server no longer knows what happened since that version."""
 
 
 class Rejected(ClusterError):

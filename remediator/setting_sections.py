@@ -194,6 +194,13 @@ class ClusterSettings(SettingsSection):
     qps: float = Field(
         default=20.0, gt=0, description="Maximum requests per second to the API server."
     )
+    watch: bool = Field(
+        default=True,
+        description=(
+            "Keeps what rules look at up to date by watches, some kilobytes of memory per object;"
+            " without, each look is made of requests."
+        ),
+    )
 
 
 class LimitSettings(SettingsSection):

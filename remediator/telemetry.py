@@ -111,6 +111,21 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
         "Duration of requests to the API server.",
         ("verb",),
     ),
+    "kubernetes_reads_total": (
+        Counter,
+        "Objects and lists looked at: from a watch, or live by a request.",
+        ("from",),
+    ),
+    "kubernetes_watches_lost_total": (
+        Counter,
+        "Watches that were lost, by the plural of the kind and the error.",
+        ("kind", "error"),
+    ),
+    "kubernetes_watch_alive": (
+        Gauge,
+        "1 while a kind is watched; while it is 0, it is read by requests.",
+        ("kind",),
+    ),
     "prometheus_queries_total": (Counter, "Queries to Prometheus.", ("result",)),
     "prometheus_query_duration_seconds": (Histogram, "Duration of queries to Prometheus.", ()),
     "alertmanager_queries_total": (

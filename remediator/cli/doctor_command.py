@@ -34,7 +34,7 @@ def doctor(config: Path, url: str, test_alert: bool) -> None:
 
 async def _doctor(loaded: object, url: str, test_alert: bool) -> bool:
     """Whether something failed; each line is printed as soon as it is known."""
-    from ..doctor import examine
+    from ..doctor.examine import examine
     from ..settings import Settings
 
     assert isinstance(loaded, Settings)

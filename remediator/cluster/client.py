@@ -4,18 +4,14 @@ One connection pool; a token bucket of our own keeps us a polite client. The HTT
 are off: a write is sent once, and after an unclear answer the object is looked at.
 """
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import yaml
 from kubernetes_asyncio import client, config
 
-from .. import __version__
 from ..catalogue import kind_of
 from ..errors import (
     ClusterError,
@@ -37,10 +33,10 @@ from ..model.text import scrubbed
 from ..telemetry import Metrics
 from .objects import event_of, with_id
 from .observing import observe, observe_all
-from .pacing import Bucket, Renewing
-from .translating import items_of, path_of, translated, whole
+from .pacing import Renewing
+from .translating import path_of, whole
+from .transport import JSON, METADATA, Transport
 
-READ_TIMEOUT = 10.0
 # what reading a kubeconfig raises, besides its own error: it may hold anything
 UNUSABLE = (
     config.ConfigException,
@@ -51,10 +47,7 @@ UNUSABLE = (
     AttributeError,
     yaml.YAMLError,
 )
-PAGE = 500
 MANY_BUDGETS = "more than one PodDisruptionBudget"
-JSON = "application/json"
-METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 JSON_PATCH = "application/json-patch+json"
 
 
@@ -89,16 +82,11 @@ class KubernetesCluster:
     """The cluster port on a real API server."""
 
     def __init__(self, api: client.ApiClient, qps: float, metrics: Metrics) -> None:
-        self._api, self._metrics = api, metrics
-        self._api.user_agent = f"remediator/{__version__}"
-        self._bucket = Bucket(qps)
+        self.transport = Transport(api, qps, metrics)
 
     async def close(self) -> None:
         """Closes the connection pool."""
-        renewing = self._api.configuration.refresh_api_key_hook
-        if isinstance(renewing, Renewing):
-            renewing.close()
-        await self._api.close()
+        await self.transport.close()
 
     async def observe(
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
@@ -113,7 +101,9 @@ class KubernetesCluster:
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
             what = f"get {kind.plural}"
-            return whole(what, await self._ask("GET", path_of(kind, namespace, name), what))
+            return whole(
+                what, await self.transport.ask("GET", path_of(kind, namespace, name), what)
+            )
         except TargetGone:
             return None
 
@@ -121,18 +111,7 @@ class KubernetesCluster:
         self, kind: Kind, namespace: str, selector: str, fields: str = "", *, accept: str = JSON
     ) -> list[Object]:
         """All pages."""
-        out: list[Object] = []
-        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
-        while True:
-            what = f"list {kind.plural}"
-            page = await self._ask(
-                "GET", path_of(kind, namespace), what, query=query, accept=accept
-            )
-            out += items_of(what, page)
-            token = meta(page).get("continue")
-            if not token:
-                return out
-            query = {**query, "continue": token}
+        return await self.transport.items(kind, namespace, selector, fields, accept=accept)
 
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False
@@ -189,7 +168,7 @@ class KubernetesCluster:
         else:
             named = {"name": call.target.name, "namespace": call.target.namespace}
             body["metadata"] |= {key: value for key, value in named.items() if value}
-        answer = await self._ask(
+        answer = await self.transport.ask(
             method,
             path,
             what,
@@ -210,7 +189,7 @@ class KubernetesCluster:
     ) -> int:
         """200, or 404 where it was gone already. Raises: ClusterError."""
         try:
-            await self._ask("DELETE", path, what, body=body, timeout=seconds)
+            await self.transport.ask("DELETE", path, what, body=body, timeout=seconds)
         except TargetGone:
             return 404
         except Conflict:  # the uid is another's
@@ -231,7 +210,7 @@ class KubernetesCluster:
         }
         what = f"evict pod {pod.namespace}/{pod.name}"
         try:
-            await self._ask("POST", f"{path}/eviction", what, body=body, timeout=seconds)
+            await self.transport.ask("POST", f"{path}/eviction", what, body=body, timeout=seconds)
         except TargetGone:
             return 404
         except Unreachable as error:
@@ -251,7 +230,7 @@ class KubernetesCluster:
         What cannot be read is said in its place.
         """
         path, lines = path_of(POD, pod.namespace, pod.name), int(wanted["log_lines"])
-        obj = whole("get pods", await self._ask("GET", path, "get pods"))
+        obj = whole("get pods", await self.transport.ask("GET", path, "get pods"))
         if str(meta(obj).get("uid")) != pod.uid:
             raise TargetGone(f"cannot read the logs of {pod}: it {REPLACED}")
         out: dict[str, Any] = {
@@ -279,7 +258,9 @@ class KubernetesCluster:
                     "limitBytes": "65536",
                 }
                 try:
-                    text = await self._ask("GET", f"{path}/log", "get pods/log", query, raw=True)
+                    text = await self.transport.ask(
+                        "GET", f"{path}/log", "get pods/log", query, raw=True
+                    )
                     out.setdefault("logs", {})[name] = scrubbed(text.decode(errors="replace"))
                 except ClusterError as error:
                     if previous == "false":
@@ -292,7 +273,7 @@ class KubernetesCluster:
         now = datetime.now().astimezone().isoformat()  # noqa: TID251
         event = event_of(target, reason, message, warning, now=now)
         path = f"/api/v1/namespaces/{quote(target.namespace or 'default')}/events"
-        await self._ask("POST", path, "create events", body=event)
+        await self.transport.ask("POST", path, "create events", body=event)
 
     async def may(self, group: str, resource: str, verb: str, namespace: str) -> bool:
         """Whether RBAC lets us: a SelfSubjectAccessReview. Raises: ClusterError."""
@@ -310,7 +291,9 @@ class KubernetesCluster:
             "spec": {"resourceAttributes": attributes},
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        answer = await self._ask("POST", path, "create selfsubjectaccessreviews", body=review)
+        answer = await self.transport.ask(
+            "POST", path, "create selfsubjectaccessreviews", body=review
+        )
         return bool(status_of(answer).get("allowed"))
 
     async def workloads(self) -> Sequence[str] | Unknown:
@@ -328,7 +311,7 @@ class KubernetesCluster:
 
     async def ready(self) -> str | None:
         try:
-            await self._ask("GET", "/version", "get /version")
+            await self.transport.ask("GET", "/version", "get /version")
         except ClusterError as error:
             return str(error)
         return None
@@ -340,50 +323,4 @@ class KubernetesCluster:
 
         Raises: ClusterError.
         """
-        return await self._ask(method, path, what, body=body, content_type=content_type)
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        body: Any = None,
-        content_type: str = JSON,
-        timeout: float = READ_TIMEOUT,
-        raw: bool = False,
-        accept: str = JSON,
-    ) -> Any:
-        verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
-        headers = {"Accept": accept, "Content-Type": content_type}
-        try:
-            # the wait for our turn included: nothing is sent after it
-            async with asyncio.timeout(timeout):
-                await self._bucket.take()
-                answer = await self._api.call_api(
-                    path,
-                    method,
-                    query_params=[(key, value) for key, value in (query or {}).items() if value],
-                    header_params=headers,
-                    body=body,
-                    auth_settings=["BearerToken"],
-                    _preload_content=False,
-                    _return_http_data_only=True,
-                    _request_timeout=timeout,
-                )
-                text, code = await answer.read(), str(answer.status)
-        except TimeoutError:
-            raise Unreachable(
-                f"cannot {what}: no answer from the API server within {timeout:.0f}s"
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(
-                f"cannot {what}: API server unreachable ({type(error).__name__})"
-            ) from None
-        finally:
-            self._metrics.count("kubernetes_requests_total", verb, code)
-            self._metrics.observe(
-                "kubernetes_request_duration_seconds", time.perf_counter() - started, verb
-            )
-        return text if raw and answer.status == 200 else translated(what, answer.status, text)
+        return await self.transport.ask(method, path, what, body=body, content_type=content_type)

@@ -10,6 +10,7 @@ from ..errors import (
     BudgetExhausted,
     ClusterError,
     Conflict,
+    Expired,
     Forbidden,
     Rejected,
     TargetGone,
@@ -50,6 +51,18 @@ def items_of(what: str, answer: Any) -> list[Object]:
     return list(answer["items"] or [])
 
 
+def event_in(what: str, line: bytes) -> tuple[str, Object]:
+    """The type and the object of a line of a watch. Raises: Unreachable, if it is none."""
+    try:
+        event = orjson.loads(line)
+        happened, obj = event["type"], event["object"]
+        if happened != "ERROR" and not meta(obj)["resourceVersion"]:
+            raise not_ours(what, line)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise not_ours(what, line) from None
+    return str(happened), obj
+
+
 def not_ours(what: str, text: bytes) -> Unreachable:
     """The error for an answer that no API server gives, such as a proxy's page: it says nothing of
     what is in the cluster, nor of what has been done.
@@ -75,6 +88,8 @@ def _error_of(what: str, status: int, data: Mapping[str, Any], text: bytes) -> C
             return not_ours(what, text)
         case 409:
             return Conflict(f"cannot {what}: it changed in the meantime ({message})")
+        case 410:
+            return Expired(f"cannot {what}: {message}")
         case 429 if _by_a_budget(data):
             return BudgetExhausted(f"cannot {what}: {message}")
     if status == 429 or status >= 500:

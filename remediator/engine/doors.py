@@ -1,19 +1,20 @@
 """What the engine's parts share: ports, loaded rules, and what wakes them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ..guards.situation import ProcessLimits
 from ..model.remediation import Remediation
 from ..model.verdict import Verdict, strongest
-from ..ports import Alertmanager, Clock, Cluster, Prometheus
+from ..ports import Alertmanager, Clock, Cluster, Looks, Prometheus
 from ..ports.journal import Journal
 from ..ports.records import Claim
 from ..rules.ruleset import LoadedRule, RuleSet
 from ..telemetry import Metrics
 from .census import Census
+from .news import Named, News
 
 CROWD = 2
 LULL = timedelta(milliseconds=100)
@@ -67,13 +68,15 @@ class Crowd:
 class Doors:
     """The ports and the process's settings.
 
-    `clusters` by name; `sources` maps a source to its cluster. `arrivals` wakes only triage, `wake`
-    everyone. `followers` are receivers that get every step. `link` makes the approval link for
-    (remediation, digest, until).
+    `clusters` by name; `watched` shows the same clusters, perhaps as they were a moment ago, for
+    what decides nothing for good. `sources` maps a source to its cluster. `arrivals` wakes only
+    triage, `wake` everyone. `followers` are receivers that get every step. `link` makes the
+    approval link for (remediation, digest, until).
     """
 
     journal: Journal
     clusters: Mapping[str, Cluster]
+    watched: Mapping[str, Looks]
     sources: Mapping[str, str]
     prometheus: Prometheus
     alertmanager: Alertmanager
@@ -92,10 +95,26 @@ class Doors:
     arrivals: asyncio.Event = field(init=False)
     crowd: Crowd = field(default_factory=Crowd)
     census: Census = field(init=False)
+    news: News = field(default_factory=News)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.arrivals = self.wake.subscribe()
         self.census = Census(self.clusters)
+
+    def tell(self, names: Iterable[Named]) -> None:
+        """Something happened to objects."""
+        if self.news.tell(names):
+            self.told.set()
+
+    @property
+    def only_live(self) -> bool:
+        """Whether everything is always seen as it is now."""
+        return self.watched is self.clusters
+
+    def looks(self, live: bool) -> Mapping[str, Looks]:
+        """The clusters by name, as they are now or as they were seen."""
+        return self.clusters if live else self.watched
 
     def cluster_of(self, source: str) -> str:
         """The cluster that a source's alerts are about."""

@@ -15,7 +15,7 @@ from ..model.seal import head_number
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import worker
+from . import news, worker
 from .after import absent, restore, revive
 from .arrive import triage
 from .doors import LULL, Doors
@@ -57,6 +57,7 @@ class Engine:
         now = self.doors.clock.now()
         await triage.unpack(self.doors, now)
         await triage.pending(self.doors, now)
+        await self._hasten()
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
         await self._escalate()
@@ -84,6 +85,7 @@ class Engine:
                 )
             for name, body in (("escalation", self._escalate), ("revival", self._revive)):
                 group.create_task(self._loop(name, body, asyncio.Event()))
+            group.create_task(self._loop("news", self._hasten, self.doors.told))
             group.create_task(self._loop("sealer", self._seal, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
@@ -128,6 +130,15 @@ class Engine:
         due = await self.doors.journal.next_work()
         left = (due - self.doors.clock.now()).total_seconds() if due else IDLE
         return min(IDLE, max(SHORTEST, left))
+
+    async def _hasten(self) -> float:
+        """Wakes those who wait for what has happened to objects."""
+        now = self.doors.clock.now()
+        woken = self.doors.news.take(now)
+        if woken:
+            await self.doors.journal.hasten(woken, now)
+            self.doors.wake.set()
+        return news.BREATH.total_seconds()
 
     async def _escalate(self) -> float:
         await escalate(self.doors, self.doors.clock.now())

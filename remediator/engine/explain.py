@@ -92,11 +92,13 @@ async def _would(
         "",
         0,
     )
-    facts = await observe(doors, remediation, match.loaded, now)
+    facts = await observe(doors, remediation, match.loaded, now, live=True)
     verdict = cannot_see(facts)
     if verdict is not None:
         return {"target": str(match.target), "verdicts": [verdict.as_json()]}
-    judged = await assess(doors, remediation, (episode,), match.loaded, facts=facts, now=now)
+    judged = await assess(
+        doors, remediation, (episode,), match.loaded, facts=facts, now=now, live=True
+    )
     return dict(judged.look.as_json())
 
 

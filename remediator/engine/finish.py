@@ -23,6 +23,7 @@ async def finish(doors: Doors, claim: Claim, decided: Decided) -> None:
     _count(doors, claim, written)
     _log(remediation, written)
     if written.state not in LIVE:
+        doors.news.forget(remediation.id)
         doors.wake.set()
     if written.state is not written.before:
         await _announce(doors, remediation, written)

@@ -13,7 +13,7 @@ from ..model.facts import Facts
 from ..model.look import Look
 from ..model.plan import Plan
 from ..model.remediation import WAITING, Event, Outcome, State
-from ..model.verdict import Decision, Reason, Verdict
+from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Claim
 from ..rules import planner
 from ..rules.ruleset import LoadedRule
@@ -63,6 +63,8 @@ async def _keep(doors: Doors, claim: Claim) -> None:
 
 async def work(doors: Doors, claim: Claim) -> None:
     """One slice, and its end."""
+    # before anything is looked at: what happens from now on wakes it again
+    doors.news.expect(claim.remediation, doors.clock.now())
     done = await _slice(doors, claim)
     if done is not None:
         await finish(doors, *done)
@@ -138,21 +140,53 @@ async def _waiting(
     return await _observe_and_act(doors, claim, loaded, now)
 
 
-async def _observe_and_act(
-    doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime
-) -> tuple[Claim, Decided] | None:
-    facts = await observe(doors, claim.remediation, loaded, now)
+async def _looked(
+    doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime, *, live: bool
+) -> tuple[Claim, Assessment | Verdict] | None:
+    """The claim at its target, and the assessment, or the verdict if nothing can be seen; None if
+    another remediation took this one over.
+    """
+    facts = await observe(doors, claim.remediation, loaded, now, live=live)
     verdict = cannot_see(facts)
     if verdict is not None:
-        return claim, waiting.by_verdict(
-            claim, loaded, verdict, Look(now, (verdict,)), link=doors.link
-        )
+        return claim, verdict
     # limits and locks go by the target, so it must be the final one before guards judge
     there = await _at_its_target(doors, claim, facts, now)
     if there is None:
         return None
-    claim = there
-    judged = await assess(doors, claim.remediation, claim.episodes, loaded, facts=facts, now=now)
+    remediation, episodes = there.remediation, there.episodes
+    return there, await assess(
+        doors, remediation, episodes, loaded, facts=facts, now=now, live=live
+    )
+
+
+def _denies(judged: Assessment | Verdict) -> bool:
+    verdicts = [judged] if isinstance(judged, Verdict) else judged.verdicts
+    return strongest(verdicts).decision is Decision.DENY
+
+
+async def _observe_and_act(
+    doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime
+) -> tuple[Claim, Decided] | None:
+    """What was seen a moment ago is enough to wait, and to begin, since what is written is read
+    once more. What is denied for good is looked at as it is now.
+    """
+    looked = await _looked(doors, claim, loaded, now, live=doors.only_live)
+    if looked is not None and _denies(looked[1]) and not doors.only_live:
+        looked = await _looked(doors, claim, loaded, now, live=True)
+    if looked is None:
+        return None
+    claim, judged = looked
+    if isinstance(judged, Verdict):
+        look = Look(now, (judged,))
+        return claim, waiting.by_verdict(claim, loaded, judged, look, link=doors.link)
+    return await _act(doors, claim, loaded, judged, now=now)
+
+
+async def _act(
+    doors: Doors, claim: Claim, loaded: LoadedRule, judged: Assessment, *, now: datetime
+) -> tuple[Claim, Decided]:
+    """The attempt, if the guards allow it."""
     # announced first: its notification speaks for all that are held by it
     if judged.storming and loaded.rule.mode != "observe":
         why = next(verdict.why for verdict in judged.verdicts if verdict.reason is Reason.STORM)

@@ -12,13 +12,13 @@ from .. import causes
 from ..actions import ACTIONS
 from ..catalogue import KINDS
 from ..causes import CAUSES
-from ..guards import pipeline
-from ..kinds import EVENT, NAMESPACE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, WORKLOADS
+from ..kinds import EVENT, WORKLOADS
 from ..model.kind import Kind
 from ..model.matcher import admits
 from ..model.sight import Sight
 from ..rules import planner
 from ..rules.loader import load
+from ..rules.looking import CLIMBED, kinds_of, of_actions, sights_of, watched
 from ..rules.ruleset import LoadedRule, RuleSet
 
 Need = tuple[str, str, tuple[str, ...]]
@@ -27,10 +27,6 @@ ON_CLUSTER = {
     name for name, action in ACTIONS.items() if any(not k.namespaced for k in action.targets)
 }
 EVERYWHERE = ""  # where the name of a namespace would stand
-# read on the way to a target
-CLIMBED = {POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, NAMESPACE}
-
-
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # a pattern that admits one namespace
 
 
@@ -49,17 +45,12 @@ def grants(loaded: RuleSet | None) -> tuple[list[Need], dict[str, list[Need]]]:
     Where rules may act is all that is named.
     """
     if loaded is None:
-        every = (*_always(), *_reads(_sights(ACTIONS) | causes.sights(CAUSES)))
-        return _merged([*every, *_acts(set(ACTIONS))]), {}
-    steps = chain.from_iterable(source.rule.steps for source in loaded.sources)
-    sights = _sights({step.action for step in steps})
-    bound = chain.from_iterable(map(loaded.bound, loaded.sources))
-    sights = sights.union(*(planner.sights(made.rule) for made in bound))
+        return _merged([*_always(), *_reads(sights_of(None)), *_acts(set(ACTIONS))]), {}
     local: dict[str, set[str]] = {}
     for name, used in chain.from_iterable(_used(source, loaded) for source in loaded.sources):
         local.setdefault(name, set()).update(used)
     everywhere = local.pop(EVERYWHERE, set())
-    whole = _merged([*_always(), *_reads(sights), *_acts(everywhere)])
+    whole = _merged([*_always(), *_reads(sights_of(loaded)), *_acts(everywhere)])
     rest = {name: used - everywhere for name, used in sorted(local.items())}
     return whole, {name: _merged(_acts(used)) for name, used in rest.items() if used}
 
@@ -121,7 +112,9 @@ def rbac(paths: Sequence[Path]) -> str:
     """A ClusterRole with what the rules' actions need, and a Role in
     each single namespace in which some may act.
     """
-    whole, local = grants(load(paths) if paths else None)
+    loaded = load(paths) if paths else None
+    whole, local = grants(loaded)
+    whole = _merged([*whole, *watches(watched(loaded))])
     roles = [_role("ClusterRole", {"name": "remediator"}, whole)]
     roles += [
         _role("Role", {"name": "remediator", "namespace": name}, needs_)
@@ -143,16 +136,6 @@ def _role(kind: str, metadata: Mapping[str, str], given: Sequence[Need]) -> dict
     }
 
 
-def _sights(names: Iterable[str]) -> frozenset[Sight[Any]]:
-    """What the actions must see, whether they act or only observe."""
-    seen: set[Sight[Any]] = set()
-    for action in (ACTIONS[name] for name in names):
-        seen |= action.sees | action.watches | causes.sights(action.causes)
-        if action.disruptive:
-            seen |= pipeline.DISRUPTION
-    return frozenset(seen)
-
-
 def _reads(sights: Iterable[Sight[Any]]) -> list[Need]:
     """What the sights read."""
     made: list[Need] = []
@@ -160,6 +143,15 @@ def _reads(sights: Iterable[Sight[Any]]) -> list[Need]:
         made += [(kind.group, kind.plural, ("list",)) for kind in sight.lists]
         made += [(kind.group, kind.plural, ("get",)) for kind in sight.gets]
     return _merged(made)
+
+
+def watches(kinds: Iterable[Kind]) -> list[Need]:
+    """What it takes to watch kinds. Without it they are read by requests."""
+    return _merged([(kind.group, kind.plural, ("list", "watch")) for kind in kinds])
+
+
+def _watched_reads(sights: frozenset[Sight[Any]]) -> list[Need]:
+    return _merged([*_reads(sights), *watches(kinds_of(sights))])
 
 
 def _acts(names: set[str]) -> list[Need]:
@@ -198,9 +190,9 @@ def permissions(_paths: Sequence[Path]) -> str:
     needed = {
         "cluster": sorted(kind.plural for kind in KINDS.values() if not kind.namespaced),
         "onCluster": sorted(ON_CLUSTER),
-        "always": shown(_always()),
-        "sees": {name: shown(_reads(_sights({name}))) for name in sorted(ACTIONS)},
-        "causes": {name: shown(_reads(causes.sights({name}))) for name in sorted(CAUSES)},
+        "always": shown(_merged([*_always(), *watches(watched(RuleSet(())))])),
+        "sees": {name: shown(_watched_reads(of_actions({name}))) for name in sorted(ACTIONS)},
+        "causes": {name: shown(_watched_reads(causes.sights({name}))) for name in sorted(CAUSES)},
         "acts": {name: shown(_acts({name})) for name in sorted(ACTIONS)},
     }
     return "# Generated: remediator generate permissions\n" + str(

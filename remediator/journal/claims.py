@@ -3,7 +3,7 @@
 And what is stored becomes values again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -133,6 +133,17 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         claimed = readable(c, "work", row.id, now, read=partial(claim_of, c, row, token))
         if claimed is not None:
             return claimed
+
+
+WOKEN_BY_NEWS = (State.HELD, State.VERIFYING, State.UNDOING)
+
+
+def hasten(c: Connection, remediations: Sequence[RemediationId], now: datetime) -> None:
+    """Makes those of them due that wait for what happens to objects."""
+    waiting = sa.select(table.c.id).where(
+        table.c.id.in_(remediations), table.c.state.in_(WOKEN_BY_NEWS)
+    )
+    timers.pull(c, timers.work_of(waiting), now)
 
 
 def _until(c: Connection, now: datetime, lease: timedelta) -> Any:

@@ -96,6 +96,9 @@ class SqlJournal(Database):
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
         await self._run(claims.renew, remediation, now, lease)
 
+    async def hasten(self, remediations: Sequence[RemediationId], now: datetime) -> None:
+        await self._run(claims.hasten, remediations, now)
+
     async def retarget(
         self, remediation: Remediation, target: Target, root_key: str, now: datetime
     ) -> bool:

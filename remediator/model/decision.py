@@ -14,7 +14,7 @@ from .call import Evidence
 from .look import Look
 from .notice import Notice
 from .plan import Plan, Times
-from .remediation import Event, Outcome
+from .remediation import Attempt, Event, Outcome
 from .verdict import Reason
 
 
@@ -35,6 +35,15 @@ class AttemptChange:
     plan: tuple[Plan, Times] | None = None
     outcome: Outcome | None = None
     after: Mapping[str, Any] | None = None
+
+    def alters(self, attempt: Attempt) -> bool:
+        """Whether a check stores what was not known before."""
+        given = (self.converged_at, self.relapsed_at, self.proved_since)
+        known = (attempt.converged_at, attempt.relapsed_at, attempt.proved_since)
+        if any(new not in (None, old) for new, old in zip(given, known, strict=True)):
+            return True
+        recovered = self.converged_at is not None and attempt.relapsed_at is not None
+        return recovered or (self.clear_proof and attempt.proved_since is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

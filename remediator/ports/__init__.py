@@ -18,10 +18,8 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
-class Cluster(Protocol):
-    """The two verbs of a Kubernetes cluster. Raises: kinds of ClusterError from `apply`; `observe`
-    returns Unknown.
-    """
+class Looks(Protocol):
+    """What is in a Kubernetes cluster. What cannot be read is Unknown."""
 
     async def observe(
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
@@ -31,6 +29,10 @@ class Cluster(Protocol):
         self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
     ) -> tuple[Facts, ...]:
         """The facts of several objects at one moment, without climbing to their owners."""
+
+
+class Cluster(Looks, Protocol):
+    """The two verbs of a Kubernetes cluster. Raises: kinds of ClusterError from `apply`."""
 
     async def apply(
         self, call: Call, call_id: str, resource_version: str, dry_run: bool = False

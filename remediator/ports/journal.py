@@ -112,6 +112,11 @@ class Work(Protocol):
     ) -> Written:
         """Writes a decision if it still holds, with the notifications that `tell` makes of it."""
 
+    async def hasten(self, remediations: Sequence[RemediationId], now: datetime) -> None:
+        """Makes those due that are held, verified or undone: something happened to their
+        objects.
+        """
+
     async def next_work(self) -> datetime | None:
         """When the next unclaimed remediation is due."""
 

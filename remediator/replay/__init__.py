@@ -94,9 +94,11 @@ async def run(
     )
     notified: list[Row] = []
     await journal.open(clock.now())
+    clusters = {"default": cluster}
     doors = Doors(
         journal=journal,
-        clusters={"default": cluster},
+        clusters=clusters,
+        watched=clusters,
         sources={SOURCE: "default"},
         prometheus=ClosedPrometheus(isinstance(facts, Healthy)),
         alertmanager=alertmanager,

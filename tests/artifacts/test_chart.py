@@ -147,7 +147,8 @@ def test_the_rbac_is_what_the_rules_need(extra: str | None, tmp_path: Path) -> N
         r["metadata"].get("namespace", ""): granted(r) for r in wanted
     }
     writes = {
-        r["kind"]: {verb for _, what, verb in granted(r) if what != "events"} - {"get", "list"}
+        r["kind"]: {verb for _, what, verb in granted(r) if what != "events"}
+        - {"get", "list", "watch"}
         for r in roles
     }
     assert writes["ClusterRole"] == set()  # whatever acts, acts in `shop`

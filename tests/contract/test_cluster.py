@@ -23,9 +23,11 @@ from kubernetes_asyncio.config import kube_config
 
 from remediator import causes
 from remediator.actions import ACTIONS
+from remediator.catalogue import KINDS
 from remediator.cluster import pacing
-from remediator.cluster.client import connect
+from remediator.cluster.client import KubernetesCluster, connect
 from remediator.cluster.sandbox import SandboxCluster
+from remediator.cluster.watched import WatchedCluster
 from remediator.errors import (
     ClusterError,
     Conflict,
@@ -54,6 +56,7 @@ from remediator.sights.revisions import REVISIONS
 from remediator.sights.room import ROOM, Room
 from tests.real.parts import TOKEN, ControlPlane
 from tests.real.proxy import Proxy
+from tests.real.wire import CLOSING
 
 SIGHTS = frozenset(SIGHTS_BY_NAME.values())
 ROOT = Path(__file__).parents[2]
@@ -171,6 +174,26 @@ def pods(facts: Facts) -> tuple[Any, ...]:
     return found
 
 
+class Compared:
+    """A cluster as watches tell of it: soon what is there, whatever is looked at."""
+
+    def __init__(self, live: KubernetesCluster, watched: WatchedCluster) -> None:
+        self.live, self.watched = live, watched
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.live, name)
+
+    async def observe(self, *given: Any) -> Facts:
+        for _ in range(200):
+            seen, there = await asyncio.gather(
+                self.watched.observe(*given), self.live.observe(*given)
+            )
+            if seen == there:
+                return seen
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"the watches tell {seen}, but there is {there}")
+
+
 async def built(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A world on the adapter that a fixture's parameter names."""
     namespace = f"ns-{uuid.uuid4().hex[:8]}"
@@ -181,14 +204,26 @@ async def built(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         yield world
         return
     plane = request.getfixturevalue("control_plane")
-    cluster = await connect(str(plane.kubeconfig), "", 50)
-    world = World(cluster, namespace, plane)
+    cluster = await connect(str(plane.kubeconfig), "", 500)
+    watched = WatchedCluster(cluster)
+    watches = asyncio.create_task(watched.run(lambda _names: None))
+    seen_by: Any = cluster
+    if request.param == "watched":
+        watched.want(KINDS.values())
+        seen_by = Compared(cluster, watched)
+    world = World(seen_by, namespace, plane)
     world.create("Deployment", "web")
     yield world
+    if request.param == "watched":
+        name, source = "remediator_kubernetes_reads_total", {"from": "watch"}
+        assert cluster.transport.metrics.registry.get_sample_value(name, source)
+    watches.cancel()
+    await asyncio.wait([watches])
     await cluster.close()
+    await asyncio.sleep(CLOSING)
 
 
-@pytest.fixture(params=["sandbox", "kubernetes"])
+@pytest.fixture(params=["sandbox", "kubernetes", "watched"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async for made in built(request):
         yield made
@@ -843,7 +878,7 @@ async def test_an_oidc_token_that_ends_is_replaced_and_the_kubeconfig_is_left_al
     config["users"][0]["user"] = {"auth-provider": {"name": "oidc", "config": known}}
     (tmp_path / "kubeconfig").write_text(before := yaml.safe_dump(config))
     cluster = await connect(str(tmp_path / "kubeconfig"), "", 50)
-    settings = cluster._api.configuration
+    settings = cluster.transport._api.configuration
     assert settings.api_key["BearerToken"] == f"Bearer {known['id-token']}"
     # it ends soon
     monkeypatch.setattr(kube_config, "EXPIRY_SKEW_PREVENTION_DELAY", timedelta(minutes=30))

@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from remediator import doctor
 from remediator.alertmanager.client import AlertmanagerApi
+from remediator.doctor import examine as doctor
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.facts import Unknown
 from remediator.prometheus import PrometheusApi

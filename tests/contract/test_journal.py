@@ -196,6 +196,20 @@ async def test_a_claim_is_exclusive_until_its_lease_ends(journal: SqlJournal) ->
         await journal.write(first.remediation, hold_until(later), nobody)
 
 
+async def test_news_of_its_objects_make_what_is_held_due(journal: SqlJournal) -> None:
+    await born(journal, "web", "api")
+    first, second = [claim for _ in range(2) if (claim := await journal.claim(NOW, LEASE))]
+    for claim in (first, second):
+        await journal.write(claim.remediation, hold_until(NOW + timedelta(hours=1)), nobody)
+    await journal.hasten([first.remediation.id], NOW)
+    woken = await journal.claim(NOW, LEASE)
+    assert woken is not None
+    assert woken.remediation.id == first.remediation.id
+    await journal.hasten([first.remediation.id], NOW)
+    await journal.write(woken.remediation, hold_until(NOW + timedelta(hours=1)), nobody)
+    assert await journal.claim(NOW, LEASE) is not None
+
+
 async def test_concurrent_claimers_never_share(journal: SqlJournal) -> None:
     await born(journal, *(f"web{n}" for n in range(12)))
     claims = await asyncio.gather(*(journal.claim(NOW, LEASE) for _ in range(20)))

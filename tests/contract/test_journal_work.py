@@ -5,7 +5,7 @@ leaves behind, and what a restart finds.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from remediator.errors import LeaseLost
 from remediator.journal.sql import SqlJournal
-from remediator.model.decision import Applied, AttemptChange, Climb, Retry, TakeBack
+from remediator.model.decision import Applied, AttemptChange, Climb, Retry, TakeBack, Wait
 from remediator.model.plan import Times
-from remediator.model.remediation import Event, Outcome, State
+from remediator.model.remediation import Event, Outcome, RemediationId, State
 from remediator.model.target import Target
 from remediator.model.usage import Counted, Holder, Rate, Reading, Usage
 from remediator.model.verdict import Decision, Reason
@@ -513,3 +513,42 @@ async def test_a_restart_in_the_middle_finds_everything_and_waits_for_no_lease(f
     assert len(await again.charges(at(-1))) == 1
     assert [letter.receiver for letter in await again.outbox(at(0.1))] == ["pager"]
     await again.close()
+
+
+async def test_news_make_what_is_verified_or_held_due_and_nothing_else(
+    journal: SqlJournal,
+) -> None:
+    await fires(journal, wanted("web"))
+    claim = await verifying(journal)
+    await journal.write(claim.remediation, waits(claim, at(60)), nobody)
+    await fires(journal, wanted("api"), fingerprint="f2")
+    other = await claimed(journal)
+    await journal.write(other.remediation, hold_until(at(60)), nobody)
+    await fires(journal, replace(wanted("db"), settled_at=at(60)), fingerprint="f3")
+    rows = {row["target"]: row["id"] for row in await journal.remediations(9, None)}
+    assert await journal.claim(at(1), LEASE) is None
+    await journal.hasten([*rows.values(), RemediationId("r-gone")], at(1))
+    woken = {(await claimed(journal, at(1))).remediation.id for _ in range(2)}
+    assert woken == {claim.remediation.id, other.remediation.id}
+    assert await journal.claim(at(1), LEASE) is None
+
+
+async def test_news_during_the_work_make_it_due_again_at_once(journal: SqlJournal) -> None:
+    await fires(journal, wanted("web"))
+    claim = await verifying(journal)
+    await journal.hasten([claim.remediation.id], at(1))
+    await journal.write(claim.remediation, waits(claim, at(60)), nobody)
+    assert (await claimed(journal, at(1))).remediation.id == claim.remediation.id
+
+
+async def test_news_do_not_delay_what_is_due(journal: SqlJournal) -> None:
+    await fires(journal, wanted("web"))
+    claim = await claimed(journal)
+    await journal.write(claim.remediation, hold_until(NOW), nobody)
+    await journal.hasten([claim.remediation.id], at(5))
+    assert (await claimed(journal, NOW)).remediation.id == claim.remediation.id
+
+
+def waits(claim: Claim, until: datetime) -> Wait:
+    """What is verified is looked at then."""
+    return Wait(at=NOW, reason=None, why="not yet", until=until)

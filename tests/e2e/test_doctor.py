@@ -34,6 +34,7 @@ def test_all_is_well_to_the_end_of_a_test_alert_s_way(stack: Stack) -> None:
         "ok    journal         in use by a running daemon",
         "ok    cluster         the API server answers",
         "ok    rbac            every permission that the rules need is granted",
+        "ok    watches         what the rules look at can be watched",
         "ok    prometheus",
         "ok    alertmanager am",
         "and has a webhook receiver",
@@ -60,6 +61,25 @@ def test_a_right_that_lacks_is_named_with_what_to_do(stack: Stack, namespace: st
     ]
     assert "remediator generate rbac --rules" in shown
     assert "--test-alert sends one" in shown
+
+
+def test_without_the_right_to_watch_it_is_slower_and_that_is_said(
+    stack: Stack, namespace: str
+) -> None:
+    stack.plane.namespace(namespace)
+    role, *local = yaml.safe_load_all(PRINTED["rbac"]((stack.folder / "rules",)))
+    for rule in role["rules"]:
+        rule["verbs"] = [verb for verb in rule["verbs"] if verb != "watch"]
+    token = stack.plane.service_account(namespace, "unwatching", role, *local)
+    stack.plane.write_kubeconfig(stack.folder / "limited", stack.plane.url, token)
+    stack.configure(cluster={"kubeconfig": str(stack.folder / "limited")})
+    _code, shown = doctor(stack.folder)
+    (said,) = [line for line in shown.splitlines() if "watches" in line]
+    assert said.startswith("warn  watches         may not list and watch namespaces, nodes, pods, ")
+    assert said.endswith("they are read by requests, which is slower")
+    assert "fail  rbac" not in shown
+    stack.configure(cluster={"kubeconfig": str(stack.folder / "limited"), "watch": False})
+    assert "watches" not in doctor(stack.folder)[1]
 
 
 def test_everything_that_is_down_is_reported_line_by_line(tmp_path: Path) -> None:

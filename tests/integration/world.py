@@ -87,9 +87,11 @@ class World:
 
     def boot(self, started_at: datetime) -> None:
         """A new process on the same journal."""
+        clusters = {"default": self.cluster}
         self.doors = Doors(
             journal=self.journal,
-            clusters={"default": self.cluster},
+            clusters=clusters,
+            watched=clusters,
             sources={"s": "default"},
             prometheus=self.prometheus,
             alertmanager=self.alertmanager,

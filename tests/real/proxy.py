@@ -1,5 +1,6 @@
 """A plain-HTTP way to the API server that can hold, refuse, delay or cut a request."""
 
+import contextlib
 import json
 import ssl
 import threading
@@ -38,6 +39,9 @@ class Proxy:
                     self.close_connection = True
                     return
                 time.sleep(proxy.delay)
+                if "watch=true" in self.path:
+                    self._stream()
+                    return
                 if patch and proxy.answers:
                     status = proxy.answers.pop(0)
                     self._answer(
@@ -58,6 +62,15 @@ class Proxy:
                     proxy.held.set()
                     proxy.release.wait(60)
                 self._answer(status, text)
+
+            def _stream(self) -> None:
+                """A watch, until it is cut, or nothing is told for a while."""
+                watch = opened(plane, "GET", self.path, headers=dict(self.headers))
+                with contextlib.suppress(OSError), watch as answer:
+                    self.send_response(int(answer.status))
+                    self.end_headers()
+                    while not proxy.cut and (line := answer.readline()):
+                        self.wfile.write(line)
 
             def _answer(self, status: int, text: bytes) -> None:
                 try:
@@ -85,10 +98,10 @@ class Proxy:
         self.server.server_close()
 
 
-def forward(
-    plane: ControlPlane, method: str, path: str, body: bytes, *, headers: dict[str, str]
-) -> tuple[int, bytes]:
-    """One request to the API server.
+def opened(
+    plane: ControlPlane, method: str, path: str, body: bytes = b"", *, headers: dict[str, str]
+) -> Any:
+    """One request to the API server; its answer, to be read. Raises: urllib.error.HTTPError.
 
     The caller's user agent goes along, the audit log counts by it.
     """
@@ -99,10 +112,15 @@ def forward(
     }
     kept["Authorization"] = f"Bearer {TOKEN}"
     request = urllib.request.Request(plane.url + path, body or None, kept, method=method)
+    return urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=20)
+
+
+def forward(
+    plane: ControlPlane, method: str, path: str, body: bytes, *, headers: dict[str, str]
+) -> tuple[int, bytes]:
+    """One request to the API server: the status, and the whole answer."""
     try:
-        with urllib.request.urlopen(
-            request, context=ssl._create_unverified_context(), timeout=20
-        ) as answer:
+        with opened(plane, method, path, body, headers=headers) as answer:
             return int(answer.status), answer.read()
     except urllib.error.HTTPError as error:
         with error:

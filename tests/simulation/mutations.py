@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from remediator.cluster.sandbox import SandboxCluster
 from remediator.engine import worker
 from remediator.engine.act import recover, send
-from remediator.engine.after import verify
+from remediator.engine.after import judging, verify
 from remediator.engine.arrive.intake import Intake
 from remediator.engine.engine import Engine
 from remediator.guards import activity, approval, freshness, pause, pipeline, storm
@@ -197,16 +197,16 @@ def sent_again_after_a_look_that_proved_it() -> Iterator[None]:
 @contextmanager
 def resolved_alone_is_success() -> Iterator[None]:
     """The cluster is not asked whether it converged."""
-    needed = verify._needs_proof
+    needed = judging.needs_proof
     with_proof = verify._with_proof
 
     async def trusting(doors: Any, check: Any) -> Any:
         return await with_proof(doors, replace(check, seen=Seen(Verified.CONVERGED)))
 
-    def waiting_too(check: Any) -> bool:
+    def waiting_too(check: judging.Check) -> bool:
         return needed(check) or check.seen == Seen(Verified.WAITING)
 
-    with patched(verify, _needs_proof=waiting_too, _with_proof=trusting):
+    with patched(verify, needs_proof=waiting_too, _with_proof=trusting):
         yield
 
 

@@ -163,9 +163,11 @@ class Replica:
             return
         self.dead, self.since = False, sim.loop.now
         self.journal = Hands(sim.journal, self)
+        clusters = {"default": Door(sim, self)}
         self.doors = Doors(
             journal=self.journal,
-            clusters={"default": Door(sim, self)},
+            clusters=clusters,
+            watched=clusters,
             sources={"s": "default"},
             prometheus=SandboxPrometheus(),
             alertmanager=sim.alertmanager,

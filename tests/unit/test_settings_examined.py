@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from remediator.doctor import DoctorLine, examine
+from remediator.doctor.examine import DoctorLine, examine
 from remediator.settings import Settings
 from tests.unit.rules.files import file, group, rule
 

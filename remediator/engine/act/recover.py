@@ -135,7 +135,8 @@ async def _send_again(
     plan: Plan | None = attempt.plan
     # the target is unchanged by us so far, so planning again must give the same plan
     if not attempt.evidence:
-        plan = again(await observe(doors, claim.remediation, loaded, doors.clock.now()))
+        now = doors.clock.now()
+        plan = again(await observe(doors, claim.remediation, loaded, now, live=True))
         digests = (attempt.digest, attempt.plan.digest)  # an older version may count otherwise
         if plan is None or plan.digest not in digests:
             why = "the plan changed since the attempt started"

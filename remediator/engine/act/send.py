@@ -19,6 +19,7 @@ from ...errors import (
 from ...guards import opt_out, pipeline
 from ...guards.situation import Touched
 from ...guards.situation import touched as touched_by
+from ...kinds import POD
 from ...model.call import Call, Effect, Evidence, bound, effect
 from ...model.decision import AttemptChange, Decided, Wait
 from ...model.facts import Facts, Unknown
@@ -130,17 +131,20 @@ async def _held_back(
 
 async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched, ...]]:
     """What the guards look at: the target and what else the call touches. For an undo only the
-    target.
+    target. A rollout is paced by its controller, but a pod goes at once: that is judged by what
+    there is now.
     """
     plan, call, now = sending.plan, sending.call, doors.clock.now()
     sights = ACTIONS[plan.action].sees & pipeline.SEES
     if plan.takes:
         sights |= pipeline.DISRUPTION
-    facts = await observe(doors, sending.claim.remediation, sending.loaded, now, sights=sights)
+    remediation, live = sending.claim.remediation, call.target.kind == POD.name
+    facts = await observe(doors, remediation, sending.loaded, now, sights=sights, live=live)
     if sending.seen is None:
         return facts, ()
     named = call.touch or call.target.key
-    return facts, await touched(doors, plan, facts, doors.clock.now(), only=named)
+    now = doors.clock.now()
+    return facts, await touched(doors, plan, facts, now, only=named, live=live)
 
 
 def _done_before(
@@ -237,7 +241,8 @@ def call_id(attempt: Attempt, number: int) -> str:
 
 async def object_of(doors: Doors, call: Call) -> Read:
     """The object that a call is about, as it is now."""
-    obj = (await see(doors, call.target, False, frozenset(), now=doors.clock.now())).object
+    now = doors.clock.now()
+    obj = (await see(doors, call.target, False, frozenset(), now=now, live=True)).object
     if isinstance(obj, Mapping) or obj is None:
         return obj
     return Unknown(obj.why)

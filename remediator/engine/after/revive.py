@@ -8,9 +8,11 @@ being blocked, the rules change.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from ...model.facts import Facts
 from ...model.remediation import Remediation, State
+from ...model.sight import Sight
 from ...model.verdict import REASONS, Decision, Reason
 from ...ports.records import Claim
 from ...rules.ruleset import LoadedRule
@@ -61,7 +63,8 @@ async def _changed(
         return "its rule changed", remediation.ended_template
     if loaded is None:
         return "", remediation.ended_template
-    facts = await observe(doors, remediation, loaded, now, sights=None if expired else frozenset())
+    sights: frozenset[Sight[Any]] | None = None if expired else frozenset()
+    facts = await observe(doors, remediation, loaded, now, sights=sights, live=False)
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = template_now(facts)
@@ -98,7 +101,7 @@ async def _still(
 ) -> bool:
     """Whether the reason that it expired with still applies."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
-    seen = await assess(doors, fresh, ended.episodes, loaded, facts=facts, now=now)
+    seen = await assess(doors, fresh, ended.episodes, loaded, facts=facts, now=now, live=False)
     return any(
         v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW
         for v in seen.verdicts

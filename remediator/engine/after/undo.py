@@ -35,7 +35,7 @@ from ..act.send import call_id
 from ..doors import Doors
 from ..see import ground
 from ..see.observe import observe, see
-from .verify import LATER, SOON, taken_over
+from .judging import LATER, SOON, taken_over
 
 
 async def slice_of(
@@ -185,7 +185,7 @@ class Would:
 
 async def _would(doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime) -> Would:
     watches = ACTIONS[_undone(claim).action].watches
-    facts = await observe(doors, claim.remediation, loaded, now, sights=watches)
+    facts = await observe(doors, claim.remediation, loaded, now, sights=watches, live=True)
     answer = _plan(claim, facts)
     before = await ground.before(doors, claim.remediation, claim.episodes, loaded, now=now)
     outside = ground.outside_scope(doors, loaded, touched(None, facts, {}))
@@ -195,7 +195,7 @@ async def _would(doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime) 
 
 async def _verify(doors: Doors, claim: Claim, now: datetime) -> Decided:
     action = ACTIONS[claim.attempts[-1].action]
-    facts = await see(doors, claim.remediation.target, False, action.watches, now=now)
+    facts = await see(doors, claim.remediation.target, False, action.watches, now=now, live=True)
     return _judge(claim, facts, now)
 
 

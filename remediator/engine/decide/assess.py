@@ -60,6 +60,7 @@ async def assess(
     *,
     facts: Facts,
     now: datetime,
+    live: bool,
 ) -> Assessment:
     """Plans the next step and asks every guard. Limits are asked again in the transaction that
     starts an attempt.
@@ -71,7 +72,7 @@ async def assess(
     skipped, unknown = await _skipped(doors, rule, remediation.rung, episodes, facts=facts)
     planned = planner.plan(rule, facts, remediation.rung, tried, skipped=skipped)
     step = rule.steps[planned.step if planned.step < len(rule.steps) else -1]
-    touching = await touched(doors, planned.plan, facts, now)
+    touching = await touched(doors, planned.plan, facts, now, live=live)
     seen = await ask(doors, rule, episodes, facts)
     # after what may be slow: a pause counts at once
     before = await ground.before(doors, remediation, episodes, loaded, now=now)

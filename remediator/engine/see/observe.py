@@ -25,19 +25,28 @@ async def observe(
     loaded: LoadedRule,
     now: datetime,
     *,
+    live: bool,
     sights: frozenset[Sight[Any]] | None = None,
 ) -> Facts:
     """The target as the rule names it, with the given sights or all that the rule needs."""
     climb = loaded.rule.target == "workload"
     wanted = planner.sights(loaded.rule) if sights is None else sights
-    return await see(doors, remediation.target, climb, wanted, now=now)
+    return await see(doors, remediation.target, climb, wanted, now=now, live=live)
 
 
 async def see(
-    doors: Doors, target: Target, climb: bool, sights: frozenset[Sight[Any]], *, now: datetime
+    doors: Doors,
+    target: Target,
+    climb: bool,
+    sights: frozenset[Sight[Any]],
+    *,
+    now: datetime,
+    live: bool,
 ) -> Facts:
-    """An object in any cluster; Unknown if that cluster is not configured."""
-    cluster = doors.clusters.get(target.cluster)
+    """An object in any cluster; Unknown if that cluster is not configured. `live`: as it is now,
+    and not perhaps as it was a moment ago.
+    """
+    cluster = doors.looks(live).get(target.cluster)
     if cluster is None:
         return unseen(now, target, Unknown(f"no cluster {target.cluster} is configured"))
     return await cluster.observe(target, climb, sights, now)
@@ -49,7 +58,13 @@ def _narrowed(plan: Plan, *keys: str) -> Plan:
 
 
 async def touched(
-    doors: Doors, plan: Plan | None, facts: Facts, now: datetime, *, only: str = ""
+    doors: Doors,
+    plan: Plan | None,
+    facts: Facts,
+    now: datetime,
+    *,
+    live: bool,
+    only: str = "",
 ) -> tuple[Touched, ...]:
     """What a plan touches as it is now, or the part that `only` (a key) names, and the target."""
     if plan is not None and only:
@@ -59,7 +74,8 @@ async def touched(
     if not others:
         return touched_by(plan, facts, {})
     sights = pipeline.DISRUPTION if any(touch.takes for touch in touches) else frozenset()
-    seen = await doors.clusters[facts.target.cluster].observe_all(others, sights, now)
+    cluster = doors.looks(live)[facts.target.cluster]
+    seen = await cluster.observe_all(others, sights, now)
     by_key = {target.key: found for target, found in zip(others, seen, strict=True)}
     return touched_by(plan, facts, by_key)
 

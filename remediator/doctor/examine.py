@@ -2,33 +2,30 @@
 
 import asyncio
 import contextlib
-import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Any
 
 import aiohttp
 from pydantic import ValidationError
 
-from .alertmanager.client import UP, addresses
-from .app import load_rules
-from .errors import ClusterError, JournalError, JournalLocked, RemediatorError
-from .generate import rbac
-from .journal.sql import SqlJournal
-from .model.facts import Unknown
-from .model.text import without_password
-from .prometheus import PrometheusApi
-from .rules import loader
-from .rules.ruleset import RuleSet
-from .setting_sections import Source
-from .settings import Settings
-from .web.access import refuses_to_listen
+from ..alertmanager.client import UP, addresses
+from ..app import load_rules
+from ..errors import ClusterError, JournalError, JournalLocked, RemediatorError
+from ..journal.sql import SqlJournal
+from ..model.facts import Unknown
+from ..model.text import without_password
+from ..prometheus import PrometheusApi
+from ..rules import loader
+from ..rules.ruleset import RuleSet
+from ..setting_sections import Source
+from ..settings import Settings
+from ..web.access import refuses_to_listen
+from . import permissions
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
-PLAIN = re.compile(r"[a-z0-9-]+")
 PROBE = "RemediatorDoctor"
 PATIENCE = 90.0
 
@@ -128,7 +125,7 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
     if settings.cluster.kind == "sandbox":
         yield DoctorLine("warn", "cluster", "the in-memory sandbox: no real cluster is touched")
         return
-    from .cluster.client import connect
+    from ..cluster.client import connect
 
     try:
         cluster = await connect(
@@ -150,13 +147,15 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
             )
             return
         yield DoctorLine("ok", "cluster", "the API server answers")
-        denied = await _denied(cluster, rules)
+        denied = await permissions.denied(cluster, rules)
         paths = " ".join(f"--rules {path}" for path in settings.rules)
         advice = f"remediator generate rbac {paths} | kubectl apply -f -"
         for text in denied:
             yield DoctorLine("fail", "rbac", f"may not {text}", advice)
         if not denied:
             yield DoctorLine("ok", "rbac", "every permission that the rules need is granted")
+        if settings.cluster.watch:
+            yield await _watched(cluster, rules, advice)
     except ClusterError as error:
         yield DoctorLine(
             "fail", "rbac", str(error), "the API server must allow SelfSubjectAccessReviews"
@@ -165,57 +164,14 @@ async def _cluster(settings: Settings, rules: RuleSet | None) -> AsyncIterator[D
         await cluster.close()
 
 
-async def _denied(cluster: Any, rules: RuleSet | None) -> list[str]:
-    """What is not allowed: cluster-wide, or in the namespaces that the scopes name literally."""
-    whole, local = rbac.grants(rules)
-    given = [(_literal_scopes(rules), whole)]
-    given += [([name], needs) for name, needs in local.items()]
-    asked = []
-    for named, needs in given:
-        for group, resource, verbs in needs:
-            asked += [_missing(cluster, rules, (group, resource, verb), named) for verb in verbs]
-    return [text for text in await asyncio.gather(*asked) if text]
-
-
-def _literal_scopes(rules: RuleSet | None) -> list[str]:
-    """The namespaces of all scopes if none is a pattern, else one empty text: the whole cluster."""
-    groups = [loaded.group for loaded in rules.sources] if rules else []
-    scopes = set(chain.from_iterable(group.scope.namespaces for group in groups))
-    plain = bool(scopes) and all(map(PLAIN.fullmatch, scopes))
-    return sorted(scopes) if plain else [""]
-
-
-async def _missing(
-    cluster: Any, rules: RuleSet | None, need: tuple[str, str, str], named: list[str]
-) -> str:
-    """A missing permission and what needs it; empty if granted."""
-    group, resource, verb = need
-    places = [""] if resource in ("namespaces", "nodes") else named
-    if places != [""] and await cluster.may(group, resource, verb, ""):
-        return ""
-    lacking = [name for name in places if not await cluster.may(group, resource, verb, name)]
+async def _watched(cluster: Any, rules: RuleSet | None, advice: str) -> DoctorLine:
+    """Whether what rules look at can be watched. It works without, by many more requests."""
+    lacking = await permissions.unwatched(cluster, rules)
     if not lacking:
-        return ""
-    place = f" in {', '.join(lacking)}" if lacking != [""] else ""
-    full = f"{resource}.{group}" if group else resource
-    return f"{verb} {full}{place}{_for(rules, group, resource, verb)}"
-
-
-def _for(rules: RuleSet | None, group: str, resource: str, verb: str) -> str:
-    """The rules that need the permission, if not all do."""
-    if rules is None:
-        return ""
-    alone = {s.rule.name: rbac.needs(RuleSet((s,), rules.overrides)) for s in rules.sources}
-    wanted = (group, resource, verb)
-    needing = [name for name, needs in alone.items() if _among(wanted, needs)]
-    if not needing or len(needing) == len(alone):
-        return ""
-    return f" (for {', '.join(needing[:5])}{', …' if len(needing) > 5 else ''})"
-
-
-def _among(wanted: tuple[str, str, str], needs: Sequence[rbac.Need]) -> bool:
-    kind, verb = wanted[:2], wanted[2]
-    return any((group, resource) == kind and verb in verbs for group, resource, verbs in needs)
+        return DoctorLine("ok", "watches", "what the rules look at can be watched")
+    kinds = ", ".join(lacking)
+    found = f"may not list and watch {kinds}: they are read by requests, which is slower"
+    return DoctorLine("warn", "watches", found, f"{advice}; or set `cluster.watch: false`")
 
 
 async def _prometheus(settings: Settings, rules: RuleSet | None) -> DoctorLine:

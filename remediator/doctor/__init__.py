@@ -1,0 +1,1 @@
+"""`remediator doctor`: whether everything that the settings name is there and permitted."""

@@ -1,0 +1,69 @@
+"""Which remediations wait for which objects: what is told of those wakes them."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import chain
+
+from ..model.remediation import Remediation, RemediationId
+from ..model.target import Target, target_of
+
+# kind, namespace and name, in whichever cluster
+Named = tuple[str, str, str]
+# how often one remediation is woken, at most
+BREATH = timedelta(seconds=1)
+# so many wait at most; those that have not been looked at for longest are left to their timers
+MOST = 20_000
+
+
+class News:
+    """What was told of objects, for those who wait for it. A wake-up that is lost costs time and
+    nothing else: everybody has a timer.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Named, set[RemediationId]] = {}
+        self._for: OrderedDict[RemediationId, frozenset[Named]] = OrderedDict()
+        self._told: dict[RemediationId, None] = {}
+        self._woken_at: dict[RemediationId, datetime] = {}
+
+    def expect(self, remediation: Remediation, now: datetime) -> None:
+        """It is looked at, and woken by its target and its root from then on, in a breath at the
+        soonest: what it does itself is told too.
+        """
+        self.forget(remediation.id)
+        self._woken_at[remediation.id] = now
+        root = target_of(remediation.root_key) or remediation.target
+        names = self._for[remediation.id] = frozenset({_named(remediation.target), _named(root)})
+        for name in names:
+            self._waiting.setdefault(name, set()).add(remediation.id)
+        if len(self._for) > MOST:
+            self.forget(next(iter(self._for)))
+
+    def forget(self, remediation: RemediationId) -> None:
+        """It no longer waits."""
+        for name in self._for.pop(remediation, ()):
+            waiting = self._waiting[name]
+            waiting.discard(remediation)
+            if not waiting:
+                del self._waiting[name]
+        self._told.pop(remediation, None)
+
+    def tell(self, names: Iterable[Named]) -> bool:
+        """Something happened to these objects. Whether somebody waits for it."""
+        woken = dict.fromkeys(chain.from_iterable(self._waiting.get(name, ()) for name in names))
+        self._told |= woken
+        return bool(woken)
+
+    def take(self, now: datetime) -> list[RemediationId]:
+        """Who is to be woken now. Who was woken a moment ago is so later."""
+        self._woken_at = {one: at for one, at in self._woken_at.items() if now - at < BREATH}
+        ready = [one for one in self._told if one not in self._woken_at]
+        for one in ready:
+            del self._told[one]
+            self._woken_at[one] = now
+        return ready
+
+
+def _named(target: Target) -> Named:
+    return target.kind, target.namespace, target.name

@@ -1,0 +1,133 @@
+"""What watches tell may be a moment old: it never decides anything for good, and nothing is written
+because of it.
+"""
+
+import copy
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from remediator.cluster.sandbox import SandboxCluster
+from remediator.model.facts import Facts
+from remediator.model.sight import Sight
+from remediator.model.target import Target
+from tests.integration.world import World, rules
+
+SCALE = (
+    "name: out, match: ['alertname=\"Slow\"'], steps: [{action: scale_workload, if: always, with:"
+    " {by: 2}}]"
+)
+
+
+class Frozen:
+    """A cluster as it was at one moment."""
+
+    def __init__(self, cluster: SandboxCluster, at: datetime) -> None:
+        self._then = SandboxCluster(lambda: at)
+        self._then.objects.update(copy.deepcopy(cluster.objects))
+        self.looks = 0
+
+    async def observe(
+        self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
+    ) -> Facts:
+        self.looks += 1
+        return await self._then.observe(target, climb, sights, now)
+
+    async def observe_all(
+        self, targets: Sequence[Target], sights: frozenset[Sight[Any]], now: datetime
+    ) -> tuple[Facts, ...]:
+        return await self._then.observe_all(targets, sights, now)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    built = await World().start()
+    yield built
+    await built.journal.close()
+
+
+def freeze(world: World) -> Frozen:
+    """From now on, looks that may be old show what there is now."""
+    frozen = Frozen(world.cluster, world.clock.now())
+    world.doors.watched = {"default": frozen}
+    return frozen
+
+
+async def test_a_success_is_seen_live_even_if_watches_never_tell_of_it(world: World) -> None:
+    world.crash()
+    await world.run(timedelta(minutes=1))
+    frozen = freeze(world)
+    await world.deliver("Crash")
+    await world.run(timedelta(minutes=2))
+    await world.deliver("Crash", firing=False)
+    await world.run(timedelta(hours=2))
+    assert await world.states() == [("succeeded", None)]
+    assert frozen.looks
+
+
+async def test_no_success_because_it_was_whole_before(world: World) -> None:
+    world.crash()
+    await world.run(timedelta(minutes=1))
+    await world.deliver("Crash")
+    await world.run(timedelta(minutes=2))
+    assert "waiting for proof" in (await world.only())["why"]
+    frozen = freeze(world)
+    world.cluster.crashing.add("web:1")
+    for pod in world.cluster.pods("shop", "web"):
+        world.cluster.remove("Pod", "shop", pod["metadata"]["name"])
+    await world.deliver("Crash", firing=False)
+    await world.run(timedelta(minutes=3))
+    row = await world.only()
+    assert (row["state"], row["reason"]) == ("verifying", None)
+    assert "helped" not in row["why"]
+    assert frozen.looks
+
+
+async def test_nothing_is_written_because_of_what_there_was(world: World) -> None:
+    world.doors.rules = rules(SCALE)
+    frozen = freeze(world)
+    world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] = 5
+    await world.deliver("Slow")
+    await world.run(timedelta(minutes=2))
+    row = await world.only()
+    assert row["reason"] == "assumption_changed"
+    assert world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
+    assert frozen.looks
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_what_denied_a_moment_ago_denies_only_if_it_still_does(
+    world: World, live: bool
+) -> None:
+    world.leak()
+    metadata = world.cluster.objects["Deployment", "shop", "web"]["metadata"]
+    metadata["annotations"] = {"remediator.io/disabled": "true"}
+    freeze(world)
+    if not live:
+        metadata["annotations"] = {}
+    await world.deliver("Leak")
+    await world.run(timedelta(minutes=2))
+    ((state, reason),) = await world.states()
+    assert (reason == "opted_out") is live
+    assert (state == "blocked") is live
+
+
+async def test_what_is_told_of_a_pod_wakes_what_waits_for_its_workload(world: World) -> None:
+    world.crash()
+    await world.run(timedelta(minutes=1))
+    await world.deliver("Crash")
+    await world.run(timedelta(minutes=1))
+    frozen = freeze(world)
+    assert (await world.only())["state"] == "verifying"
+    await world.run(timedelta(minutes=3))
+    seen = frozen.looks
+    await world.run(timedelta(seconds=3))
+    assert frozen.looks == seen
+    world.doors.tell([("Pod", "shop", "api-x"), ("Deployment", "shop", "api")])
+    await world.run(timedelta(seconds=3))
+    assert frozen.looks == seen
+    world.doors.tell([("Pod", "shop", "web-x"), ("Deployment", "shop", "web")])
+    await world.run(timedelta(seconds=3))
+    assert frozen.looks == seen + 1
