@@ -96,6 +96,7 @@ class Database:
         self._engine = self._make_engine(url)
         self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
         file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
+        self._hasty = self._make_engine(url, synced=False) if file else self._engine
         self._reading = self._make_engine(url, "BEGIN") if file else self._engine
         self._readers = (
             ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
@@ -109,7 +110,9 @@ class Database:
         self._connected: dict[int, tuple[Any, float]] = {}
         self._lock: IO[str] | None = None
 
-    def _make_engine(self, url: str, begins: str = "BEGIN IMMEDIATE", pool: int = POOL) -> Engine:
+    def _make_engine(
+        self, url: str, begins: str = "BEGIN IMMEDIATE", pool: int = POOL, *, synced: bool = True
+    ) -> Engine:
         parsed = parsed_url(url)
         if not self.sqlite:
             return sa.create_engine(
@@ -128,7 +131,7 @@ class Database:
             connection.isolation_level = None
             for pragma in (
                 "journal_mode=WAL",
-                "synchronous=FULL",
+                f"synchronous={'FULL' if synced else 'NORMAL'}",
                 "foreign_keys=ON",
                 "busy_timeout=5000",
             ):
@@ -215,7 +218,7 @@ class Database:
         """Waits for what is running, then closes."""
         for threads in (self._lookers, self._readers, self._threads):
             threads.shutdown(wait=True)
-        for engine in (self._looking, self._reading, self._engine):
+        for engine in (self._looking, self._reading, self._hasty, self._engine):
             engine.dispose()
         if self._lock:
             self._lock.close()
@@ -229,6 +232,20 @@ class Database:
         """One transaction that may write."""
         return await self._on(
             self._threads, self._engine, lambda c: function(c, *arguments, **named)
+        )
+
+    async def _note(
+        self,
+        function: Callable[Concatenate[Connection, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """One transaction that nobody relies on if the machine goes down right after it.
+
+        On a SQLite file the disk is not waited for: the next transaction that is, brings it along.
+        """
+        return await self._on(
+            self._threads, self._hasty, lambda c: function(c, *arguments, **named)
         )
 
     async def _read(

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..model.alert import Episode
-from ..model.decision import Decided
+from ..model.decision import Decided, Hold, Wait
 from ..model.notice import Notice
 from ..model.past import Past
 from ..model.pauses import Pause
@@ -91,13 +91,13 @@ class SqlJournal(Database):
         await self._run(fates.triaged, decided, now)
 
     async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
-        return await self._run(claims.claim, now, lease)
+        return await self._note(claims.claim, now, lease)
 
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
-        await self._run(claims.renew, remediation, now, lease)
+        await self._note(claims.renew, remediation, now, lease)
 
     async def hasten(self, remediations: Sequence[RemediationId], now: datetime) -> None:
-        await self._run(claims.hasten, remediations, now)
+        await self._note(claims.hasten, remediations, now)
 
     async def retarget(
         self, remediation: Remediation, target: Target, root_key: str, now: datetime
@@ -124,7 +124,9 @@ class SqlJournal(Database):
         decided: Decided,
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
-        return await self._run(remediations.settle, remediation, decided, tell)
+        # what only goes on waiting is decided again if it is lost
+        run = self._note if isinstance(decided, Wait | Hold) else self._run
+        return await run(remediations.settle, remediation, decided, tell)
 
     async def close_episode(self, episode: Episode, now: datetime) -> None:
         await self._run(fates.close, episode, now)
