@@ -96,7 +96,7 @@ class Transport:
         with _translated(what, SILENCE):
             async with asyncio.timeout(READ_TIMEOUT):
                 answer = await self._send("GET", path_of(kind, ""), query, silence=SILENCE)
-            with contextlib.closing(answer):
+            with _dropped(answer):
                 self.metrics.count("kubernetes_requests_total", "watch", str(answer.status))
                 if answer.status != 200:
                     translated(what, answer.status, await answer.read())
@@ -176,10 +176,26 @@ def _translated(what: str, seconds: float) -> Iterator[None]:
         ) from None
 
 
+@contextlib.contextmanager
+def _dropped(answer: aiohttp.ClientResponse) -> Iterator[None]:
+    """Ends the connection of an answer that goes on, without saying goodbye to the peer."""
+    transport = _transport(answer)
+    try:
+        yield
+    finally:
+        if transport is not None:
+            transport.abort()
+        answer.close()
+
+
+def _transport(answer: aiohttp.ClientResponse) -> asyncio.Transport | None:
+    connection = answer.connection
+    return connection.transport if connection is not None else None
+
+
 def _keep_alive(answer: aiohttp.ClientResponse) -> None:
     """Has the system notice a peer that is gone, also where no proxy closes the connection."""
-    connection = answer.connection
-    transport = connection.transport if connection is not None else None
+    transport = _transport(answer)
     sock = transport.get_extra_info("socket") if transport is not None else None
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

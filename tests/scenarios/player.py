@@ -130,13 +130,14 @@ class Stage:
 
     def _boot(self) -> None:
         self.world.boot(self.world.clock.now() - timedelta(hours=1))
+        for name in ("_run", "_note"):  # every transaction that may write
+            self.journal.__dict__.pop(name, None)
+            if self.watched:
+                setattr(self.journal, name, self._watch(getattr(self.journal, name)))
         if self.watched:
-            self.journal._run = self._watch(type(self.journal)._run.__get__(self.journal))  # type: ignore[assignment, method-assign]
             self.world.cluster.apply = self._watch(  # type: ignore[assignment, method-assign]
                 type(self.world.cluster).apply.__get__(self.world.cluster)
             )
-        else:
-            self.journal.__dict__.pop("_run", None)
 
     def _watch(self, effect: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def watched(*arguments: Any, **named: Any) -> Any:

@@ -121,6 +121,8 @@ class Hands(SqlJournal):
 
         return await self._replica.effect(act, function.__name__)
 
+    _note = _run
+
     async def _read(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         await self._replica.breathe()
         return self._transact(self._engine, partial(function, **named), *arguments)
