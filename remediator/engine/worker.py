@@ -147,6 +147,9 @@ async def _looked(
     another remediation took this one over.
     """
     facts = await observe(doors, claim.remediation, loaded, now, live=live)
+    # what an alert leads to is found in what there is now: it may be acted on from then on
+    if not live and facts.target.key != claim.remediation.target.key:
+        return await _looked(doors, claim, loaded, now, live=True)
     verdict = cannot_see(facts)
     if verdict is not None:
         return claim, verdict

@@ -97,6 +97,19 @@ async def test_nothing_is_written_because_of_what_there_was(world: World) -> Non
     assert frozen.looks
 
 
+async def test_a_service_leads_to_what_it_selects_now(world: World) -> None:
+    world.doors.rules = rules(
+        "name: r, match: ['alertname=\"Down\"'], steps: [{action: restart_workload, if: always}]"
+    )
+    world.cluster.create_service("shop", "front", {"app": "web"})
+    freeze(world)
+    world.cluster.objects["Service", "shop", "front"]["spec"]["selector"] = {"app": "api"}
+    await world.deliver("Down", app="", service="front")
+    await world.run(timedelta(minutes=1))
+    row = await world.only()
+    assert (row["target"], row["state"]) == ("Deployment/shop/api", "verifying")
+
+
 @pytest.mark.parametrize("live", [False, True])
 async def test_what_denied_a_moment_ago_denies_only_if_it_still_does(
     world: World, live: bool

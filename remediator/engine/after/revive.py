@@ -64,7 +64,7 @@ async def _changed(
     if loaded is None:
         return "", remediation.ended_template
     sights: frozenset[Sight[Any]] | None = None if expired else frozenset()
-    facts = await observe(doors, remediation, loaded, now, sights=sights, live=False)
+    facts = await observe(doors, remediation, loaded, now, sights=sights, live=True)
     if not isinstance(facts.object, Mapping):
         return "", remediation.ended_template
     template = template_now(facts)
@@ -101,7 +101,7 @@ async def _still(
 ) -> bool:
     """Whether the reason that it expired with still applies."""
     fresh = replace(ended.remediation, rung=0, approved_digest="")
-    seen = await assess(doors, fresh, ended.episodes, loaded, facts=facts, now=now, live=False)
+    seen = await assess(doors, fresh, ended.episodes, loaded, facts=facts, now=now, live=True)
     return any(
         v.reason == ended.remediation.reason and v.decision is not Decision.ALLOW
         for v in seen.verdicts
