@@ -163,20 +163,20 @@ async def _looked(
     )
 
 
-def _denies(judged: Assessment | Verdict) -> bool:
+def _holds(judged: Assessment | Verdict) -> bool:
     verdicts = [judged] if isinstance(judged, Verdict) else judged.verdicts
-    return strongest(verdicts).decision is Decision.DENY
+    return strongest(verdicts).decision is Decision.HOLD
 
 
 async def _observe_and_act(
     doors: Doors, claim: Claim, loaded: LoadedRule, now: datetime
 ) -> tuple[Claim, Decided] | None:
-    """What was seen a moment ago is enough to wait, and to begin, since what is written is read
-    once more. What is denied for good is looked at as it is now.
+    """What was seen a moment ago is enough to hold. Whatever else follows, an act first of all, is
+    planned and judged by what there is now.
     """
     looked = await _looked(doors, claim, loaded, now, live=doors.only_live)
-    if looked is not None and _denies(looked[1]) and not doors.only_live:
-        looked = await _looked(doors, claim, loaded, now, live=True)
+    if looked is not None and not _holds(looked[1]) and not doors.only_live:
+        looked = await _looked(doors, looked[0], loaded, now, live=True)
     if looked is None:
         return None
     claim, judged = looked

@@ -85,15 +85,15 @@ async def test_no_success_because_it_was_whole_before(world: World) -> None:
     assert frozen.looks
 
 
-async def test_nothing_is_written_because_of_what_there_was(world: World) -> None:
+async def test_what_is_written_is_planned_from_what_there_is_now(world: World) -> None:
     world.doors.rules = rules(SCALE)
     frozen = freeze(world)
     world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] = 5
     await world.deliver("Slow")
     await world.run(timedelta(minutes=2))
     row = await world.only()
-    assert row["reason"] == "assumption_changed"
-    assert world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 5
+    assert row["state"] == "verifying"
+    assert world.cluster.objects["Deployment", "shop", "web"]["spec"]["replicas"] == 7
     assert frozen.looks
 
 

@@ -19,7 +19,6 @@ from ...errors import (
 from ...guards import opt_out, pipeline
 from ...guards.situation import Touched
 from ...guards.situation import touched as touched_by
-from ...kinds import POD
 from ...model.call import Call, Effect, Evidence, bound, effect
 from ...model.decision import AttemptChange, Decided, Wait
 from ...model.facts import Facts, Unknown
@@ -131,20 +130,19 @@ async def _held_back(
 
 async def _around(doors: Doors, sending: Sending) -> tuple[Facts, tuple[Touched, ...]]:
     """What the guards look at: the target and what else the call touches. For an undo only the
-    target. A rollout is paced by its controller, but a pod goes at once: that is judged by what
-    there is now.
+    target. All of it as it is now.
     """
     plan, call, now = sending.plan, sending.call, doors.clock.now()
     sights = ACTIONS[plan.action].sees & pipeline.SEES
     if plan.takes:
         sights |= pipeline.DISRUPTION
-    remediation, live = sending.claim.remediation, call.target.kind == POD.name
-    facts = await observe(doors, remediation, sending.loaded, now, sights=sights, live=live)
+    remediation = sending.claim.remediation
+    facts = await observe(doors, remediation, sending.loaded, now, sights=sights, live=True)
     if sending.seen is None:
         return facts, ()
     named = call.touch or call.target.key
     now = doors.clock.now()
-    return facts, await touched(doors, plan, facts, now, only=named, live=live)
+    return facts, await touched(doors, plan, facts, now, only=named, live=True)
 
 
 def _done_before(

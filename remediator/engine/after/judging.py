@@ -20,7 +20,7 @@ from ..act.ladder import cancelled, next_rung
 from ..see.observe import template_now
 
 SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
-LONGEST, TOLD = timedelta(minutes=1), timedelta(seconds=10)
+LONGEST = timedelta(minutes=1)
 
 
 class Proven(NamedTuple):
@@ -51,8 +51,8 @@ class Check:
     """One check of the last attempt.
 
     `proof`: whether the step's proof holds; None if that was not asked. `within`: how long after
-    convergence the proof may take. `woken`: whether it is told of what happens to its objects.
-    `rule` is as it was when the remediation was created; a reload does not change the proof.
+    convergence the proof may take. `rule` is as it was when the remediation was created; a reload
+    does not change the proof.
     """
 
     claim: Claim
@@ -63,7 +63,6 @@ class Check:
     harm: str
     proof: bool | Unknown | None
     within: timedelta
-    woken: bool
     now: datetime
 
     @property
@@ -176,7 +175,7 @@ def _not_converged(check: Check) -> Decided:
 def _not_yet(check: Check) -> Wait:
     """It has time left; what had converged has it since it was first seen incomplete."""
     attempt = check.attempt
-    until = _next(check, check.now - attempt.done_at, LATER)
+    until = check.now + _pause(check.now - attempt.done_at, LATER)
     why = check.seen.why or "waiting for it to complete"
     if attempt.converged_at is None:
         return check.wait(why, until)
@@ -187,15 +186,6 @@ def _not_yet(check: Check) -> Wait:
 def _pause(lasted: timedelta, longest: timedelta) -> timedelta:
     """Time until the next check: longer for what takes longer."""
     return min(longest, max(SOON, lasted / 4))
-
-
-def _next(check: Check, lasted: timedelta, longest: timedelta) -> datetime:
-    """When it is looked at next. What is told of what happens does not need to be looked at so
-    often.
-    """
-    if check.woken:
-        return check.now + min(LONGEST, max(TOLD, lasted / 2))
-    return check.now + _pause(lasted, longest)
 
 
 def _lost_sight(check: Check, why: str, converged_at: datetime | None = None) -> Decided:
@@ -237,7 +227,7 @@ def _unproved(check: Check) -> Decided:
         why = f"converged, but {check.told.lacks} after {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     # a delivery, or a withdrawn alert that is noticed, wakes it
-    until = _next(check, lasted, LONGEST)
+    until = check.now + _pause(lasted, LONGEST)
     why = "converged; waiting for proof that it helped"
     return check.wait(why, until, converged_at=check.since, clear_proof=True)
 

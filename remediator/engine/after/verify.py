@@ -55,8 +55,7 @@ async def _look(
     if seen.how in (Verified.WAITING, Verified.CONVERGED):
         harmed = await harm.by(doors, claim, facts)
     within = attempt.times.resolved_within
-    woken = not doors.only_live
-    checked = Check(claim, loaded, rule, facts, seen, harmed, None, within, woken, now)
+    checked = Check(claim, loaded, rule, facts, seen, harmed, None, within, now)
     if not harmed and not claim.remediation.cancel_by and needs_proof(checked):
         checked = await _with_proof(doors, checked)
     return checked

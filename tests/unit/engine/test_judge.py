@@ -24,7 +24,6 @@ from tests.unit.engine.made import (
     MINUTE,
     RESTART,
     ROLL_BACK,
-    SECOND,
     TICK,
     TIMES,
     claimed,
@@ -61,7 +60,6 @@ def check(
         "harm": "",
         "facts": facts(),
         "within": TIMES.resolved_within,
-        "woken": False,
         "loaded": bound,
         "episodes": OVER,
         "plan": BACK,
@@ -156,19 +154,6 @@ def test_the_quiet_time_counts_from_the_last_of_several_alerts() -> None:
     found = judge(check(proof=True, converged=10 * MINUTE, proved=3 * MINUTE, episodes=several))
     assert isinstance(found, Wait)
     assert found.until == T + 4 * MINUTE
-
-
-@pytest.mark.parametrize(
-    ("done", "polled", "woken"),
-    [(1, 3, 10), (20, 5, 10), (40, 10, 20), (100, 15, 50), (600, 15, 60)],
-)
-def test_what_is_told_of_changes_is_looked_at_less_often(
-    done: int, polled: int, woken: int
-) -> None:
-    for told, expected in ((False, polled), (True, woken)):
-        found = judge(check(WAITING, done=done * SECOND, woken=told))
-        assert isinstance(found, Wait)
-        assert found.until == T + expected * SECOND
 
 
 def test_an_alert_that_comes_and_goes_until_the_time_is_over_was_not_helped() -> None:
