@@ -312,10 +312,9 @@ every act is looked at again while the others wait.
 Rules are found by the value that the fewest of them demand, and patterns by one pass of RE2 over
 all of them, so what an alert costs does not depend on how many rules there are.
 
-What rules look at is watched, so a look costs no request. What is written is read once more before,
-Events of pods that could not be created are listed, and an Event is created: five requests for each
-act, with the write. So at the default `qps` of 20 four act each second, and those that come faster
-wait for their turn.
+What rules look at is watched, so a look that holds, or goes on waiting, costs no request. An act is
+planned and judged from what there is now: that and its write take some twenty requests. So at the
+default `qps` of 20 about one acts each second, and those that come faster wait for their turn.
 
 Where it is slow: many at once are bound by the interpreter, most of which runs the journal's
 statements: a matched alert becomes a remediation with its timers and its history, by some sixty
