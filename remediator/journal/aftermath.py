@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ..model.past import Past, PastAct
 from ..model.pointer import TEMPLATE
-from ..model.remediation import LIVE, State
+from ..model.remediation import LIVE, Attempt, State
 from ..ports.records import Claim, Owed, RemediationRecord
 from . import claims, entries, timers, undos
 from .tables import attachment, attempt, timer
@@ -59,7 +59,7 @@ def past(c: Connection, rule: str, target_key: str) -> Past:
     mine = {"rule": rule, "target": target_key}
     acts = sorted(c.execute(ACTS, {"target": target_key}).all(), key=lambda row: row.begun_at)
     return Past(
-        tuple(_past_act(row) for row in acts),
+        tuple(map(_past_act, acts)),
         tuple(
             (row.starts_at, None if row.open else row.ends_at) for row in c.execute(FIRING, mine)
         ),
@@ -67,8 +67,8 @@ def past(c: Connection, rule: str, target_key: str) -> Past:
     )
 
 
-def _past_act(row: Any) -> PastAct:
-    made = claims.attempt_from_row(row)
+def past_act(made: Attempt, rule: str, owed: bool) -> PastAct:
+    """What is remembered of an attempt by a rule; `owed`: it is to be undone later."""
     causes = tuple(cause.name for cause in made.causes)
     before = str(made.plan.assumptions.get(TEMPLATE, ""))
     view: dict[str, Any] = {}
@@ -76,9 +76,8 @@ def _past_act(row: Any) -> PastAct:
         view |= item.left
     left = str(view.get(TEMPLATE, before))
     previous = made.plan.previous
-    owed = bool(row.owed) or (row.live and undos.owes(made))
     return PastAct(
-        row.rule,
+        rule,
         made.action,
         causes,
         made.outcome,
@@ -89,6 +88,11 @@ def _past_act(row: Any) -> PastAct:
         previous,
         owed,
     )
+
+
+def _past_act(row: Any) -> PastAct:
+    made = claims.attempt_from_row(row)
+    return past_act(made, row.rule, bool(row.owed) or (row.live and undos.owes(made)))
 
 
 REVIVABLE = timers.due(table, table.c.id, "revive").limit(sa.bindparam("most"))

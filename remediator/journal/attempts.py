@@ -19,29 +19,39 @@ def stored(plan: Plan, times: Times) -> dict[str, Any]:
     return to_json(plan) | times_to_json(times)
 
 
-def insert(c: Connection, remediation_id: str, made: Attempt) -> None:
+def row_of(made: Attempt) -> dict[str, Any]:
+    """The columns of an attempt that begins."""
+    return {
+        "id": made.id,
+        "remediation": made.remediation,
+        "number": made.number,
+        "step": made.step,
+        "action": made.action,
+        "plan": dumps(stored(made.plan, made.times)),
+        "digest": made.digest,
+        "causes": dumps([asdict(cause) for cause in made.causes]),
+        "begun_at": made.begun_at,
+        "sent_by": made.sent_by,
+    }
+
+
+def insert(c: Connection, made: Attempt) -> None:
     """Stores an intent: durable before any call is sent."""
-    c.execute(
-        sa.insert(attempt).values(
-            id=made.id,
-            remediation=remediation_id,
-            number=made.number,
-            step=made.step,
-            action=made.action,
-            plan=dumps(stored(made.plan, made.times)),
-            digest=made.digest,
-            causes=dumps([asdict(cause) for cause in made.causes]),
-            begun_at=made.begun_at,
-            sent_by=made.sent_by,
-        )
-    )
+    c.execute(sa.insert(attempt).values(**row_of(made)))
 
 
 def change(c: Connection, decided: Decided) -> None:
     """Writes what changed of an attempt."""
+    changed, values = changes(decided)
+    if values:
+        c.execute(sa.update(attempt).where(attempt.c.id == changed).values(**values))
+
+
+def changes(decided: Decided) -> tuple[str, dict[str, Any]]:
+    """The attempt that a decision changes, and the columns that do; none of most."""
     wanted = None if isinstance(decided, Hold | Ask | TakeBack) else decided.change
     if wanted is None:
-        return
+        return "", {}
     values: dict[str, Any] = {
         key: value
         for key in ("applied_at", "converged_at", "relapsed_at", "proved_since", "outcome")
@@ -57,5 +67,4 @@ def change(c: Connection, decided: Decided) -> None:
         values["proved_since"] = None
     if wanted.converged_at is not None:
         values["relapsed_at"] = None
-    if values:
-        c.execute(sa.update(attempt).where(attempt.c.id == wanted.attempt).values(**values))
+    return wanted.attempt, values

@@ -24,7 +24,7 @@ from ..model.verdict import Reason
 from ..ports.records import Claim
 from ..rules.stored import from_text
 from ..telemetry import log
-from . import entries, episodes, timers
+from . import batch, entries, timers
 from .tables import MICROSECOND, attachment, attempt, outbox, timer
 from .tables import episode as episode_table
 from .tables import remediation as table
@@ -232,15 +232,26 @@ def claim_of(c: Connection, row: Any, token: int) -> Claim:
         .where(attachment.c.remediation == row.id)
         .order_by(episode_table.c.id)
     )
-    found = tuple(episodes.from_row(r) for r in c.execute(attached))
+    found = tuple(batch.from_row(r) for r in c.execute(attached))
+    return Claim(
+        claimed_from(row, token),
+        from_text(row.rule_text),
+        found,
+        attempts_of(c, row.id),
+        undone,
+        undo,
+    )
+
+
+def claimed_from(row: Any, token: int) -> Remediation:
+    """A stored remediation, for the one who has claimed it."""
     look = orjson.loads(row.look)
     asked = str(
         look.get("asked")
         or (look.get("digest") if row.state == State.AWAITING_APPROVAL else "")
         or ""
     )
-    claimed = replace(from_row(row), token=token, asked_digest=asked)
-    return Claim(claimed, from_text(row.rule_text), found, attempts_of(c, row.id), undone, undo)
+    return replace(from_row(row), token=token, asked_digest=asked)
 
 
 def attempts_of(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:

@@ -6,6 +6,7 @@ what is counted of remediations and alerts is what is live, or fires, now.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -158,9 +159,14 @@ def ends(c: Connection, rule: str, limit: int) -> tuple[Ended, ...]:
     reset_at = c.execute(sa.select(breaker.c.reset_at).where(breaker.c.rule == rule)).scalar()
     out = []
     for row in c.execute(ENDS, {"rule": rule, "since": reset_at or EPOCH, "most": 3 * limit}):
-        theirs = row.state == State.FAILED and row.reason and REASONS[Reason(row.reason)].stepped_in
-        out.append(Ended(None if theirs else row.state == State.SUCCEEDED, row.ended_at))
+        out.append(judged(row))
     return tuple(out)
+
+
+def judged(row: Any) -> Ended:
+    """How a remediation ended that acted."""
+    theirs = row.state == State.FAILED and row.reason and REASONS[Reason(row.reason)].stepped_in
+    return Ended(None if theirs else row.state == State.SUCCEEDED, row.ended_at)
 
 
 def _locks(c: Connection, keys: tuple[str, ...]) -> dict[str, Holder]:
@@ -177,10 +183,11 @@ def troubled(c: Connection, cluster: str) -> tuple[Troubled, ...]:
 
     One that was not looked at yet by the name that its pods go by.
     """
-    found = set()
-    for row in c.execute(TROUBLED, {"cluster": cluster}):
-        root = row.root_key.rsplit("/", 1)[-1]
-        found.add(
-            Troubled(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace)
-        )
+    found = {trouble_of(row) for row in c.execute(TROUBLED, {"cluster": cluster})}
     return tuple(sorted(found, key=lambda item: item.key))
+
+
+def trouble_of(row: Any) -> Troubled:
+    """The root of a remediation, or what its target's name says of it."""
+    root = row.root_key.rsplit("/", 1)[-1]
+    return Troubled(f"{row.namespace}/{root or workload_name(row.kind, row.name)}", row.namespace)

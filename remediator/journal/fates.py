@@ -116,10 +116,27 @@ def _live(c: Connection, wanted: Wanted, episode_id: int, now: datetime) -> str:
     found = c.execute(query).scalar()
     if found:
         return str(found)
-    created = entries.new_id("r")
+    row = row_of(wanted, episode_id, now)
+    created = str(row["id"])
+    c.execute(sa.insert(table_).values(**row))
+    timers.put(c, "work", created, wanted.settled_at)
+    timers.put(c, "escalate", created, now + wanted.rule.escalate.after)
+    entries.write(
+        c,
+        now,
+        created,
+        EntryKind.CREATED,
+        reason=None,
+        text=f"rule {wanted.rule.name} for {wanted.target}",
+    )
+    return created
+
+
+def row_of(wanted: Wanted, episode_id: int, now: datetime) -> dict[str, Any]:
+    """The columns of a remediation that is created for an episode."""
     target = wanted.target
-    row = {
-        "id": created,
+    return {
+        "id": entries.new_id("r"),
         "rule": wanted.rule.name,
         "rule_digest": wanted.rule_digest,
         "rule_text": to_text(wanted.rule),
@@ -138,18 +155,6 @@ def _live(c: Connection, wanted: Wanted, episode_id: int, now: datetime) -> str:
         "priority": wanted.rule.priority,
         "created_for": episode_id,
     }
-    c.execute(sa.insert(table_).values(**row))
-    timers.put(c, "work", created, wanted.settled_at)
-    timers.put(c, "escalate", created, now + wanted.rule.escalate.after)
-    entries.write(
-        c,
-        now,
-        created,
-        EntryKind.CREATED,
-        reason=None,
-        text=f"rule {wanted.rule.name} for {target}",
-    )
-    return created
 
 
 def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:

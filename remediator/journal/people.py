@@ -1,9 +1,9 @@
 """What operators do: pause, resume, approve, deny, cancel, retry; and what is reported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -81,37 +81,51 @@ def decide(
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"no remediation {remediation_id}"
-    refused = _refused(row, digest, operator)
-    if refused:
-        return refused
+    against = refused(row, digest, operator)
+    if against:
+        return against
     if not approve:
         return cancel(c, remediation_id, operator, now, why=why, kind=EntryKind.DENIED)
-    if row.approved_digest:
-        return f"{row.approved_by} already approved {remediation_id}"
-    approval, shown = from_text(row.rule_text).approval, _digest(row)
-    if now - row.changed_at > approval.expires:
-        return f"the approval of {remediation_id} has expired"
-    columns = _counted(row, shown, operator, approval.two_person)
-    if columns is None:
-        return f"{operator} already approved {remediation_id}; {SECOND}"
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(**columns))
-    text = f"{operator} approved {shown}"
-    if "approved_digest" in columns:
+    approved = approved_by(row, operator, now)
+    if isinstance(approved, str):
+        return approved
+    c.execute(sa.update(table).where(table.c.id == remediation_id).values(**approved.columns))
+    if approved.complete:
         timers.put(c, "work", remediation_id, now)
-    else:
-        text = f"{text}; {SECOND}"
     entries.write(
         c,
         now,
         remediation_id,
         EntryKind.APPROVED,
         reason=Reason.OPERATOR,
-        text=because(text, why),
+        text=because(approved.text, why),
     )
     return None
 
 
-def _counted(row: Any, digest: str, operator: str, two: bool) -> dict[str, str] | None:
+class Approved(NamedTuple):
+    """An approval: the columns that change, whether it is complete, and its line in the history."""
+
+    columns: Mapping[str, str]
+    complete: bool
+    text: str
+
+
+def approved_by(row: Any, operator: str, now: datetime) -> Approved | str:
+    """What an operator's approval of the plan that is shown comes to, or why it does not count."""
+    if row.approved_digest:
+        return f"{row.approved_by} already approved {row.id}"
+    approval, shown = from_text(row.rule_text).approval, _shown_digest(row)
+    if now - row.changed_at > approval.expires:
+        return f"the approval of {row.id} has expired"
+    columns = _approval_columns(row, shown, operator, approval.two_person)
+    if columns is None:
+        return f"{operator} already approved {row.id}; {SECOND}"
+    complete, text = "approved_digest" in columns, f"{operator} approved {shown}"
+    return Approved(columns, complete, text if complete else f"{text}; {SECOND}")
+
+
+def _approval_columns(row: Any, digest: str, operator: str, two: bool) -> dict[str, str] | None:
     """The columns of an approval: complete, or the first of two. None if both are by one person."""
     if not two:
         return {"approved_digest": digest, "approved_by": operator}
@@ -123,7 +137,7 @@ def _counted(row: Any, digest: str, operator: str, two: bool) -> dict[str, str] 
     return {"approved_digest": digest, "approved_by": f"{first} and {operator}"}
 
 
-def _refused(row: Any, digest: str, operator: str) -> str | None:
+def refused(row: Any, digest: str, operator: str) -> str | None:
     """Why the operator cannot decide now. What is cheap to know comes first: the rule of a row that
     has ended may be one that this version cannot read.
     """
@@ -131,7 +145,7 @@ def _refused(row: Any, digest: str, operator: str) -> str | None:
         return f"{row.id} is {row.state}; it is not waiting for approval"
     if row.cancel_by:
         return f"{row.cancel_by} already; {row.id} ends at its next look"
-    shown = _digest(row)
+    shown = _shown_digest(row)
     if digest and digest != shown:
         seen = f"review it with `remediator show {row.id}`"
         return f"the plan changed: its digest is now {shown}; {seen}"
@@ -141,7 +155,7 @@ def _refused(row: Any, digest: str, operator: str) -> str | None:
     return None
 
 
-def _digest(row: Any) -> str:
+def _shown_digest(row: Any) -> str:
     """The digest of the plan that waits for approval."""
     return str(orjson.loads(row.look).get("digest", ""))
 

@@ -1,10 +1,9 @@
 """Remediations: started in one transaction with locks and charges, moved by the state table."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
@@ -13,16 +12,13 @@ from ..model.decision import (
     Applied,
     Ask,
     AttemptChange,
-    Climb,
     Decided,
     End,
-    Hold,
     Retry,
     TakeBack,
     Wait,
 )
 from ..model.entry import EntryKind
-from ..model.look import Look
 from ..model.remediation import (
     ACTING,
     LIVE,
@@ -42,6 +38,7 @@ from ..ports.records import Intent, Message, Written
 from . import attempts, counting, entries, fates, letters, timers, trust, undos
 from .alone import alone
 from .claims import attempts_of, fence, woken_at
+from .columns import columns_of, started, superseded
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -115,14 +112,7 @@ def _end_superseded(
 ) -> None:
     """Ends one in favour of another, even if a worker has it; `told` is its line in the history."""
     state = c.execute(sa.select(table.c.state).where(table.c.id == ident)).scalar_one()
-    values = {
-        "state": next_state(State(state), Event.SUPERSEDE),
-        "live": False,
-        "ended_at": now,
-        "changed_at": now,
-        "reason": reason,
-        "why": why,
-    }
+    values = superseded(State(state), reason, why, now)
     c.execute(
         sa.update(table)
         .where(table.c.id == ident)
@@ -173,17 +163,8 @@ def begin(
     _lock(c, remediation.id, intent.reading.locks)
     if intent.charged:
         _charge(c, remediation.id, intent)
-    attempts.insert(c, remediation.id, intent.attempt)
-    state = next_state(State(row.state), Event.START)
-    values = {
-        "state": state,
-        "acted": True,
-        "reason": None,
-        "why": "",
-        "held_since": None,
-        "changed_at": now,
-        "look": dumps(intent.look.as_json()),
-    }
+    attempts.insert(c, intent.attempt)
+    values = started(State(row.state), intent)
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     summary = intent.attempt.plan.summary
     entries.write(c, now, remediation.id, EntryKind.STARTED, reason=None, text=summary)
@@ -256,7 +237,7 @@ def settle(
     state = State(row.state)
     after = next_state(state, decided.event) if decided.event else state
     written = _written(c, row, state, after, decided=decided)
-    values = _values(row, state, after, decided)
+    values = columns_of(row, state, after, decided)
     c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
     attempts.change(c, decided)
     _free_locks(c, row, state, after, decided=decided)
@@ -297,44 +278,6 @@ def _written(c: Connection, row: Any, state: State, after: State, *, decided: De
     history = entries.of(c, row.id) if told else ()
     by_storm = told and decided.reason is Reason.STORM
     return Written(state, after, decided, history, trust.storms(c) if by_storm else ())
-
-
-def _values(row: Any, state: State, after: State, decided: Decided) -> dict[str, Any]:
-    """The columns that change."""
-    values: dict[str, Any] = {"reason": decided.reason, "why": decided.why, "lease_until": None}
-    # people have the whole time for each plan
-    if after is not state or (isinstance(decided, Ask) and decided.question):
-        values |= {"state": after, "changed_at": decided.at}
-    if after is State.HELD:
-        values["held_since"] = row.held_since or decided.at
-    if after in ACTING:
-        values["held_since"] = None
-    return values | _values_of(row, decided)
-
-
-def _values_of(row: Any, decided: Decided) -> dict[str, Any]:
-    """The columns that change with the kind of decision."""
-    values: dict[str, Any] = {}
-    if isinstance(decided, Ask | Climb):
-        values |= {"held_since": None, "approved_digest": "", "approved_by": ""}
-    if isinstance(decided, Climb):
-        values |= {"rung": decided.rung, "look": dumps(_without_asked(row.look))}
-    if isinstance(decided, Hold | Ask | End) and decided.look is not None:
-        values["look"] = dumps(_with_asked(decided, decided.look, row.look))
-    if isinstance(decided, End):
-        values |= {"live": False, "ended_at": decided.at, "ended_template": decided.template}
-    return values
-
-
-def _with_asked(decided: Decided, look: Look, before: str) -> Mapping[str, Any]:
-    """The evaluation, and the plan that approval was asked for, once."""
-    shown = look.as_json()
-    asked = shown["digest"] if isinstance(decided, Ask) else orjson.loads(before).get("asked")
-    return {**shown, "asked": asked} if asked else shown
-
-
-def _without_asked(before: str) -> Mapping[str, Any]:
-    return {key: value for key, value in orjson.loads(before).items() if key != "asked"}
 
 
 def _free_locks(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> None:

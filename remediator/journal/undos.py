@@ -14,6 +14,30 @@ from .claims import attempts_of
 from .tables import remediation as table
 from .tables import target_lock, timer
 
+SAME = (
+    "rule",
+    "rule_digest",
+    "rule_text",
+    "mode",
+    "cluster",
+    "kind",
+    "namespace",
+    "name",
+    "uid",
+    "target_key",
+    "root_key",
+    "priority",
+    "created_for",
+)
+REASON_OF = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}
+
+
+def row_of(parent: Any, attempt_id: str, why: str, now: datetime) -> dict[str, Any]:
+    """The columns of a remediation that undoes an attempt of its parent."""
+    row = {key: getattr(parent, key) for key in SAME}
+    row |= {"id": entries.new_id("u"), "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
+    return row | {"state": State.QUEUED, "live": True, "created_at": now, "changed_at": now}
+
 
 def start_undo(
     c: Connection, parent: Any, attempt_id: str, why: str, *, now: datetime, asked: str = ""
@@ -21,36 +45,18 @@ def start_undo(
     """Creates a remediation that undoes an attempt, because it was `asked` for or automatically.
     Returns its ID.
     """
-    created = entries.new_id("u")
-    same = (
-        "rule",
-        "rule_digest",
-        "rule_text",
-        "mode",
-        "cluster",
-        "kind",
-        "namespace",
-        "name",
-        "uid",
-        "target_key",
-        "root_key",
-        "priority",
-        "created_for",
-    )
-    row = {key: getattr(parent, key) for key in same}
-    row |= {"id": created, "undo_of": parent.id, "undoes": attempt_id, "undo_why": why}
-    row |= {"state": State.QUEUED, "live": True, "created_at": now, "changed_at": now}
+    row = row_of(parent, attempt_id, why, now)
+    created = str(row["id"])
     c.execute(sa.insert(table).values(**row))
     timers.put(c, "work", created, now)
     # this undo takes the place of the timed one
     c.execute(sa.delete(timer).where(timer.c.kind == "restore", timer.c.ref == attempt_id))
-    reason = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
     entries.write(
         c,
         now,
         created,
         EntryKind.CREATED,
-        reason=reason,
+        reason=REASON_OF.get(why, Reason.RESOLVED),
         text=f"undoes {parent.id}{asked and f'; {asked}'}",
     )
     return created

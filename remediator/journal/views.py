@@ -18,7 +18,7 @@ SHOWN_AS = {"born_at": "created_at", "told": "escalated", "begun_at": "started_a
 """Columns that the first schema called otherwise."""
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         SHOWN_AS.get(key, key): (
             value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
@@ -27,8 +27,8 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _remediation(row: Any) -> dict[str, Any]:
-    shown = _plain({k: v for k, v in row._asdict().items() if k not in HIDDEN})
+def remediation_row(row: Any) -> dict[str, Any]:
+    shown = plain({k: v for k, v in row._asdict().items() if k not in HIDDEN})
     shown["target"] = (
         f"{row.kind}/{row.namespace}/{row.name}" if row.namespace else f"{row.kind}/{row.name}"
     )
@@ -54,7 +54,7 @@ def remediations(
         query = query.where(column == wanted) if wanted else query
     if since is not None:
         query = query.where(table.c.created_at >= since)
-    return [_remediation(row) for row in c.execute(query)]
+    return [remediation_row(row) for row in c.execute(query)]
 
 
 def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
@@ -64,21 +64,21 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     row = c.execute(sa.select(table).where(table.c.id == remediation_id)).first()
     if row is None:
         return None
-    shown = _remediation(row)
+    shown = remediation_row(row)
     shown["look"] = orjson.loads(row.look)
     shown["rule_text"] = orjson.loads(row.rule_text)
     attempts = c.execute(
         sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
     ).all()
-    shown["attempts"] = [_attempt(a) for a in attempts]
+    shown["attempts"] = [attempt_row(a) for a in attempts]
     joined = (
         sa.select(episode)
         .join(attachment, attachment.c.episode == episode.c.id)
         .where(attachment.c.remediation == remediation_id)
     )
-    shown["episodes"] = [_episode(e) for e in c.execute(joined.order_by(episode.c.id))]
+    shown["episodes"] = [episode_row(e) for e in c.execute(joined.order_by(episode.c.id))]
     history = sa.select(entry).where(entry.c.remediation == remediation_id).order_by(entry.c.id)
-    shown["history"] = [_plain(e._asdict()) | {"kind": named(e.kind)} for e in c.execute(history)]
+    shown["history"] = [plain(e._asdict()) | {"kind": named(e.kind)} for e in c.execute(history)]
     shown["messages"] = _messages(c, remediation_id)
     shown["next_look"] = _next(c, "work", [remediation_id])
     shown["undo_due_at"] = _next(c, "restore", [a.id for a in attempts])
@@ -86,7 +86,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     return shown
 
 
-def _attempt(row: Any) -> dict[str, Any]:
+def attempt_row(row: Any) -> dict[str, Any]:
     """An attempt, with what is stored as text read."""
     texts = {
         "plan": row.plan,
@@ -94,14 +94,14 @@ def _attempt(row: Any) -> dict[str, Any]:
         "evidence": row.evidence or "null",
         "after": row.after or "null",
     }
-    return _plain(row._asdict()) | {name: orjson.loads(text) for name, text in texts.items()}
+    return plain(row._asdict()) | {name: orjson.loads(text) for name, text in texts.items()}
 
 
 def _messages(c: Connection, remediation_id: str) -> list[dict[str, Any]]:
     """Its notifications, without their texts."""
     told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
     rows = [row._asdict() for row in c.execute(told)]
-    return [_plain({k: v for k, v in row.items() if k != "body"}) for row in rows]
+    return [plain({k: v for k, v in row.items() if k != "body"}) for row in rows]
 
 
 def _next(c: Connection, kind: str, refs: Sequence[str]) -> str | None:
@@ -125,13 +125,13 @@ def _undos(c: Connection, remediation_id: str) -> list[dict[str, Any]]:
     mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(
         table.c.created_at
     )
-    return [_plain(u._asdict()) for u in c.execute(mine)]
+    return [plain(u._asdict()) for u in c.execute(mine)]
 
 
-def _episode(row: Any) -> dict[str, Any]:
+def episode_row(row: Any) -> dict[str, Any]:
     data = orjson.loads(row.alert)
     hidden = {"alert", "due_at"}
-    return _plain({k: v for k, v in row._asdict().items() if k not in hidden}) | {
+    return plain({k: v for k, v in row._asdict().items() if k not in hidden}) | {
         "labels": data["labels"],
         "annotations": data["annotations"],
     }
@@ -147,7 +147,7 @@ def episodes(c: Connection, limit: int, fingerprint: str | None) -> list[dict[st
     attached: dict[int, list[str]] = {}
     for a in c.execute(joined):
         attached.setdefault(a.episode, []).append(a.remediation)
-    return [_episode(row) | {"remediations": attached.get(row.id, [])} for row in rows]
+    return [episode_row(row) | {"remediations": attached.get(row.id, [])} for row in rows]
 
 
 def counts(c: Connection) -> dict[str, dict[str, int]]:

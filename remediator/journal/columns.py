@@ -1,0 +1,77 @@
+"""Which columns of a remediation change when it starts, is superseded, or is decided: pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from ..model.decision import Ask, Climb, Decided, End, Hold
+from ..model.look import Look
+from ..model.remediation import ACTING, Event, State, next_state
+from ..model.verdict import Reason
+from ..ports.records import Intent
+from .letters import dumps
+
+
+def started(state: State, intent: Intent) -> dict[str, Any]:
+    """An attempt begins."""
+    return {
+        "state": next_state(state, Event.START),
+        "acted": True,
+        "reason": None,
+        "why": "",
+        "held_since": None,
+        "changed_at": intent.attempt.begun_at,
+        "look": dumps(intent.look.as_json()),
+    }
+
+
+def superseded(state: State, reason: Reason, why: str, now: datetime) -> dict[str, Any]:
+    """It ends in favour of another."""
+    return {
+        "state": next_state(state, Event.SUPERSEDE),
+        "live": False,
+        "ended_at": now,
+        "changed_at": now,
+        "reason": reason,
+        "why": why,
+    }
+
+
+def columns_of(row: Any, state: State, after: State, decided: Decided) -> dict[str, Any]:
+    """The columns that change."""
+    values: dict[str, Any] = {"reason": decided.reason, "why": decided.why, "lease_until": None}
+    # people have the whole time for each plan
+    if after is not state or (isinstance(decided, Ask) and decided.question):
+        values |= {"state": after, "changed_at": decided.at}
+    if after is State.HELD:
+        values["held_since"] = row.held_since or decided.at
+    if after in ACTING:
+        values["held_since"] = None
+    return values | _values_of(row, decided)
+
+
+def _values_of(row: Any, decided: Decided) -> dict[str, Any]:
+    """The columns that change with the kind of decision."""
+    values: dict[str, Any] = {}
+    if isinstance(decided, Ask | Climb):
+        values |= {"held_since": None, "approved_digest": "", "approved_by": ""}
+    if isinstance(decided, Climb):
+        values |= {"rung": decided.rung, "look": dumps(_without_asked(row.look))}
+    if isinstance(decided, Hold | Ask | End) and decided.look is not None:
+        values["look"] = dumps(_with_asked(decided, decided.look, row.look))
+    if isinstance(decided, End):
+        values |= {"live": False, "ended_at": decided.at, "ended_template": decided.template}
+    return values
+
+
+def _with_asked(decided: Decided, look: Look, before: str) -> Mapping[str, Any]:
+    """The evaluation, and the plan that approval was asked for, once."""
+    shown = look.as_json()
+    asked = shown["digest"] if isinstance(decided, Ask) else orjson.loads(before).get("asked")
+    return {**shown, "asked": asked} if asked else shown
+
+
+def _without_asked(before: str) -> Mapping[str, Any]:
+    return {key: value for key, value in orjson.loads(before).items() if key != "asked"}
