@@ -9,7 +9,7 @@ import orjson
 from ..model.decision import Ask, Climb, Decided, End, Hold
 from ..model.look import Look
 from ..model.remediation import ACTING, Event, State, next_state
-from ..model.verdict import Reason
+from ..model.verdict import Decision, Reason, Verdict
 from ..ports.records import Intent
 from .letters import dumps
 
@@ -25,6 +25,11 @@ def started(state: State, intent: Intent) -> dict[str, Any]:
         "changed_at": intent.attempt.begun_at,
         "look": dumps(intent.look.as_json()),
     }
+
+
+def cancelled(operator: str) -> Verdict:
+    """Why nothing begins any more."""
+    return Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {operator}")
 
 
 def superseded(state: State, reason: Reason, why: str, now: datetime) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from .tables import (
 from .tables import remediation as table
 
 IN_ROW = 10
+JUDGED = (State.FAILED, State.INEFFECTIVE, State.SUCCEEDED)  # as in `IS_JUDGED`
 
 IN_FLIGHT = sa.select(sa.func.count()).where(
     table.c.rule == sa.bindparam("rule"),
@@ -145,10 +146,12 @@ def used_up(c: Connection, counted: Sequence[Counted], now: datetime) -> dict[Co
 def charges(c: Connection, since: datetime) -> list[Charge]:
     """What began since then."""
     query = sa.select(charge).where(charge.c.at > since)
-    return [
-        Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at)
-        for r in c.execute(query)
-    ]
+    return list(map(charge_from_row, c.execute(query)))
+
+
+def charge_from_row(r: Any) -> Charge:
+    """A stored charge."""
+    return Charge(r.remediation, r.rule, r.action, r.namespace, r.root_key, r.target_key, r.at)
 
 
 def ends(c: Connection, rule: str, limit: int) -> tuple[Ended, ...]:

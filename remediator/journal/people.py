@@ -13,7 +13,7 @@ from ..model.entry import EntryKind
 from ..model.pauses import Pause
 from ..model.remediation import LIVE, Remediation, State
 from ..model.verdict import Reason
-from ..ports.records import Message, Overdue
+from ..ports.records import Line, Message, Overdue
 from ..rules.stored import from_text
 from . import claims, entries, fates, letters, seals, timers, trust
 from .tables import attachment, attempt, charge, episode, inbox, outbox, timer
@@ -236,12 +236,16 @@ def _overdue(c: Connection, row: Any) -> Overdue:
         attempt.c.remediation == row.id
     )
     last = c.execute(newest.order_by(attempt.c.number.desc()).limit(1)).first()
+    return overdue_of(row, last, entries.of(c, row.id))
+
+
+def overdue_of(row: Any, last: Any, history: tuple[Line, ...]) -> Overdue:
+    """A remediation that takes too long, by its row and that of its last attempt, if any."""
     proof_until = None
     if last is not None and last.converged_at is not None and row.state == State.VERIFYING:
         seconds = orjson.loads(last.plan).get("resolved_within", RESOLVED_WITHIN)
         proof_until = last.converged_at + timedelta(seconds=seconds)
     to = orjson.loads(row.rule_text)["escalate"]["to"]
-    history = entries.of(c, row.id)
     return Overdue(claims.from_row(row), tuple(to), last is not None, proof_until, history)
 
 

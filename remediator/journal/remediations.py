@@ -38,7 +38,7 @@ from ..ports.records import Intent, Message, Written
 from . import attempts, counting, entries, fates, letters, timers, trust, undos
 from .alone import alone
 from .claims import attempts_of, fence, woken_at
-from .columns import columns_of, started, superseded
+from .columns import cancelled, columns_of, started, superseded
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -150,9 +150,7 @@ def begin(
     row = fence(c, remediation)
     now = intent.attempt.begun_at
     if row.cancel_by:
-        return [
-            Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {row.cancel_by}")
-        ]
+        return [cancelled(row.cancel_by)]
     # counted and decided in the transaction that charges: nobody can begin in between
     used = counting.read(c, remediation, intent.reading, now)
     verdicts = decide(used)

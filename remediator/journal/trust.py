@@ -1,7 +1,7 @@
 """What is known of rules: storms, breakers, and their record."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from .tables import remediation as table
 from .tables import storm as storm_table
 
 EXAMPLES = 3
+BAD = (State.FAILED, State.INEFFECTIVE)  # as in `IS_BAD`
 COUNTED = (
     "would",
     "idle",
@@ -189,9 +190,7 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
     (undecided), acted, and of those succeeded, ineffective, failed; and `lately` with
     the newest plans that it only observed.
     """
-    out: dict[str, dict[str, Any]] = {
-        rule: dict.fromkeys(COUNTED, 0) | {"against": {}, "lately": []} for rule in rules
-    }
+    out = {rule: nothing_yet() for rule in rules}
     mine = sa.and_(table.c.rule.in_(rules), table.c.undo_of == "")
     grouped = sa.select(
         table.c.rule, table.c.state, table.c.reason, table.c.acted, sa.func.count()
@@ -199,7 +198,7 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
     for rule, state, reason, acted, count in c.execute(
         grouped.group_by(table.c.rule, table.c.state, table.c.reason, table.c.acted)
     ):
-        _add(out[rule], state, reason, acted, count=count)
+        add_to(out[rule], state, reason, acted, count=count)
     each = sa.func.count(sa.distinct(table.c.id))  # however many persons one of them needed
     said = sa.select(table.c.rule, entry.c.kind, each).join(
         entry, entry.c.remediation == table.c.id
@@ -212,7 +211,12 @@ def record(c: Connection, rules: Sequence[str]) -> Mapping[str, Mapping[str, Any
     return out
 
 
-def _add(
+def nothing_yet() -> dict[str, Any]:
+    """The record of a rule of which no remediation has ended."""
+    return dict.fromkeys(COUNTED, 0) | {"against": {}, "lately": []}
+
+
+def add_to(
     counts: dict[str, Any], state: str, reason: str | None, acted: bool, *, count: int
 ) -> None:
     """Adds remediations that ended alike to a rule's record."""
@@ -236,5 +240,10 @@ def _latest_plans(c: Connection, rule: str) -> list[str]:
         .order_by(table.c.created_at.desc())
         .limit(EXAMPLES)
     )
-    plans = [orjson.loads(look).get("plan") or {} for look in c.execute(newest).scalars()]
+    return planned_in(c.execute(newest).scalars())
+
+
+def planned_in(looks: Iterable[str]) -> list[str]:
+    """What was planned at each look, in short."""
+    plans = [orjson.loads(look).get("plan") or {} for look in looks]
     return [plan["summary"] for plan in plans if plan.get("summary")]

@@ -29,7 +29,11 @@ SAME = (
     "priority",
     "created_for",
 )
-REASON_OF = {"worse": Reason.WORSE, "asked": Reason.OPERATOR}
+
+
+def reason_of(why: str) -> Reason:
+    """The reason of an undo that is made because of this."""
+    return {"worse": Reason.WORSE, "asked": Reason.OPERATOR}.get(why, Reason.RESOLVED)
 
 
 def row_of(parent: Any, attempt_id: str, why: str, now: datetime) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def start_undo(
         now,
         created,
         EntryKind.CREATED,
-        reason=REASON_OF.get(why, Reason.RESOLVED),
+        reason=reason_of(why),
         text=f"undoes {parent.id}{asked and f'; {asked}'}",
     )
     return created

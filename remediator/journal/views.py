@@ -16,6 +16,7 @@ from .tables import remediation as table
 HIDDEN = {"rule_text", "token", "lease_until", "live", "look"}
 SHOWN_AS = {"born_at": "created_at", "told": "escalated", "begun_at": "started_at"}
 """Columns that the first schema called otherwise."""
+OF_AN_UNDO = ("id", "undoes", "state", "reason", "why", "created_at", "ended_at")
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def show(c: Connection, remediation_id: str) -> dict[str, Any] | None:
     )
     shown["episodes"] = [episode_row(e) for e in c.execute(joined.order_by(episode.c.id))]
     history = sa.select(entry).where(entry.c.remediation == remediation_id).order_by(entry.c.id)
-    shown["history"] = [plain(e._asdict()) | {"kind": named(e.kind)} for e in c.execute(history)]
+    shown["history"] = list(map(history_row, c.execute(history)))
     shown["messages"] = _messages(c, remediation_id)
     shown["next_look"] = _next(c, "work", [remediation_id])
     shown["undo_due_at"] = _next(c, "restore", [a.id for a in attempts])
@@ -100,8 +101,17 @@ def attempt_row(row: Any) -> dict[str, Any]:
 def _messages(c: Connection, remediation_id: str) -> list[dict[str, Any]]:
     """Its notifications, without their texts."""
     told = sa.select(outbox).where(outbox.c.remediation == remediation_id).order_by(outbox.c.id)
-    rows = [row._asdict() for row in c.execute(told)]
-    return [plain({k: v for k, v in row.items() if k != "body"}) for row in rows]
+    return list(map(message_row, c.execute(told)))
+
+
+def message_row(row: Any) -> dict[str, Any]:
+    """A notification, without its text."""
+    return plain({k: v for k, v in row._asdict().items() if k != "body"})
+
+
+def history_row(row: Any) -> dict[str, Any]:
+    """A line of the history."""
+    return plain(row._asdict()) | {"kind": named(row.kind)}
 
 
 def _next(c: Connection, kind: str, refs: Sequence[str]) -> str | None:
@@ -113,19 +123,14 @@ def _next(c: Connection, kind: str, refs: Sequence[str]) -> str | None:
 
 def _undos(c: Connection, remediation_id: str) -> list[dict[str, Any]]:
     """What undoes it, oldest first."""
-    undoing = sa.select(
-        table.c.id,
-        table.c.undoes,
-        table.c.state,
-        table.c.reason,
-        table.c.why,
-        table.c.created_at,
-        table.c.ended_at,
-    )
-    mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''")).order_by(
-        table.c.created_at
-    )
-    return [plain(u._asdict()) for u in c.execute(mine)]
+    undoing = sa.select(*(table.c[column] for column in OF_AN_UNDO))
+    mine = undoing.where(table.c.undo_of == remediation_id, sa.text("undo_of != ''"))
+    return list(map(undo_row, c.execute(mine.order_by(table.c.created_at))))
+
+
+def undo_row(row: Any) -> dict[str, Any]:
+    """An undo, in short."""
+    return plain({column: getattr(row, column) for column in OF_AN_UNDO})
 
 
 def episode_row(row: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -195,14 +195,20 @@ def redacted(value: Any, variable: bool = True) -> Any:
             key: "(redacted)" if hidden and key == "value" else redacted(inner, key == "value")
             for key, inner in value.items()
         }
+    value = _columns(value) if is_dataclass(value) else value
     return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _columns(value: Any, *but: str) -> dict[str, Any]:
+    """A dataclass as plain data without secrets, but for these fields."""
+    names = (field.name for field in fields(value) if field.name not in but)
+    return {name: redacted(getattr(value, name), name == "value") for name in names}
 
 
 def call_to_json(call: Call) -> dict[str, Any]:
     """A call as the journal stores it, without secrets."""
-    data = asdict(call)
-    shown = dict(redacted(data))
-    body = list(data["body"]) if isinstance(data["body"], tuple) else data["body"]
+    shown = _columns(call)
+    body = list(call.body) if isinstance(call.body, tuple) else call.body
     whole = call.whole and shown["body"] == body
     return shown | {"timeout": call.timeout.total_seconds(), "whole": whole}
 
@@ -229,12 +235,12 @@ def _proof_of_0_2(data: Mapping[str, Any]) -> str:
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """A plan as the journal stores and `show` prints it: secrets are left out."""
-    data: dict[str, Any] = redacted(asdict(plan))
-    data["converged_within"] = plan.converged_within.total_seconds()
-    data["calls"] = [call_to_json(call) for call in plan.calls]
-    for touch in data["touches"]:
-        del touch["successor"]  # it is in the call
-    return data
+    return _columns(plan, "calls", "touches") | {
+        "converged_within": plan.converged_within.total_seconds(),
+        "calls": list(map(call_to_json, plan.calls)),
+        # a successor is in the call
+        "touches": [_columns(touch, "successor") for touch in plan.touches],
+    }
 
 
 def times_to_json(times: Times) -> dict[str, float]:

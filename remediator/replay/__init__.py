@@ -15,11 +15,12 @@ from ..cluster.objects import Objects
 from ..engine.doors import Doors
 from ..engine.engine import Engine
 from ..guards.situation import ProcessLimits
-from ..journal.sql import SqlJournal
+from ..journal.memory import MemoryJournal
 from ..model.alert import Alert, AlertStatus
 from ..model.entry import EntryKind
 from ..model.remediation import LIVE
 from ..model.verdict import Reason
+from ..ports.journal import Journal
 from ..ports.records import Delivery
 from ..rules.ruleset import RuleSet, WhyNot
 from ..telemetry import Metrics
@@ -88,7 +89,7 @@ async def run(
     """Replays the webhooks in order until nothing is left to do."""
     clock = VirtualClock(recorded[0].at)
     journal, alertmanager, cluster = (
-        SqlJournal("sqlite://"),
+        MemoryJournal(),
         SandboxAlertmanager(),
         ClosedCluster(facts),
     )
@@ -111,26 +112,33 @@ async def run(
     names = sorted(set(chain.from_iterable(loaded.rule.escalate.to for loaded in rules.sources)))
     engine = Engine(doors, receivers(names, notified))
     try:
+        due: datetime | None = None
         for item in recorded:
-            await _until(engine, clock, item.at)
+            await _until(engine, clock, item.at, due)
             await journal.receive([Delivery(SOURCE, item.alerts, clock.now())])
             alertmanager.delivered(SOURCE, item.alerts)
-        await _until(engine, clock, clock.now() + AFTERWARDS, to_the_end=True)
+            due = await engine.run_due()
+        await _to_the_end(engine, clock, clock.now() + AFTERWARDS, due)
         return await _report(journal, cluster, recorded, rules, notified=notified)
     finally:
         await journal.close()
 
 
-async def _until(
-    engine: Engine, clock: VirtualClock, ends: datetime, to_the_end: bool = False
-) -> None:
-    """Does what is due until a time, or only as long as something is in progress."""
-    while clock.time < ends:
+async def _until(engine: Engine, clock: VirtualClock, ends: datetime, due: datetime | None) -> None:
+    """Does what is due until a time."""
+    while due is not None and due <= ends and clock.time < ends:
+        clock.time = min(ends, max(due, clock.time + SHORTEST))
         due = await engine.run_due()
-        if to_the_end and not await _under_way(engine.doors.journal, ends):
-            return
-        clock.time = min(ends, max(due or ends, clock.time + SHORTEST))
-    await engine.run_due()
+    clock.time = ends
+
+
+async def _to_the_end(
+    engine: Engine, clock: VirtualClock, ends: datetime, due: datetime | None
+) -> None:
+    """Does what is due as long as something is in progress, but not for ever."""
+    while due is not None and clock.time < ends and await _under_way(engine.doors.journal, ends):
+        await _until(engine, clock, min(ends, max(due, clock.time + SHORTEST)), due)
+        due = await engine.doors.journal.next_due()
 
 
 async def _under_way(journal: Any, ends: datetime) -> bool:
@@ -146,7 +154,7 @@ async def _under_way(journal: Any, ends: datetime) -> bool:
 
 
 async def _report(
-    journal: SqlJournal,
+    journal: Journal,
     cluster: ClosedCluster,
     recorded: Sequence[Recorded],
     rules: RuleSet,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from remediator.journal.memory import MemoryJournal
 from remediator.journal.sql import SqlJournal
 from remediator.model.alert import AlertStatus, Fate
 from remediator.model.call import Evidence
@@ -15,6 +16,7 @@ from remediator.model.plan import Times
 from remediator.model.remediation import Event, RemediationId
 from remediator.model.usage import Reading, Usage
 from remediator.model.verdict import Reason, Verdict, allow, hold
+from remediator.ports.journal import Journal
 from remediator.ports.records import Claim, Delivery, Intent, Message, Triaged, Wanted
 from tests.contract.test_journal import LEASE, MINUTE, NOW, alert, applied, end, intent, nobody
 
@@ -44,9 +46,10 @@ async def opened() -> SqlJournal:
     return journal
 
 
-@pytest.fixture
-async def journal() -> SqlJournal:
-    return await opened()
+@pytest.fixture(params=["sql", "memory"])
+async def journal(request: pytest.FixtureRequest) -> Journal:
+    """SQL's, and the one without."""
+    return await opened() if request.param == "sql" else MemoryJournal()
 
 
 def at(minutes: float) -> datetime:
@@ -62,25 +65,25 @@ def to(*receivers: str, why: str = "") -> tuple[Message, ...]:
 
 
 async def fires(
-    journal: SqlJournal, *asked: Wanted, fingerprint: str = "f1", now: datetime = NOW
+    journal: Journal, *asked: Wanted, fingerprint: str = "f1", now: datetime = NOW
 ) -> None:
     """An alert begins, and triage asks for these remediations."""
     new = await journal.receive([Delivery("s", (alert(fingerprint, starts=now),), now)])
     await journal.triaged([Triaged(e, Fate.ATTACHED, None, "d", asked) for e in new], now)
 
 
-async def resolves(journal: SqlJournal, fingerprint: str = "f1", now: datetime = NOW) -> None:
+async def resolves(journal: Journal, fingerprint: str = "f1", now: datetime = NOW) -> None:
     over = alert(fingerprint, AlertStatus.RESOLVED, ends=now)
     await journal.receive([Delivery("s", (over,), now)])
 
 
-async def triaged_again(journal: SqlJournal, *asked: Wanted, now: datetime = NOW) -> None:
+async def triaged_again(journal: Journal, *asked: Wanted, now: datetime = NOW) -> None:
     """What is pending asks for these remediations."""
     pending = await journal.pending(now)
     await journal.triaged([Triaged(e, Fate.ATTACHED, None, "d", asked) for e in pending], now)
 
 
-async def claimed(journal: SqlJournal, now: datetime = NOW) -> Claim:
+async def claimed(journal: Journal, now: datetime = NOW) -> Claim:
     claim = await journal.claim(now, LEASE)
     assert claim is not None
     return claim
@@ -108,7 +111,7 @@ def meant(
     return replace(made, **{"attempt": attempt, "rule": claim.remediation.rule, **more})
 
 
-async def begun(journal: SqlJournal, now: datetime = NOW, **more: Any) -> Claim:
+async def begun(journal: Journal, now: datetime = NOW, **more: Any) -> Claim:
     """A claim of what is due, whose attempt has begun."""
     claim = await claimed(journal, now)
     answer = await journal.begin(claim.remediation, meant(claim, now, **more), unless_taken)
@@ -116,7 +119,7 @@ async def begun(journal: SqlJournal, now: datetime = NOW, **more: Any) -> Claim:
     return claim
 
 
-async def verifying(journal: SqlJournal, now: datetime = NOW, **more: Any) -> Claim:
+async def verifying(journal: Journal, now: datetime = NOW, **more: Any) -> Claim:
     """A claim of what has made its calls and is verified."""
     claim = await begun(journal, now, **more)
     made = f"{claim.remediation.id}.1"
@@ -127,7 +130,7 @@ async def verifying(journal: SqlJournal, now: datetime = NOW, **more: Any) -> Cl
 
 
 async def ended(
-    journal: SqlJournal, event: Event, now: datetime = NOW, *, acted: bool = False, **more: Any
+    journal: Journal, event: Event, now: datetime = NOW, *, acted: bool = False, **more: Any
 ) -> RemediationId:
     """The ID of what was due and has ended."""
     claim = await (verifying(journal, now) if acted else claimed(journal, now))
@@ -135,7 +138,7 @@ async def ended(
     return claim.remediation.id
 
 
-async def held(journal: SqlJournal, keys: tuple[str, ...] = (WEB,)) -> dict[str, str]:
+async def held(journal: Journal, keys: tuple[str, ...] = (WEB,)) -> dict[str, str]:
     """Who holds which of these locks."""
     rows = await journal.remediations(1, None)
     known = await journal.known(rows[0]["id"])

@@ -32,6 +32,7 @@ from remediator.model.remediation import Attempt, Event, State
 from remediator.model.target import Target
 from remediator.model.usage import Holder, Reading, Usage
 from remediator.model.verdict import Reason, Verdict, allow, hold
+from remediator.ports.journal import Journal
 from remediator.ports.records import Body, Delivery, Intent, Message, Triaged, Wanted, Written
 from tests.contract.records import rule as rule_of
 
@@ -67,7 +68,7 @@ def wanted(name: str = "web", rule: str = "r") -> Wanted:
     return Wanted(rule_of(rule), "d1", target, NOW)
 
 
-async def born(journal: SqlJournal, *names: str) -> None:
+async def born(journal: Journal, *names: str) -> None:
     for index, name in enumerate(names):
         await journal.receive([Delivery("s", (alert(f"f-{name}-{index}"),), NOW)])
         episode = (await journal.pending(NOW))[0]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from remediator.journal import seals
-from remediator.journal.sql import SqlJournal
 from remediator.model.call import Evidence
 from remediator.model.decision import AttemptChange
 from remediator.model.plan import Times
 from remediator.model.remediation import Event, Outcome
 from remediator.model.usage import Counted, Rate, Reading
+from remediator.ports.journal import Journal
 from remediator.ports.records import Body
 from tests.contract.journals import (
     WEB,
@@ -25,6 +25,7 @@ from tests.contract.journals import (
     held,
     meant,
     notice,
+    opened,
     resolves,
     to,
     triaged_again,
@@ -41,7 +42,7 @@ UNDONE_LATER = Times(MINUTE, MINUTE, MINUTE, HOUR)
 
 
 async def acted(
-    journal: SqlJournal,
+    journal: Journal,
     event: Event,
     *,
     outcome: Outcome | None = None,
@@ -58,11 +59,11 @@ async def acted(
     return claim.remediation.id
 
 
-async def owed(journal: SqlJournal, now: Any) -> list[str]:
+async def owed(journal: Journal, now: Any) -> list[str]:
     return [item.attempt.id for item in await journal.restorations(now, 9)]
 
 
-async def forget(journal: SqlJournal, before: Any, longest: timedelta = timedelta()) -> None:
+async def forget(journal: Journal, before: Any, longest: timedelta = timedelta()) -> None:
     while await journal.prune(before, before, longest):
         pass
 
@@ -81,27 +82,27 @@ async def forget(journal: SqlJournal, before: Any, longest: timedelta = timedelt
     ids=str,
 )
 async def test_a_temporary_change_is_owed_back_unless_it_no_longer_stands(
-    journal: SqlJournal, event: Event, outcome: Outcome, due: bool
+    journal: Journal, event: Event, outcome: Outcome, due: bool
 ) -> None:
     ident = await acted(journal, event, outcome=outcome)
     assert await owed(journal, NOW + HOUR - TICK) == []
     assert await owed(journal, NOW + HOUR) == ([f"{ident}.1"] if due else [])
 
 
-async def test_a_change_that_is_to_stay_is_never_owed_back(journal: SqlJournal) -> None:
+async def test_a_change_that_is_to_stay_is_never_owed_back(journal: Journal) -> None:
     await acted(journal, Event.PROVED, times=replace(UNDONE_LATER, restore_after=None))
     assert await owed(journal, NOW + 999 * DAY) == []
 
 
 @pytest.mark.parametrize("again", [90, None], ids=["later", "never"])
-async def test_an_undo_that_is_due_may_wait(journal: SqlJournal, again: int | None) -> None:
+async def test_an_undo_that_is_due_may_wait(journal: Journal, again: int | None) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.restore_later(f"{ident}.1", None if again is None else at(again))
     assert await owed(journal, at(90) - TICK) == []
     assert await owed(journal, at(90)) == ([] if again is None else [f"{ident}.1"])
 
 
-async def test_an_undo_is_a_remediation_of_its_own_and_there_is_one(journal: SqlJournal) -> None:
+async def test_an_undo_is_a_remediation_of_its_own_and_there_is_one(journal: Journal) -> None:
     ident = await acted(journal, Event.PROVED)
     assert await journal.undo(ident, f"{ident}.1", "timed", at(60)) is None
     assert "is already undoing" in str(await journal.undo(ident, f"{ident}.1", "asked", at(60)))
@@ -114,7 +115,7 @@ async def test_an_undo_is_a_remediation_of_its_own_and_there_is_one(journal: Sql
     assert [item.id for item in known.undos] == [undo.remediation.id]
 
 
-async def test_what_is_in_progress_is_not_undone(journal: SqlJournal) -> None:
+async def test_what_is_in_progress_is_not_undone(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await verifying(journal)
     refused = await journal.undo(claim.remediation.id, f"{claim.remediation.id}.1", "asked", NOW)
@@ -122,7 +123,7 @@ async def test_what_is_in_progress_is_not_undone(journal: SqlJournal) -> None:
 
 
 async def test_an_undo_does_not_keep_a_new_remediation_from_being_created(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.undo(ident, f"{ident}.1", "asked", at(1))
@@ -131,7 +132,7 @@ async def test_an_undo_does_not_keep_a_new_remediation_from_being_created(
     assert sorted(row["undo_of"] for row in rows) == ["", ident]
 
 
-async def test_an_undo_frees_its_locks_when_it_ends(journal: SqlJournal) -> None:
+async def test_an_undo_frees_its_locks_when_it_ends(journal: Journal) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.undo(ident, f"{ident}.1", "asked", at(1))
     undo = await claimed(journal, at(1))
@@ -143,7 +144,7 @@ async def test_an_undo_frees_its_locks_when_it_ends(journal: SqlJournal) -> None
 
 @pytest.mark.parametrize(("why", "again"), [("timed", True), ("asked", False)])
 async def test_only_a_timed_undo_that_had_to_wait_too_long_is_tried_again(
-    journal: SqlJournal, why: str, again: bool
+    journal: Journal, why: str, again: bool
 ) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.undo(ident, f"{ident}.1", why, at(60))
@@ -155,7 +156,7 @@ async def test_only_a_timed_undo_that_had_to_wait_too_long_is_tried_again(
 
 
 async def test_what_an_undo_tells_belongs_to_the_thread_of_what_it_undoes(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.undo(ident, f"{ident}.1", "asked", at(1))
@@ -176,7 +177,7 @@ async def test_what_an_undo_tells_belongs_to_the_thread_of_what_it_undoes(
     ids=str,
 )
 async def test_which_ends_are_looked_at_again_while_an_alert_fires(
-    journal: SqlJournal, event: Event, due: bool
+    journal: Journal, event: Event, due: bool
 ) -> None:
     await fires(journal, wanted())
     ident = await ended(journal, event)
@@ -184,7 +185,7 @@ async def test_which_ends_are_looked_at_again_while_an_alert_fires(
     assert found == ([ident] if due else [])
 
 
-async def test_reviving_one_is_done_once(journal: SqlJournal) -> None:
+async def test_reviving_one_is_done_once(journal: Journal) -> None:
     await fires(journal, wanted())
     ident = await ended(journal, Event.FAIL)
     for _ in range(2):
@@ -194,7 +195,7 @@ async def test_reviving_one_is_done_once(journal: SqlJournal) -> None:
     assert await journal.revivals(at(999), 9) == []
 
 
-async def test_the_past_is_told_of_every_rule_and_in_order(journal: SqlJournal) -> None:
+async def test_the_past_is_told_of_every_rule_and_in_order(journal: Journal) -> None:
     for minute, name in enumerate(("r", "second")):
         await fires(journal, wanted(rule=name), fingerprint=name, now=at(minute))
         claim = await verifying(journal, at(minute))
@@ -212,7 +213,7 @@ async def test_the_past_is_told_of_every_rule_and_in_order(journal: SqlJournal) 
     assert (await journal.past("r", "c/Deployment/shop/db")).acts == ()
 
 
-async def test_what_is_owed_is_known_to_who_plans_the_next_act(journal: SqlJournal) -> None:
+async def test_what_is_owed_is_known_to_who_plans_the_next_act(journal: Journal) -> None:
     ident = await acted(journal, Event.PROVED, outcome=Outcome.SUCCEEDED)
     assert [act.owed for act in (await journal.past("r", WEB)).acts] == [True]
     await journal.restore_later(f"{ident}.1", None)
@@ -222,9 +223,7 @@ async def test_what_is_owed_is_known_to_who_plans_the_next_act(journal: SqlJourn
 @pytest.mark.parametrize(
     ("ago", "left"), [(TICK, 0), (timedelta(), 1)], ids=["older", "exactly as old"]
 )
-async def test_only_what_is_older_is_forgotten(
-    journal: SqlJournal, ago: timedelta, left: int
-) -> None:
+async def test_only_what_is_older_is_forgotten(journal: Journal, ago: timedelta, left: int) -> None:
     await fires(journal, wanted())
     await resolves(journal)
     await ended(journal, Event.CANCEL)
@@ -233,7 +232,7 @@ async def test_only_what_is_older_is_forgotten(
     assert len(await journal.episodes(9, None)) == left
 
 
-async def test_what_lives_is_never_forgotten(journal: SqlJournal) -> None:
+async def test_what_lives_is_never_forgotten(journal: Journal) -> None:
     await fires(journal, wanted())
     await journal.store([Body("s", NOW, b"{}")])
     await fires(journal, fingerprint="unmatched")
@@ -248,14 +247,14 @@ async def test_what_lives_is_never_forgotten(journal: SqlJournal) -> None:
     assert await held(journal) == {WEB: claim.remediation.id}
 
 
-async def test_a_change_that_is_owed_back_is_not_forgotten(journal: SqlJournal) -> None:
+async def test_a_change_that_is_owed_back_is_not_forgotten(journal: Journal) -> None:
     ident = await acted(journal, Event.PROVED)
     await forget(journal, NOW + DAY)
     assert await owed(journal, NOW + DAY) == [f"{ident}.1"]
 
 
 async def test_a_notification_that_waits_is_delivered_although_its_remediation_is_forgotten(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted())
     await resolves(journal)
@@ -268,7 +267,7 @@ async def test_a_notification_that_waits_is_delivered_although_its_remediation_i
     assert (await journal.oldest_message(), await journal.outbox(NOW + 9 * DAY)) == (None, [])
 
 
-async def test_a_charge_counts_for_as_long_as_the_longest_limit(journal: SqlJournal) -> None:
+async def test_a_charge_counts_for_as_long_as_the_longest_limit(journal: Journal) -> None:
     await acted(journal, Event.PROVED, times=replace(UNDONE_LATER, restore_after=None))
     await fires(journal, wanted(), fingerprint="f2")
     weekly = Counted("rule", Rate(1, 7 * DAY), (("rule", "r"),))
@@ -282,7 +281,8 @@ async def test_a_charge_counts_for_as_long_as_the_longest_limit(journal: SqlJour
     assert await journal.charges(at(-1)) == []
 
 
-async def test_the_history_is_whole_after_forgetting(journal: SqlJournal) -> None:
+async def test_the_history_is_whole_after_forgetting() -> None:
+    journal = await opened()
     for minute in range(3):
         await fires(journal, wanted(f"w{minute}"), fingerprint=f"f{minute}", now=at(minute))
         await resolves(journal, f"f{minute}", at(minute))
@@ -297,7 +297,7 @@ async def test_the_history_is_whole_after_forgetting(journal: SqlJournal) -> Non
 
 @pytest.mark.parametrize("event", [Event.OBSERVE, Event.BLOCK], ids=str)
 async def test_an_alert_that_outlasts_the_retention_is_still_matched_by_other_rules(
-    journal: SqlJournal, event: Event
+    journal: Journal, event: Event
 ) -> None:
     await fires(journal, wanted())
     await ended(journal, event)
@@ -306,14 +306,14 @@ async def test_an_alert_that_outlasts_the_retention_is_still_matched_by_other_ru
     assert len(await journal.pending(NOW + DAY)) == 1
 
 
-async def test_what_is_being_undone_is_not_forgotten(journal: SqlJournal) -> None:
+async def test_what_is_being_undone_is_not_forgotten(journal: Journal) -> None:
     ident = await acted(journal, Event.PROVED)
     await journal.undo(ident, f"{ident}.1", "asked", NOW + DAY)
     await forget(journal, NOW + DAY)
     assert (await claimed(journal, NOW + DAY)).undone is not None
 
 
-async def test_a_storm_s_notifications_are_kept_while_it_lasts(journal: SqlJournal) -> None:
+async def test_a_storm_s_notifications_are_kept_while_it_lasts(journal: Journal) -> None:
     await journal.storm("c/g", "five of six", NOW + DAY, to("pager"), now=NOW)
     (letter,) = await journal.outbox(NOW)
     await journal.delivered(letter.id, NOW, None, None)

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.errors import AlreadyUnpacked
-from remediator.journal.sql import SqlJournal
 from remediator.model.alert import Alert, AlertStatus, Episode, Fate
 from remediator.model.remediation import Event
 from remediator.model.verdict import Reason
+from remediator.ports.journal import Journal
 from remediator.ports.records import Body, Delivery, Row, Triaged
 from tests.contract.journals import at, claimed, ended, opened
 from tests.contract.journals import journal as journal
@@ -43,14 +43,14 @@ def resolves(received: float, ends: float, starts: float = 0, fingerprint: str =
     return Delivery("s", (ended,), at(received))
 
 
-async def triage(journal: SqlJournal, fate: Fate = Fate.ATTACHED) -> None:
+async def triage(journal: Journal, fate: Fate = Fate.ATTACHED) -> None:
     """Decides everything that is pending: one remediation for all of it, or none."""
     asked = (wanted(),) if fate is Fate.ATTACHED else ()
     pending = await journal.pending(NOW)
     await journal.triaged([Triaged(item, fate, None, "d", asked) for item in pending], NOW)
 
 
-async def only(journal: SqlJournal) -> Row:
+async def only(journal: Journal) -> Row:
     (row,) = await journal.episodes(9, None)
     return row
 
@@ -60,7 +60,7 @@ async def only(journal: SqlJournal) -> Row:
     [b"", b"\x00\xff\xfe", '{"ä": "日本"}'.encode(), b"x" * 2_000_000],
     ids=["empty", "not UTF-8", "unicode", "two megabytes"],
 )
-async def test_a_webhook_is_kept_byte_for_byte(journal: SqlJournal, body: bytes) -> None:
+async def test_a_webhook_is_kept_byte_for_byte(journal: Journal, body: bytes) -> None:
     await journal.store([Body("s", NOW, body)])
     (kept,) = await journal.inbox(10)
     assert (kept.source, kept.received_at, kept.body) == ("s", NOW, body)
@@ -77,7 +77,7 @@ async def test_a_webhook_is_kept_byte_for_byte(journal: SqlJournal, body: bytes)
     ids=str,
 )
 async def test_a_time_is_kept_to_the_microsecond_in_any_zone(
-    journal: SqlJournal, time: datetime
+    journal: Journal, time: datetime
 ) -> None:
     await journal.store([Body("s", time, b"{}")])
     await journal.receive([Delivery("s", (alert(starts=time),), time)])
@@ -86,14 +86,14 @@ async def test_a_time_is_kept_to_the_microsecond_in_any_zone(
 
 
 async def test_the_oldest_webhooks_are_read_first_and_no_more_than_asked_for(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await journal.store([Body("s", at(5), b"1"), Body("t", at(0), b"2")])
     await journal.store([Body("s", at(1), b"3")])
     assert [body.body for body in await journal.inbox(2)] == [b"1", b"2"]
 
 
-async def test_a_webhook_that_cannot_be_read_no_longer_waits(journal: SqlJournal) -> None:
+async def test_a_webhook_that_cannot_be_read_no_longer_waits(journal: Journal) -> None:
     await journal.store([Body("s", NOW, b"{"), Body("s", NOW, b"{}")])
     first, second = await journal.inbox(9)
     await journal.unreadable(first.id, "no JSON " * 1000)
@@ -102,7 +102,7 @@ async def test_a_webhook_that_cannot_be_read_no_longer_waits(journal: SqlJournal
 
 
 async def test_webhooks_of_which_one_was_unpacked_elsewhere_all_stay_as_they_are(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await journal.store([Body("s", NOW, b"1"), Body("s", NOW, b"2")])
     first, second = await journal.inbox(9)
@@ -115,7 +115,7 @@ async def test_webhooks_of_which_one_was_unpacked_elsewhere_all_stay_as_they_are
     assert (await only(journal))["fingerprint"] == "f1"
 
 
-async def test_only_new_open_alerts_are_returned_for_triage(journal: SqlJournal) -> None:
+async def test_only_new_open_alerts_are_returned_for_triage(journal: Journal) -> None:
     await journal.receive([fires(0)])
     ended = resolves(1, 1, fingerprint="f2")
     new = await journal.receive([fires(1), ended, fires(1, fingerprint="f3")])
@@ -133,7 +133,7 @@ async def test_only_new_open_alerts_are_returned_for_triage(journal: SqlJournal)
     ],
     ids=["no labels", "unicode", "a very long label"],
 )
-async def test_an_alert_is_kept_as_it_was_sent(journal: SqlJournal, sent: Alert) -> None:
+async def test_an_alert_is_kept_as_it_was_sent(journal: Journal, sent: Alert) -> None:
     await journal.receive([Delivery("s", (sent,), NOW)])
     (kept,) = await journal.pending(NOW)
     assert kept.alert == sent
@@ -191,7 +191,7 @@ SEQUENCES: list[tuple[str, Sequence[Delivery], list[str]]] = [
     ids=[case[0] for case in SEQUENCES],
 )
 async def test_which_deliveries_are_one_episode(
-    journal: SqlJournal, deliveries: Sequence[Delivery], expected: list[str], together: bool
+    journal: Journal, deliveries: Sequence[Delivery], expected: list[str], together: bool
 ) -> None:
     for batch in [deliveries] if together else [[item] for item in deliveries]:
         await journal.receive(batch)
@@ -250,7 +250,7 @@ def test_delivering_everything_twice_opens_nothing_more(
 
 
 async def test_a_repeat_is_a_repeat_although_the_sender_s_clock_is_ahead(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await journal.receive([fires(0, starts=3)])
     await journal.receive([fires(1, starts=3)])
@@ -258,26 +258,26 @@ async def test_a_repeat_is_a_repeat_although_the_sender_s_clock_is_ahead(
     assert (row["deliveries"], bool(row["open"])) == (2, True)
 
 
-async def test_an_episode_began_when_the_earliest_of_its_repeats_says(journal: SqlJournal) -> None:
+async def test_an_episode_began_when_the_earliest_of_its_repeats_says(journal: Journal) -> None:
     for minute, starts in enumerate((0, -5, 1)):
         await journal.receive([fires(minute, starts)])
     assert (await only(journal))["starts_at"] == at(-5).isoformat()
 
 
 async def test_an_earlier_start_counts_although_the_end_is_in_the_same_batch(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await journal.receive([fires(0)])
     await journal.receive([fires(1, -5), resolves(2, 2, -5)])
     assert (await only(journal))["starts_at"] == at(-5).isoformat()
 
 
-async def test_an_end_does_not_confirm_that_the_alert_is_active(journal: SqlJournal) -> None:
+async def test_an_end_does_not_confirm_that_the_alert_is_active(journal: Journal) -> None:
     await journal.receive([fires(0), resolves(5, 5)])
     assert (await only(journal))["confirmed_at"] == NOW.isoformat()
 
 
-async def test_more_alerts_than_one_query_asks_for_are_all_recognized(journal: SqlJournal) -> None:
+async def test_more_alerts_than_one_query_asks_for_are_all_recognized(journal: Journal) -> None:
     names = [f"f{number}" for number in range(801)]
     await journal.receive([Delivery("s", tuple(alert(name) for name in names), NOW)])
     ended = tuple(alert(name, AlertStatus.RESOLVED, ends=at(1)) for name in names)
@@ -286,7 +286,7 @@ async def test_more_alerts_than_one_query_asks_for_are_all_recognized(journal: S
     assert len(await journal.episodes(2000, None)) == 801
 
 
-async def test_the_end_of_an_alert_makes_its_remediation_due(journal: SqlJournal) -> None:
+async def test_the_end_of_an_alert_makes_its_remediation_due(journal: Journal) -> None:
     await journal.receive([fires(0)])
     await triage(journal)
     claim = await claimed(journal)
@@ -295,7 +295,7 @@ async def test_the_end_of_an_alert_makes_its_remediation_due(journal: SqlJournal
     assert await journal.next_work() == at(3)
 
 
-async def test_an_end_that_arrives_during_a_slice_is_not_slept_on(journal: SqlJournal) -> None:
+async def test_an_end_that_arrives_during_a_slice_is_not_slept_on(journal: Journal) -> None:
     await journal.receive([fires(0)])
     await triage(journal)
     claim = await claimed(journal)
@@ -304,7 +304,7 @@ async def test_an_end_that_arrives_during_a_slice_is_not_slept_on(journal: SqlJo
     assert await journal.next_work() == at(0.1)
 
 
-async def test_an_episode_that_is_gone_from_alertmanager_is_closed_now(journal: SqlJournal) -> None:
+async def test_an_episode_that_is_gone_from_alertmanager_is_closed_now(journal: Journal) -> None:
     (episode,) = await journal.receive([fires(0)])
     await triage(journal, fate=Fate.UNMATCHED)
     await journal.close_episode(episode, at(5))
@@ -316,7 +316,7 @@ async def test_an_episode_that_is_gone_from_alertmanager_is_closed_now(journal: 
     )
 
 
-async def test_an_episode_that_was_delivered_meanwhile_is_not_closed(journal: SqlJournal) -> None:
+async def test_an_episode_that_was_delivered_meanwhile_is_not_closed(journal: Journal) -> None:
     (episode,) = await journal.receive([fires(0)])
     await journal.receive([fires(1)])
     await journal.close_episode(episode, at(5))
@@ -351,7 +351,7 @@ def critical(name: str, starts: float, **labels: str) -> Delivery:
     return Delivery("s", (made,), at(9))
 
 
-async def test_new_critical_alerts_of_a_namespace_are_the_newest_first(journal: SqlJournal) -> None:
+async def test_new_critical_alerts_of_a_namespace_are_the_newest_first(journal: Journal) -> None:
     sent = [
         critical("Same", 0),
         critical("Old", 1),
@@ -370,7 +370,7 @@ async def test_new_critical_alerts_of_a_namespace_are_the_newest_first(journal: 
 
 
 async def test_an_alert_that_is_asked_about_again_later_waits_until_then(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     (episode,) = await journal.receive([fires(0)])
     undecided = Triaged(episode, Fate.PENDING, Reason.UNKNOWN_FACT, "d", again_at=at(1))
@@ -379,12 +379,12 @@ async def test_an_alert_that_is_asked_about_again_later_waits_until_then(
     assert [item.id for item in await journal.pending(at(1))] == [episode.id]
 
 
-async def test_the_longest_waiting_alerts_are_decided_first(journal: SqlJournal) -> None:
+async def test_the_longest_waiting_alerts_are_decided_first(journal: Journal) -> None:
     await journal.receive([fires(2, fingerprint="late"), fires(1, fingerprint="early")])
     assert [item.fingerprint for item in await journal.pending(at(2), 1)] == ["early"]
 
 
-async def test_a_stale_alert_is_closed_and_triaged_no_more(journal: SqlJournal) -> None:
+async def test_a_stale_alert_is_closed_and_triaged_no_more(journal: Journal) -> None:
     (episode,) = await journal.receive([fires(0)])
     await journal.triaged([Triaged(episode, Fate.STALE, Reason.STALE_ALERT, "d")], at(1))
     row = await only(journal)
@@ -392,7 +392,7 @@ async def test_a_stale_alert_is_closed_and_triaged_no_more(journal: SqlJournal) 
     assert await journal.pending(at(99)) == []
 
 
-async def test_an_alert_that_resolved_during_triage_creates_nothing(journal: SqlJournal) -> None:
+async def test_an_alert_that_resolved_during_triage_creates_nothing(journal: Journal) -> None:
     (episode,) = await journal.receive([fires(0)])
     await journal.receive([resolves(1, 1)])
     await journal.triaged([Triaged(episode, Fate.ATTACHED, None, "d", (wanted(),))], at(1))
@@ -400,7 +400,7 @@ async def test_an_alert_that_resolved_during_triage_creates_nothing(journal: Sql
     assert (await only(journal))["fate"] == "resolved"
 
 
-async def test_two_rules_for_one_alert_are_two_remediations(journal: SqlJournal) -> None:
+async def test_two_rules_for_one_alert_are_two_remediations(journal: Journal) -> None:
     (episode,) = await journal.receive([fires(0)])
     both = (wanted(), wanted(rule="second"))
     for _ in range(2):  # a triage that was repeated
@@ -413,7 +413,7 @@ async def test_two_rules_for_one_alert_are_two_remediations(journal: SqlJournal)
     ("digest", "again"), [("d", 0), ("other", 1)], ids=["the same rules", "other rules"]
 )
 async def test_an_unmatched_alert_is_matched_again_by_other_rules(
-    journal: SqlJournal, digest: str, again: int
+    journal: Journal, digest: str, again: int
 ) -> None:
     await journal.receive([fires(0)])
     await triage(journal, fate=Fate.UNMATCHED)
@@ -427,7 +427,7 @@ async def test_an_unmatched_alert_is_matched_again_by_other_rules(
     ids=str,
 )
 async def test_which_ends_other_rules_may_make_different(
-    journal: SqlJournal, event: Event, again: int
+    journal: Journal, event: Event, again: int
 ) -> None:
     await journal.receive([fires(0)])
     await triage(journal)
@@ -436,7 +436,7 @@ async def test_which_ends_other_rules_may_make_different(
     assert len(await journal.pending(at(1))) == again
 
 
-async def test_other_rules_make_waiting_work_due(journal: SqlJournal) -> None:
+async def test_other_rules_make_waiting_work_due(journal: Journal) -> None:
     await born(journal, "web")
     claim = await claimed(journal)
     await journal.write(claim.remediation, hold_until(at(60)), nobody)
@@ -444,7 +444,7 @@ async def test_other_rules_make_waiting_work_due(journal: SqlJournal) -> None:
     assert await journal.next_work() == at(1)
 
 
-async def test_an_end_is_an_end_for_the_alerts_that_have_resolved(journal: SqlJournal) -> None:
+async def test_an_end_is_an_end_for_the_alerts_that_have_resolved(journal: Journal) -> None:
     await journal.receive([fires(0)])
     await triage(journal)
     await journal.receive([resolves(1, 1)])

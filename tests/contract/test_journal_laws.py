@@ -23,6 +23,7 @@ from remediator.model.decision import AttemptChange, Climb, Decided, End, Retry,
 from remediator.model.remediation import ACTING, LIVE, WAITING, Event, Outcome, State
 from remediator.model.usage import Counted, Rate, Reading, Usage
 from remediator.model.verdict import Reason, Verdict, allow, hold
+from remediator.ports.journal import Journal
 from remediator.ports.records import Claim, Row
 from tests.contract.journals import connection, fires, meant, opened, resolves, triaged_again
 from tests.contract.test_journal import LEASE, MINUTE, NOW, applied, end, hold_until, nobody, wanted
@@ -44,7 +45,7 @@ def guarded(usage: Usage) -> list[Verdict]:
 class Life:
     """A journal to which things happen, a minute after each other."""
 
-    def __init__(self, journal: SqlJournal) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.journal, self.minute = journal, 0
         self.claims: list[Claim] = []
         self.firing: set[str] = set()
@@ -163,6 +164,7 @@ class Life:
 
     async def restart(self, _number: int) -> None:
         """A new process finds what is stored, and nothing else."""
+        assert isinstance(self.journal, SqlJournal)
         stored = connection(self.journal).serialize()
         self.journal = SqlJournal("sqlite://")
         connection(self.journal).deserialize(stored)
@@ -191,6 +193,7 @@ async def check_remediations(life: Life, rows: Sequence[Row]) -> None:
     own = Counter((row["rule"], row["target"]) for row in live if not row["undo_of"])
     undos = Counter(row["undo_of"] for row in live if row["undo_of"])
     assert {*own.values(), *undos.values()} <= {1}
+    assert isinstance(life.journal, SqlJournal)
     with life.journal._engine.connect() as connection:
         timed = set(
             connection.execute(sa.select(timer.c.ref).where(timer.c.kind == "work")).scalars()
@@ -261,6 +264,7 @@ def test_whatever_happens_the_promises_hold(happenings: list[tuple[str, int]]) -
                 await check_limits(life, rows)
                 await check_alerts(life, rows)
         await life.journal.seal(life.now)
+        assert isinstance(life.journal, SqlJournal)
         assert (await life.journal._read(seals.verify, "")).findings == []
 
     asyncio.run(live())

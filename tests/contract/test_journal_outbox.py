@@ -9,9 +9,9 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remediator.journal.sql import SqlJournal
 from remediator.model.notice import Notice
 from remediator.model.remediation import Event
+from remediator.ports.journal import Journal
 from remediator.ports.records import Message
 from tests.contract.journals import at, claimed, fires, opened, to
 from tests.contract.journals import journal as journal
@@ -21,7 +21,7 @@ TICK = timedelta(microseconds=1)
 RETRIED_AT = MINUTE  # a letter that was taken and of which nothing is heard is due again
 
 
-async def tells(journal: SqlJournal, *messages: Message, about: str = "web") -> str:
+async def tells(journal: Journal, *messages: Message, about: str = "web") -> str:
     """A remediation about a workload tells people. Returns its ID."""
     if not [row for row in await journal.remediations(99, None) if row["name"] == about]:
         await fires(journal, replace(wanted(about), settled_at=NOW), fingerprint=about)
@@ -30,13 +30,13 @@ async def tells(journal: SqlJournal, *messages: Message, about: str = "web") -> 
     return claim.remediation.id
 
 
-async def taken(journal: SqlJournal, minute: float = 0, receiver: str | None = None) -> list[str]:
+async def taken(journal: Journal, minute: float = 0, receiver: str | None = None) -> list[str]:
     """What is due then, as receiver and text."""
     letters = await journal.outbox(at(minute), 50, receiver)
     return [f"{letter.receiver} {letter.notice.why}" for letter in letters]
 
 
-async def test_a_notice_arrives_as_it_was_written(journal: SqlJournal) -> None:
+async def test_a_notice_arrives_as_it_was_written(journal: Journal) -> None:
     said = Notice(
         remediation="r-1",
         rule="r",
@@ -54,14 +54,14 @@ async def test_a_notice_arrives_as_it_was_written(journal: SqlJournal) -> None:
     assert (letter.notice, letter.remediation, letter.tries, letter.ref) == (said, ident, 0, "")
 
 
-async def test_a_letter_is_taken_by_one_and_again_if_nothing_is_heard(journal: SqlJournal) -> None:
+async def test_a_letter_is_taken_by_one_and_again_if_nothing_is_heard(journal: Journal) -> None:
     await tells(journal, *to("pager", why="1"))
     assert await taken(journal) == ["pager 1"]
     assert await journal.outbox(NOW + RETRIED_AT - TICK) == []
     assert await taken(journal, 1) == ["pager 1"]
 
 
-async def test_what_was_delivered_is_delivered_no_more(journal: SqlJournal) -> None:
+async def test_what_was_delivered_is_delivered_no_more(journal: Journal) -> None:
     await tells(journal, *to("pager", why="1"))
     (letter,) = await journal.outbox(NOW)
     await journal.delivered(letter.id, NOW, None, None)
@@ -69,7 +69,7 @@ async def test_what_was_delivered_is_delivered_no_more(journal: SqlJournal) -> N
     assert (await journal.counts())["messages"] == {"waiting": 0}
 
 
-async def test_a_failed_delivery_is_tried_again_then_and_counted(journal: SqlJournal) -> None:
+async def test_a_failed_delivery_is_tried_again_then_and_counted(journal: Journal) -> None:
     await tells(journal, *to("pager", why="1"))
     (letter,) = await journal.outbox(NOW)
     await journal.delivered(letter.id, NOW, "503", at(7))
@@ -78,7 +78,7 @@ async def test_a_failed_delivery_is_tried_again_then_and_counted(journal: SqlJou
     assert (again.id, again.tries) == (letter.id, 1)
 
 
-async def test_a_later_letter_of_a_thread_waits_for_the_earlier(journal: SqlJournal) -> None:
+async def test_a_later_letter_of_a_thread_waits_for_the_earlier(journal: Journal) -> None:
     await tells(journal, *to("pager", why="1"), *to("chat", why="1"))
     await tells(journal, *to("pager", why="2"), *to("chat", why="2"))
     assert sorted(await taken(journal)) == ["chat 1", "pager 1"]
@@ -88,7 +88,7 @@ async def test_a_later_letter_of_a_thread_waits_for_the_earlier(journal: SqlJour
     assert await taken(journal, 2) == ["chat 2"]
 
 
-async def test_a_letter_that_was_given_up_keeps_nobody_waiting(journal: SqlJournal) -> None:
+async def test_a_letter_that_was_given_up_keeps_nobody_waiting(journal: Journal) -> None:
     await tells(journal, *to("pager", why="1"))
     await tells(journal, *to("pager", why="2"))
     (letter,) = await journal.outbox(NOW)
@@ -96,14 +96,14 @@ async def test_a_letter_that_was_given_up_keeps_nobody_waiting(journal: SqlJourn
     assert await taken(journal, 1) == ["pager 2"]
 
 
-async def test_letters_about_something_else_do_not_wait(journal: SqlJournal) -> None:
+async def test_letters_about_something_else_do_not_wait(journal: Journal) -> None:
     await tells(journal, *to("pager", why="1"), about="web")
     await journal.escalated((await claimed(journal)).remediation.id, (), None, NOW)
     await tells(journal, *to("pager", why="2"), about="db")
     assert sorted(await taken(journal)) == ["pager 1", "pager 2"]
 
 
-async def test_a_thread_goes_on_with_what_the_receiver_returned_last(journal: SqlJournal) -> None:
+async def test_a_thread_goes_on_with_what_the_receiver_returned_last(journal: Journal) -> None:
     for number in range(4):
         await tells(journal, *to("chat", "pager", why=str(number)))
     refs = []
@@ -115,7 +115,7 @@ async def test_a_thread_goes_on_with_what_the_receiver_returned_last(journal: Sq
     assert refs == [("", ""), ("ts-1", ""), ("ts-1", ""), ("ts-3", "")]
 
 
-async def test_each_receiver_takes_its_own_and_the_rest_is_for_nobody(journal: SqlJournal) -> None:
+async def test_each_receiver_takes_its_own_and_the_rest_is_for_nobody(journal: Journal) -> None:
     await tells(journal, *to("chat", "pager", "removed", why="1"))
     assert await taken(journal, 0, "chat") == ["chat 1"]
     rest = await journal.outbox(NOW, but_not=("chat", "pager"))
@@ -124,7 +124,7 @@ async def test_each_receiver_takes_its_own_and_the_rest_is_for_nobody(journal: S
 
 
 async def test_how_long_the_oldest_letter_waits_is_known_until_it_is_done(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     assert await journal.oldest_message() is None
     await tells(journal, *to("pager", why="1"))
@@ -137,7 +137,7 @@ async def test_how_long_the_oldest_letter_waits_is_known_until_it_is_done(
     assert (await journal.counts())["messages"] == {"waiting": 0}
 
 
-async def test_a_letter_that_is_due_is_what_is_next(journal: SqlJournal) -> None:
+async def test_a_letter_that_is_due_is_what_is_next(journal: Journal) -> None:
     ident = await tells(journal, *to("pager", why="1"))
     claim = await claimed(journal)
     await journal.write(claim.remediation, end(Event.OBSERVE), lambda _written: ())

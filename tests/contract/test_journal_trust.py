@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from remediator.journal.sql import SqlJournal
 from remediator.model.alert import Fate
 from remediator.model.decision import Ask
 from remediator.model.remediation import Event
 from remediator.model.verdict import Reason
+from remediator.ports.journal import Journal
 from remediator.ports.records import Triaged
 from tests.contract.journals import (
     at,
@@ -33,7 +33,7 @@ from tests.contract.test_journal import NOW, end, nobody, wanted
 TICK = timedelta(microseconds=1)
 
 
-async def letters(journal: SqlJournal, now: datetime) -> list[str]:
+async def letters(journal: Journal, now: datetime) -> list[str]:
     """Who is notified of what; everything is delivered."""
     found = []
     while taken := await journal.outbox(now):
@@ -44,13 +44,13 @@ async def letters(journal: SqlJournal, now: datetime) -> list[str]:
 
 
 async def storm(
-    journal: SqlJournal, minute: float, *receivers: str, until: float = 10, group: str = "c/g"
+    journal: Journal, minute: float, *receivers: str, until: float = 10, group: str = "c/g"
 ) -> bool:
     told = to(*receivers, why=f"{group} at {minute:g}")
     return await journal.storm(group, "five of six", at(until), told, now=at(minute))
 
 
-async def test_a_storm_is_new_once_and_goes_on(journal: SqlJournal) -> None:
+async def test_a_storm_is_new_once_and_goes_on(journal: Journal) -> None:
     assert await storm(journal, 0, "pager")
     assert not await storm(journal, 5, "pager", until=15)
     assert not await storm(journal, 6, "pager", until=12)  # it never becomes shorter
@@ -59,7 +59,7 @@ async def test_a_storm_is_new_once_and_goes_on(journal: SqlJournal) -> None:
     assert await letters(journal, at(6)) == ["pager: c/g at 0"]
 
 
-async def test_who_was_not_told_of_a_storm_yet_is_told_as_it_goes_on(journal: SqlJournal) -> None:
+async def test_who_was_not_told_of_a_storm_yet_is_told_as_it_goes_on(journal: Journal) -> None:
     await storm(journal, 0, "pager")
     await storm(journal, 1, "pager", "chat")
     assert await letters(journal, at(1)) == ["chat: c/g at 1", "pager: c/g at 0"]
@@ -69,14 +69,14 @@ async def test_who_was_not_told_of_a_storm_yet_is_told_as_it_goes_on(journal: Sq
     ("minute", "new"), [(10 - 1e-6, False), (10, True)], ids=["just before", "at its end"]
 )
 async def test_a_storm_that_has_passed_begins_anew(
-    journal: SqlJournal, minute: float, new: bool
+    journal: Journal, minute: float, new: bool
 ) -> None:
     await storm(journal, 0, "pager")
     assert await storm(journal, minute, "pager", until=20) is new
     assert len(await letters(journal, at(20))) == 1 + new
 
 
-async def test_the_end_of_a_storm_is_told_once_to_those_who_know_of_it(journal: SqlJournal) -> None:
+async def test_the_end_of_a_storm_is_told_once_to_those_who_know_of_it(journal: Journal) -> None:
     await storm(journal, 0, "pager")
     await storm(journal, 0, "other", group="c/another")
     await letters(journal, NOW)
@@ -89,7 +89,7 @@ async def test_the_end_of_a_storm_is_told_once_to_those_who_know_of_it(journal: 
 
 
 async def test_who_knows_only_of_an_earlier_storm_does_not_hear_of_the_end_of_this_one(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await storm(journal, 0, "pager")
     await journal.calm("c/g", notice("over"), at(10))
@@ -103,7 +103,7 @@ async def test_who_knows_only_of_an_earlier_storm_does_not_hear_of_the_end_of_th
 SHARED = "production-eu-central-1/team-payments"
 
 
-async def test_storms_of_groups_whose_names_begin_alike_are_told_apart(journal: SqlJournal) -> None:
+async def test_storms_of_groups_whose_names_begin_alike_are_told_apart(journal: Journal) -> None:
     await storm(journal, 0, "api-team", group=f"{SHARED}-api")
     await storm(journal, 1, "db-team", group=f"{SHARED}-db")
     told = {row.group: row.told for row in await journal.storms()}
@@ -111,7 +111,7 @@ async def test_storms_of_groups_whose_names_begin_alike_are_told_apart(journal: 
 
 
 async def opens(
-    journal: SqlJournal, minute: float | None, *receivers: str, now: float = 0, rule: str = "r"
+    journal: Journal, minute: float | None, *receivers: str, now: float = 0, rule: str = "r"
 ) -> None:
     """A breaker opens, or closes where no time is given."""
     since = None if minute is None else at(minute)
@@ -120,7 +120,7 @@ async def opens(
 
 
 async def test_a_breaker_is_told_when_it_opens_and_closes_and_not_between(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await opens(journal, 0, "pager")
     await opens(journal, 0, "pager")
@@ -134,19 +134,19 @@ async def test_a_breaker_is_told_when_it_opens_and_closes_and_not_between(
     assert [row.opened_at for row in await journal.breakers()] == [None]
 
 
-async def test_a_breaker_that_was_never_open_does_not_close(journal: SqlJournal) -> None:
+async def test_a_breaker_that_was_never_open_does_not_close(journal: Journal) -> None:
     await opens(journal, None, "pager")
     assert await letters(journal, NOW) == []
 
 
-async def test_a_breaker_that_opens_again_is_told_again(journal: SqlJournal) -> None:
+async def test_a_breaker_that_opens_again_is_told_again(journal: Journal) -> None:
     for minute in (0.0, None, 5.0):
         await opens(journal, minute, "pager", now=minute or 1)
     assert await letters(journal, at(5)) == ["pager: r closed", "pager: r open", "pager: r open"]
 
 
 async def test_breakers_of_rules_whose_names_begin_alike_are_told_apart(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     shared = "restart-a-crashing-workload-of-team"
     await opens(journal, 0, "api-team", rule=f"{shared}-api")
@@ -156,7 +156,7 @@ async def test_breakers_of_rules_whose_names_begin_alike_are_told_apart(
     assert await letters(journal, at(5)) == [f"db-team: {shared}-db closed"]
 
 
-async def end_in_turn(journal: SqlJournal, *events: tuple[Event, Reason | None]) -> None:
+async def end_in_turn(journal: Journal, *events: tuple[Event, Reason | None]) -> None:
     """Remediations of different workloads that end a minute apart."""
     for minute, (event, reason) in enumerate(events):
         name = f"w{minute}"
@@ -164,7 +164,7 @@ async def end_in_turn(journal: SqlJournal, *events: tuple[Event, Reason | None])
         await ended(journal, event, at(minute), acted=True, reason=reason)
 
 
-async def test_how_a_rule_s_remediations_ended_is_told_newest_first(journal: SqlJournal) -> None:
+async def test_how_a_rule_s_remediations_ended_is_told_newest_first(journal: Journal) -> None:
     await end_in_turn(
         journal,
         (Event.PROVED, None),
@@ -184,13 +184,13 @@ async def test_how_a_rule_s_remediations_ended_is_told_newest_first(journal: Sql
     assert await journal.ends("another", 5) == ()
 
 
-async def test_one_that_did_not_act_says_nothing_of_its_rule(journal: SqlJournal) -> None:
+async def test_one_that_did_not_act_says_nothing_of_its_rule(journal: Journal) -> None:
     await fires(journal, wanted())
     await ended(journal, Event.FAIL, reason=Reason.FORBIDDEN)
     assert (await journal.ends("r", 5), await journal.suspects(at(-9), 9)) == ((), [])
 
 
-async def test_a_reset_forgets_what_was_until_then(journal: SqlJournal) -> None:
+async def test_a_reset_forgets_what_was_until_then(journal: Journal) -> None:
     await end_in_turn(journal, (Event.FAIL, None), (Event.FAIL, None), (Event.UNPROVED, None))
     await journal.reset("r", "ann", at(1))
     assert [item.at for item in await journal.ends("r", 5)] == [at(2)]
@@ -199,7 +199,7 @@ async def test_a_reset_forgets_what_was_until_then(journal: SqlJournal) -> None:
 
 
 async def test_a_reset_of_an_open_breaker_lets_it_close_with_a_notification(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await opens(journal, 0, "pager")
     await journal.reset("r", "ann", at(1))
@@ -213,18 +213,18 @@ async def test_a_reset_of_an_open_breaker_lets_it_close_with_a_notification(
     ids=str,
 )
 async def test_which_ends_make_a_rule_suspect(
-    journal: SqlJournal, event: Event, suspect: bool
+    journal: Journal, event: Event, suspect: bool
 ) -> None:
     await end_in_turn(journal, (event, None))
     assert (await journal.suspects(at(-1), 9) == ["r"]) is suspect
     assert await journal.suspects(at(0), 9) == []
 
 
-async def troubled(journal: SqlJournal) -> list[str]:
+async def troubled(journal: Journal) -> list[str]:
     return [item.key for item in await journal.troubled("c")]
 
 
-async def test_in_trouble_is_each_workload_of_which_an_alert_fires(journal: SqlJournal) -> None:
+async def test_in_trouble_is_each_workload_of_which_an_alert_fires(journal: Journal) -> None:
     for number, name in enumerate(("web", "web", "db", "over")):
         await fires(journal, wanted(name), fingerprint=f"f{number}")
     await resolves(journal, "f3")
@@ -235,7 +235,7 @@ async def test_in_trouble_is_each_workload_of_which_an_alert_fires(journal: SqlJ
 
 
 async def test_a_workload_stays_in_trouble_after_its_remediation_has_ended(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted())
     await ended(journal, Event.FAIL, acted=True)
@@ -244,7 +244,7 @@ async def test_a_workload_stays_in_trouble_after_its_remediation_has_ended(
     assert await troubled(journal) == []
 
 
-async def test_an_alert_that_matches_no_rule_any_more_is_no_trouble(journal: SqlJournal) -> None:
+async def test_an_alert_that_matches_no_rule_any_more_is_no_trouble(journal: Journal) -> None:
     await fires(journal, wanted(), wanted("db", "second"))
     await ended(journal, Event.OBSERVE)
     await ended(journal, Event.FAIL)
@@ -254,7 +254,7 @@ async def test_an_alert_that_matches_no_rule_any_more_is_no_trouble(journal: Sql
     assert await troubled(journal) == []
 
 
-async def test_a_pod_counts_as_its_workload(journal: SqlJournal) -> None:
+async def test_a_pod_counts_as_its_workload(journal: Journal) -> None:
     for name in ("web-7d4b9c6f5d-x2x4z", "web-7d4b9c6f5d-x7k2p"):
         pod = replace(wanted().target, kind="Pod", name=name)
         await fires(journal, replace(wanted(), target=pod), fingerprint=name)
@@ -297,7 +297,7 @@ async def test_a_rule_s_record(
     assert await record_of(events, acted=acted) == expected
 
 
-async def test_the_record_counts_decisions_and_shows_the_latest_plans(journal: SqlJournal) -> None:
+async def test_the_record_counts_decisions_and_shows_the_latest_plans(journal: Journal) -> None:
     for number in range(4):
         await fires(journal, wanted(f"w{number}"), fingerprint=f"w{number}", now=at(number))
         claim = await claimed(journal, at(number))
@@ -319,7 +319,7 @@ async def test_the_record_counts_decisions_and_shows_the_latest_plans(journal: S
     assert record["lately"] == ["restart 3", "restart 2", "restart 1"]
 
 
-async def test_how_long_alerts_lasted_and_whether_we_acted(journal: SqlJournal) -> None:
+async def test_how_long_alerts_lasted_and_whether_we_acted(journal: Journal) -> None:
     await fires(journal, wanted())
     await begun(journal)
     await fires(journal, wanted("db"), fingerprint="f2", now=at(1))
@@ -329,7 +329,7 @@ async def test_how_long_alerts_lasted_and_whether_we_acted(journal: SqlJournal) 
     assert await journal.resolutions(at(4), at(5)) == []
 
 
-async def test_an_alert_that_was_revived_lasted_once(journal: SqlJournal) -> None:
+async def test_an_alert_that_was_revived_lasted_once(journal: Journal) -> None:
     await fires(journal, wanted())
     await journal.revive(await ended(journal, Event.FAIL), NOW)
     await triaged_again(journal, wanted())

@@ -20,6 +20,7 @@ from remediator.model.remediation import Event, Outcome, RemediationId, State
 from remediator.model.target import Target
 from remediator.model.usage import Counted, Holder, Rate, Reading, Usage
 from remediator.model.verdict import Decision, Reason
+from remediator.ports.journal import Journal
 from remediator.ports.records import Claim, Wanted
 from tests.contract.journals import (
     WEB,
@@ -61,14 +62,14 @@ def urgent(name: str = "web", priority: int = 1) -> Wanted:
     return replace(wanted(name), rule=made)
 
 
-async def queued(journal: SqlJournal, *names: str) -> None:
+async def queued(journal: Journal, *names: str) -> None:
     """Remediations of these targets, all due, the first one created and due first."""
     for number, name in enumerate(names):
         now = at(number - len(names))
         await fires(journal, replace(wanted(name), settled_at=now), fingerprint=name, now=now)
 
 
-async def tried(journal: SqlJournal, *minutes: float) -> Claim:
+async def tried(journal: Journal, *minutes: float) -> Claim:
     """A claim of one with attempts that began then and failed."""
     claim = await claimed(journal)
     for number, minute in enumerate(minutes, 1):
@@ -80,17 +81,17 @@ async def tried(journal: SqlJournal, *minutes: float) -> Claim:
     return claim
 
 
-async def states(journal: SqlJournal) -> dict[str, str]:
+async def states(journal: Journal) -> dict[str, str]:
     """Each remediation's state, by its rule and target."""
     rows = await journal.remediations(99, None)
     return {f"{row['rule']} {row['name']}": row["state"] for row in rows}
 
 
-async def used(journal: SqlJournal, claim: Claim, *counted: Counted) -> Usage:
+async def used(journal: Journal, claim: Claim, *counted: Counted) -> Usage:
     return await journal.usage(claim.remediation, Reading((WEB,), counted), NOW)
 
 
-async def test_the_most_overdue_is_claimed_first(journal: SqlJournal) -> None:
+async def test_the_most_overdue_is_claimed_first(journal: Journal) -> None:
     for name, minute in (("late", 2), ("early", 1), ("soon", 5.5)):
         asked = replace(wanted(name), settled_at=at(minute))
         await fires(journal, asked, fingerprint=name)
@@ -100,7 +101,7 @@ async def test_the_most_overdue_is_claimed_first(journal: SqlJournal) -> None:
     assert (await claimed(journal, at(5.5))).remediation.target.name == "soon"
 
 
-async def test_a_claim_has_the_rule_as_it_was_and_every_alert(journal: SqlJournal) -> None:
+async def test_a_claim_has_the_rule_as_it_was_and_every_alert(journal: Journal) -> None:
     await fires(journal, urgent(priority=7), fingerprint="f1")
     await fires(journal, urgent(priority=7), fingerprint="f2")
     claim = await claimed(journal)
@@ -108,28 +109,28 @@ async def test_a_claim_has_the_rule_as_it_was_and_every_alert(journal: SqlJourna
     assert [episode.fingerprint for episode in claim.episodes] == ["f1", "f2"]
 
 
-async def test_a_lease_lasts_to_its_very_end_and_no_longer(journal: SqlJournal) -> None:
+async def test_a_lease_lasts_to_its_very_end_and_no_longer(journal: Journal) -> None:
     await fires(journal, wanted())
     await claimed(journal)
     assert await journal.claim(NOW + LEASE, LEASE) is None
     assert await journal.claim(NOW + LEASE + TICK, LEASE) is not None
 
 
-async def test_a_renewed_lease_lasts_longer(journal: SqlJournal) -> None:
+async def test_a_renewed_lease_lasts_longer(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await claimed(journal)
     await journal.renew(claim.remediation, NOW + LEASE, LEASE)
     assert await journal.claim(NOW + LEASE + TICK, LEASE) is None
 
 
-async def test_who_overslept_a_lease_that_nobody_took_goes_on(journal: SqlJournal) -> None:
+async def test_who_overslept_a_lease_that_nobody_took_goes_on(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await claimed(journal)
     written = await journal.write(claim.remediation, hold_until(at(9)), nobody)
     assert written.state is State.HELD
 
 
-Step = Callable[[SqlJournal, Claim], Awaitable[object]]
+Step = Callable[[Journal, Claim], Awaitable[object]]
 STEPS: dict[str, Step] = {
     "renew": lambda j, c: j.renew(c.remediation, NOW, LEASE),
     "retarget": lambda j, c: j.retarget(c.remediation, c.remediation.target, WEB, NOW),
@@ -142,7 +143,7 @@ STEPS: dict[str, Step] = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_who_lost_the_lease_can_change_nothing(journal: SqlJournal, step: str) -> None:
+async def test_who_lost_the_lease_can_change_nothing(journal: Journal, step: str) -> None:
     await fires(journal, wanted())
     lost = await claimed(journal)
     await claimed(journal, NOW + LEASE + TICK)
@@ -152,7 +153,7 @@ async def test_who_lost_the_lease_can_change_nothing(journal: SqlJournal, step: 
     assert await journal.show(lost.remediation.id) == before
 
 
-async def test_an_attempt_is_read_as_it_was_begun(journal: SqlJournal) -> None:
+async def test_an_attempt_is_read_as_it_was_begun(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await claimed(journal)
     made = meant(claim)
@@ -164,7 +165,7 @@ async def test_an_attempt_is_read_as_it_was_begun(journal: SqlJournal) -> None:
     assert known.claim.attempts == (made.attempt,)
 
 
-async def test_a_refused_begin_starts_nothing(journal: SqlJournal) -> None:
+async def test_a_refused_begin_starts_nothing(journal: Journal) -> None:
     await fires(journal, wanted())
     first = await begun(journal)
     await fires(journal, wanted(rule="second"), fingerprint="f2")
@@ -178,7 +179,7 @@ async def test_a_refused_begin_starts_nothing(journal: SqlJournal) -> None:
     assert len(await journal.charges(at(-1))) == 1
 
 
-async def test_what_was_cancelled_does_not_begin(journal: SqlJournal) -> None:
+async def test_what_was_cancelled_does_not_begin(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await claimed(journal)
     await journal.cancel(claim.remediation.id, "ann", NOW)
@@ -188,7 +189,7 @@ async def test_what_was_cancelled_does_not_begin(journal: SqlJournal) -> None:
     assert await journal.charges(at(-1)) == []
 
 
-async def test_a_charge_says_what_began_where_and_when(journal: SqlJournal) -> None:
+async def test_a_charge_says_what_began_where_and_when(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await begun(journal, at(3), root_key="c/Deployment/shop/root")
     (charge,) = await journal.charges(at(2))
@@ -203,7 +204,7 @@ async def test_a_charge_says_what_began_where_and_when(journal: SqlJournal) -> N
     assert await journal.charges(at(3)) == []
 
 
-async def test_an_undo_is_not_charged(journal: SqlJournal) -> None:
+async def test_an_undo_is_not_charged(journal: Journal) -> None:
     await fires(journal, wanted())
     await begun(journal, charged=False)
     assert await journal.charges(at(-1)) == []
@@ -242,7 +243,7 @@ HOURLY = Counted("rule", Rate(2, HOUR), (("rule", "r"),))
     ],
 )
 async def test_a_limit_has_no_room_while_so_many_began_within_its_window(
-    journal: SqlJournal, limit: Counted, expected: object
+    journal: Journal, limit: Counted, expected: object
 ) -> None:
     await fires(journal, wanted())
     claim = await tried(journal, -60, -59, -30, 0)
@@ -268,14 +269,14 @@ def test_the_limits_agree_with_the_charges(minutes: list[int], count: int, windo
     asyncio.run(asked())
 
 
-async def test_a_remediation_does_not_count_against_itself(journal: SqlJournal) -> None:
+async def test_a_remediation_does_not_count_against_itself(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await begun(journal)
     own = await used(journal, claim)
     assert (own.in_flight, own.begun, own.locks) == (0, True, {WEB: Holder(claim.remediation.id)})
 
 
-async def test_in_flight_are_the_others_of_the_rule_that_act(journal: SqlJournal) -> None:
+async def test_in_flight_are_the_others_of_the_rule_that_act(journal: Journal) -> None:
     await queued(journal, "ended", "executing", "verifying", "waiting")
     await ended(journal, Event.PROVED, acted=True)
     await begun(journal, locks=("a",))
@@ -289,7 +290,7 @@ async def test_in_flight_are_the_others_of_the_rule_that_act(journal: SqlJournal
 
 
 async def test_the_cooldown_goes_by_the_last_end_and_those_that_did_not_help(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     for minute, event in enumerate((Event.UNPROVED, Event.PROVED, Event.UNPROVED, Event.UNPROVED)):
         await fires(journal, wanted(), fingerprint=f"f{minute}", now=at(minute))
@@ -305,7 +306,7 @@ async def test_the_cooldown_goes_by_the_last_end_and_those_that_did_not_help(
     ids=["of another rule", "of another target", "of one that did not act"],
 )
 async def test_ends_that_start_no_cooldown(
-    journal: SqlJournal, rule_name: str, name: str, acted: bool
+    journal: Journal, rule_name: str, name: str, acted: bool
 ) -> None:
     await fires(journal, wanted(name, rule_name), fingerprint="before")
     await ended(journal, Event.UNPROVED, acted=acted)
@@ -315,7 +316,7 @@ async def test_ends_that_start_no_cooldown(
 
 
 async def test_a_lock_that_only_the_calls_need_is_free_once_they_are_answered(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted())
     claim = await begun(journal, locks=(WEB, "c/drain"))
@@ -335,7 +336,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("event", "state"), ENDS, ids=str)
 async def test_what_has_ended_holds_no_lock_and_is_never_due(
-    journal: SqlJournal, event: Event, state: State
+    journal: Journal, event: Event, state: State
 ) -> None:
     await fires(journal, wanted())
     ident = await ended(journal, event, acted=True)
@@ -347,7 +348,7 @@ async def test_what_has_ended_holds_no_lock_and_is_never_due(
     assert len(await journal.charges(at(-1))) == 1  # what was done counts on
 
 
-async def test_between_two_steps_nothing_is_locked(journal: SqlJournal) -> None:
+async def test_between_two_steps_nothing_is_locked(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await verifying(journal)
     made = AttemptChange(f"{claim.remediation.id}.1", outcome=Outcome.INEFFECTIVE)
@@ -360,7 +361,7 @@ async def test_between_two_steps_nothing_is_locked(journal: SqlJournal) -> None:
 
 @pytest.mark.parametrize(("unsent", "charges"), [(True, 1), (False, 2)], ids=["unsent", "sent"])
 async def test_only_an_attempt_of_which_nothing_was_sent_is_refunded(
-    journal: SqlJournal, unsent: bool, charges: int
+    journal: Journal, unsent: bool, charges: int
 ) -> None:
     await fires(journal, wanted())
     await tried(journal, -5)
@@ -373,7 +374,7 @@ async def test_only_an_attempt_of_which_nothing_was_sent_is_refunded(
     assert await held(journal) == {}
 
 
-async def test_the_only_attempt_given_back_counts_for_no_cooldown(journal: SqlJournal) -> None:
+async def test_the_only_attempt_given_back_counts_for_no_cooldown(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await begun(journal)
     made = AttemptChange(f"{claim.remediation.id}.1", outcome=Outcome.CANCELLED)
@@ -385,7 +386,7 @@ async def test_the_only_attempt_given_back_counts_for_no_cooldown(journal: SqlJo
 
 
 async def test_a_rule_of_higher_priority_takes_over_from_one_that_verifies(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted(), fingerprint="f1")
     calm = await verifying(journal, times=LATER_UNDONE)
@@ -403,7 +404,7 @@ async def test_a_rule_of_higher_priority_takes_over_from_one_that_verifies(
 
 
 async def test_an_alert_of_what_was_taken_over_gets_a_remediation_again(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted(), fingerprint="f1")
     await verifying(journal)
@@ -420,7 +421,7 @@ CLIMBED = Target("c", "Deployment", "shop", "web", "u1")
 
 @pytest.mark.parametrize("looks_first", ["elder", "younger"])
 async def test_of_two_that_wait_for_one_workload_the_elder_stays(
-    journal: SqlJournal, looks_first: str
+    journal: Journal, looks_first: str
 ) -> None:
     await queued(journal, "elder", "younger")
     claims = [await claimed(journal) for _ in range(2)]
@@ -437,7 +438,7 @@ async def test_of_two_that_wait_for_one_workload_the_elder_stays(
 
 
 async def test_one_that_acts_stays_although_an_elder_comes_to_its_workload(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await queued(journal, "elder", "younger")
     elder = await claimed(journal)
@@ -448,7 +449,7 @@ async def test_one_that_acts_stays_although_an_elder_comes_to_its_workload(
     assert await states(journal) == {"r elder": "superseded", "r web": "executing"}
 
 
-async def test_two_rules_may_wait_for_one_workload(journal: SqlJournal) -> None:
+async def test_two_rules_may_wait_for_one_workload(journal: Journal) -> None:
     await fires(journal, wanted("web-1"), wanted("web-1", "second"))
     for _ in range(2):
         claim = await claimed(journal)
@@ -457,7 +458,7 @@ async def test_two_rules_may_wait_for_one_workload(journal: SqlJournal) -> None:
 
 
 async def test_what_is_taken_back_ends_with_its_undo_and_then_holds_nothing(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted())
     claim = await verifying(journal)
@@ -473,7 +474,7 @@ async def test_what_is_taken_back_ends_with_its_undo_and_then_holds_nothing(
     assert await held(journal) == {}
 
 
-async def test_a_write_that_fails_leaves_nothing_behind(journal: SqlJournal) -> None:
+async def test_a_write_that_fails_leaves_nothing_behind(journal: Journal) -> None:
     await fires(journal, wanted())
     claim = await begun(journal)
 
@@ -516,7 +517,7 @@ async def test_a_restart_in_the_middle_finds_everything_and_waits_for_no_lease(f
 
 
 async def test_news_make_what_is_verified_or_held_due_and_nothing_else(
-    journal: SqlJournal,
+    journal: Journal,
 ) -> None:
     await fires(journal, wanted("web"))
     claim = await verifying(journal)
@@ -533,7 +534,7 @@ async def test_news_make_what_is_verified_or_held_due_and_nothing_else(
     assert await journal.claim(at(1), LEASE) is None
 
 
-async def test_news_during_the_work_make_it_due_again_at_once(journal: SqlJournal) -> None:
+async def test_news_during_the_work_make_it_due_again_at_once(journal: Journal) -> None:
     await fires(journal, wanted("web"))
     claim = await verifying(journal)
     await journal.hasten([claim.remediation.id], at(1))
@@ -541,7 +542,7 @@ async def test_news_during_the_work_make_it_due_again_at_once(journal: SqlJourna
     assert (await claimed(journal, at(1))).remediation.id == claim.remediation.id
 
 
-async def test_news_do_not_delay_what_is_due(journal: SqlJournal) -> None:
+async def test_news_do_not_delay_what_is_due(journal: Journal) -> None:
     await fires(journal, wanted("web"))
     claim = await claimed(journal)
     await journal.write(claim.remediation, hold_until(NOW), nobody)

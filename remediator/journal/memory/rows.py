@@ -6,26 +6,29 @@ The columns and their defaults are those of `journal.tables`.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
 from ..timers import CLAIMED
 
-T = TypeVar("T")
-
 
 class Row:
     """One row: an attribute for each column."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__ = values
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self.__dict__ = columns
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)  # a column that the table does not have
+        raise AttributeError(f"the table has no column {name}")
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """Its values by column."""
+        return self.__dict__
 
     def _asdict(self) -> dict[str, Any]:
         return self.__dict__.copy()
@@ -62,6 +65,11 @@ class Rows:
     def having(self, column: str, value: Any) -> list[Row]:
         """The rows that have this value in an indexed column."""
         return list(self._by[column].get(value, {}).values())
+
+    def where(self, **values: Any) -> list[Row]:
+        """The rows that have these values in any columns; one that is empty is not asked for."""
+        wanted = {column: value for column, value in values.items() if value}.items()
+        return [row for row in self if wanted <= row.columns.items()]
 
     def add(self, **values: Any) -> Row:
         """A new row. Without a key it gets the next number."""
@@ -127,19 +135,17 @@ class Due:
 
     def until(self, now: datetime, limit: int | None = None) -> list[Any]:
         """What is due by now, most overdue first; it stays due."""
-        first = self.first()
-        if first is None or first > now:
-            return []
-        due: dict[Any, tuple[datetime, Any]] = {}
-        while self._heap and (limit is None or len(due) < limit):
-            first = self.first()
-            if first is None or first > now:
-                break
+        taken: dict[Any, tuple[datetime, Any]] = {}
+        while len(taken) != limit and self._is_due(now):
             item = heapq.heappop(self._heap)
-            due[item[1]] = item
-        for item in due.values():
+            taken[item[1]] = item
+        for item in taken.values():
             heapq.heappush(self._heap, item)
-        return list(due)
+        return list(taken)
+
+    def _is_due(self, now: datetime) -> bool:
+        first = self.first()
+        return first is not None and first <= now
 
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._at))
@@ -161,6 +167,9 @@ class Timers:
             at = self.of[kind].at(ref)
             if at is not None and (at > now or at == CLAIMED):
                 self.of[kind].put(ref, now)
+
+    def __contains__(self, ref: str) -> bool:
+        return any(due.at(ref) is not None for due in self.of.values())
 
     def drop(self, ref: str) -> None:
         """Every timer of a reference."""
