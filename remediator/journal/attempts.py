@@ -35,16 +35,20 @@ def row_of(made: Attempt) -> dict[str, Any]:
     }
 
 
+ADD = sa.insert(attempt)
+UPDATE = sa.update(attempt).where(attempt.c.id == sa.bindparam("of_id"))
+
+
 def insert(c: Connection, made: Attempt) -> None:
     """Stores an intent: durable before any call is sent."""
-    c.execute(sa.insert(attempt).values(**row_of(made)))
+    c.execute(ADD, row_of(made))
 
 
 def change(c: Connection, decided: Decided) -> None:
     """Writes what changed of an attempt."""
     changed, values = changes(decided)
     if values:
-        c.execute(sa.update(attempt).where(attempt.c.id == changed).values(**values))
+        c.execute(UPDATE, {"of_id": changed, **values})
 
 
 def changes(decided: Decided) -> tuple[str, dict[str, Any]]:

@@ -116,6 +116,33 @@ PUT_ASIDE = timedelta(hours=1)  # another version, which can read it, may run by
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, LookupError)
 
 
+FENCE = (
+    sa.select(table)
+    .where(table.c.id == sa.bindparam("id"), table.c.token == sa.bindparam("token"))
+    .with_for_update()
+)
+ATTACHED = (
+    sa.select(episode_table)
+    .join(attachment, attachment.c.episode == episode_table.c.id)
+    .where(attachment.c.remediation == sa.bindparam("remediation"))
+    .order_by(episode_table.c.id)
+)
+ATTEMPTS = (
+    sa.select(attempt)
+    .where(attempt.c.remediation == sa.bindparam("remediation"))
+    .order_by(attempt.c.number)
+)
+UPDATE = sa.update(table).where(table.c.id == sa.bindparam("of_id"))
+LEASE_BY_DATABASE = UPDATE.values(
+    lease_until=DATABASE_CLOCK + sa.bindparam("lasts", type_=sa.BigInteger)
+)
+
+
+def update(c: Connection, remediation: str, **columns: Any) -> None:
+    """Changes columns of a remediation."""
+    c.execute(UPDATE, {"of_id": remediation, **columns})
+
+
 def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
     """The most overdue remediation that nobody works on; ours until the lease ends.
 
@@ -126,8 +153,7 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         if row is None:
             return None
         token = row.token + 1
-        values = {"token": token, "lease_until": _until(c, now, lease)}
-        c.execute(sa.update(table).where(table.c.id == row.id).values(**values))
+        _lease(c, row.id, now, lease, token=token)
         # still due, for the worker that takes over after a crash; a wake-up gives it another time
         timers.put(c, "work", row.id, timers.CLAIMED)
         claimed = readable(c, "work", row.id, now, read=partial(claim_of, c, row, token))
@@ -146,21 +172,21 @@ def hasten(c: Connection, remediations: Sequence[RemediationId], now: datetime) 
     timers.pull(c, timers.work_of(waiting), now)
 
 
-def _until(c: Connection, now: datetime, lease: timedelta) -> Any:
-    """When a lease that begins now is over, as a value of its column."""
+def _lease(
+    c: Connection, remediation: str, now: datetime, lease: timedelta, **columns: Any
+) -> None:
+    """Begins or extends a lease, by the clock that tells when it is over."""
     if c.dialect.name == "postgresql":
-        return DATABASE_CLOCK + lease // MICROSECOND
-    return now + lease
+        given = {"of_id": remediation, "lasts": lease // MICROSECOND, **columns}
+        c.execute(LEASE_BY_DATABASE, given)
+    else:
+        update(c, remediation, lease_until=now + lease, **columns)
 
 
 def renew(c: Connection, remediation: Remediation, now: datetime, lease: timedelta) -> None:
     """Ours for longer. Raises: LeaseLost."""
     fence(c, remediation)
-    c.execute(
-        sa.update(table)
-        .where(table.c.id == remediation.id)
-        .values(lease_until=_until(c, now, lease))
-    )
+    _lease(c, remediation.id, now, lease)
 
 
 def woken_at(c: Connection, row: Any) -> datetime | None:
@@ -226,13 +252,7 @@ def claim_of(c: Connection, row: Any, token: int) -> Claim:
         mine = sa.and_(table.c.undo_of == row.id, sa.text("undo_of != ''"))
         newest = sa.select(table).where(mine).order_by(table.c.created_at.desc()).limit(1)
         undo = from_row(c.execute(newest).one())
-    attached = (
-        sa.select(episode_table)
-        .join(attachment, attachment.c.episode == episode_table.c.id)
-        .where(attachment.c.remediation == row.id)
-        .order_by(episode_table.c.id)
-    )
-    found = tuple(batch.from_row(r) for r in c.execute(attached))
+    found = tuple(map(batch.from_row, c.execute(ATTACHED, {"remediation": row.id})))
     return Claim(
         claimed_from(row, token),
         from_text(row.rule_text),
@@ -255,20 +275,12 @@ def claimed_from(row: Any, token: int) -> Remediation:
 
 
 def attempts_of(c: Connection, remediation_id: str) -> tuple[Attempt, ...]:
-    query = (
-        sa.select(attempt).where(attempt.c.remediation == remediation_id).order_by(attempt.c.number)
-    )
-    return tuple(attempt_from_row(row) for row in c.execute(query))
+    return tuple(map(attempt_from_row, c.execute(ATTEMPTS, {"remediation": remediation_id})))
 
 
 def fence(c: Connection, remediation: Remediation) -> Any:
     """The row, locked, if the lease is still ours. Raises: LeaseLost."""
-    query = (
-        sa.select(table)
-        .where(table.c.id == remediation.id, table.c.token == remediation.token)
-        .with_for_update()
-    )
-    row = c.execute(query).first()
+    row = c.execute(FENCE, {"id": remediation.id, "token": remediation.token}).first()
     if row is None:
         raise LeaseLost(f"cannot go on with {remediation.id}: another worker took it over")
     return row

@@ -22,6 +22,9 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{''.join(secrets.choice(ALPHABET) for _ in range(10))}"
 
 
+ADD = sa.insert(entry).inline()
+
+
 def write(
     c: Connection,
     now: datetime,
@@ -32,16 +35,19 @@ def write(
     text: str,
 ) -> None:
     """Adds a line to the history."""
-    c.execute(
-        sa.insert(entry).values(
-            at=now, remediation=remediation, kind=kind, reason=reason, text=text
-        )
-    )
+    line = {"at": now, "remediation": remediation, "kind": kind, "reason": reason, "text": text}
+    c.execute(ADD, line)
+
+
+LATEST = (
+    sa.select(entry.c.at, entry.c.kind, entry.c.reason, entry.c.text)
+    .where(entry.c.remediation == sa.bindparam("remediation"))
+    .order_by(entry.c.id.desc())
+    .limit(NEWEST)
+)
 
 
 def of(c: Connection, remediation: str) -> tuple[Line, ...]:
     """The latest lines of a remediation's history, oldest first."""
-    columns = sa.select(entry.c.at, entry.c.kind, entry.c.reason, entry.c.text)
-    newest = columns.where(entry.c.remediation == remediation).order_by(entry.c.id.desc())
-    rows = reversed(c.execute(newest.limit(NEWEST)).all())
+    rows = reversed(c.execute(LATEST, {"remediation": remediation}).all())
     return tuple(Line(row.at, named(row.kind), row.reason, row.text) for row in rows)

@@ -1,6 +1,6 @@
 """Episodes: what was delivered, and which episodes are open or pending."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,7 +16,8 @@ from ..model.verdict import Reason
 from ..ports.records import Delivery
 from . import inbox
 from .batch import Batch, States, born, from_row
-from .fates import CHUNK, wake
+from .births import CHUNK
+from .fates import wake
 from .tables import Instant
 from .tables import episode as table
 
@@ -121,8 +122,13 @@ def _refresh(c: Connection, refreshed: list[dict[str, Any]]) -> None:
         "starts_at": bind("b_start"),
     }
     keys = ("b_id", "b_start", "b_count", "b_seen")
-    rows = [{key: change[key] for key in keys} for change in refreshed]
+    rows = _only(keys, refreshed)
     c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**values), rows)
+
+
+def _only(keys: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each change what a statement takes."""
+    return [{key: change[key] for key in keys} for change in changes]
 
 
 def _close(c: Connection, closed: list[dict[str, Any]], now: datetime) -> None:
@@ -137,11 +143,11 @@ def _close(c: Connection, closed: list[dict[str, Any]], now: datetime) -> None:
         "last_seen": bind("b_seen"),
     }
     keys = ("b_id", "b_start", "b_ends", "b_count", "b_seen")
-    rows = [{key: change[key] for key in keys} for change in closed]
+    rows = _only(keys, closed)
     c.execute(sa.update(table).where(table.c.id == bind("b_id")).values(**values), rows)
     pending = sa.and_(table.c.id == bind("b_id"), table.c.fate == Fate.PENDING)
     resolved = sa.update(table).where(pending)
-    ids = [{"b_id": change["b_id"]} for change in closed]
+    ids = _only(("b_id",), closed)
     c.execute(resolved.values(fate=Fate.RESOLVED, reason=Reason.RESOLVED), ids)
     wake(c, [change["b_id"] for change in closed], now)
 

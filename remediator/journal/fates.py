@@ -2,25 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..model.alert import Episode, Fate
-from ..model.entry import EntryKind
 from ..model.remediation import STATES, WAITING, State
 from ..model.verdict import Reason
-from ..ports.records import Triaged, Wanted
-from ..rules.stored import to_text
-from . import entries, timers
+from ..ports.records import Triaged
+from . import births, timers
 from .alone import alone
+from .births import CHUNK
 from .tables import attachment, remediation, timer
 from .tables import episode as table
-
-CHUNK = 400
-
 
 BY_RELOAD = frozenset(state for state, spec in STATES.items() if spec.by_reload)
 
@@ -42,14 +38,22 @@ def triaged(c: Connection, decided: Sequence[Triaged], now: datetime) -> None:
 
 def _attach(c: Connection, matched: Sequence[Triaged], now: datetime) -> None:
     """Attaches what is still open to the live remediation of each rule, creating it if needed."""
-    over = _ended(c, [item.episode.id for item in matched])
-    for item in matched:
-        # it may have resolved while it was being triaged
-        if not c.execute(sa.select(table.c.open).where(table.c.id == item.episode.id)).scalar():
-            continue
-        for wanted in item.wanted:
-            if (item.episode.id, wanted.rule.name) not in over:
-                attach(c, item.episode.id, _live(c, wanted, item.episode.id, now))
+    ids = [item.episode.id for item in matched]
+    # some may have resolved while they were being triaged
+    over, still_open = _ended(c, ids), _open(c, ids)
+    firing = [item for item in matched if item.episode.id in still_open]
+    asked = chain.from_iterable(zip(repeat(item.episode.id), item.wanted) for item in firing)
+    new = [pair for pair in asked if (pair[0], pair[1].rule.name) not in over]
+    births.attach(c, new, now)
+
+
+def _open(c: Connection, episode_ids: Sequence[int]) -> set[int]:
+    """Those of them that are open."""
+    found: set[int] = set()
+    for at in range(0, len(episode_ids), CHUNK):
+        some = table.c.id.in_(episode_ids[at : at + CHUNK])
+        found |= set(c.execute(sa.select(table.c.id).where(some, table.c.open)).scalars())
+    return found
 
 
 def _store(c: Connection, decided: Sequence[Triaged]) -> None:
@@ -89,72 +93,6 @@ def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
             (row.episode, row.rule) for row in c.execute(query.where(some, attachment.c.ended))
         }
     return found
-
-
-def attach(c: Connection, episode_id: int, remediation_id: str) -> None:
-    """Puts an episode on a remediation, once."""
-    there = sa.select(attachment.c.episode).where(
-        attachment.c.episode == episode_id, attachment.c.remediation == remediation_id
-    )
-    if c.execute(there).first() is None:
-        c.execute(sa.insert(attachment).values(episode=episode_id, remediation=remediation_id))
-
-
-def _live(c: Connection, wanted: Wanted, episode_id: int, now: datetime) -> str:
-    """The live remediation of the rule and target; created for the episode if there is none."""
-    table_ = remediation
-    query = (
-        sa.select(table_.c.id)
-        .where(
-            table_.c.rule == wanted.rule.name,
-            table_.c.target_key == wanted.target.key,
-            table_.c.live,
-            table_.c.undo_of == "",
-        )
-        .with_for_update()
-    )
-    found = c.execute(query).scalar()
-    if found:
-        return str(found)
-    row = row_of(wanted, episode_id, now)
-    created = str(row["id"])
-    c.execute(sa.insert(table_).values(**row))
-    timers.put(c, "work", created, wanted.settled_at)
-    timers.put(c, "escalate", created, now + wanted.rule.escalate.after)
-    entries.write(
-        c,
-        now,
-        created,
-        EntryKind.CREATED,
-        reason=None,
-        text=f"rule {wanted.rule.name} for {wanted.target}",
-    )
-    return created
-
-
-def row_of(wanted: Wanted, episode_id: int, now: datetime) -> dict[str, Any]:
-    """The columns of a remediation that is created for an episode."""
-    target = wanted.target
-    return {
-        "id": entries.new_id("r"),
-        "rule": wanted.rule.name,
-        "rule_digest": wanted.rule_digest,
-        "rule_text": to_text(wanted.rule),
-        "mode": wanted.rule.mode,
-        "cluster": target.cluster,
-        "kind": target.kind,
-        "namespace": target.namespace,
-        "name": target.name,
-        "uid": target.uid,
-        "target_key": target.key,
-        "state": State.QUEUED,
-        "live": True,
-        "reason": Reason.SETTLING,
-        "created_at": now,
-        "changed_at": now,
-        "priority": wanted.rule.priority,
-        "created_for": episode_id,
-    }
 
 
 def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:

@@ -35,9 +35,9 @@ from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Intent, Message, Written
-from . import attempts, counting, entries, fates, letters, timers, trust, undos
+from . import attempts, births, counting, entries, fates, letters, timers, trust, undos
 from .alone import alone
-from .claims import attempts_of, fence, woken_at
+from .claims import attempts_of, fence, update, woken_at
 from .columns import cancelled, columns_of, started, superseded
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
@@ -89,10 +89,8 @@ def _supersede(c: Connection, younger: str, older: str, now: datetime) -> None:
     """Ends one whose episodes are now the other's too, in this transaction. It keeps them: who was
     told of it is told that it is over once they have resolved.
     """
-    for row in c.execute(
-        sa.select(attachment.c.episode).where(attachment.c.remediation == younger)
-    ).all():
-        fates.attach(c, row.episode, older)
+    mine = sa.select(attachment.c.episode).where(attachment.c.remediation == younger)
+    births.attach_to(c, list(c.execute(mine).scalars()), older)
     why = f"merged into {older}"
     _end_superseded(
         c, younger, Reason.ATTACHED, why, told=f"{why}: the same rule and target", now=now
@@ -163,7 +161,7 @@ def begin(
         _charge(c, remediation.id, intent)
     attempts.insert(c, intent.attempt)
     values = started(State(row.state), intent)
-    c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
+    update(c, remediation.id, **values)
     summary = intent.attempt.plan.summary
     entries.write(c, now, remediation.id, EntryKind.STARTED, reason=None, text=summary)
     return verdicts
@@ -214,9 +212,7 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
         .where(attempt.c.id == made.id)
         .values(plan=dumps(attempts.stored(made.plan, made.times)), sent_by=made.sent_by)
     )
-    c.execute(
-        sa.update(table).where(table.c.id == remediation.id).values(state=state, changed_at=now)
-    )
+    update(c, remediation.id, state=state, changed_at=now)
     entries.write(c, now, remediation.id, state, reason=None, text="further calls")
 
 
@@ -236,7 +232,7 @@ def settle(
     after = next_state(state, decided.event) if decided.event else state
     written = _written(c, row, state, after, decided=decided)
     values = columns_of(row, state, after, decided)
-    c.execute(sa.update(table).where(table.c.id == remediation.id).values(**values))
+    update(c, remediation.id, **values)
     attempts.change(c, decided)
     _free_locks(c, row, state, after, decided=decided)
     _set_timers(c, row, decided)
@@ -249,7 +245,7 @@ def settle(
     # last: notifications say what was written, not what was asked for
     told = tell(written)
     if any(message.trouble for message in told) and not row.undo_of:
-        c.execute(sa.update(table).where(table.c.id == remediation.id).values(told=True))
+        update(c, remediation.id, told=True)
     for message in told:
         letters.put(
             c, row.undo_of or remediation.id, message.receiver, message.notice, now=decided.at
@@ -310,7 +306,7 @@ def _release(c: Connection, remediation_id: str, attempt_id: str) -> None:
         sa.select(charge.c.id).where(charge.c.remediation == remediation_id).limit(1)
     ).first()
     if others is None:
-        c.execute(sa.update(table).where(table.c.id == remediation_id).values(acted=False))
+        update(c, remediation_id, acted=False)
 
 
 def _fires(c: Connection, remediation_id: str) -> bool:

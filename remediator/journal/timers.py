@@ -12,13 +12,17 @@ from .tables import EPOCH, timer
 CLAIMED = EPOCH
 
 
+MOVE = sa.update(timer).where(
+    timer.c.kind == sa.bindparam("of_kind"), timer.c.ref == sa.bindparam("of_ref")
+)
+CREATE = sa.insert(timer)
+
+
 def put(c: Connection, kind: str, ref: str, due_at: datetime) -> None:
     """Creates or moves a timer."""
-    done = c.execute(
-        sa.update(timer).where(timer.c.kind == kind, timer.c.ref == ref).values(due_at=due_at)
-    )
+    done = c.execute(MOVE, {"of_kind": kind, "of_ref": ref, "due_at": due_at})
     if done.rowcount == 0:
-        c.execute(sa.insert(timer).values(kind=kind, ref=ref, due_at=due_at))
+        c.execute(CREATE, {"kind": kind, "ref": ref, "due_at": due_at})
 
 
 def due(selected: Any, ref: Any, kind: str) -> sa.Select[Any]:

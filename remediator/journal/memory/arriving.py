@@ -14,7 +14,8 @@ from ...model.remediation import WAITING, State
 from ...model.verdict import Reason
 from ...ports.records import Body, Delivery, Triaged, Wanted
 from ..batch import Batch, States, born
-from ..fates import BY_RELOAD, row_of
+from ..births import row_of
+from ..fates import BY_RELOAD
 from .rows import Row
 from .shared import Shared
 
