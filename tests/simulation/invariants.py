@@ -39,6 +39,7 @@ P7 = "P7 the plan executed is the plan approved"
 P8 = "P8 every fate has a reason"
 LEASE = "P2 only who holds the lease writes"
 RIGHT_OBJECT = "P10 only the object that was seen is written"
+FRESH = "a watch that is not heard from is not believed"
 TOLD = "people are told in time"
 
 

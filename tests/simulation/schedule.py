@@ -188,6 +188,9 @@ def _fault(rng: random.Random) -> tuple[str, dict[str, Any]]:
         ("blind", {"for": rng.uniform(5, 60)}),
         ("deaf", {"for": rng.uniform(20, 120)}),
         ("hang", {"for": rng.uniform(20, 200)}),
+        ("quiet", {"replica": replica, "for": rng.uniform(20, 240)}),
+        ("quiet", {"replica": replica, "for": rng.uniform(20, 240)}),
+        ("expire", {"replica": replica}),
         ("disk", {"replica": replica, "for": rng.uniform(2, 20)}),
         ("clock", {"replica": replica, "by": rng.uniform(-45, 45)}),
         (

@@ -83,6 +83,8 @@ def test_schedules_have_everything_in_them() -> None:
         "clock",
         "disk",
         "hang",
+        "quiet",
+        "expire",
         "deaf",
         "blind",
         "recreate",

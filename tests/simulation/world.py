@@ -32,19 +32,22 @@ from remediator.journal.tables import episode, inbox, metadata, remediation
 from remediator.model.alert import Activity, Alert, AlertStatus
 from remediator.model.call import Call, Evidence
 from remediator.model.facts import Facts, Unknown, unseen
+from remediator.model.kind import Kind
 from remediator.model.limit import BreakerLimit, StormLimit
 from remediator.model.notice import Notice
 from remediator.model.remediation import Remediation
-from remediator.model.sight import Sight
+from remediator.model.sight import Object, Sight
 from remediator.model.target import Target
 from remediator.model.usage import Rate
 from remediator.prometheus import SandboxPrometheus
+from remediator.rules.looking import watched
 from remediator.telemetry import Metrics
 
 from .invariants import P1, STORM, Broken, Landed, Watch
 from .loop import VirtualLoop
 from .rules import ruleset
 from .schedule import ACTIVE, APPS, Happening
+from .watching import Watching, Wire
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=10)
@@ -155,6 +158,7 @@ class Replica:
         self.dead, self.since, self.full_until, self.stalled_until = True, 0.0, -1.0, -1.0
         self.dies_in, self.dies_after, self.down = 0, False, 0.0
         self.stalls_in, self.stalls_for = 0, 0.0
+        self.quiet_until, self.expired = -1.0, dict[str, bool]()
         self.ended = False
         self._task: asyncio.Task[None] | None = None
 
@@ -165,16 +169,18 @@ class Replica:
             return
         self.dead, self.since = False, sim.loop.now
         self.journal = Hands(sim.journal, self)
-        clusters = {"default": Door(sim, self)}
+        metrics = Counted(sim)
+        door = Door(sim, self, metrics)
+        self.watching = Watching(sim, door) if sim.watches else None
         self.doors = Doors(
             journal=self.journal,
-            clusters=clusters,
-            watched=clusters,
+            clusters=(clusters := {"default": door}),
+            watched={"default": self.watching} if self.watching else clusters,
             sources={"s": "default"},
             prometheus=SandboxPrometheus(),
             alertmanager=sim.alertmanager,
             clock=self.clock,
-            metrics=Counted(sim),
+            metrics=metrics,
             rules=sim.rules,
             limits=LIMITS,
             started_at=self.clock.now(),
@@ -188,6 +194,9 @@ class Replica:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.engine.run(2 - self.number))
                 group.create_task(self.intake.run())
+                if self.watching is not None:
+                    self.watching.want(watched(self.sim.rules))
+                    group.create_task(self.watching.run(self.doors.tell))
         except* Crash:
             self.sim.loop.call_later(self.down, self.boot)
         except* Exception as group_:
@@ -214,6 +223,15 @@ class Replica:
             self.since = self.sim.loop.now
         if self.dead:
             raise Crash
+
+    async def reach(self) -> None:
+        """A request reaches the API server. Raises: Unreachable."""
+        await asyncio.sleep(0.002)
+        if self.sim.loop.now < self.sim.hangs_until:
+            await asyncio.sleep(TIMEOUT)
+            raise Unreachable("no answer from the API server within 10s")
+        if self.sim.loop.now < self.sim.blind_until:
+            raise Unreachable("API server unreachable")
 
     async def effect(self, act: Callable[[], Any], name: str) -> Any:
         """Something that stays. The process may die just before it, or just after."""
@@ -249,8 +267,23 @@ class Door:
     Requests get lost, come late, and land though nobody waits any more.
     """
 
-    def __init__(self, sim: "Simulation", replica: Replica) -> None:
+    def __init__(self, sim: "Simulation", replica: Replica, metrics: Metrics) -> None:
         self._sim, self._replica = sim, replica
+        self.transport = Wire(sim, replica, metrics)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """One object, where no watch tells of it."""
+        await self._replica.breathe()
+        await self._replica.reach()
+        return await self._sim.cluster.get(kind, namespace, name)
+
+    async def list_objects(
+        self, kind: Kind, namespace: str, selector: str, fields: str = ""
+    ) -> list[Object]:
+        """Several, where no watch tells of them."""
+        await self._replica.breathe()
+        await self._replica.reach()
+        return await self._sim.cluster.list_objects(kind, namespace, selector, fields)
 
     async def observe(
         self, target: Target, climb: bool, sights: frozenset[Sight[Any]], now: datetime
@@ -377,6 +410,8 @@ class Simulation:
         self.loop = VirtualLoop()
         self.cluster = SandboxCluster(lambda: START + timedelta(seconds=self.loop.now))
         self.alertmanager = Ears(self.loop)
+        # every other world is watched
+        self.watches, self.active, self._passed_at = seed % 2 == 0, True, 0.0
         self.journal: SqlJournal
         self.rules = ruleset()
         self.replicas = [Replica(self, number) for number in range(replicas)]
@@ -462,9 +497,16 @@ class Simulation:
         else:
             answer.set_result(made)  # type: ignore[arg-type]
 
+    def passes(self) -> None:
+        """Controllers go on though nobody looks."""
+        if self.loop.now - self._passed_at >= 1:
+            self._passed_at = self.loop.now
+            self.cluster._advance()
+
     def run(self) -> Broken | None:
         """Plays the schedule to its end; what does not hold, or None."""
         asyncio.set_event_loop(self.loop)
+        random.seed(self.seed)  # pauses before a watch begins anew
         self.loop.set_exception_handler(lambda _loop, context: None)
         saved, random_id = (engine_module.IDLE, engine_module.HOUSEKEEPING), entries.new_id
         entries.new_id = self._new_id
@@ -521,11 +563,13 @@ class Simulation:
     async def _calm_down(self) -> None:
         """All alerts resolve and nothing goes wrong any more: everything must come to an end."""
         await self._until(ACTIVE)
+        self.active = False
         self.hangs_until = self.blind_until = self.alertmanager.deaf_until = -1.0
         self.faults.clear()
         self.alertmanager.silenced.clear()
         for replica in self.replicas:
             replica.dies_in, replica.stalls_in, replica.full_until = 0, 0, -1.0
+            replica.quiet_until = -1.0
         for ident in list(self.alerts):
             await self._perform(Happening(self.loop.now, "resolves", {"id": ident}))
             if ident in self.acked:
@@ -659,6 +703,18 @@ class Simulation:
     async def _hang(self, for_: float) -> None:
         self.hangs_until = self.loop.now + for_
         self.count("hang")
+
+    async def _quiet(self, replica: int, for_: float) -> None:
+        """What is watched falls silent, though the API server answers."""
+        self.replicas[replica % len(self.replicas)].quiet_until = self.loop.now + for_
+        if self.watches:
+            self.count("quiet")
+
+    async def _expire(self, replica: int) -> None:
+        kinds = watched(self.rules)
+        self.replicas[replica % len(self.replicas)].expired = dict.fromkeys(map(str, kinds), True)
+        if self.watches:
+            self.count("expired")
 
     async def _disk(self, replica: int, for_: float) -> None:
         self.replicas[replica % len(self.replicas)].full_until = self.loop.now + for_
