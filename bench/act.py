@@ -76,27 +76,28 @@ class FakeAlertmanager:
         labels = {"alertname": name, "namespace": NAMESPACE, "deployment": deployment}
         self.listed.append(
             {
-                "fingerprint": fingerprint(deployment),
+                "fingerprint": fingerprint(name, deployment),
                 "status": {"state": "active"},
                 "labels": labels,
             }
         )
 
 
-def fingerprint(name: str) -> str:
-    return f"f-{name}"
+def fingerprint(name: str, deployment: str) -> str:
+    return f"f-{name}-{deployment}"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """So many workloads, each in trouble once, within so many seconds.
 
-    `qps` as the daemon is set.
+    `qps` as the daemon is set. `held`: so many remediations are held meanwhile, by a limit.
     """
 
     targets: int = 36
     seconds: int = 12
     qps: float = 500
+    held: int = 0
 
 
 def settings(
@@ -109,14 +110,8 @@ def settings(
                 "name": "bench",
                 "scope": {"namespaces": [NAMESPACE]},
                 "defaults": {"mode": "act", "escalate": {"to": ["log"]}},
-                "rules": [
-                    {
-                        "name": "restart",
-                        "match": ['alertname="Bench"'],
-                        "limits": {"in_flight": 10_000, "per_rule": "10000/1h"},
-                        "steps": [{"action": "restart_workload", "if": "always"}],
-                    }
-                ],
+                "rules": [rule("restart", "Bench", 10_000)]
+                + [rule(f"held{number}", f"Held{number}", 1) for number in range(HELD_BY)],
             }
         ],
     }
@@ -140,6 +135,19 @@ def settings(
     return folder / "c.yaml"
 
 
+HELD_BY = 20  # rules, each of which acts once and holds the rest
+
+
+def rule(name: str, alertname: str, in_flight: int) -> dict[str, Any]:
+    """A rule that restarts what an alert is about."""
+    return {
+        "name": name,
+        "match": [f'alertname="{alertname}"'],
+        "limits": {"in_flight": in_flight, "per_rule": "10000/1h"},
+        "steps": [{"action": "restart_workload", "if": "always"}],
+    }
+
+
 def post(url: str, name: str, deployment: str) -> None:
     alert = {
         "status": "firing",
@@ -147,12 +155,27 @@ def post(url: str, name: str, deployment: str) -> None:
         "annotations": {},
         "startsAt": datetime.now(UTC).isoformat(),
         "endsAt": "0001-01-01T00:00:00Z",
-        "fingerprint": fingerprint(deployment),
+        "fingerprint": fingerprint(name, deployment),
     }
     body = json.dumps({"version": "4", "status": "firing", "alerts": [alert]}).encode()
     request = urllib.request.Request(f"{url}/webhook", body, {"Authorization": "Bearer t"})
     with urllib.request.urlopen(request) as answer:
         answer.read()
+
+
+def hold(url: str, alertmanager: FakeAlertmanager, held: int) -> None:
+    """Has so many remediations held, and waits until all are."""
+    for number in range(held):
+        name, deployment = f"Held{number % HELD_BY}", f"held{number // HELD_BY}"
+        alertmanager.lists(name, deployment)
+        post(url, name, deployment)
+
+    def count() -> bool:
+        with urllib.request.urlopen(f"{url}/api/v1/counts") as answer:
+            states = json.load(answer)["remediations"]
+            return not states.get("queued") and states.get("held", 0) >= held - HELD_BY
+
+    until(count, f"{held} held remediations", 300)
 
 
 def offer(url: str, alertmanager: FakeAlertmanager, case: Case) -> dict[str, float]:
@@ -239,12 +262,10 @@ def measure(case: Case) -> Acted:
         daemon: subprocess.Popen[bytes] | None = None
         try:
             plane.start()
+            names = [f"web{number}" for number in range(case.targets)]
+            names += [f"held{number}" for number in range(case.held // HELD_BY)]
             with ThreadPool(LANES) as lanes:
-                lanes.map(
-                    lambda number: plane.deploy(NAMESPACE, f"web{number}", "web:1", replicas=1),
-                    range(case.targets),
-                    1,
-                )
+                lanes.map(lambda name: plane.deploy(NAMESPACE, name, "web:1", replicas=1), names, 1)
             plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
             # what follows a restart is the controllers' work, and would share the cores with what
             # is measured
@@ -268,6 +289,7 @@ def measure(case: Case) -> Acted:
             until(
                 lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30
             )
+            hold(url, alertmanager, case.held)
             posted = offer(url, alertmanager, case)
             writes = until(lambda: len(w := audit.read()) == len(posted) and w, "all writes", 600)
             took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)

@@ -7,11 +7,13 @@ not there, since two watches need not be equally far.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from ..catalogue import KINDS
+from ..errors import ClusterError
 from ..kinds import EVENT, NODE, POD
 from ..model.facts import Facts
 from ..model.kind import Kind
@@ -25,6 +27,17 @@ from .watch import Watch
 
 # kind, namespace and name
 Named = tuple[str, str, str]
+# namespace, label selector and field selector
+Listed = tuple[str, str, str]
+MOMENT = 10.0  # seconds for which a list of Events is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class _Lately:
+    """A list of Events, and when it was asked for."""
+
+    at: float
+    listing: asyncio.Future[list[Object]]
 
 
 class WatchedCluster:
@@ -36,6 +49,7 @@ class WatchedCluster:
         self._live, self._metrics = live, live.transport.metrics
         self._watches: dict[Kind, Watch] = {}
         self._wanted: asyncio.Queue[frozenset[Kind]] = asyncio.Queue()
+        self._events: dict[Listed, _Lately] = {}
 
     def want(self, kinds: Iterable[Kind]) -> None:
         """Watches these kinds, and no others. Events come and go too fast to be kept."""
@@ -75,11 +89,30 @@ class WatchedCluster:
         self, kind: Kind, namespace: str, selector: str, fields: str = ""
     ) -> list[Object]:
         path, _, node = fields.partition("=")
+        if kind == EVENT:
+            return await self._lately(namespace, selector, fields)
         watch = self._alive(kind) if path in ("", NODE_OF) else None
         self._count(watch is not None)
         if watch is not None:
             return watch.kept.find(namespace, selector, node)
         return await self._live.list_objects(kind, namespace, selector, fields)
+
+    async def _lately(self, namespace: str, selector: str, fields: str) -> list[Object]:
+        """Events as they were listed a moment ago, since all that is held in a namespace looks at
+        the same ones again and again.
+        """
+        key, now = (namespace, selector, fields), asyncio.get_running_loop().time()
+        self._events = {one: last for one, last in self._events.items() if last.at > now - MOMENT}
+        self._count(key in self._events)
+        if key not in self._events:
+            listing = asyncio.ensure_future(self._live.list_objects(EVENT, *key))
+            self._events[key] = _Lately(now, listing)
+        try:
+            # whoever waits for it too must get it even if this look ends before
+            return await asyncio.shield(self._events[key].listing)
+        except ClusterError:
+            self._events.pop(key, None)
+            raise
 
     def _told(self, tell: Callable[[list[Named]], None], kind: Kind, obj: Object) -> None:
         """Something happened to an object: to what controls it, and to its node, too."""

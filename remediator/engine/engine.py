@@ -28,6 +28,7 @@ SHORTEST = 0.05
 HOUSEKEEPING = 15.0
 PRUNE_EVERY = timedelta(hours=1)
 SWEEP_EVERY = timedelta(minutes=2)
+INCIDENTS_EVERY = timedelta(seconds=1)
 BREATH = 0.02
 
 
@@ -45,6 +46,7 @@ class Engine:
         self._keep = keep
         self._looked_at = self._pruned_at = doors.clock.now()
         self._swept_at = self._looked_at
+        self._incidents_at = self._looked_at - INCIDENTS_EVERY
         self._swept_to: Episode | None = None
         # what a predecessor left is looked at first
         self._triaged_at = self._looked_at - timedelta(seconds=IDLE)
@@ -61,7 +63,7 @@ class Engine:
         while await worker.run_one(self.doors, self.doors.clock.now()):
             pass
         await self._escalate()
-        await incidents.watch(self.doors, now)
+        await self._incidents(now)
         await self._revive()
         await self._sweep(now)
         for name in self._receivers:
@@ -153,6 +155,12 @@ class Engine:
         await revive.run(self.doors, self.doors.clock.now())
         await restore.run(self.doors, self.doors.clock.now())
         return IDLE
+
+    async def _incidents(self, now: datetime) -> None:
+        """Looks at storms and breakers, which change by the second at most."""
+        if abs(now - self._incidents_at) >= INCIDENTS_EVERY:
+            await incidents.watch(self.doors, now)
+            self._incidents_at = now
 
     async def _sweep(self, now: datetime) -> None:
         """Goes through what is open, some at a time, once in a while."""
