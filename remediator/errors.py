@@ -68,6 +68,10 @@ class Forbidden(ClusterError):
     """RBAC refuses; the message names the verb and the resource."""
 
 
+class Unauthorized(Forbidden):
+    """The credential is rejected: it may have just been renewed, or not be known yet."""
+
+
 class TargetGone(ClusterError):
     """The object does not exist any more, or another one has its name."""
 

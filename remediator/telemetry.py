@@ -246,6 +246,12 @@ class Metrics:
         """Sets a gauge."""
         self._child(name, labels).set(value)
 
+    def forget(self, name: str, *labels: str) -> None:
+        """A gauge that has nothing to tell any more."""
+        if self._children.pop((name, labels), None) is not None:
+            metric: Any = self._by_name[name]
+            metric.remove(*labels)
+
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Adds to a histogram."""
         self._child(name, labels).observe(value)

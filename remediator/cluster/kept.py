@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from ..kinds import NODE
 from ..model.kind import Kind
 from ..model.raw import labels, meta, spec_of
 from ..model.selectors import PART, selects
@@ -19,6 +20,7 @@ from ..model.sight import Object
 
 Key = tuple[str, str]
 NODE_OF = "spec.nodeName"
+IMAGES = "images"  # most of a node, decoded at every look at all of them, and asked for by nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Kept:
         """
         self.drop(obj)
         bare = {name: part for name, part in obj.items() if name not in ("kind", "apiVersion")}
+        if self._kind == NODE and "status" in bare:
+            bare["status"] = {key: of for key, of in bare["status"].items() if key != IMAGES}
         packed = zlib.compress(orjson.dumps(bare), 1)
         key, node = _key(obj), str(spec_of(obj).get("nodeName") or "")
         entry = self._entries[key] = _Entry(packed, labels(obj), node)

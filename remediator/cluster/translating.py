@@ -14,6 +14,7 @@ from ..errors import (
     Forbidden,
     Rejected,
     TargetGone,
+    Unauthorized,
     Unreachable,
 )
 from ..model.kind import Kind
@@ -78,7 +79,7 @@ def _error_of(what: str, status: int, data: Mapping[str, Any], text: bytes) -> C
     match status:
         case 401:
             why = "the API server rejected the credential; check the kubeconfig"
-            return Forbidden(f"cannot {what}: {why} ({message})")
+            return Unauthorized(f"cannot {what}: {why} ({message})")
         case 403:
             why = "RBAC does not allow it; `remediator generate rbac` prints the permissions needed"
             return Forbidden(f"cannot {what}: {why} ({message})")

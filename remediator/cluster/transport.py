@@ -24,7 +24,7 @@ from .translating import event_in, items_of, path_of, translated
 READ_TIMEOUT = 10.0
 # seconds: of a watch until it is opened again, and without a word until it is given up; the API
 # server sends a bookmark each minute
-WATCHED, SILENCE = 300, 75.0
+WATCHED, SILENCE = 300, 150.0
 # seconds until a peer is asked whether it is there, and between two of so many tries
 KEEP_ALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
 PAGE = 500
@@ -179,10 +179,11 @@ def _translated(what: str, seconds: float) -> Iterator[None]:
 @contextlib.contextmanager
 def _dropped(answer: aiohttp.ClientResponse) -> Iterator[None]:
     """Ends the connection of an answer that goes on, without saying goodbye to the peer."""
-    transport = _transport(answer)
     try:
         yield
     finally:
+        # asked for now: once the answer is whole, another request may have its connection
+        transport = _transport(answer)
         if transport is not None:
             transport.abort()
         answer.close()

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from contextlib import aclosing
 
-from ..errors import ClusterError, Expired, Forbidden, TargetGone, Unreachable
+from ..errors import ClusterError, Expired, Forbidden, TargetGone, Unauthorized, Unreachable
 from ..model.kind import Kind
 from ..model.sight import Object
 from ..telemetry import Metrics, log
@@ -20,6 +20,7 @@ from .transport import SILENCE, Transport
 
 # seconds until a list is made again, and at most, and where it is not permitted or unknown
 FIRST, MOST, REFUSED = 0.5, 30.0, 600.0
+STEADY = 30.0  # seconds; what has worked for so long is in order
 SHORTEST = 1.0  # seconds that a watch lasts at least; one that ends at once is not opened at once
 
 
@@ -46,20 +47,25 @@ class Watch:
         """Until cancelled."""
         pause = FIRST
         while True:
+            started = self._clock()
             try:
                 await self._list()
-                pause = FIRST
                 while True:
                     await self._follow()
-            except (Forbidden, TargetGone) as error:  # no permission, or no such kind there
-                self._lost(error)
-                await asyncio.sleep(REFUSED)
             except Exception as error:  # whatever it is, nobody else may end with it
                 self._lost(error)
                 if not isinstance(error, ClusterError):
                     log().exception("watch_error", kind=self._kind.name)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+                # a list that succeeds is no sign of health: its watch may fail again and again
+                if self._clock() - started > STEADY:
+                    pause = FIRST
+                await asyncio.sleep(REFUSED if _is_refused(error) else _about(pause))
                 pause = min(2 * pause, MOST)
+
+    def end(self) -> None:
+        """It is not wanted any more, and nobody is to wonder why it is not alive."""
+        self._heard_at = None
+        self._metrics.forget("kubernetes_watch_alive", self._kind.plural)
 
     def _lost(self, error: Exception) -> None:
         self._heard_at = None
@@ -108,6 +114,16 @@ class Watch:
 
     def _says(self, *, alive: bool) -> None:
         self._metrics.set("kubernetes_watch_alive", alive, self._kind.plural)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether there is no permission, or no such kind, which does not pass soon."""
+    return isinstance(error, Forbidden | TargetGone) and not isinstance(error, Unauthorized)
+
+
+def _about(pause: float) -> float:
+    """Not everybody at once."""
+    return pause * random.uniform(0.5, 1.5)
 
 
 def _error_of(kind: Kind, status: Object) -> ClusterError:

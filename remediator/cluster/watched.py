@@ -64,7 +64,7 @@ class WatchedCluster:
                 wanted = await self._wanted.get()
                 for kind in running.keys() - wanted:
                     running.pop(kind).cancel()
-                    del self._watches[kind]
+                    self._watches.pop(kind).end()
                 for kind in wanted - running.keys():
                     self._watches[kind] = Watch(self._live.transport, kind, self._metrics, told)
                     running[kind] = group.create_task(self._watches[kind].run())

@@ -96,7 +96,6 @@ class Doors:
     crowd: Crowd = field(default_factory=Crowd)
     census: Census = field(init=False)
     news: News = field(default_factory=News)
-    told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.arrivals = self.wake.subscribe()
@@ -104,8 +103,7 @@ class Doors:
 
     def tell(self, names: Iterable[Named]) -> None:
         """Something happened to objects."""
-        if self.news.tell(names):
-            self.told.set()
+        self.news.tell(names)
 
     @property
     def only_live(self) -> bool:

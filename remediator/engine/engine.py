@@ -15,7 +15,7 @@ from ..model.seal import head_number
 from ..ports import Notifier
 from ..rules.ruleset import RuleSet
 from ..telemetry import log
-from . import news, worker
+from . import worker
 from .after import absent, restore, revive
 from .arrive import triage
 from .doors import LULL, Doors
@@ -25,6 +25,7 @@ from .tell.escalate import close, escalate
 
 IDLE = 1.0
 SHORTEST = 0.05
+HASTE = 0.5  # seconds between two rounds of waking: all that happened in between in one
 HOUSEKEEPING = 15.0
 PRUNE_EVERY = timedelta(hours=1)
 SWEEP_EVERY = timedelta(minutes=2)
@@ -87,7 +88,7 @@ class Engine:
                 )
             for name, body in (("escalation", self._escalate), ("revival", self._revive)):
                 group.create_task(self._loop(name, body, asyncio.Event()))
-            group.create_task(self._loop("news", self._hasten, self.doors.told))
+            group.create_task(self._loop("news", self._hasten, asyncio.Event()))
             group.create_task(self._loop("sealer", self._seal, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, asyncio.Event()))
 
@@ -140,7 +141,7 @@ class Engine:
         if woken:
             await self.doors.journal.hasten(woken, now)
             self.doors.wake.set()
-        return news.BREATH.total_seconds()
+        return HASTE
 
     async def _escalate(self) -> float:
         await escalate(self.doors, self.doors.clock.now())

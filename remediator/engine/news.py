@@ -11,7 +11,7 @@ from ..model.target import Target, target_of
 # kind, namespace and name, in whichever cluster
 Named = tuple[str, str, str]
 # how often one remediation is woken, at most
-BREATH = timedelta(seconds=1)
+BREATH = timedelta(seconds=5)
 # so many wait at most; those that have not been looked at for longest are left to their timers
 MOST = 20_000
 
@@ -26,6 +26,7 @@ class News:
         self._for: OrderedDict[RemediationId, frozenset[Named]] = OrderedDict()
         self._told: dict[RemediationId, None] = {}
         self._woken_at: dict[RemediationId, datetime] = {}
+        self._in_vain: set[RemediationId] = set()  # woken, and not looked at since
 
     def expect(self, remediation: Remediation, now: datetime) -> None:
         """It is looked at, and woken by its target and its root from then on, in a breath at the
@@ -48,6 +49,7 @@ class News:
             if not waiting:
                 del self._waiting[name]
         self._told.pop(remediation, None)
+        self._in_vain.discard(remediation)
 
     def tell(self, names: Iterable[Named]) -> bool:
         """Something happened to these objects. Whether somebody waits for it."""
@@ -56,13 +58,20 @@ class News:
         return bool(woken)
 
     def take(self, now: datetime) -> list[RemediationId]:
-        """Who is to be woken now. Who was woken a moment ago is so later."""
-        self._woken_at = {one: at for one, at in self._woken_at.items() if now - at < BREATH}
+        """Who is to be woken now. Who was woken a moment ago is so later. Whom nobody looked at
+        since has ended by another's hand, or there is too much to do: it is left to its timer.
+        """
+        lately = self._woken_at.items()
+        self._woken_at = {one: at for one, at in lately if abs(now - at) < BREATH}
         ready = [one for one in self._told if one not in self._woken_at]
-        for one in ready:
+        woken = [one for one in ready if one not in self._in_vain]
+        for one in self._in_vain.intersection(ready):
+            self.forget(one)
+        for one in woken:
             del self._told[one]
             self._woken_at[one] = now
-        return ready
+        self._in_vain.update(woken)
+        return woken
 
 
 def _named(target: Target) -> Named:

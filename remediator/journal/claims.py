@@ -90,8 +90,15 @@ def attempt_from_row(row: Any) -> Attempt:
 DATABASE_CLOCK = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger)
 
 
+# what only waits comes after what is new, acts, or is to be proved or undone
+ONLY_WAITS = sa.or_(
+    table.c.state == State.HELD,
+    sa.and_(table.c.state == State.AWAITING_APPROVAL, table.c.approved_digest == ""),
+)
+
+
 @cache
-def _claimable(postgresql: bool) -> sa.Select[Any]:
+def _claimable(postgresql: bool, waits: bool) -> sa.Select[Any]:
     """Leases go by the database's own clock where several
     daemons share it, else by the daemon's.
     """
@@ -99,6 +106,7 @@ def _claimable(postgresql: bool) -> sa.Select[Any]:
     return (
         timers.due(table, table.c.id, "work")
         .where(table.c.live, sa.or_(table.c.lease_until.is_(None), table.c.lease_until < over))
+        .where(ONLY_WAITS if waits else ~ONLY_WAITS)
         .limit(1)
         .with_for_update(of=table, skip_locked=True)
     )
@@ -144,12 +152,13 @@ def update(c: Connection, remediation: str, **columns: Any) -> None:
 
 
 def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
-    """The most overdue remediation that nobody works on; ours until the lease ends.
+    """The most overdue remediation that nobody works on, those last that only wait; ours until the
+    lease ends.
 
     What cannot be read is put aside.
     """
     while True:
-        row = c.execute(_claimable(c.dialect.name == "postgresql"), {"now": now}).first()
+        row = _most_overdue(c, now)
         if row is None:
             return None
         token = row.token + 1
@@ -159,6 +168,12 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
         claimed = readable(c, "work", row.id, now, read=partial(claim_of, c, row, token))
         if claimed is not None:
             return claimed
+
+
+def _most_overdue(c: Connection, now: datetime) -> Any:
+    postgresql = c.dialect.name == "postgresql"
+    row = c.execute(_claimable(postgresql, False), {"now": now}).first()
+    return row or c.execute(_claimable(postgresql, True), {"now": now}).first()
 
 
 WOKEN_BY_NEWS = (State.HELD, State.VERIFYING, State.UNDOING)

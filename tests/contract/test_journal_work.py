@@ -553,3 +553,13 @@ async def test_news_do_not_delay_what_is_due(journal: Journal) -> None:
 def waits(claim: Claim, until: datetime) -> Wait:
     """What is verified is looked at then."""
     return Wait(at=NOW, reason=None, why="not yet", until=until)
+
+
+async def test_what_only_waits_comes_after_what_is_new(journal: Journal) -> None:
+    await fires(journal, wanted("web"), fingerprint="f1")
+    held_first = await claimed(journal)
+    await journal.write(held_first.remediation, hold_until(at(1)), nobody)
+    await fires(journal, wanted("db"), fingerprint="f2", now=at(5))
+    new = await claimed(journal, at(6))
+    assert new.remediation.target.name == "db"
+    assert (await claimed(journal, at(6))).remediation.id == held_first.remediation.id

@@ -38,15 +38,15 @@ class Working(Reckoning):
     """The port's work."""
 
     async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
-        # one more than others work on is enough to find one that nobody does
-        for ref in self.timers.of["work"].until(now, len(self.leased) + 1):
-            row = self.all[ref]
-            if row.lease_until is None or row.lease_until < now:
-                self.leased.add(row.id)
-                self.all.change(row, token=row.token + 1, lease_until=now + lease)
-                self.timers.put("work", row.id, CLAIMED)
-                return self.claim_of(row)
-        return None
+        due = [self.all[ref] for ref in self.timers.of["work"].until(now)]
+        free = (row for row in due if row.lease_until is None or row.lease_until < now)
+        row = next(iter(sorted(free, key=_only_waits)), None)
+        if row is None:
+            return None
+        self.leased.add(row.id)
+        self.all.change(row, token=row.token + 1, lease_until=now + lease)
+        self.timers.put("work", row.id, CLAIMED)
+        return self.claim_of(row)
 
     def _fence(self, remediation: Remediation) -> Row:
         row = self.all.get(remediation.id)
@@ -242,3 +242,9 @@ class Working(Reckoning):
             self.unlock(row.id)
         if after is State.EXPIRED and row.undo_why == "timed":
             self.timers.put("restore", row.undoes, now + RESTORE_AGAIN)
+
+
+def _only_waits(row: Row) -> bool:
+    """Whether it comes after what is new, acts, or is to be proved or undone."""
+    asked = row.state == State.AWAITING_APPROVAL and not row.approved_digest
+    return bool(row.state == State.HELD or asked)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.cluster.kept import Kept
-from remediator.kinds import DEPLOYMENT, POD
+from remediator.kinds import DEPLOYMENT, NODE, POD
 from remediator.model.raw import labels, meta, spec_of
 from remediator.model.selectors import selects
 
@@ -83,3 +83,14 @@ def test_what_was_found_can_be_changed_without_changing_what_is_kept() -> None:
     (found,) = kept.find("", "", "")
     meta(found)["labels"]["app"] = "y"
     assert kept.find("shop", "app=x", "") == [pod("shop", "a", {"app": "x"}, "")]
+
+
+def test_the_images_of_a_node_are_not_kept() -> None:
+    kept = Kept(NODE)
+    named = {"metadata": {"name": "n1"}}
+    kept.put({**named, "status": {"images": [{"names": ["a"]}] * 50, "allocatable": {"pods": "9"}}})
+    kept.put({"metadata": {"name": "n2"}})
+    assert [obj.get("status") for obj in kept.find("", "", "")] == [
+        {"allocatable": {"pods": "9"}},
+        None,
+    ]

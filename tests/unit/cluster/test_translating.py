@@ -17,6 +17,7 @@ from remediator.errors import (
     Forbidden,
     Rejected,
     TargetGone,
+    Unauthorized,
     Unreachable,
 )
 from remediator.kinds import BUILT_IN, CERTIFICATE, DEPLOYMENT, NODE, POD
@@ -40,7 +41,7 @@ JSON = st.recursive(
     [
         (301, {}, Rejected),
         (400, {}, Rejected),
-        (401, {}, Forbidden),
+        (401, {}, Unauthorized),
         (403, {}, Forbidden),
         (404, {"kind": "Status", "reason": "NotFound"}, TargetGone),
         (404, {}, Unreachable),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio import client
 
-from remediator.cluster import watch
+from remediator.cluster import transport, watch
 from remediator.cluster.client import KubernetesCluster
 from remediator.cluster.watch import Watch
 from remediator.errors import Expired, Unreachable
@@ -168,3 +169,71 @@ async def test_what_no_api_server_tells_ends_the_belief(
 def test_what_a_status_says_in_a_watch_is_an_error_of_ours() -> None:
     assert isinstance(watch._error_of(POD, {"code": 410}), Expired)
     assert isinstance(watch._error_of(POD, {"code": 504, "message": "busy"}), Unreachable)
+
+
+def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that are made, none of which is waited for."""
+    made: list[float] = []
+
+    def about(pause: float) -> float:
+        made.append(pause)
+        return 0.0
+
+    monkeypatch.setattr(watch, "_about", about)
+    return made
+
+
+@pytest.mark.parametrize("status", [401, 410, 429])
+async def test_a_watch_that_fails_again_and_again_is_tried_less_and_less_often(
+    server: Told, watching: Watch, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    pauses = paused(monkeypatch)
+    server.status = status
+    server.pieces.put_nowait(None)
+    await until(lambda: len(pauses) >= 8)
+    assert pauses[:4] == sorted(pauses[:4])
+    assert pauses[3] >= 4 * pauses[0]
+    assert max(pauses) <= watch.MOST
+
+
+async def test_what_worked_for_long_is_tried_again_at_once(
+    server: Told, watching: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = paused(monkeypatch)
+    monkeypatch.setattr(watch, "STEADY", 0.0)
+    server.status = 410
+    server.pieces.put_nowait(None)
+    await until(lambda: len(pauses) >= 5)
+    assert set(pauses) == {watch.FIRST}
+
+
+async def test_a_watch_that_is_not_wanted_any_more_has_no_gauge() -> None:
+    metrics = Metrics()
+    made = Watch(None, POD, metrics, lambda _kind, _obj: None)  # type: ignore[arg-type]
+    assert b'kubernetes_watch_alive{kind="pods"} 0.0' in metrics.render()
+    made.end()
+    assert b"kubernetes_watch_alive{" not in metrics.render()
+    assert not made.alive
+
+
+class Answer:
+    """An answer whose connection goes back to the pool once it is whole."""
+
+    def __init__(self) -> None:
+        self.connection: Any = SimpleNamespace(transport=self)
+        self.aborted = 0
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+    def close(self) -> None:
+        self.connection = None
+
+
+@pytest.mark.parametrize(("whole", "aborted"), [(True, 0), (False, 1)])
+def test_a_connection_that_another_request_may_have_is_not_ended(whole: bool, aborted: int) -> None:
+    answer = Answer()
+    with transport._dropped(answer):  # type: ignore[arg-type]
+        if whole:
+            answer.connection = None
+    assert answer.aborted == aborted

@@ -1,6 +1,7 @@
 """Who is woken by what is told of objects."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -29,6 +30,7 @@ def test_news_of_the_target_and_of_its_root_wake() -> None:
     found.expect(waiting("r-1", POD, WEB), T - BREATH)
     assert found.tell([named(WEB)])
     assert found.take(T) == ["r-1"]
+    found.expect(waiting("r-1", POD, WEB), T)
     assert found.tell([("Node", "", "n"), named(POD)])
     assert found.take(T + BREATH) == ["r-1"]
 
@@ -52,6 +54,7 @@ def test_one_is_woken_once_for_many_news_and_again_after_a_breath() -> None:
     for _ in range(100):
         found.tell([named(WEB)])
     assert found.take(T) == ["r-1"]
+    found.expect(waiting("r-1"), T)
     found.tell([named(WEB)])
     assert found.take(T + BREATH / 2) == []
     assert found.take(T + BREATH) == ["r-1"]
@@ -88,3 +91,24 @@ def test_what_is_told_while_it_is_looked_at_wakes_it_a_breath_later() -> None:
     found.tell([named(WEB)])
     assert found.take(T + BREATH / 2) == []
     assert found.take(T + BREATH) == ["r-1"]
+
+
+def test_whom_nobody_looked_at_since_is_left_to_its_timer() -> None:
+    """It has ended by another daemon's hand, or there is too much to do already."""
+    found = News()
+    found.expect(waiting("r-1"), T - BREATH)
+    found.tell([named(WEB)])
+    assert found.take(T) == ["r-1"]
+    found.tell([named(WEB)])
+    assert found.take(T + BREATH) == []
+    assert not found.tell([named(WEB)])
+    found.expect(waiting("r-1"), T + BREATH)
+    assert found.tell([named(WEB)])
+    assert found.take(T + 2 * BREATH) == ["r-1"]
+
+
+def test_a_clock_that_jumps_back_silences_nobody() -> None:
+    found = News()
+    found.expect(waiting("r-1"), T)
+    found.tell([named(WEB)])
+    assert found.take(T - timedelta(hours=1)) == ["r-1"]
