@@ -28,7 +28,7 @@ def test_every_case_of_the_bench_runs() -> None:
     binary("kubernetes", "kube-apiserver")
     text = run("bench.run", "--short")
     rows = [line for line in text.splitlines() if line.startswith("| ") and "baseline" not in line]
-    assert len(rows) == 11
+    assert len(rows) == 13
     assert all(re.search(r"[0-9]", row.split("|")[2]) for row in rows)
 
 
