@@ -226,8 +226,10 @@ def _unproved(check: Check) -> Decided:
     if lasted > check.within:
         why = f"converged, but {check.told.lacks} after {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-    # a delivery, or a withdrawn alert that is noticed, wakes it
-    until = check.now + _pause(lasted, LONGEST)
+    # a delivery, or a withdrawn alert that is noticed, wakes it; the last check is at the deadline,
+    # or what came just in time would count as late
+    until, deadline = check.now + _pause(lasted, LONGEST), check.since + check.within
+    until = min(until, deadline) if check.now < deadline else until
     why = "converged; waiting for proof that it helped"
     return check.wait(why, until, converged_at=check.since, clear_proof=True)
 
@@ -235,7 +237,7 @@ def _unproved(check: Check) -> Decided:
 def _proved(check: Check) -> Decided:
     attempt, now, quiet = check.attempt, check.now, check.attempt.times.quiet_for
     proved = max(attempt.proved_since or now, _last_end(check.claim))
-    if proved != attempt.proved_since and now - check.since > check.within:
+    if proved != attempt.proved_since and now - check.since > check.within + SOON:
         why = f"converged, but {check.told.unsteady} within {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
     if now - proved < quiet:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remediator.engine.after.judging import Check, judge, taken_over, too_late
+from remediator.engine.after.judging import SOON, Check, judge, taken_over, too_late
 from remediator.model.decision import Climb, Decided, End, TakeBack, Wait
 from remediator.model.facts import Facts, Unknown
 from remediator.model.plan import Seen, Verified
@@ -182,6 +182,19 @@ def test_a_proof_that_does_not_come_in_time_was_not_given(
     found = judge(check(proof=False, done=HOUR, converged=lasted))
     assert outcome_of(found) is expected
     assert found.event is (Event.UNPROVED if expected else None)
+
+
+def test_the_last_check_is_made_when_the_time_for_the_proof_is_over() -> None:
+    found = judge(check(proof=False, converged=TIMES.resolved_within - 10 * SOON))
+    assert isinstance(found, Wait)
+    assert found.until == T + 10 * SOON
+
+
+@pytest.mark.parametrize(("after", "in_time"), [(SOON, True), (SOON + TICK, False)])
+def test_a_proof_that_the_last_check_finds_came_in_time(after: timedelta, in_time: bool) -> None:
+    ended = (fired(ended=HOUR),)
+    late = check(proof=True, converged=TIMES.resolved_within + after, episodes=ended)
+    assert isinstance(judge(late), Wait) is in_time
 
 
 def test_a_step_before_the_next_needs_no_proof() -> None:
@@ -382,8 +395,10 @@ def test_whatever_the_clock_says_it_ends_or_looks_again_within_a_while(
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.timedeltas(timedelta(), 30 * MINUTE), st.timedeltas(timedelta(), 30 * MINUTE))
-def test_what_takes_longer_is_looked_at_less_often(one: timedelta, other: timedelta) -> None:
+@given(st.timedeltas(timedelta(), 29 * MINUTE), st.timedeltas(timedelta(), 29 * MINUTE))
+def test_what_takes_longer_is_looked_at_less_often_until_the_last_check(
+    one: timedelta, other: timedelta
+) -> None:
     def pause(lasted: timedelta) -> timedelta:
         found = judge(check(proof=False, done=HOUR, converged=lasted))
         assert isinstance(found, Wait)
