@@ -102,17 +102,20 @@ class WatchedCluster:
         the same ones again and again.
         """
         key, now = (namespace, selector, fields), asyncio.get_running_loop().time()
-        self._events = {one: last for one, last in self._events.items() if last.at > now - MOMENT}
+        self._forget_events(now - MOMENT)
         self._count(key in self._events)
         if key not in self._events:
             listing = asyncio.ensure_future(self._live.list_objects(EVENT, *key))
             self._events[key] = _Lately(now, listing)
         try:
-            # whoever waits for it too must get it even if this look ends before
+            # others may wait for it too, even if this look ends before
             return await asyncio.shield(self._events[key].listing)
         except ClusterError:
             self._events.pop(key, None)
             raise
+
+    def _forget_events(self, before: float) -> None:
+        self._events = {one: last for one, last in self._events.items() if last.at > before}
 
     def _told(self, tell: Callable[[list[Named]], None], kind: Kind, obj: Object) -> None:
         """Something happened to an object: to what controls it, and to its node, too."""

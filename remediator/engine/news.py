@@ -61,9 +61,7 @@ class News:
         """Who is to be woken now. Who was woken a moment ago is so later. Whom nobody looked at
         since has ended by another's hand, or there is too much to do: it is left to its timer.
         """
-        lately = self._woken_at.items()
-        self._woken_at = {one: at for one, at in lately if abs(now - at) < BREATH}
-        ready = [one for one in self._told if one not in self._woken_at]
+        ready = self._ready(now)
         woken = [one for one in ready if one not in self._in_vain]
         for one in self._in_vain.intersection(ready):
             self.forget(one)
@@ -72,6 +70,11 @@ class News:
             self._woken_at[one] = now
         self._in_vain.update(woken)
         return woken
+
+    def _ready(self, now: datetime) -> list[RemediationId]:
+        lately = self._woken_at.items()
+        self._woken_at = {one: at for one, at in lately if abs(now - at) < BREATH}
+        return [one for one in self._told if one not in self._woken_at]
 
 
 def _named(target: Target) -> Named:
