@@ -336,7 +336,9 @@ their patterns begin and end with `.*`: then each of them may have to be tried.
 What rules look at is watched, so a look that holds, or goes on waiting, costs no request. An act is
 planned and judged from what there is now: that and its write take thirteen requests. So at the
 default `qps` of 20 about three act in two seconds, and those that come faster wait for their turn.
-What only waits is looked at after what is new, acts, or is to be proved.
+What only waits is looked at after what is new, acts, or is to be proved. It still costs a look
+every half a minute, so a thousand that are held keep most of one core busy, half of it with the
+storm's count of all that fires: that is what an act waits for meanwhile.
 
 A replay keeps its journal in dictionaries, and does what is due and nothing in between. What is
 left is the engine itself: a matched alert is looked at as often as in a daemon, and of the others
