@@ -21,6 +21,7 @@ from ..see.observe import template_now
 
 SOON, LATER = timedelta(seconds=3), timedelta(seconds=15)  # until something is looked at again
 LONGEST = timedelta(minutes=1)
+JUST_AFTER = timedelta(seconds=1)
 
 
 class Proven(NamedTuple):
@@ -226,10 +227,10 @@ def _unproved(check: Check) -> Decided:
     if lasted > check.within:
         why = f"converged, but {check.told.lacks} after {format_duration(check.within)}"
         return check.next_rung(Outcome.INEFFECTIVE, Reason.DEADLINE, why)
-    # a delivery, or a withdrawn alert that is noticed, wakes it; the last check is at the deadline,
-    # or what came just in time would count as late
-    until, deadline = check.now + _pause(lasted, LONGEST), check.since + check.within
-    until = min(until, deadline) if check.now < deadline else until
+    # a delivery, or a withdrawn alert that is noticed, wakes it; the last check is just after the
+    # deadline, or what came just in time would count as late
+    last = check.since + check.within + JUST_AFTER
+    until = min(check.now + _pause(lasted, LONGEST), last)
     why = "converged; waiting for proof that it helped"
     return check.wait(why, until, converged_at=check.since, clear_proof=True)
 

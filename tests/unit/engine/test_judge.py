@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remediator.engine.after.judging import SOON, Check, judge, taken_over, too_late
+from remediator.engine.after.judging import JUST_AFTER, SOON, Check, judge, taken_over, too_late
 from remediator.model.decision import Climb, Decided, End, TakeBack, Wait
 from remediator.model.facts import Facts, Unknown
 from remediator.model.plan import Seen, Verified
@@ -187,7 +187,7 @@ def test_a_proof_that_does_not_come_in_time_was_not_given(
 def test_the_last_check_is_made_when_the_time_for_the_proof_is_over() -> None:
     found = judge(check(proof=False, converged=TIMES.resolved_within - 10 * SOON))
     assert isinstance(found, Wait)
-    assert found.until == T + 10 * SOON
+    assert found.until == T + 10 * SOON + JUST_AFTER
 
 
 @pytest.mark.parametrize(("after", "in_time"), [(SOON, True), (SOON + TICK, False)])
