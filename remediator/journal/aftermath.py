@@ -113,7 +113,7 @@ def revive_later(
     c: Connection, remediation_id: str, template: str, again_at: datetime | None
 ) -> None:
     """Moves or removes the revival timer."""
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(ended_template=template))
+    claims.update(c, remediation_id, ended_template=template)
     if again_at is None:
         c.execute(sa.delete(timer).where(timer.c.kind == "revive", timer.c.ref == remediation_id))
     else:

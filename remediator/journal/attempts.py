@@ -44,11 +44,16 @@ def insert(c: Connection, made: Attempt) -> None:
     c.execute(ADD, row_of(made))
 
 
+def update(c: Connection, attempt_id: str, **columns: Any) -> None:
+    """Changes columns of an attempt."""
+    c.execute(UPDATE, {"of_id": attempt_id, **columns})
+
+
 def change(c: Connection, decided: Decided) -> None:
     """Writes what changed of an attempt."""
     changed, values = changes(decided)
     if values:
-        c.execute(UPDATE, {"of_id": changed, **values})
+        update(c, changed, **values)
 
 
 def changes(decided: Decided) -> tuple[str, dict[str, Any]]:

@@ -13,16 +13,16 @@ from ..model.verdict import Reason
 from ..ports.records import Wanted
 from ..rules.stored import to_text
 from . import entries
+from .chunks import chunks
 from .tables import attachment, entry, timer
 from .tables import remediation as table
 
 # an episode, and a remediation that it asks for or is on
 Asked = tuple[int, Wanted]
 Pair = tuple[int, str]
-CHUNK = 400
 
 LIVE = (
-    sa.select(table.c.id)
+    sa.select(table.c.id, table.c.state, table.c.created_at)
     .where(
         table.c.rule == sa.bindparam("rule"),
         table.c.target_key == sa.bindparam("target"),
@@ -31,6 +31,11 @@ LIVE = (
     )
     .with_for_update()
 )
+
+
+def live(c: Connection, rule: str, target_key: str) -> Any:
+    """The live remediation of a rule and target, of which there is one at most, locked."""
+    return c.execute(LIVE, {"rule": rule, "target": target_key}).first()
 
 
 def attach(c: Connection, asked: Sequence[Asked], now: datetime) -> None:
@@ -43,8 +48,8 @@ def attach(c: Connection, asked: Sequence[Asked], now: datetime) -> None:
     for episode, wanted in asked:
         key = wanted.rule.name, wanted.target.key
         if key not in living:
-            found = c.execute(LIVE, {"rule": key[0], "target": key[1]}).scalar()
-            living[key] = found or born.add(wanted, episode)
+            found = live(c, *key)
+            living[key] = found.id if found is not None else born.add(wanted, episode)
         pairs.append((episode, living[key]))
     born.insert(c)
     _put_on(c, pairs)
@@ -91,8 +96,8 @@ def _put_on(c: Connection, pairs: Sequence[Pair]) -> None:
 def _attached(c: Connection, episodes: Sequence[int]) -> set[Pair]:
     """On which remediations the episodes are."""
     found: set[Pair] = set()
-    for at in range(0, len(episodes), CHUNK):
-        some = attachment.c.episode.in_(episodes[at : at + CHUNK])
+    for part in chunks(episodes):
+        some = attachment.c.episode.in_(part)
         rows = c.execute(sa.select(attachment.c.episode, attachment.c.remediation).where(some))
         found |= {(row.episode, row.remediation) for row in rows}
     return found

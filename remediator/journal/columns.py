@@ -1,14 +1,14 @@
 """Which columns of a remediation change when it starts, is superseded, or is decided: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from ..model.decision import Ask, Climb, Decided, End, Hold
+from ..model.decision import Ask, AttemptChange, Climb, Decided, End, Hold, Wait
 from ..model.look import Look
-from ..model.remediation import ACTING, Event, State, next_state
+from ..model.remediation import ACTING, Event, Remediation, State, next_state
 from ..model.verdict import Decision, Reason, Verdict
 from ..ports.records import Intent
 from .letters import dumps
@@ -30,6 +30,21 @@ def started(state: State, intent: Intent) -> dict[str, Any]:
 def cancelled(operator: str) -> Verdict:
     """Why nothing begins any more."""
     return Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {operator}")
+
+
+def still(
+    remediation: Remediation, row: Any, decided: Decided, fires: Callable[[], bool]
+) -> Decided:
+    """The decision, or an immediate wait if its basis changed."""
+    if isinstance(decided, End) and decided.unless_firing and fires():
+        made = decided.change
+        again = AttemptChange(made.attempt, clear_proof=True) if made else None
+        why = "an alert is firing again"
+        return Wait(at=decided.at, reason=None, why=why, until=decided.at, change=again)
+    if isinstance(decided, Ask) and row.approved_digest != remediation.approved_digest:
+        reason = Reason(row.reason) if row.reason else None
+        return Wait(at=decided.at, reason=reason, why=row.why, until=decided.at)
+    return decided
 
 
 def superseded(state: State, reason: Reason, why: str, now: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..model.verdict import Reason
 from ..ports.records import Delivery
 from . import inbox
 from .batch import Batch, States, born, from_row
-from .births import CHUNK
+from .chunks import chunks
 from .fates import wake
 from .tables import Instant
 from .tables import episode as table
@@ -48,8 +48,7 @@ def _known(c: Connection, keys: set[tuple[str, str]]) -> States:
     ).where(table.c.open)
     for source in {source for source, _ in keys}:
         fingerprints = sorted(fingerprint for other, fingerprint in keys if other == source)
-        for at in range(0, len(fingerprints), CHUNK):
-            mine = fingerprints[at : at + CHUNK]
+        for mine in chunks(fingerprints):
             # few sizes, the last one repeated: each is a statement to prepare and keep
             size = 1 << (len(mine) - 1).bit_length()
             named = {f"f{number}": mine[min(number, len(mine) - 1)] for number in range(size)}

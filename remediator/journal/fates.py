@@ -14,7 +14,7 @@ from ..model.verdict import Reason
 from ..ports.records import Triaged
 from . import births, timers
 from .alone import alone
-from .births import CHUNK
+from .chunks import chunks
 from .tables import attachment, remediation, timer
 from .tables import episode as table
 
@@ -50,8 +50,8 @@ def _attach(c: Connection, matched: Sequence[Triaged], now: datetime) -> None:
 def _open(c: Connection, episode_ids: Sequence[int]) -> set[int]:
     """Those of them that are open."""
     found: set[int] = set()
-    for at in range(0, len(episode_ids), CHUNK):
-        some = table.c.id.in_(episode_ids[at : at + CHUNK])
+    for part in chunks(episode_ids):
+        some = table.c.id.in_(part)
         found |= set(c.execute(sa.select(table.c.id).where(some, table.c.open)).scalars())
     return found
 
@@ -87,8 +87,8 @@ def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
         remediation, remediation.c.id == attachment.c.remediation
     )
     found: set[tuple[int, str]] = set()
-    for at in range(0, len(episode_ids), CHUNK):
-        some = attachment.c.episode.in_(episode_ids[at : at + CHUNK])
+    for part in chunks(episode_ids):
+        some = attachment.c.episode.in_(part)
         found |= {
             (row.episode, row.rule) for row in c.execute(query.where(some, attachment.c.ended))
         }
@@ -97,10 +97,8 @@ def _ended(c: Connection, episode_ids: Sequence[int]) -> set[tuple[int, str]]:
 
 def wake(c: Connection, episode_ids: Sequence[int], now: datetime) -> None:
     """Makes the live remediations of these episodes due: something changed for them."""
-    for at in range(0, len(episode_ids), CHUNK):
-        refs = sa.select(attachment.c.remediation).where(
-            attachment.c.episode.in_(episode_ids[at : at + CHUNK])
-        )
+    for part in chunks(episode_ids):
+        refs = sa.select(attachment.c.remediation).where(attachment.c.episode.in_(part))
         timers.pull(c, timers.work_of(refs), now)
 
 
@@ -157,8 +155,7 @@ def retry(c: Connection, rule: str, firing: Sequence[int], now: datetime) -> boo
     """Sends these open episodes back to triage, for the rule to try them once more: as long as one
     of its remediations of an episode counts as ended, it leaves the episode alone.
     """
-    for at in range(0, len(firing), CHUNK):
-        some = firing[at : at + CHUNK]
+    for some in chunks(firing):
         theirs = attachment.c.episode.in_(some)
         joined = sa.join(attachment, remediation, remediation.c.id == attachment.c.remediation)
         query = sa.select(remediation.c.id).select_from(joined)

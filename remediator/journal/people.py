@@ -89,7 +89,7 @@ def decide(
     approved = approved_by(row, operator, now)
     if isinstance(approved, str):
         return approved
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(**approved.columns))
+    claims.update(c, remediation_id, **approved.columns)
     if approved.complete:
         timers.put(c, "work", remediation_id, now)
     entries.write(
@@ -173,14 +173,22 @@ def cancel(
     row = c.execute(sa.select(table).where(table.c.id == remediation_id).with_for_update()).first()
     if row is None:
         return f"no remediation {remediation_id}"
-    if State(row.state) not in LIVE:
-        return f"{remediation_id} has already ended: {row.state}"
-    if row.cancel_by:
-        return f"{row.cancel_by} already; {remediation_id} ends at its next look"
+    against = too_late_to_cancel(row)
+    if against:
+        return against
     text = f"{operator} {kind} it"
-    c.execute(sa.update(table).where(table.c.id == remediation_id).values(cancel_by=text))
+    claims.update(c, remediation_id, cancel_by=text)
     timers.put(c, "work", remediation_id, now)
     entries.write(c, now, remediation_id, kind, reason=Reason.OPERATOR, text=because(text, why))
+    return None
+
+
+def too_late_to_cancel(row: Any) -> str | None:
+    """Why it cannot be cancelled any more, or need not be."""
+    if State(row.state) not in LIVE:
+        return f"{row.id} has already ended: {row.state}"
+    if row.cancel_by:
+        return f"{row.cancel_by} already; {row.id} ends at its next look"
     return None
 
 
@@ -267,7 +275,7 @@ def escalated(
     if not done.rowcount:
         return
     if told:
-        c.execute(sa.update(table).where(table.c.id == remediation_id).values(told=True))
+        claims.update(c, remediation_id, told=True)
     for message in told:
         letters.put(c, remediation_id, message.receiver, message.notice, now=now)
     entries.write(

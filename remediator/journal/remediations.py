@@ -10,13 +10,10 @@ from sqlalchemy import Connection
 from ..model.call import evidence_to_json
 from ..model.decision import (
     Applied,
-    Ask,
-    AttemptChange,
     Decided,
     End,
     Retry,
     TakeBack,
-    Wait,
 )
 from ..model.entry import EntryKind
 from ..model.remediation import (
@@ -38,7 +35,7 @@ from ..ports.records import Intent, Message, Written
 from . import attempts, births, counting, entries, fates, letters, timers, trust, undos
 from .alone import alone
 from .claims import attempts_of, fence, update, woken_at
-from .columns import cancelled, columns_of, started, superseded
+from .columns import cancelled, columns_of, started, still, superseded
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -57,15 +54,8 @@ def retarget(
     # the advisory lock before the row, as triage does: in another order two replicas could deadlock
     alone(c, f"{remediation.rule} {target.key}")
     fence(c, remediation)
-    query = sa.select(table).where(
-        table.c.rule == remediation.rule,
-        table.c.target_key == target.key,
-        table.c.live,
-        table.c.undo_of == "",
-        table.c.id != remediation.id,
-    )
-    other = c.execute(query.with_for_update()).first()
-    if other is not None:
+    other = births.live(c, remediation.rule, target.key)
+    if other is not None and other.id != remediation.id:
         mine_is_older = (remediation.created_at, remediation.id) < (other.created_at, other.id)
         if not mine_is_older or State(other.state) not in WAITING:
             _supersede(c, remediation.id, other.id, now)
@@ -77,11 +67,7 @@ def retarget(
         "name": target.name,
         "uid": target.uid,
     }
-    c.execute(
-        sa.update(table)
-        .where(table.c.id == remediation.id)
-        .values(target_key=target.key, root_key=root_key, **values)
-    )
+    update(c, remediation.id, target_key=target.key, root_key=root_key, **values)
     return True
 
 
@@ -128,8 +114,7 @@ def _outrank(c: Connection, remediation: Remediation, holders: set[str], now: da
     """
     for held in sorted(holders):
         c.execute(sa.select(table.c.id).where(table.c.id == held).with_for_update()).one()
-        made = attempt.c.id == attempts_of(c, held)[-1].id
-        c.execute(sa.update(attempt).where(made).values(outcome=Outcome.UNKNOWN))
+        attempts.update(c, attempts_of(c, held)[-1].id, outcome=Outcome.UNKNOWN)
         c.execute(sa.delete(target_lock).where(target_lock.c.remediation == held))
         why = f"{remediation.id} of higher priority took over"
         _end_superseded(c, held, Reason.OUTRANKED, why, told=why, now=now)
@@ -199,7 +184,7 @@ def send(c: Connection, remediation: Remediation, made: Attempt) -> str:
         "sent_by": made.sent_by,
         "evidence": dumps(evidence_to_json(made.evidence)) if made.evidence else None,
     }
-    c.execute(sa.update(attempt).where(attempt.c.id == made.id).values(**values))
+    attempts.update(c, made.id, **values)
     return str(row.cancel_by)
 
 
@@ -207,11 +192,8 @@ def extend(c: Connection, remediation: Remediation, made: Attempt, now: datetime
     """Further calls of an attempt: durable before the first is sent."""
     row = fence(c, remediation)
     state = next_state(State(row.state), Event.EXTEND)
-    c.execute(
-        sa.update(attempt)
-        .where(attempt.c.id == made.id)
-        .values(plan=dumps(attempts.stored(made.plan, made.times)), sent_by=made.sent_by)
-    )
+    plan = dumps(attempts.stored(made.plan, made.times))
+    attempts.update(c, made.id, plan=plan, sent_by=made.sent_by)
     update(c, remediation.id, state=state, changed_at=now)
     entries.write(c, now, remediation.id, state, reason=None, text="further calls")
 
@@ -227,7 +209,7 @@ def settle(
     """
     row = fence(c, remediation)
     # the decision was made outside of this transaction; alerts and approvals may have come since
-    decided = _still(c, remediation, row, asked)
+    decided = still(remediation, row, asked, lambda: _fires(c, remediation.id))
     state = State(row.state)
     after = next_state(state, decided.event) if decided.event else state
     written = _written(c, row, state, after, decided=decided)
@@ -251,19 +233,6 @@ def settle(
             c, row.undo_of or remediation.id, message.receiver, message.notice, now=decided.at
         )
     return written
-
-
-def _still(c: Connection, remediation: Remediation, row: Any, decided: Decided) -> Decided:
-    """The decision, or an immediate wait if its basis changed."""
-    if isinstance(decided, End) and decided.unless_firing and _fires(c, remediation.id):
-        made = decided.change
-        again = AttemptChange(made.attempt, clear_proof=True) if made else None
-        why = "an alert is firing again"
-        return Wait(at=decided.at, reason=None, why=why, until=decided.at, change=again)
-    if isinstance(decided, Ask) and row.approved_digest != remediation.approved_digest:
-        reason = Reason(row.reason) if row.reason else None
-        return Wait(at=decided.at, reason=reason, why=row.why, until=decided.at)
-    return decided
 
 
 def _written(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> Written:

@@ -11,7 +11,7 @@ from ...model.past import Past, PastAct
 from ...model.remediation import LIVE, Attempt, Remediation, RemediationId, State
 from ...ports.records import Claim, Letter, Message, Overdue, Owed, RemediationRecord
 from ..aftermath import MOST_ACTS, MOST_FIRINGS, past_act
-from ..claims import attempt_from_row
+from ..claims import attempt_from_row, from_row
 from ..letters import LEASE
 from ..people import overdue_of
 from ..undos import owes
@@ -37,7 +37,7 @@ class Afterwards(Working):
 
     async def restorations(self, now: datetime, limit: int) -> list[Owed]:
         rows = [self.attempts[ref] for ref in self.timers.of["restore"].until(now, limit)]
-        return [Owed(self.valued(self.all[row.remediation]), attempt_from_row(row)) for row in rows]
+        return [Owed(from_row(self.all[row.remediation]), attempt_from_row(row)) for row in rows]
 
     async def restore_later(self, attempt: str, again_at: datetime | None) -> None:
         self._again("restore", attempt, again_at)
@@ -92,7 +92,7 @@ class Afterwards(Working):
         row = self.all.get(remediation)
         if row is None:
             return None
-        undos = tuple(map(self.valued, self.undos_of(remediation)))
+        undos = tuple(map(from_row, self.undos_of(remediation)))
         return RemediationRecord(self.claim_of(row), undos, self.history(remediation))
 
     async def escalations(self, now: datetime) -> list[Overdue]:
@@ -126,7 +126,7 @@ class Afterwards(Working):
     async def quieted(self, limit: int) -> list[tuple[Remediation, tuple[str, ...]]]:
         told = self.all.having("told", True)
         quiet = [row for row in told if not row.live and not self.fires(row.id)]
-        return [(self.valued(row), tuple(self.told(row.id))) for row in quiet[:limit]]
+        return [(from_row(row), tuple(self.told(row.id))) for row in quiet[:limit]]
 
     async def told_quiet(
         self, remediation: RemediationId, messages: tuple[Message, ...], now: datetime

@@ -13,7 +13,7 @@ from ...model.pauses import Pause
 from ...model.remediation import LIVE, State
 from ...model.verdict import Reason
 from ...ports.records import Row as Shown
-from ..people import approved_by, because, refused
+from ..people import approved_by, because, refused, too_late_to_cancel
 from ..tables import EPOCH
 from ..timers import CLAIMED
 from ..views import attempt_row, episode_row, history_row, message_row, remediation_row, undo_row
@@ -89,10 +89,9 @@ class Asking(Afterwards):
     def _cancel(
         self, row: Row, operator: str, now: datetime, *, why: str, kind: EntryKind
     ) -> str | None:
-        if State(row.state) not in LIVE:
-            return f"{row.id} has already ended: {row.state}"
-        if row.cancel_by:
-            return f"{row.cancel_by} already; {row.id} ends at its next look"
+        against = too_late_to_cancel(row)
+        if against:
+            return against
         text = f"{operator} {kind} it"
         self.all.change(row, cancel_by=text)
         self.timers.put("work", row.id, now)

@@ -7,7 +7,7 @@ from typing import Any
 from ...model.alert import Episode, Fate
 from ...model.entry import EntryKind, named
 from ...model.notice import Notice
-from ...model.remediation import Attempt, Remediation, State
+from ...model.remediation import Attempt, State
 from ...model.verdict import Reason
 from ...ports.records import Claim, Line, Message
 from ...rules.stored import from_text
@@ -38,7 +38,6 @@ class Shared:
         # the episodes of each remediation, and whether they count as ended for it; and the reverse
         self.on: dict[str, dict[int, bool]] = {}
         self.of: dict[int, dict[str, None]] = {}
-        self.leased: set[str] = set()
         self.attempts = Rows(tables.attempt, "remediation")
         self.locks: dict[str, str] = {}
         self.charged = Rows(tables.charge, "remediation")
@@ -154,10 +153,6 @@ class Shared:
     def as_values(self, rows: Iterable[Row]) -> list[Episode]:
         """Episodes as values."""
         return list(map(episode_from_row, rows))
-
-    def valued(self, row: Row) -> Remediation:
-        """A remediation as a value."""
-        return remediation_from_row(row)
 
     def owe(self, remediation: str, now: datetime) -> None:
         """Sets the timers of pending undos. What failed halfway is undone too."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from ...errors import LeaseLost
 from ...model.call import evidence_to_json
-from ...model.decision import Applied, Ask, AttemptChange, Decided, End, Retry, TakeBack, Wait
+from ...model.decision import Applied, Decided, End, Retry, TakeBack
 from ...model.entry import EntryKind
 from ...model.remediation import (
     ACTING,
@@ -26,7 +26,7 @@ from ...model.verdict import Decision, Reason, Verdict, strongest
 from ...ports.records import Claim, Intent, Message, Written
 from .. import attempts
 from ..claims import WOKEN_BY_NEWS
-from ..columns import cancelled, columns_of, started, superseded
+from ..columns import cancelled, columns_of, started, still, superseded
 from ..letters import dumps
 from ..remediations import RESTORE_AGAIN
 from ..timers import CLAIMED
@@ -43,7 +43,6 @@ class Working(Reckoning):
         row = next(iter(sorted(free, key=_only_waits)), None)
         if row is None:
             return None
-        self.leased.add(row.id)
         self.all.change(row, token=row.token + 1, lease_until=now + lease)
         self.timers.put("work", row.id, CLAIMED)
         return self.claim_of(row)
@@ -63,7 +62,7 @@ class Working(Reckoning):
 
     async def next_work(self) -> datetime | None:
         work = self.timers.of["work"]
-        due = [work.at(ref) for ref in work if ref not in self.leased]
+        due = [work.at(ref) for ref in work if self.all[ref].lease_until is None]
         return min(filter(None, due), default=None)
 
     async def retarget(
@@ -101,7 +100,6 @@ class Working(Reckoning):
     def _supersede(self, row: Row, reason: Reason, why: str, *, told: str, now: datetime) -> None:
         values = superseded(State(row.state), reason, why, now)
         self.all.change(row, **values, lease_until=None, token=row.token + 1)
-        self.leased.discard(row.id)
         self.timers.drop(row.id)
         self.remember(now, row.id, State.SUPERSEDED, reason=reason, text=told)
         self.owe(row.id, now)
@@ -162,7 +160,7 @@ class Working(Reckoning):
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
         row = self._fence(remediation)
-        decided = self._still(remediation, row, decided)
+        decided = still(remediation, row, decided, lambda: self.fires(row.id))
         state = State(row.state)
         after = next_state(state, decided.event) if decided.event else state
         ends = STATES[after].told
@@ -177,21 +175,9 @@ class Working(Reckoning):
         self.tell_all(row.undo_of or row.id, told, decided.at)
         return written
 
-    def _still(self, remediation: Remediation, row: Row, decided: Decided) -> Decided:
-        """The decision, or an immediate wait if its basis changed."""
-        if isinstance(decided, End) and decided.unless_firing and self.fires(row.id):
-            made = decided.change
-            again = AttemptChange(made.attempt, clear_proof=True) if made else None
-            why = "an alert is firing again"
-            return Wait(at=decided.at, reason=None, why=why, until=decided.at, change=again)
-        if isinstance(decided, Ask) and row.approved_digest != remediation.approved_digest:
-            return Wait(at=decided.at, reason=row.reason, why=row.why, until=decided.at)
-        return decided
-
     def _change(self, row: Row, state: State, after: State, *, decided: Decided) -> None:
         before = row.reason
         self.all.change(row, **columns_of(row, state, after, decided))
-        self.leased.discard(row.id)
         attempt, values = attempts.changes(decided)
         if values:
             self.attempts.change(self.attempts[attempt], **values)
