@@ -1,5 +1,5 @@
-"""Counts the workloads where a group may act, which the share of a storm refers to. Cached for a
-while.
+"""Counts the workloads where a group may act, and those in trouble, from which storms are told.
+Both go through very much, so they are remembered for a while.
 """
 
 from collections import Counter
@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 from ..model.facts import Unknown
 from ..model.matcher import admits
+from ..model.usage import Troubled
 from ..ports import Cluster
+from ..ports.journal import Journal
 
 REMEMBERED = timedelta(minutes=5)
+MOMENT = timedelta(seconds=1)
 
 
 class Census:
@@ -42,3 +45,21 @@ class Census:
                 count for name, count in counts.items() if admits(namespaces, name)
             )
         return self._in_scope[key]
+
+
+class Trouble:
+    """The roots of which alerts fire, in every cluster, as they were a moment ago."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._counted: dict[str, tuple[datetime, tuple[Troubled, ...]]] = {}
+
+    async def lately(self, cluster: str, now: datetime) -> tuple[Troubled, ...]:
+        """Good enough to hold something; what is to act counts them in the transaction that starts
+        it.
+        """
+        read_at, found = self._counted.get(cluster, (now - MOMENT, ()))
+        if not timedelta() <= now - read_at < MOMENT:
+            found = await self._journal.troubled(cluster)
+            self._counted[cluster] = (now, found)
+        return found

@@ -13,7 +13,7 @@ from ..ports.journal import Journal
 from ..ports.records import Claim
 from ..rules.ruleset import LoadedRule, RuleSet
 from ..telemetry import Metrics
-from .census import Census
+from .census import Census, Trouble
 from .news import Named, News
 
 CROWD = 2
@@ -95,11 +95,13 @@ class Doors:
     arrivals: asyncio.Event = field(init=False)
     crowd: Crowd = field(default_factory=Crowd)
     census: Census = field(init=False)
+    trouble: Trouble = field(init=False)
     news: News = field(default_factory=News)
 
     def __post_init__(self) -> None:
         self.arrivals = self.wake.subscribe()
         self.census = Census(self.clusters)
+        self.trouble = Trouble(self.journal)
 
     def tell(self, names: Iterable[Named]) -> None:
         """Something happened to objects."""

@@ -114,7 +114,11 @@ def read(c: Connection, remediation: Remediation, reading: Reading, now: datetim
         ended=before[0].ended_at if before else None,
         ineffective_in_row=in_row,
         ends=ends(c, remediation.rule, reading.ends),
-        troubled=troubled(c, remediation.target.cluster),
+        troubled=(
+            troubled(c, remediation.target.cluster)
+            if reading.troubled is None
+            else reading.troubled
+        ),
         storm_until=until,
     )
 

@@ -300,7 +300,7 @@ class SqlJournal(Database):
         return await self._read(trust.storms)
 
     async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
-        return await self._look(counting.troubled, cluster)
+        return await self._read(counting.troubled, cluster)
 
     async def calm(self, group: str, said: Notice, now: datetime) -> None:
         await self._run(trust.calm, group, said, now)

@@ -62,12 +62,16 @@ class Troubled:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is to be read: locks by key, what limits count, the rule's last ends, a storm's row."""
+    """What is to be read: locks by key, what limits count, the rule's last ends, a storm's row.
+
+    `troubled`: the roots of which alerts fire, if they were counted before; else they are counted.
+    """
 
     locks: tuple[str, ...]
     counted: tuple[Counted, ...] = ()
     ends: int = 5
     group: str = ""
+    troubled: tuple[Troubled, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 
 from remediator.cluster.sandbox import SandboxCluster
+from remediator.guards.situation import ProcessLimits
 from remediator.model.facts import Facts
+from remediator.model.limit import StormLimit
+from remediator.model.remediation import RemediationId
 from remediator.model.sight import Sight
 from remediator.model.target import Target
+from remediator.model.usage import Troubled
 from tests.integration.world import World, rules
 
 SCALE = (
@@ -144,3 +148,55 @@ async def test_what_is_told_of_a_pod_wakes_what_waits_for_its_workload(world: Wo
     world.doors.tell([("Pod", "shop", "web-x"), ("Deployment", "shop", "web")])
     await world.run(timedelta(seconds=3))
     assert frozen.looks == seen + 1
+
+
+RESTART = (
+    "name: restart, match: ['alertname=\"Leak\"'], limits: {in_flight: 1}, steps: [{action:"
+    " restart_workload, if: always}]"
+)
+
+
+async def leaks(world: World, count: int) -> None:
+    """So many workloads, each with an alert."""
+    for number in range(count):
+        world.cluster.create_workload("Deployment", "shop", f"app{number}", "app:1")
+        await world.deliver("Leak", f"app{number}")
+
+
+async def calm(_cluster: str, _now: datetime) -> tuple[Troubled, ...]:
+    """Nothing was in trouble a moment ago."""
+    return ()
+
+
+async def test_a_storm_that_was_not_counted_a_moment_ago_holds_what_would_act() -> None:
+    world = await World(rules(RESTART)).start()
+    await leaks(world, 12)
+    freeze(world)
+    world.doors.trouble.lately = calm  # type: ignore[assignment, method-assign]
+    await world.run(timedelta(minutes=1))
+    assert set(await world.states()) == {("held", "storm")}
+    assert not world.cluster.calls
+    await world.journal.close()
+
+
+async def test_what_is_held_counts_a_storm_once_a_second_for_all() -> None:
+    world = await World(rules(RESTART)).start()
+    world.doors.limits = ProcessLimits(storm=StormLimit(roots=0))
+    await leaks(world, 8)
+    frozen = freeze(world)
+    await world.run(timedelta(minutes=1))
+    asked: list[datetime] = []
+    count = world.journal.troubled
+
+    async def counted(cluster: str) -> tuple[Troubled, ...]:
+        asked.append(world.clock.now())
+        return await count(cluster)
+
+    world.journal.troubled = counted  # type: ignore[method-assign]
+    looks = frozen.looks
+    held = [claim["id"] for claim in await world.rows() if claim["state"] == "held"]
+    await world.journal.hasten([RemediationId(each) for each in held], world.clock.now())
+    await world.engine.run_due()
+    assert frozen.looks - looks >= len(held) == 7
+    assert len(asked) == 1
+    await world.journal.close()

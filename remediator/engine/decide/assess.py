@@ -99,6 +99,8 @@ async def assess(
     storming = False
     if planned.plan is not None:
         reading = ground.reading(situation, planned.plan)
+        if not live:
+            reading = replace(reading, troubled=await doors.trouble.lately(cluster, now))
         used = await doors.journal.usage(remediation, reading, now)
         verdicts += pipeline.begin(situation, used)
         storming = storm.on(situation, used)

@@ -36,7 +36,11 @@ class Reckoning(Arriving):
             ended=before[0].ended_at if before else None,
             ineffective_in_row=len(list(in_row)),
             ends=self._ends(remediation.rule, reading.ends),
-            troubled=self._troubled(remediation.target.cluster),
+            troubled=(
+                self._troubled(remediation.target.cluster)
+                if reading.troubled is None
+                else reading.troubled
+            ),
             storm_until=self._storm_until(reading.group),
         )
 

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from remediator.cluster.sandbox import SandboxCluster
-from remediator.engine.census import REMEMBERED, Census
+from remediator.engine.census import MOMENT, REMEMBERED, Census, Trouble
 from remediator.model.facts import Unknown
+from remediator.model.usage import Troubled
 from tests.unit.engine.made import SECOND, TICK
 from tests.unit.objects import HOUR, T
 
@@ -106,3 +107,32 @@ async def test_two_groups_of_one_cluster_have_a_count_of_their_own() -> None:
     assert await census.count("c", ("shop",), T) == 2
     assert await census.count("c", ("monitoring",), T) == 1
     assert await census.count("c", ("shop",), T) == 2
+
+
+class Counting:
+    """A journal that counts what is in trouble, and remembers how often it did."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def troubled(self, cluster: str) -> tuple[Troubled, ...]:
+        self.asked.append(cluster)
+        return (Troubled(f"shop/{cluster}{len(self.asked)}", "shop"),)
+
+
+async def test_what_is_in_trouble_is_counted_once_a_moment_in_each_cluster() -> None:
+    journal = Counting()
+    trouble = Trouble(journal)  # type: ignore[arg-type]
+    first = await trouble.lately("east", T)
+    assert await trouble.lately("east", T + MOMENT - TICK) == first
+    assert await trouble.lately("west", T) != first
+    assert await trouble.lately("east", T + MOMENT) != first
+    assert journal.asked == ["east", "west", "east"]
+
+
+async def test_a_clock_that_jumps_back_does_not_keep_an_old_count() -> None:
+    journal = Counting()
+    trouble = Trouble(journal)  # type: ignore[arg-type]
+    await trouble.lately("east", T + HOUR)
+    await trouble.lately("east", T)
+    assert len(journal.asked) == 2
