@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from ..errors import ConfigurationError, JournalLocked, JournalUnavailable
 from ..telemetry import Metrics
+from .commits import Commits
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,6 +98,7 @@ class Database:
         self._threads = ThreadPoolExecutor(1 if self.sqlite else POOL, thread_name_prefix="journal")
         file = self.sqlite and self._engine.url.database not in (None, "", ":memory:")
         self._hasty = self._make_engine(url, synced=False) if file else self._engine
+        self._commits = Commits(self._threads, self._write) if file else None
         self._reading = self._make_engine(url, "BEGIN") if file else self._engine
         self._readers = (
             ThreadPoolExecutor(1, thread_name_prefix="journal-reads") if file else self._threads
@@ -230,9 +232,7 @@ class Database:
         **named: P.kwargs,
     ) -> T:
         """One transaction that may write."""
-        return await self._on(
-            self._threads, self._engine, lambda c: function(c, *arguments, **named)
-        )
+        return await self._written(lambda c: function(c, *arguments, **named), synced=True)
 
     async def _note(
         self,
@@ -240,13 +240,15 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """One transaction that nobody relies on if the machine goes down right after it.
-
-        On a SQLite file the disk is not waited for: the next transaction that is, brings it along.
+        """One transaction that nobody relies on if the machine goes down right after it. On a
+        SQLite file the disk is not waited for: the next transaction that is, brings it along.
         """
-        return await self._on(
-            self._threads, self._hasty, lambda c: function(c, *arguments, **named)
-        )
+        return await self._written(lambda c: function(c, *arguments, **named), synced=False)
+
+    async def _written(self, function: Callable[[Connection], T], *, synced: bool) -> T:
+        if self._commits is not None:
+            return await self._commits.write(function, synced=synced)  # type: ignore[no-any-return]
+        return await self._on(self._threads, self._engine, function)
 
     async def _read(
         self,
@@ -254,10 +256,7 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """One transaction that only reads.
-
-        On a SQLite file it does not wait for the one that writes.
-        """
+        """One transaction that only reads. On a SQLite file it waits for none that writes."""
         return await self._on(
             self._readers, self._reading, lambda c: function(c, *arguments, **named)
         )
@@ -268,10 +267,7 @@ class Database:
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
-        """One transaction that only reads and may take its time.
-
-        The engine does not wait for it.
-        """
+        """One transaction that only reads and may take long. The engine does not wait for it."""
         return await self._on(
             self._lookers, self._looking, lambda c: function(c, *arguments, **named)
         )
@@ -302,9 +298,8 @@ class Database:
             raise JournalUnavailable(f"the database did not answer within {SILENCE:.0f}s") from None
 
     def _hang_up(self) -> None:
-        """Ends the connections that a transaction has waited on for too long.
-
-        Nothing else makes its thread come back.
+        """Ends the connections that a transaction has waited on for too long. Nothing else makes
+        its thread come back.
         """
         now = time.monotonic()
         for connection, since in list(self._connected.values()):
@@ -320,6 +315,9 @@ class Database:
         return max(
             (time.monotonic() - since for since in list(self._running.values())), default=0.0
         )
+
+    def _write(self, function: Callable[[Connection], Any], synced: bool) -> Any:
+        return self._transact(self._engine if synced else self._hasty, function)
 
     def _transact(
         self,

@@ -32,10 +32,9 @@ class Synced(SqlJournal):
         super().__init__(url)
         self.waited: list[bool] = []
 
-    async def _on(self, threads, engine, function, *arguments):  # type: ignore[no-untyped-def]
-        if threads is self._threads:
-            self.waited.append(engine is self._engine)
-        return await super()._on(threads, engine, function, *arguments)
+    def _write(self, function, synced):  # type: ignore[no-untyped-def]
+        self.waited.append(synced)
+        return super()._write(function, synced)
 
 
 @pytest.fixture

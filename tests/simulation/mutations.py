@@ -253,6 +253,17 @@ def lost_watch_answers_on() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def begin_is_not_waited_for() -> Iterator[None]:
+    """An attempt begins in a transaction for which the disk was not waited for."""
+
+    async def begin(self: SqlJournal, *given: Any) -> Any:
+        return await self._note(remediations.begin, *given)
+
+    with patched(SqlJournal, begin=begin):
+        yield
+
+
 Mutation = Callable[[], Any]
 # the bug, the invariant that must find it, the first seed to try
 MUTATIONS: list[tuple[Mutation, str, int]] = [
@@ -261,7 +272,7 @@ MUTATIONS: list[tuple[Mutation, str, int]] = [
     (uid_dropped, invariants.RIGHT_OBJECT, 94),
     (limits_outside_begin, invariants.P4, 39),
     (unknown_is_allow, invariants.P5, 46),
-    (lock_released_before_verify, invariants.P3, 24),
+    (lock_released_before_verify, invariants.P3, 27),
     (sent_again_after_a_look_that_proved_it, invariants.P2, 273),
     (resolved_alone_is_success, invariants.P6, 19),
     (charge_refunded, invariants.P4, 1),
@@ -269,5 +280,6 @@ MUTATIONS: list[tuple[Mutation, str, int]] = [
     (any_approval_will_do, invariants.P7, 81),
     (storm_is_not_counted, invariants.P4, 7),
     (escalation_inside_the_worker, invariants.TOLD, 230),
-    (lost_watch_answers_on, invariants.FRESH, 0),
+    (lost_watch_answers_on, invariants.FRESH, 78),
+    (begin_is_not_waited_for, invariants.P2, 157),
 ]

@@ -45,7 +45,27 @@ def make(seed: int) -> list[Happening]:
         out.append(Happening(rng.uniform(0, ACTIVE), *_person(rng)))
     for _ in range(rng.randint(1, 7)):
         out.append(Happening(rng.uniform(0, ACTIVE), *_fault(rng)))
+    if seed % 5 == 2:
+        out += _power(random.Random(f"power {seed}"))
     return sorted(out, key=lambda item: item.at)
+
+
+def _power(rng: random.Random) -> list[Happening]:
+    """The machine loses power, a few times."""
+    return [
+        Happening(
+            rng.uniform(0, ACTIVE / 2),
+            "power",
+            {
+                "replica": rng.randint(0, 1),
+                "effects": rng.randint(1, 4),
+                "after": rng.random() < 0.5,
+                "down": rng.uniform(1, 60),
+                "begun": rng.random() < 0.7,
+            },
+        )
+        for _ in range(rng.randint(1, 4))
+    ]
 
 
 def _plague(rng: random.Random) -> list[Happening]:

@@ -82,6 +82,7 @@ def test_schedules_have_everything_in_them() -> None:
         "stall",
         "clock",
         "disk",
+        "power",
         "hang",
         "quiet",
         "expire",

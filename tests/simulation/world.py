@@ -43,6 +43,7 @@ from remediator.prometheus import SandboxPrometheus
 from remediator.rules.looking import watched
 from remediator.telemetry import Metrics
 
+from .disk import Disk
 from .invariants import P1, STORM, Broken, Landed, Watch
 from .loop import VirtualLoop
 from .rules import ruleset
@@ -119,12 +120,22 @@ class Hands(SqlJournal):
 
     async def _run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         def act() -> Any:
-            self._replica.sim.fenced(function.__name__, (*arguments, *named.values()))
-            return self._transact(self._engine, partial(function, **named), *arguments)
+            answer = self._written(function, *arguments, **named)
+            self._replica.sim.disk.waited()
+            return answer
 
         return await self._replica.effect(act, function.__name__)
 
-    _note = _run
+    async def _note(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        def act() -> Any:
+            self._replica.sim.disk.hastes()
+            return self._written(function, *arguments, **named)
+
+        return await self._replica.effect(act, function.__name__)
+
+    def _written(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self._replica.sim.fenced(function.__name__, (*arguments, *named.values()))
+        return self._transact(self._engine, partial(function, **named), *arguments)
 
     async def _read(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         await self._replica.breathe()
@@ -157,6 +168,8 @@ class Replica:
         self.sim, self.number, self.clock = sim, number, Clock(sim.loop)
         self.dead, self.since, self.full_until, self.stalled_until = True, 0.0, -1.0, -1.0
         self.dies_in, self.dies_after, self.down = 0, False, 0.0
+        # when it dies, its machine goes down, and all that runs there
+        self.with_power = self.once_begun = False
         self.stalls_in, self.stalls_for = 0, 0.0
         self.quiet_until, self.expired = -1.0, dict[str, bool]()
         self.ended = False
@@ -213,6 +226,11 @@ class Replica:
         """It dies at one of its next effects."""
         self.dies_in, self.dies_after, self.down = effects, after, down
 
+    def will_lose_power(self, effects: int, after: bool, down: float, *, begun: bool) -> None:
+        """Its machine goes down at one of its next effects; `begun`: once an attempt has."""
+        self.will_crash(effects, after, down)
+        self.with_power, self.once_begun = True, begun
+
     async def breathe(self) -> None:
         """Others go on meanwhile."""
         if self.dead:
@@ -236,7 +254,8 @@ class Replica:
     async def effect(self, act: Callable[[], Any], name: str) -> Any:
         """Something that stays. The process may die just before it, or just after."""
         await self.breathe()
-        counts = name not in LOOKS
+        self.once_begun = self.once_begun and name != "begin"
+        counts = name not in LOOKS and not self.once_begun
         if counts and self.stalls_in == 1:
             self.stalled_until = max(self.stalled_until, self.sim.loop.now + self.stalls_for)
             self.sim.count("stall")
@@ -249,7 +268,7 @@ class Replica:
         if mine and not self.dies_after:
             self._die()
         answer = act()
-        if counts:
+        if name not in LOOKS:
             self.sim.check()
         if mine:
             self._die()
@@ -258,6 +277,9 @@ class Replica:
     def _die(self) -> None:
         self.dead = True
         self.sim.count("crash")
+        if self.with_power:
+            self.with_power = False
+            self.sim.lose_power()
         raise Crash
 
 
@@ -416,6 +438,7 @@ class Simulation:
         self.rules = ruleset()
         self.replicas = [Replica(self, number) for number in range(replicas)]
         self.watch: Watch
+        self.disk: Disk
         self.faults: list[str] = []
         self.hangs_until = self.blind_until = self.paused_until = -1.0
         self.paused_since, self.pause_ends = 0.0, START
@@ -466,6 +489,13 @@ class Simulation:
         """
         first = arguments[0] if arguments else None
         self._claimed = (name, first) if isinstance(first, Remediation) and name in WRITES else None
+
+    def lose_power(self) -> None:
+        """All replicas run on one machine, which goes down."""
+        for replica in self.replicas:
+            replica.dead = True
+        if self.disk.lose():
+            self.count("power loss")
 
     async def notify(self, message: Notice, ref: str = "") -> str:
         """People are told."""
@@ -524,6 +554,7 @@ class Simulation:
         for app in APPS:
             self.cluster.create_workload("Deployment", "shop", app, f"{app}:1")
         self.journal = await BLANK.take()
+        self.disk = Disk(self.journal._engine)
         self.watch = Watch(self.journal._engine, self.cluster.objects)
         for replica in self.replicas:
             replica.boot()
@@ -686,6 +717,9 @@ class Simulation:
 
     async def _crash(self, replica: int, effects: int, after: bool, down: float) -> None:
         self.replicas[replica % len(self.replicas)].will_crash(effects, after, down)
+
+    async def _power(self, replica: int, **how: Any) -> None:
+        self.replicas[replica % len(self.replicas)].will_lose_power(**how)
 
     async def _call(self, fault: str, count: int) -> None:
         self.faults += [fault] * count
