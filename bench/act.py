@@ -91,13 +91,15 @@ def fingerprint(name: str, deployment: str) -> str:
 class Case:
     """So many workloads, each in trouble once, within so many seconds.
 
-    `qps` as the daemon is set. `held`: so many remediations are held meanwhile, by a limit.
+    `qps` as the daemon is set. `others`: so many other alerts fire meanwhile; `held`: a rule
+    matches each of them, and a limit holds it.
     """
 
     targets: int = 36
     seconds: int = 12
     qps: float = 500
-    held: int = 0
+    others: int = 0
+    held: bool = False
 
 
 def settings(
@@ -111,7 +113,7 @@ def settings(
                 "scope": {"namespaces": [NAMESPACE]},
                 "defaults": {"mode": "act", "escalate": {"to": ["log"]}},
                 "rules": [rule("restart", "Bench", 10_000)]
-                + [rule(f"held{number}", f"Held{number}", 1) for number in range(HELD_BY)],
+                + [rule(f"held{n}", f"Held{n}", 1) for n in range(HELD_BY if case.held else 0)],
             }
         ],
     }
@@ -163,19 +165,23 @@ def post(url: str, name: str, deployment: str) -> None:
         answer.read()
 
 
-def hold(url: str, alertmanager: FakeAlertmanager, held: int) -> None:
-    """Has so many remediations held, and waits until all are."""
-    for number in range(held):
+def fire(url: str, alertmanager: FakeAlertmanager, case: Case) -> None:
+    """Has the other alerts fire, and waits until all that are to be held are."""
+    for number in range(case.others):
         name, deployment = f"Held{number % HELD_BY}", f"held{number // HELD_BY}"
         alertmanager.lists(name, deployment)
         post(url, name, deployment)
 
     def count() -> bool:
         with urllib.request.urlopen(f"{url}/api/v1/counts") as answer:
-            states = json.load(answer)["remediations"]
-            return not states.get("queued") and states.get("held", 0) >= held - HELD_BY
+            counts = json.load(answer)
+        if counts["webhooks"]["waiting"] or counts["episodes"].get("pending"):
+            return False
+        states = counts["remediations"]
+        wanted = case.others - HELD_BY if case.held else 0
+        return not states.get("queued") and states.get("held", 0) >= wanted
 
-    until(count, f"{held} held remediations", 300)
+    until(count, f"{case.others} alerts", 300)
 
 
 def offer(url: str, alertmanager: FakeAlertmanager, case: Case) -> dict[str, float]:
@@ -265,7 +271,7 @@ def measure(case: Case) -> Acted:
         try:
             plane.start()
             names = [f"web{number}" for number in range(case.targets)]
-            names += [f"held{number}" for number in range(case.held // HELD_BY)]
+            names += [f"held{number}" for number in range(case.others // HELD_BY)]
             with ThreadPool(LANES) as lanes:
                 lanes.map(lambda name: plane.deploy(NAMESPACE, name, "web:1", replicas=1), names, 1)
             plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
@@ -291,7 +297,7 @@ def measure(case: Case) -> Acted:
             until(
                 lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30
             )
-            hold(url, alertmanager, case.held)
+            fire(url, alertmanager, case)
             posted = offer(url, alertmanager, case)
             writes = until(lambda: len(w := audit.read()) == len(posted) and w, "all writes", 200)
             took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import ssl
 import sys
@@ -352,5 +353,8 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings):
+        # what lives as long as the process is left out of every later collection of garbage
+        gc.collect()
+        gc.freeze()
         await stop.wait()
         log().info("stopping")

@@ -14,6 +14,7 @@ from ..ports.records import Claim
 from ..rules.ruleset import LoadedRule, RuleSet
 from ..telemetry import Metrics
 from .census import Census, Trouble
+from .lanes import Lanes
 from .news import Named, News
 
 CROWD = 2
@@ -97,6 +98,7 @@ class Doors:
     census: Census = field(init=False)
     trouble: Trouble = field(init=False)
     news: News = field(default_factory=News)
+    lanes: Lanes = field(default_factory=Lanes)
 
     def __post_init__(self) -> None:
         self.arrivals = self.wake.subscribe()

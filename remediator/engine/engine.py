@@ -25,6 +25,7 @@ from .tell.escalate import close, escalate
 
 IDLE = 1.0
 SHORTEST = 0.05
+GIVE_WAY = 0.1  # seconds after which what is due and gives way is asked for again
 HASTE = 0.5  # seconds between two rounds of waking: all that happened in between in one
 HOUSEKEEPING = 15.0
 PRUNE_EVERY = timedelta(hours=1)
@@ -132,7 +133,7 @@ class Engine:
             pass
         due = await self.doors.journal.next_work()
         left = (due - self.doors.clock.now()).total_seconds() if due else IDLE
-        return min(IDLE, max(SHORTEST, left))
+        return min(IDLE, max(SHORTEST, left)) if left > 0 else GIVE_WAY
 
     async def _hasten(self) -> float:
         """Wakes those who wait for what has happened to objects."""

@@ -12,7 +12,7 @@ from ..model.decision import AttemptChange, Decided, End
 from ..model.facts import Facts
 from ..model.look import Look
 from ..model.plan import Plan
-from ..model.remediation import WAITING, Event, Outcome, State
+from ..model.remediation import WAITING, Event, Outcome, State, only_waits
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Claim
 from ..rules import planner
@@ -34,10 +34,19 @@ NOT_LISTED = "Alertmanager no longer lists the alert"
 
 
 async def run_one(doors: Doors, now: datetime) -> bool:
-    """One slice for the most overdue remediation. False if none is due."""
-    claim = await doors.journal.claim(now, LEASE)
-    if claim is None:
-        return False
+    """One slice for the most overdue remediation. False if none is due, or what is gives way."""
+    with doors.lanes.slice() as mine:
+        claim = await doors.journal.claim(now, LEASE, waits=mine.may_wait)
+        if claim is None:
+            return False
+        if not only_waits(claim.remediation):
+            mine.urgent()
+        await _under_lease(doors, claim)
+    return True
+
+
+async def _under_lease(doors: Doors, claim: Claim) -> None:
+    """The work, and the lease renewed meanwhile. Raises: JournalError."""
     try:
         async with asyncio.TaskGroup() as group:
             # a slow dependency must not cost us the lease: another worker would start over
@@ -49,7 +58,6 @@ async def run_one(doors: Doors, now: datetime) -> bool:
         log().info("lease_lost", remediation_id=claim.remediation.id, why=str(lost.exceptions[0]))
     except* JournalError as failed:
         raise failed.exceptions[0] from None
-    return True
 
 
 async def _keep(doors: Doors, claim: Claim) -> None:

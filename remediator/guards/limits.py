@@ -15,6 +15,7 @@ from .guard import Guard
 from .situation import Before, ProcessLimits, Situation
 
 MOST_DOUBLINGS = 6
+ASKED_AGAIN = timedelta(minutes=5)  # one that ends wakes the next
 SPENT = ("attempts", "step")  # of these there are no more; the others free with time
 
 
@@ -111,11 +112,13 @@ def rates(situation: Situation, usage: Usage) -> list[Verdict]:
 def in_flight(situation: Situation, usage: Usage) -> Verdict:
     """in_flight: how many remediations of a rule may act at the same time.
 
+    Those beyond wait for their turn, the oldest first.
+
     Verdicts: hold `too_many_in_flight`.
     """
     if usage.in_flight >= situation.limits.in_flight:
         why = f"rule {situation.rule} is already acting on {usage.in_flight} targets, its limit"
-        return hold("in_flight", Reason.TOO_MANY_IN_FLIGHT, why)
+        return hold("in_flight", Reason.TOO_MANY_IN_FLIGHT, why, ASKED_AGAIN)
     return allow("in_flight")
 
 

@@ -91,9 +91,12 @@ DATABASE_CLOCK = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_
 
 
 # what only waits comes after what is new, acts, or is to be proved or undone
-ONLY_WAITS = sa.or_(
-    table.c.state == State.HELD,
-    sa.and_(table.c.state == State.AWAITING_APPROVAL, table.c.approved_digest == ""),
+ONLY_WAITS = sa.and_(
+    table.c.cancel_by == "",
+    sa.or_(
+        table.c.state == State.HELD,
+        sa.and_(table.c.state == State.AWAITING_APPROVAL, table.c.approved_digest == ""),
+    ),
 )
 
 
@@ -151,14 +154,14 @@ def update(c: Connection, remediation: str, **columns: Any) -> None:
     c.execute(UPDATE, {"of_id": remediation, **columns})
 
 
-def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
+def claim(c: Connection, now: datetime, lease: timedelta, *, waits: bool) -> Claim | None:
     """The most overdue remediation that nobody works on, those last that only wait; ours until the
     lease ends.
 
     What cannot be read is put aside.
     """
     while True:
-        row = _most_overdue(c, now)
+        row = _most_overdue(c, now, waits=waits)
         if row is None:
             return None
         token = row.token + 1
@@ -170,10 +173,12 @@ def claim(c: Connection, now: datetime, lease: timedelta) -> Claim | None:
             return claimed
 
 
-def _most_overdue(c: Connection, now: datetime) -> Any:
+def _most_overdue(c: Connection, now: datetime, *, waits: bool) -> Any:
     postgresql = c.dialect.name == "postgresql"
     row = c.execute(_claimable(postgresql, False), {"now": now}).first()
-    return row or c.execute(_claimable(postgresql, True), {"now": now}).first()
+    if row is None and waits:
+        row = c.execute(_claimable(postgresql, True), {"now": now}).first()
+    return row
 
 
 WOKEN_BY_NEWS = (State.HELD, State.VERIFYING, State.UNDOING)

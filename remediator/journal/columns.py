@@ -1,7 +1,8 @@
 """Which columns of a remediation change when it starts, is superseded, or is decided: pure."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -32,19 +33,45 @@ def cancelled(operator: str) -> Verdict:
     return Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {operator}")
 
 
+# a clock of another daemon may be wrong by as much
+SKEW = timedelta(seconds=2)
+
+
 def still(
-    remediation: Remediation, row: Any, decided: Decided, fires: Callable[[], bool]
+    remediation: Remediation,
+    row: Any,
+    decided: Decided,
+    *,
+    fires: Callable[[], bool],
+    freed: Callable[[datetime], bool],
 ) -> Decided:
-    """The decision, or an immediate wait if its basis changed."""
-    if isinstance(decided, End) and decided.unless_firing and fires():
-        made = decided.change
-        again = AttemptChange(made.attempt, clear_proof=True) if made else None
-        why = "an alert is firing again"
-        return Wait(at=decided.at, reason=None, why=why, until=decided.at, change=again)
-    if isinstance(decided, Ask) and row.approved_digest != remediation.approved_digest:
-        reason = Reason(row.reason) if row.reason else None
-        return Wait(at=decided.at, reason=reason, why=row.why, until=decided.at)
+    """The decision, or an immediate wait if its basis changed.
+
+    `fires`: whether one of its alerts does. `freed`: whether one of its rule ended since then.
+    """
+    match decided:
+        case End(unless_firing=True):
+            return _firing_again(decided) if fires() else decided
+        case Ask():
+            changed = row.approved_digest != remediation.approved_digest
+            return _as_it_was(row, decided.at) if changed else decided
+        case Hold(reason=Reason.TOO_MANY_IN_FLIGHT, look=Look(at=looked)):
+            # what ended during the look could not wake it yet
+            missed = freed(looked - SKEW)
+            return replace(decided, until=decided.at + SKEW) if missed else decided
     return decided
+
+
+def _firing_again(ends: End) -> Wait:
+    made = ends.change
+    again = AttemptChange(made.attempt, clear_proof=True) if made else None
+    why = "an alert is firing again"
+    return Wait(at=ends.at, reason=None, why=why, until=ends.at, change=again)
+
+
+def _as_it_was(row: Any, now: datetime) -> Wait:
+    reason = Reason(row.reason) if row.reason else None
+    return Wait(at=now, reason=reason, why=row.why, until=now)
 
 
 def superseded(state: State, reason: Reason, why: str, now: datetime) -> dict[str, Any]:
@@ -57,6 +84,22 @@ def superseded(state: State, reason: Reason, why: str, now: datetime) -> dict[st
         "reason": reason,
         "why": why,
     }
+
+
+def moves(row: Any, decided: Decided) -> tuple[State, State]:
+    """Its state before the decision, and after."""
+    state = State(row.state)
+    return state, next_state(state, decided.event) if decided.event else state
+
+
+def passes_on(row: Any, state: State, after: State, decided: Decided) -> bool:
+    """Whether the next remediation of its rule gets its turn: this one no longer acts, or it had
+    its turn and did not act.
+    """
+    if row.undo_of or after in ACTING:
+        return False
+    full = Reason.TOO_MANY_IN_FLIGHT
+    return state in ACTING or (row.reason == full and decided.reason is not full)
 
 
 def columns_of(row: Any, state: State, after: State, decided: Decided) -> dict[str, Any]:

@@ -26,6 +26,13 @@ class _Write:
     synced: bool
     done: Future[Any] = field(default_factory=Future)
 
+    def end(self, answer: Any) -> None:
+        """Whoever waits goes on."""
+        if isinstance(answer, _Raised):
+            self.done.set_exception(answer.error)
+        else:
+            self.done.set_result(answer)
+
 
 class Commits:
     """The writes of a SQLite file, in the order in which they were asked for."""
@@ -56,10 +63,7 @@ class Commits:
         except BaseException as error:
             answers = [_Raised(error)] * len(together)
         for write, answer in zip(together, answers, strict=True):
-            if isinstance(answer, _Raised):
-                write.done.set_exception(answer.error)
-            else:
-                write.done.set_result(answer)
+            write.end(answer)
 
     def _next(self) -> list[_Write]:
         """The writes of the next commit, without those that nobody waits for any more."""

@@ -114,11 +114,7 @@ def read(c: Connection, remediation: Remediation, reading: Reading, now: datetim
         ended=before[0].ended_at if before else None,
         ineffective_in_row=in_row,
         ends=ends(c, remediation.rule, reading.ends),
-        troubled=(
-            troubled(c, remediation.target.cluster)
-            if reading.troubled is None
-            else reading.troubled
-        ),
+        troubled=reading.in_trouble(lambda: troubled(c, remediation.target.cluster)),
         storm_until=until,
     )
 

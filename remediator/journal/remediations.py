@@ -32,10 +32,10 @@ from ..model.target import Target
 from ..model.usage import Usage
 from ..model.verdict import Decision, Reason, Verdict, strongest
 from ..ports.records import Intent, Message, Written
-from . import attempts, births, counting, entries, fates, letters, timers, trust, undos
+from . import attempts, births, counting, entries, fates, letters, timers, trust, turns, undos
 from .alone import alone
 from .claims import attempts_of, fence, update, woken_at
-from .columns import cancelled, columns_of, started, still, superseded
+from .columns import cancelled, columns_of, moves, passes_on, started, still, superseded
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -209,15 +209,21 @@ def settle(
     """
     row = fence(c, remediation)
     # the decision was made outside of this transaction; alerts and approvals may have come since
-    decided = still(remediation, row, asked, lambda: _fires(c, remediation.id))
-    state = State(row.state)
-    after = next_state(state, decided.event) if decided.event else state
+    decided = still(
+        remediation,
+        row,
+        asked,
+        fires=lambda: _fires(c, remediation.id),
+        freed=lambda since: turns.freed(c, row.rule, since),
+    )
+    state, after = moves(row, decided)
     written = _written(c, row, state, after, decided=decided)
     values = columns_of(row, state, after, decided)
     update(c, remediation.id, **values)
     attempts.change(c, decided)
     _free_locks(c, row, state, after, decided=decided)
     _set_timers(c, row, decided)
+    _pass_on(c, row, state, after, decided=decided)
     if after is not state or decided.reason != (Reason(row.reason) if row.reason else None):
         entries.write(c, decided.at, remediation.id, after, reason=decided.reason, text=decided.why)
     if after not in LIVE:
@@ -289,6 +295,12 @@ def _fires(c: Connection, remediation_id: str) -> bool:
         ).first()
         is not None
     )
+
+
+def _pass_on(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> None:
+    """Gives the next one of its rule its turn."""
+    if passes_on(row, state, after, decided):
+        turns.pass_on(c, row.rule, decided.at)
 
 
 def _set_timers(c: Connection, row: Any, decided: Decided) -> None:

@@ -90,8 +90,8 @@ class SqlJournal(Database):
     async def triaged(self, decided: Sequence[Triaged], now: datetime) -> None:
         await self._run(fates.triaged, decided, now)
 
-    async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
-        return await self._note(claims.claim, now, lease)
+    async def claim(self, now: datetime, lease: timedelta, *, waits: bool = True) -> Claim | None:
+        return await self._note(claims.claim, now, lease, waits=waits)
 
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:
         await self._note(claims.renew, remediation, now, lease)

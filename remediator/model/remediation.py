@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Any, NewType
 
 from .call import Evidence
 from .cause import Cause
@@ -306,3 +306,13 @@ class Attempt:
     def done_at(self) -> datetime:
         """When it was done; when it began, where nobody knows."""
         return self.applied_at or self.begun_at
+
+
+def only_waits(one: Any) -> bool:
+    """Whether a remediation, or its stored row, comes after what is new, acts, is to be proved or
+    undone, or was decided by people.
+    """
+    if one.cancel_by:
+        return False
+    asked = one.state == State.AWAITING_APPROVAL and not one.approved_digest
+    return bool(one.state == State.HELD or asked)

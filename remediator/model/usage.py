@@ -1,6 +1,6 @@
 """What the journal knows of limits at the moment an attempt would begin."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,7 +64,7 @@ class Troubled:
 class Reading:
     """What is to be read: locks by key, what limits count, the rule's last ends, a storm's row.
 
-    `troubled`: the roots of which alerts fire, if they were counted before; else they are counted.
+    `troubled`: the roots of which alerts fire, where they need not be counted now.
     """
 
     locks: tuple[str, ...]
@@ -72,6 +72,10 @@ class Reading:
     ends: int = 5
     group: str = ""
     troubled: tuple[Troubled, ...] | None = None
+
+    def in_trouble(self, count: Callable[[], tuple[Troubled, ...]]) -> tuple[Troubled, ...]:
+        """Those roots, counted only where they are needed and were not counted before."""
+        return count() if self.troubled is None else self.troubled
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,9 @@ class Inbox(Protocol):
 class Work(Protocol):
     """Remediations, from a claim to a decision. Each is written under the lease of its claim."""
 
-    async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
-        """Claims the most overdue remediation. One that cannot be read is set aside, which the
-        history records.
+    async def claim(self, now: datetime, lease: timedelta, *, waits: bool = True) -> Claim | None:
+        """Claims the most overdue remediation, last those that only wait: with `waits` they are
+        claimed too. One that cannot be read is set aside, which the history records.
         """
 
     async def renew(self, remediation: Remediation, now: datetime, lease: timedelta) -> None:

@@ -374,3 +374,21 @@ async def test_a_target_that_does_not_exist_is_said_so_and_looked_for_again(worl
     world.leak("later")
     await world.run(MINUTE)
     assert len(world.cluster.calls) == 1
+
+
+async def test_the_next_one_has_its_turn_as_soon_as_one_ends() -> None:
+    world = await World().start()
+    for number in range(3):
+        world.cluster.create_workload("Deployment", "shop", f"app{number}", f"app{number}:1")
+        world.leak(f"app{number}")
+        await world.deliver("Leak", f"app{number}")
+        await world.run(timedelta(seconds=1))
+    await world.run(2 * MINUTE)
+    waits = (await world.rows())[2]
+    assert (waits["state"], waits["reason"]) == ("held", "too_many_in_flight")
+    await world.deliver("Leak", "app0", firing=False)
+    while (await world.rows())[0]["state"] != "succeeded":
+        await world.run(timedelta(seconds=1))
+    await world.run(timedelta(seconds=2))
+    assert (await world.rows())[2]["state"] == "verifying"
+    await world.journal.close()

@@ -99,7 +99,7 @@ async def assess(
     storming = False
     if planned.plan is not None:
         reading = ground.reading(situation, planned.plan)
-        if not live:
+        if not live and reading.troubled is None:
             reading = replace(reading, troubled=await doors.trouble.lately(cluster, now))
         used = await doors.journal.usage(remediation, reading, now)
         verdicts += pipeline.begin(situation, used)

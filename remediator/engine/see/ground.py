@@ -87,4 +87,6 @@ def outside_scope(
 def reading(situation: Situation, plan: Plan) -> Reading:
     """What the limits of an attempt are decided from."""
     counted = limit_guards.counted(situation)
-    return Reading(plan.locks, counted, situation.process.breaker.of, situation.group)
+    # all that fires is gone through only where a storm is told from it
+    troubled = None if situation.process.storm.roots and not situation.storm_exempt else ()
+    return Reading(plan.locks, counted, situation.process.breaker.of, situation.group, troubled)

@@ -36,11 +36,7 @@ class Reckoning(Arriving):
             ended=before[0].ended_at if before else None,
             ineffective_in_row=len(list(in_row)),
             ends=self._ends(remediation.rule, reading.ends),
-            troubled=(
-                self._troubled(remediation.target.cluster)
-                if reading.troubled is None
-                else reading.troubled
-            ),
+            troubled=reading.in_trouble(lambda: self._troubled(remediation.target.cluster)),
             storm_until=self._storm_until(reading.group),
         )
 

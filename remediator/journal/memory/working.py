@@ -19,6 +19,7 @@ from ...model.remediation import (
     RemediationId,
     State,
     next_state,
+    only_waits,
 )
 from ...model.target import Target
 from ...model.usage import Reading, Usage
@@ -26,7 +27,7 @@ from ...model.verdict import Decision, Reason, Verdict, strongest
 from ...ports.records import Claim, Intent, Message, Written
 from .. import attempts
 from ..claims import WOKEN_BY_NEWS
-from ..columns import cancelled, columns_of, started, still, superseded
+from ..columns import cancelled, columns_of, moves, passes_on, started, still, superseded
 from ..letters import dumps
 from ..remediations import RESTORE_AGAIN
 from ..timers import CLAIMED
@@ -37,11 +38,11 @@ from .rows import Row
 class Working(Reckoning):
     """The port's work."""
 
-    async def claim(self, now: datetime, lease: timedelta) -> Claim | None:
+    async def claim(self, now: datetime, lease: timedelta, *, waits: bool = True) -> Claim | None:
         due = [self.all[ref] for ref in self.timers.of["work"].until(now)]
         free = (row for row in due if row.lease_until is None or row.lease_until < now)
-        row = next(iter(sorted(free, key=_only_waits)), None)
-        if row is None:
+        row = next(iter(sorted(free, key=only_waits)), None)
+        if row is None or (only_waits(row) and not waits):
             return None
         self.all.change(row, token=row.token + 1, lease_until=now + lease)
         self.timers.put("work", row.id, CLAIMED)
@@ -160,13 +161,15 @@ class Working(Reckoning):
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
         row = self._fence(remediation)
-        decided = still(remediation, row, decided, lambda: self.fires(row.id))
-        state = State(row.state)
-        after = next_state(state, decided.event) if decided.event else state
-        ends = STATES[after].told
-        storms = self.all_storms() if ends and decided.reason is Reason.STORM else ()
-        history = self.history(row.id) if ends else ()
-        written = Written(state, after, decided, history, storms)
+        decided = still(
+            remediation,
+            row,
+            decided,
+            fires=lambda: self.fires(row.id),
+            freed=lambda since: self._freed(row.rule, since),
+        )
+        state, after = moves(row, decided)
+        written = self._written(row, state, after, decided)
         told = tell(written)
         told_of_it = any(message.trouble for message in told) and not row.undo_of
         self._change(row, state, after, decided=decided)
@@ -175,17 +178,40 @@ class Working(Reckoning):
         self.tell_all(row.undo_of or row.id, told, decided.at)
         return written
 
+    def _written(self, row: Row, state: State, after: State, decided: Decided) -> Written:
+        if not STATES[after].told:
+            return Written(state, after, decided, (), ())
+        storms = self.all_storms() if decided.reason is Reason.STORM else ()
+        return Written(state, after, decided, self.history(row.id), storms)
+
     def _change(self, row: Row, state: State, after: State, *, decided: Decided) -> None:
-        before = row.reason
+        before, following = row.reason, passes_on(row, state, after, decided)
         self.all.change(row, **columns_of(row, state, after, decided))
         attempt, values = attempts.changes(decided)
         if values:
             self.attempts.change(self.attempts[attempt], **values)
         self._free_locks(row, state, after, decided=decided)
         self._set_timers(row, decided)
+        if following:
+            self._pass_on(row.rule, decided.at)
         if after is not state or decided.reason != before:
             self.remember(decided.at, row.id, after, reason=decided.reason, text=decided.why)
         self._ended(row, after, decided.at)
+
+    def _freed(self, rule: str, since: datetime) -> bool:
+        """Whether one of the rule that acted has ended since then."""
+        ended = (row for row in self.all.having("rule", rule) if row.ended_at is not None)
+        return any(row.acted and not row.undo_of and row.ended_at >= since for row in ended)
+
+    def _pass_on(self, rule: str, now: datetime) -> None:
+        """Wakes the remediation of a rule whose turn it is."""
+        waits = [
+            row
+            for row in self.all.having("rule", rule)
+            if row.state == State.HELD and row.reason == Reason.TOO_MANY_IN_FLIGHT
+        ]
+        waits.sort(key=lambda row: (row.created_at, row.id))
+        self.timers.pull("work", (row.id for row in waits[:1]), now)
 
     def _ended(self, row: Row, after: State, now: datetime) -> None:
         if after in LIVE:
@@ -228,9 +254,3 @@ class Working(Reckoning):
             self.unlock(row.id)
         if after is State.EXPIRED and row.undo_why == "timed":
             self.timers.put("restore", row.undoes, now + RESTORE_AGAIN)
-
-
-def _only_waits(row: Row) -> bool:
-    """Whether it comes after what is new, acts, or is to be proved or undone."""
-    asked = row.state == State.AWAITING_APPROVAL and not row.approved_digest
-    return bool(row.state == State.HELD or asked)
