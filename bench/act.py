@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from bench import crowd
 from tests.real.parts import TOKEN, ControlPlane, free_port, until
 
 RATE = 100
@@ -92,7 +93,8 @@ class Case:
     """So many workloads, each in trouble once, within so many seconds.
 
     `qps` as the daemon is set. `others`: so many other alerts fire meanwhile; `held`: a rule
-    matches each of them, and a limit holds it.
+    matches each of them, and a limit holds it. `pods`: so many there are, of which `changes` change
+    every second.
     """
 
     targets: int = 36
@@ -100,6 +102,8 @@ class Case:
     qps: float = 500
     others: int = 0
     held: bool = False
+    pods: int = 0
+    changes: int = 0
 
 
 def settings(
@@ -150,16 +154,18 @@ def rule(name: str, alertname: str, in_flight: int) -> dict[str, Any]:
     }
 
 
-def post(url: str, name: str, deployment: str) -> None:
+def post(url: str, name: str, deployment: str, *, since: datetime | None = None) -> None:
+    """An alert fires; or it has fired since then, and has resolved."""
+    now, status = datetime.now(UTC), "resolved" if since else "firing"
     alert = {
-        "status": "firing",
+        "status": status,
         "labels": {"alertname": name, "namespace": NAMESPACE, "deployment": deployment},
         "annotations": {},
-        "startsAt": datetime.now(UTC).isoformat(),
-        "endsAt": "0001-01-01T00:00:00Z",
+        "startsAt": (since or now).isoformat(),
+        "endsAt": now.isoformat() if since else "0001-01-01T00:00:00Z",
         "fingerprint": fingerprint(name, deployment),
     }
-    body = json.dumps({"version": "4", "status": "firing", "alerts": [alert]}).encode()
+    body = json.dumps({"version": "4", "status": status, "alerts": [alert]}).encode()
     request = urllib.request.Request(f"{url}/webhook", body, {"Authorization": "Bearer t"})
     with urllib.request.urlopen(request) as answer:
         answer.read()
@@ -275,6 +281,7 @@ def measure(case: Case) -> Acted:
             with ThreadPool(LANES) as lanes:
                 lanes.map(lambda name: plane.deploy(NAMESPACE, name, "web:1", replicas=1), names, 1)
             plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
+            crowd.fill(plane, NAMESPACE, case.pods)
             # what follows a restart is the controllers' work, and would share the cores with what
             # is measured
             plane.freeze()
@@ -298,7 +305,8 @@ def measure(case: Case) -> Acted:
                 lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30
             )
             fire(url, alertmanager, case)
-            posted = offer(url, alertmanager, case)
+            with crowd.changing(plane, NAMESPACE, case.pods, case.changes):
+                posted = offer(url, alertmanager, case)
             writes = until(lambda: len(w := audit.read()) == len(posted) and w, "all writes", 200)
             took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)
             lasted = max(writes.values()) - min(writes.values())

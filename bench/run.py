@@ -1,356 +1,203 @@
-"""Measures, as ratios against a named baseline in the same run, and writes docs/performance.md.
+"""Measures this commit and an earlier one, side by side, and writes docs/performance.md.
 
-Usage: python -m bench.run [SECONDS]   seconds of load per case (default 4)
-       python -m bench.run --short      a quick run of every case, which writes nothing
+Usage: python -m bench.run [--baseline COMMIT]
+       python -m bench.run --short             a quick run of this commit, which writes nothing
 """
 
-import asyncio
-import json
-import multiprocessing
-import sqlite3
-import statistics
-import subprocess
+import argparse
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import uvloop
-from aiohttp import web
-
-from bench import act, match, replays
-from remediator import app as daemon
-from remediator.alertmanager.payload import decode
-from remediator.setting_sections import ClusterSettings, Web
-from remediator.settings import Settings
-from remediator.telemetry import configure_log
+from bench import trees
+from bench.measure import FULL, MEASURES, SHORT, Size
+from bench.page import NOTES, curve
 
 ROOT = Path(__file__).resolve().parents[1]
-CONNECTIONS = 128
-# seconds: where each alert becomes a remediation, triage takes a hundred times as long as the burst
-BURST = 0.5
-START = "2026-05-01T12:00:00Z"
-
-
-def body(first: int, count: int) -> bytes:
-    alerts = [
-        {
-            "status": "firing",
-            "labels": {
-                "alertname": "Bench",
-                "namespace": "shop",
-                "pod": f"p{n}",
-                "severity": "critical",
-            },
-            "annotations": {"summary": "a bench"},
-            "startsAt": START,
-            "endsAt": "0001-01-01T00:00:00Z",
-            "fingerprint": f"{n:016x}",
-        }
-        for n in range(first, first + count)
-    ]
-    return json.dumps({"version": "4", "status": "firing", "alerts": alerts}).encode()
-
-
-def kubeconfig(folder: str, server: str) -> str:
-    """A kubeconfig for a server without authentication."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    }
-    path = Path(folder) / "kubeconfig"
-    path.write_text(json.dumps(config))
-    return str(path)
-
-
-def matched(folder: str) -> str:
-    """A rule file that every alert of the load matches, each with a target of its own."""
-    path = Path(folder) / "rules.yaml"
-    path.write_text(
-        "version: 1\ngroups:\n  - name: g\n    scope: {namespaces: [shop]}\n    defaults:"
-        " {escalate: {to: [log], after: 2h}}\n    rules:\n      - {name: r, match:"
-        " ['alertname=\"Bench\"'], steps: [{action: restart_workload, if: always}]}\n"
-    )
-    return str(path)
-
-
-def serve(kind: str, pipe: Any, folder: str) -> None:
-    """The server of one case, in a process of its own."""
-
-    async def bare(request: web.Request) -> web.Response:
-        decode(await request.read())
-        return web.json_response({})
-
-    async def committing(request: web.Request) -> web.Response:
-        data = await request.read()
-        decode(data)
-        connection.execute("INSERT INTO body VALUES (?)", (data,))
-        connection.commit()
-        return web.json_response({})
-
-    async def main() -> None:
-        if kind.startswith("remediator"):
-            settings = Settings(
-                rules=(matched(folder),) if kind == "remediator, matched" else (),
-                settle=timedelta(hours=1),  # triage is measured, and no look
-                journal=f"sqlite:///{folder}/bench.db",
-                web=Web(listen="127.0.0.1:0"),
-                # never asked
-                cluster=ClusterSettings(kubeconfig=kubeconfig(folder, "http://127.0.0.1:9")),
-            )
-            async with daemon.running(settings) as running:
-                pipe.send(running.url)
-                await asyncio.Event().wait()
-        application = web.Application(client_max_size=8_000_000)
-        application.add_routes([web.post("/webhook", bare if kind == "bare" else committing)])
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        await asyncio.Event().wait()
-
-    connection = sqlite3.connect(f"{folder}/commit.db")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE body (data BLOB)")
-    configure_log("error")
-    uvloop.run(main())
-
-
-async def load(url: str, per_post: int, seconds: float) -> float:
-    """Alerts a second that were answered with 200."""
-    accepted, number, ends = 0, 0, time.monotonic() + seconds
-
-    async def post(session: aiohttp.ClientSession) -> None:
-        nonlocal accepted, number
-        while time.monotonic() < ends:
-            number += per_post
-            async with session.post(f"{url}/webhook", data=body(number, per_post)) as answer:
-                accepted += per_post if answer.status == 200 else 0
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
-        await asyncio.gather(*(post(session) for _ in range(CONNECTIONS)))
-    return accepted / seconds
-
-
-@contextmanager
-def serving(kind: str) -> Iterator[str]:
-    """The URL of one case's server."""
-    with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(kind, theirs, folder)
-        )
-        process.start()
-        try:
-            yield ours.recv()
-        finally:
-            process.kill()
-            process.join()
-
-
-def accepted(kind: str, per_post: int, seconds: float) -> float:
-    with serving(kind) as url:
-        return uvloop.run(load(url, per_post, seconds))
-
-
-def triaged(seconds: float, kind: str = "remediator") -> float:
-    """Alerts a second from the first POST until the last one is triaged,
-    for a burst that takes so long to accept.
-    """
-    with serving(kind) as url:
-        started = time.monotonic()
-        count = uvloop.run(load(url, 20, seconds)) * seconds
-        while True:
-            with urllib.request.urlopen(f"{url}/api/v1/counts") as answer:
-                counts = json.load(answer)
-            if not counts["webhooks"]["waiting"] and not counts["episodes"].get("pending"):
-                return count / (time.monotonic() - started)
-            time.sleep(0.5)
-
-
-def start_up() -> tuple[float, float]:
-    """Seconds until ready, and idle RSS in MB, of the daemon as shipped, for
-    a real cluster (a kubeconfig), without rules.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "c.yaml"
-        cluster = kubeconfig(folder, "http://127.0.0.1:9")
-        config.write_text(
-            f"journal: sqlite:///{folder}/j.db\nweb: {{listen: '127.0.0.1:0'}}\ncluster:"
-            f" {{kubeconfig: {cluster}}}\n"
-        )
-        started = time.perf_counter()
-        command = [sys.executable, "-m", "remediator", "serve", "--config", str(config)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if "serving" in line:
-                    break
-            ready = time.perf_counter() - started
-            time.sleep(2)
-            size = act.rss(process.pid)
-            process.terminate()
-            process.stderr.read()
-        return ready, size
+# before looks were watched, rules were indexed, and replays kept their journal in memory
+BASELINE = "dc77ef3"
+# by measure, then by what was measured
+Found = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How long, how often, and how many."""
+class Row:
+    """What is shown of a measure: a figure, its limit in the same run, and the goal in words."""
 
-    seconds: float
-    rounds: int
-    rules: int
-    cases: tuple[act.Case, ...]
-    held: act.Case
-    webhooks: int
-
-
-SHORT = Size(
-    0.3, 1, 1000, (act.Case(6, 2), act.Case(3, 2, 20)), act.Case(2, 2, 20, act.HELD_BY, True), 2000
-)
+    what: str
+    measure: str
+    figure: str
+    goal: str = ""
+    limit: tuple[str, str, str] | None = None  # in words, and where it is found
+    over: str = ""  # shown as so many times another figure of the measure
 
 
-def full(seconds: float) -> Size:
-    """What is published."""
-    cases = (act.Case(), act.Case(36, 12, 20))
-    return Size(seconds, 3, 10_000, cases, act.Case(24, 30, 20, 1000, True), 100_000)
+def rows(size: Size) -> list[Row]:
+    """The table."""
+    few, many = size.rules[0], size.rules[-1]
+    most, crowd = size.others[-1], size.pods[-1]
+    patch = "one PATCH"
+    first = "ms from POST to the first API write"
+    return [
+        Row(f"{first}, qps 500, median", "quick", "median", "", (patch, "quick", "patch")),
+        Row(f"{first}, qps 500, p99", "quick", "p99", "", (patch, "quick", "patch")),
+        Row(f"{first}, default qps, median", "slow", "median", "", (patch, "slow", "patch")),
+        Row(f"{first}, default qps, p99", "slow", "p99", "", (patch, "slow", "patch")),
+        Row(
+            f"the same, {most} others held : unmatched",
+            "held",
+            f"held {most}",
+            "1.2",
+            over=f"unmatched {most}",
+        ),
+        Row(f"{first}, {crowd} pods, {size.changes} changes/s", "pods", f"median {crowd}"),
+        Row(f"first writes/s, {size.burst.targets} targets at once", "burst", "writes", "200"),
+        Row("matched alerts triaged/s", "triaged", "matched", "4000"),
+        Row("unmatched alerts triaged/s", "triaged", "unmatched", "17000"),
+        *_accepted(1),
+        *_accepted(20),
+        Row(f"API reads until {_life(size)}", "lived", "reads", "10"),
+        Row(f"journal transactions until {_life(size)}", "lived", "transactions"),
+        Row(
+            "webhooks/s replayed, 1 % matching",
+            "replayed",
+            "replayed",
+            "20000",
+            ("matched only", "replayed", "matched"),
+        ),
+        Row(
+            f"µs to match, {many} rules for names : {few}",
+            "matching",
+            f"each for a name {many}",
+            "1.2",
+            over=f"each for a name {few}",
+        ),
+        Row(
+            f"µs to match, {many} rules for namespaces : {few}",
+            "matching",
+            f"each in a namespace {many}",
+            "1.2",
+            over=f"each in a namespace {few}",
+        ),
+        Row(
+            f"µs to match, {many} rules for labels : {few}",
+            "matching",
+            f"each for a label {many}",
+            "1.2",
+            over=f"each for a label {few}",
+        ),
+        Row(
+            f"µs to match, {many} rules by patterns : {few}",
+            "matching",
+            f"each by a pattern {many}",
+            "3",
+            over=f"each by a pattern {few}",
+        ),
+        Row("seconds until ready", "started", "ready", "2.5"),
+        Row("MB idle, no rules", "started", "rss"),
+        Row("API requests a minute while idle", "lived", "idle requests"),
+        Row("journal transactions a second while idle", "lived", "idle transactions"),
+        Row("wake-ups a second while idle, all threads", "lived", "idle wake-ups"),
+        Row(f"MB with {crowd} pods", "pods", f"rss {crowd}", "220"),
+    ]
 
 
-def _load(case: act.Case) -> str:
-    alerts = act.RATE * case.seconds
-    return f"{case.targets} targets among {alerts} alerts in {case.seconds} s, qps {case.qps:g}"
+def _accepted(per_post: int) -> list[Row]:
+    what = f"alerts/s accepted, {per_post} per POST"
+    committed = ("a bare handler with one commit", "accepted", f"commit {per_post}")
+    return [Row(what, "accepted", f"unmatched {per_post}", "", committed)]
 
 
-def measured(size: Size) -> str:
-    """Every case, as the page shows it."""
-    rows = []
-    for per_post in (1, 20):
-        kinds = ("bare", "commit", "remediator")
-        rounds = [
-            {kind: accepted(kind, per_post, size.seconds) for kind in kinds}
-            for _ in range(size.rounds)
+def _life(size: Size) -> str:
+    return f"the success of an alert that resolves after {size.resolves_after:.0f} s"
+
+
+def shown(row: Row, found: Found) -> str:
+    """A figure as it is shown, empty where there is none."""
+    figures = found.get(row.measure, {})
+    if row.figure not in figures or (row.over and row.over not in figures):
+        return "—"
+    if row.over:
+        one, other = figures[row.figure], figures[row.over]
+        return f"{one:.3g} : {other:.3g} = {one / other:.2f}"
+    return f"{figures[row.figure]:.4g}"
+
+
+def table(size: Size, before: Found, now: Found, commit: str) -> str:
+    """Both, side by side."""
+    lines = [
+        f"| what | at {commit} | now | goal | limit in the same run |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows(size):
+        limit = ""
+        if row.limit is not None:
+            name, measure, figure = row.limit
+            limit = f"{name}: {now.get(measure, {}).get(figure, float('nan')):.4g}"
+        figures = f"{shown(row, before)} | **{shown(row, now)}**"
+        lines.append(f"| {row.what} | {figures} | {row.goal} | {limit} |")
+    return "\n".join(lines)
+
+
+def curves(size: Size, now: Found) -> str:
+    """How costs grow."""
+    matching, held, pods = now["matching"], now["held"], now["pods"]
+    patterns = {str(count): matching[f"each by a pattern {count}"] for count in size.rules}
+    names = {str(count): matching[f"each for a name {count}"] for count in size.rules}
+    first = now["slow"]["median"]
+    targets = {"0": first} | {str(count): held[f"held {count}"] for count in size.others}
+    there = {"0": now["slow"]["rss"]} | {str(count): pods[f"rss {count}"] for count in size.pods}
+    return "\n\n".join(
+        [
+            curve("Rules: µs to match an alert (names below, patterns above)", names, patterns),
+            curve("Targets: ms to the first write while others are held", targets),
+            curve("Pods: MB of memory while they are watched", there),
         ]
-        for name, baseline in (
-            ("a bare handler that reads and decodes", "bare"),
-            ("the same with one fsync'd commit per request", "commit"),
-        ):
-            ratios = sorted(each["remediator"] / each[baseline] for each in rounds)
-            ours, theirs = (
-                statistics.median(each[kind] for each in rounds)
-                for kind in ("remediator", baseline)
-            )
-            shown = f"{ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            rows.append(
-                f"| alerts/s accepted, {per_post} per POST | {ours:.0f} | {name} | {theirs:.0f} |"
-                f" {shown} |"
-            )
-    for shape in match.SHAPES:
-        few, many = match.seconds(shape, 10), match.seconds(shape, size.rules)
-        rows.append(
-            f"| µs to match an alert, {size.rules} rules, {shape.name} | {many * 1e6:.1f} | 10"
-            f" rules | {few * 1e6:.1f} | {many / few:.2f} (goal {shape.goal:g}) |"
-        )
-    for case in size.cases:
-        acted = act.measure(case)
-        rows.append(
-            f"| ms from POST to the first API write, {_load(case)} |"
-            f" {acted.median:.0f} (p95 {acted.p95:.0f}, p99 {acted.p99:.0f}; {acted.per_second:.1f}"
-            f" writes/s) | one PATCH round trip | {acted.patch:.1f} |"
-            f" {acted.median / acted.patch:.1f}, p99 {acted.p99 / acted.patch:.1f} |"
-        )
-    alone, among = act.measure(replace(size.held, held=False)), act.measure(size.held)
-    rows.append(
-        f"| the same, {_load(size.held)}, while {size.held.others} remediations are held |"
-        f" {among.median:.0f} (p99 {among.p99:.0f}) | their alerts match no rule |"
-        f" {alone.median:.0f} (p99 {alone.p99:.0f}) | {among.median / alone.median:.2f} (goal"
-        " 1.2) |"
     )
-    replayed, bare = replays.a_second(size.webhooks), replays.matched_a_second(size.webhooks)
-    rows.append(
-        f"| webhooks/s replayed, {size.webhooks} of which 1 % match | {replayed:.0f} | their alerts"
-        f" matched and nothing else | {bare:.0f} | {replayed / bare:.3f} |"
+
+
+def measured(tree: Path, *options: str) -> dict[str, dict[str, float]]:
+    """Every measure in a tree, with a line for each on the way."""
+    found = {}
+    for name in MEASURES:
+        found[name] = trees.figures(tree, name, *options)
+        print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
+    return found
+
+
+def page(size: Size, before: Found, now: Found, commit: str) -> str:
+    """docs/performance.md."""
+    return "\n\n".join(
+        [
+            "# Performance",
+            "Written by `make bench`: each figure once, in one run on one machine, whose cores the"
+            " load generator and the API server share. Read the ratios, not the figures. The API"
+            " server and its etcd are real; SQLite waits for the disk.",
+            table(size, before, now, commit),
+            curves(size, now),
+            NOTES,
+        ]
     )
-    burst = min(size.seconds, BURST)
-    unmatched, matched_ = triaged(burst), triaged(burst, "remediator, matched")
-    rows.append(
-        f"| alerts/s accepted and triaged, each matched | {matched_:.0f} | unmatched |"
-        f" {unmatched:.0f} | {matched_ / unmatched:.2f} |"
-    )
-    ready, idle = start_up()
-    text = (
-        "# Performance\n\nWritten by `make bench` (accepting: medians of three rounds; all else:"
-        " once; the load generator shares the machine's cores "
-    )
-    text += "with the server: read the ratios, not the figures).\n\n"
-    text += (
-        "| what | remediator | baseline | baseline's figure | ratio |\n|---|---|---|---|---|\n"
-        + "\n".join(rows)
-    )
-    text += (
-        f"\n\nStart-up until ready: {ready:.2f} s. RSS: {idle:.0f} MB idle, {acted.rss:.0f} MB"
-        f" after {acted.count} acts on a real API server.\n"
-    )
-    return text + "\n" + NOTES
 
 
 def main() -> None:
     """From the command line."""
-    configure_log("error")
-    given = sys.argv[1] if len(sys.argv) > 1 else "4"
-    if given == "--short":
-        print(measured(SHORT))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--baseline", default=BASELINE)
+    parser.add_argument("--short", action="store_true")
+    given = parser.parse_args()
+    if given.short:
+        print(page(SHORT, {}, measured(ROOT, "--short"), given.baseline))
         return
-    text = measured(full(float(given)))
+    now = measured(ROOT)
+    with trees.earlier(given.baseline) as tree:
+        if tree is None:
+            print(f"{given.baseline} is not in this clone; it is left out", file=sys.stderr)
+        before = measured(tree) if tree is not None else {}
+    text = page(FULL, before, now, given.baseline)
     (ROOT / "docs" / "performance.md").write_text(text)
     print(text)
-
-
-NOTES = """\
-What a profile showed: with one row per alert, encoding alerts again was the cost of accepting, so a
-webhook is stored as it came. Then the journal's thread waited for its turn (5 ms by default in
-CPython) more than for the disk, so the interpreter switches sooner, and a crowd of webhooks shares
-each commit, by a statement that is compiled once. Then the decoded webhooks that waited for their
-commit kept the garbage collector busy, twice as long as decoding took, so only a tally of each
-waits. What is left is aiohttp's own work per request, decoding, and the disk.
-
-Writes are timed at a real API server whose controllers are stopped meanwhile: what follows a
-restart is their work, and would share the cores with what is measured. So no rollout completes, and
-every act is looked at again while the others wait.
-
-Rules are found by the value that the fewest of them demand, and patterns by one pass of RE2 over
-all of them, so what an alert costs does not depend on how many rules there are, unless most of
-their patterns begin and end with `.*`: then each of them may have to be tried.
-
-What rules look at is watched, so a look that holds, or goes on waiting, costs no request. An act is
-planned and judged from what there is now: that and its write take thirteen requests. So at the
-default `qps` of 20 about three act in two seconds, and those that come faster wait for their turn.
-What only waits is looked at after what is new, acts, or is to be proved. It still costs a look
-every half a minute, so a thousand that are held keep most of one core busy, half of it with the
-storm's count of all that fires: that is what an act waits for meanwhile.
-
-A replay keeps its journal in dictionaries, and does what is due and nothing in between. What is
-left is the engine itself: a matched alert is looked at as often as in a daemon, and of the others
-each costs a delivery, a match, and a look at what is due.
-
-Where it is slow: many at once are bound by the interpreter, most of which runs the journal's
-statements: an act takes some sixty of them in a dozen transactions, about 25 ms; and each look at
-what counts as a storm goes through all alerts that fire. Alerts are accepted faster than they are
-triaged; the backlog waits in the journal (`webhooks.waiting` and `episodes.pending` of
-`/api/v1/counts`).
-"""
 
 
 if __name__ == "__main__":

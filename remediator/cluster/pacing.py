@@ -1,4 +1,6 @@
-"""What goes on beside requests: a credential that is renewed, and a limit on their rate."""
+"""What goes on beside requests: a credential that is renewed, a limit on their rate, and a rest
+while nobody answers them.
+"""
 
 import asyncio
 import time
@@ -6,9 +8,11 @@ from typing import Any
 
 from kubernetes_asyncio import client
 
+from ..errors import Unreachable
 from ..telemetry import log
 
 RENEWED_EVERY = 60.0
+IN_A_ROW, REST = 3, 5.0  # requests that nobody answered, and seconds
 
 
 class Renewing:
@@ -66,4 +70,29 @@ class Bucket:
         self._at = now
         self._tokens -= 1
         if self._tokens < 0:
-            await asyncio.sleep(-self._tokens / self._rate)
+            try:
+                await asyncio.sleep(-self._tokens / self._rate)
+            except asyncio.CancelledError:
+                self._tokens += 1  # it is not sent
+                raise
+
+
+class Circuit:
+    """A circuit breaker: after several requests in a row that nobody answered, none is made for a
+    while. So those that wait for an answer in vain do not keep everything else waiting.
+    """
+
+    def __init__(self) -> None:
+        self._failed, self._until = 0, 0.0
+
+    def check(self, what: str) -> None:
+        """Raises: Unreachable while no request is made."""
+        left = self._until - asyncio.get_running_loop().time()
+        if self._failed >= IN_A_ROW and left > 0:
+            why = f"the API server does not answer; it is asked again in {left:.0f}s"
+            raise Unreachable(f"cannot {what}: {why}")
+
+    def note(self, answered: bool) -> None:
+        """Whether one was answered. One that was not when the while is over begins another."""
+        self._failed = 0 if answered else self._failed + 1
+        self._until = asyncio.get_running_loop().time() + REST

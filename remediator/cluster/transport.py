@@ -18,7 +18,7 @@ from ..model.kind import Kind
 from ..model.raw import meta
 from ..model.sight import Object
 from ..telemetry import Metrics
-from .pacing import Bucket, Renewing
+from .pacing import Bucket, Circuit, Renewing
 from .translating import event_in, items_of, path_of, translated
 
 READ_TIMEOUT = 10.0
@@ -38,7 +38,7 @@ class Transport:
     def __init__(self, api: client.ApiClient, qps: float, metrics: Metrics) -> None:
         self._api, self.metrics = api, metrics
         self._api.user_agent = f"remediator/{__version__}"
-        self._bucket = Bucket(qps)
+        self._bucket, self._circuit = Bucket(qps), Circuit()
 
     async def close(self) -> None:
         """Closes the connection pool."""
@@ -95,6 +95,7 @@ class Transport:
         }
         with _translated(what, SILENCE):
             async with asyncio.timeout(READ_TIMEOUT):
+                await self._bucket.take()
                 answer = await self._send("GET", path_of(kind, ""), query, silence=SILENCE)
             with _dropped(answer):
                 self.metrics.count("kubernetes_requests_total", "watch", str(answer.status))
@@ -118,17 +119,26 @@ class Transport:
         raw: bool = False,
         accept: str = JSON,
     ) -> Any:
-        """The decoded answer, or its bytes if `raw`. Raises: ClusterError."""
-        verb, started, code = what.split(" ")[0], time.perf_counter(), "none"
+        """The decoded answer, or its bytes if `raw`. Raises: ClusterError.
+
+        A read fails at once while the API server does not answer; a write is always tried.
+        """
+        if method == "GET":
+            self._circuit.check(what)
+        verb, started, code, sent = what.split(" ")[0], time.perf_counter(), "none", False
         try:
             # the wait for our turn included: nothing is sent after it
             with _translated(what, timeout):
                 async with asyncio.timeout(timeout):
+                    await self._bucket.take()
+                    sent = True
                     answer = await self._send(
                         method, path, query, accept, body=body, content_type=content_type
                     )
                     text, code = await answer.read(), str(answer.status)
         finally:
+            if sent:
+                self._circuit.note(code != "none")
             self.metrics.count("kubernetes_requests_total", verb, code)
             self.metrics.observe(
                 "kubernetes_request_duration_seconds", time.perf_counter() - started, verb
@@ -146,8 +156,7 @@ class Transport:
         content_type: str = JSON,
         silence: float | None = None,
     ) -> aiohttp.ClientResponse:
-        """The answer's head, once it is our turn; `silence`: seconds between two parts of it."""
-        await self._bucket.take()
+        """The answer's head; `silence`: seconds between two parts of it."""
         return await self._api.call_api(  # type: ignore[no-any-return]
             path,
             method,

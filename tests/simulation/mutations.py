@@ -270,7 +270,7 @@ MUTATIONS: list[tuple[Mutation, str, int]] = [
     (ack_before_commit, invariants.P1, 0),
     (lease_check_skipped, invariants.LEASE, 33),
     (uid_dropped, invariants.RIGHT_OBJECT, 94),
-    (limits_outside_begin, invariants.P4, 39),
+    (limits_outside_begin, invariants.P4, 59),
     (unknown_is_allow, invariants.P5, 46),
     (lock_released_before_verify, invariants.P3, 27),
     (sent_again_after_a_look_that_proved_it, invariants.P2, 273),
@@ -279,7 +279,7 @@ MUTATIONS: list[tuple[Mutation, str, int]] = [
     (pause_is_not_asked_again, invariants.P5, 139),
     (any_approval_will_do, invariants.P7, 81),
     (storm_is_not_counted, invariants.P4, 7),
-    (escalation_inside_the_worker, invariants.TOLD, 230),
+    (escalation_inside_the_worker, invariants.TOLD, 243),
     (lost_watch_answers_on, invariants.FRESH, 78),
     (begin_is_not_waited_for, invariants.P2, 157),
 ]

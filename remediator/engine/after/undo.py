@@ -149,7 +149,7 @@ async def _start(
     times = Times(within, timedelta(), timedelta(), None)
     intent = Intent(
         attempt=new_attempt(claim, plan, _undone(claim).step, times, now=doors.clock.now()),
-        reading=Reading(plan.locks),
+        reading=Reading(plan.locks, troubled=()),
         rule=loaded.rule.name,
         root_key=would.facts.root.key,
         target=plan.target,

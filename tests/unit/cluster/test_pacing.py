@@ -1,6 +1,7 @@
 """The bucket: how many requests are sent in which time, on a clock of its own."""
 
 import asyncio
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -89,5 +90,24 @@ def test_who_gave_up_waiting_keeps_nobody_waiting_for_ever() -> None:
     loop = VirtualLoop()
     try:
         assert loop.run_until_complete(one_after_another()) <= 5.0
+    finally:
+        loop.close()
+
+
+def test_one_that_does_not_wait_for_its_turn_leaves_it_to_others() -> None:
+    async def gives_up() -> float:
+        bucket = Bucket(1)
+        for _ in range(2):
+            await bucket.take()
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await bucket.take()
+        await bucket.take()
+        return loop.time()
+
+    loop = VirtualLoop()
+    try:
+        assert loop.run_until_complete(gives_up()) == pytest.approx(1.0)
     finally:
         loop.close()
