@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from bench import act, life, serving
@@ -99,11 +100,8 @@ def pods(size: Size) -> Figures:
 def matching(size: Size) -> Figures:
     """Microseconds to match an alert, by shape and number of rules."""
     match: Any = importlib.import_module("bench.match")
-    return {
-        f"{shape.name} {count}": match.seconds(shape, count) * 1e6
-        for shape in match.SHAPES
-        for count in size.rules
-    }
+    cases = product(match.SHAPES, size.rules)
+    return {f"{shape.name} {n}": match.seconds(shape, n) * 1e6 for shape, n in cases}
 
 
 def replayed(size: Size) -> Figures:
@@ -123,11 +121,8 @@ def triaged(size: Size) -> Figures:
 
 def accepted(size: Size) -> Figures:
     """Alerts a second, by how many a POST has."""
-    return {
-        f"{kind} {per_post}": serving.accepted(kind, per_post, size.seconds)
-        for kind in (*serving.LIMITS, "unmatched")
-        for per_post in (1, 20)
-    }
+    cases = product((*serving.LIMITS, "unmatched"), (1, 20))
+    return {f"{kind} {n}": serving.accepted(kind, n, size.seconds) for kind, n in cases}
 
 
 def lived(size: Size) -> Figures:

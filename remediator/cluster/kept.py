@@ -1,7 +1,8 @@
 """Objects of one kind, kept small, and found by name, namespace, label and node.
 
 An object is kept as compressed JSON, a quarter of its text and a tenth of it decoded, and is
-decoded when somebody looks at it.
+decoded when somebody looks at it. Nodes stay decoded, since each look at where a pod has room is at
+all of them.
 """
 
 import zlib
@@ -37,6 +38,7 @@ class Kept:
         self._kind, self.version = kind, version
         self._entries: dict[Key, _Entry] = {}
         self._where: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
+        self._decoded: dict[Key, Object] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -58,6 +60,7 @@ class Kept:
     def drop(self, obj: Object) -> None:
         """Takes an object out, if it is there."""
         entry = self._entries.pop(_key(obj), None)
+        self._decoded.pop(_key(obj), None)
         if entry is None:
             return
         for place in _places(_key(obj), entry):
@@ -72,7 +75,7 @@ class Kept:
             return None
         group = f"{self._kind.group}/" if self._kind.group else ""
         named = {"kind": self._kind.name, "apiVersion": f"{group}{self._kind.version}"}
-        return named | _unpacked(entry)
+        return {**named, **self._unpacked((namespace, name), entry)}
 
     def find(self, namespace: str, selector: str, node: str) -> list[Object]:
         """Those in a namespace, or in all, that a label selector selects and, if one is named, on a
@@ -85,7 +88,14 @@ class Kept:
         sets = [self._where.get(place, set()) for place in places]
         found = set.intersection(*sets) if sets else self._entries.keys()
         chosen = ((key, self._entries[key]) for key in sorted(found))
-        return [_unpacked(entry) for _, entry in chosen if selects(selector, entry.labels)]
+        return [self._unpacked(*one) for one in chosen if selects(selector, one[1].labels)]
+
+    def _unpacked(self, key: Key, entry: _Entry) -> Object:
+        if self._kind != NODE:
+            return _unpacked(entry)
+        if key not in self._decoded:
+            self._decoded[key] = _unpacked(entry)
+        return self._decoded[key]
 
 
 def _key(obj: Object) -> Key:

@@ -94,3 +94,17 @@ def test_the_images_of_a_node_are_not_kept() -> None:
         {"allocatable": {"pods": "9"}},
         None,
     ]
+
+
+def test_a_node_is_decoded_once_until_it_changes_or_goes() -> None:
+    kept, node = Kept(NODE), {"metadata": {"name": "n1"}, "spec": {}}
+    kept.put(node)
+    (first,) = kept.find("", "", "")
+    assert kept.find("", "", "")[0] is first
+    kept.put({**node, "spec": {"unschedulable": True}})
+    assert kept.find("", "", "")[0]["spec"] == {"unschedulable": True}
+    found = kept.get("", "n1")
+    assert found is not None
+    assert (found["kind"], found["spec"]) == ("Node", {"unschedulable": True})
+    kept.drop(node)
+    assert (kept.find("", "", ""), kept.get("", "n1"), kept._decoded) == ([], None, {})
