@@ -120,8 +120,12 @@ def shown(row: Row, found: Found) -> str:
         return "—"
     if row.over:
         one, other = figures[row.figure], figures[row.over]
-        return f"{one:.3g} : {other:.3g} = {one / other:.2f}"
-    return f"{figures[row.figure]:.4g}"
+        return f"{_number(one)} : {_number(other)} = {one / other:.2f}"
+    return _number(figures[row.figure])
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(size: Size, before: Found, now: Found, commit: str) -> str:
@@ -134,7 +138,7 @@ def table(size: Size, before: Found, now: Found, commit: str) -> str:
         limit = ""
         if row.limit is not None:
             name, measure, figure = row.limit
-            limit = f"{name}: {now.get(measure, {}).get(figure, float('nan')):.4g}"
+            limit = f"{name}: {_number(now[measure][figure])}"
         figures = f"{shown(row, before)} | **{shown(row, now)}**"
         lines.append(f"| {row.what} | {figures} | {row.goal} | {limit} |")
     return "\n".join(lines)
