@@ -92,7 +92,11 @@ class Circuit:
             why = f"the API server does not answer; it is asked again in {left:.0f}s"
             raise Unreachable(f"cannot {what}: {why}")
 
-    def note(self, answered: bool) -> None:
-        """Whether one was answered. One that was not when the while is over begins another."""
-        self._failed = 0 if answered else self._failed + 1
+    def answered(self) -> None:
+        """Somebody answered, whatever it was."""
+        self._failed = 0
+
+    def failed(self) -> None:
+        """Nobody answered. One that fails when the while is over begins another."""
+        self._failed += 1
         self._until = asyncio.get_running_loop().time() + REST

@@ -136,13 +136,17 @@ class Transport:
                         method, path, query, accept, body=body, content_type=content_type
                     )
                     text, code = await answer.read(), str(answer.status)
+        except Unreachable:
+            # a write may wait for an admission webhook, and a log for a kubelet
+            if sent and method == "GET" and not raw:
+                self._circuit.failed()
+            raise
         finally:
-            if sent:
-                self._circuit.note(code != "none")
             self.metrics.count("kubernetes_requests_total", verb, code)
             self.metrics.observe(
                 "kubernetes_request_duration_seconds", time.perf_counter() - started, verb
             )
+        self._circuit.answered()
         return text if raw and answer.status == 200 else translated(what, answer.status, text)
 
     async def _send(

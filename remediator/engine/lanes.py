@@ -6,6 +6,7 @@ However many are held, an act has to wait for the rest of a look at most.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 MOST = 1  # looks at what only waits, at the same time
 PATIENCE = 0.5  # seconds after which one is made though others are under way: those may take long
@@ -33,6 +34,18 @@ class Slice:
         self.may_wait = self._urgent = False
 
 
+_MINE: ContextVar[Slice] = ContextVar("slice")
+
+
+def leave() -> None:
+    """The slice that calls it goes on to wait for others, rather than to keep them waiting: the
+    next of what only waits may be looked at meanwhile.
+    """
+    mine = _MINE.get(None)
+    if mine is not None and mine.may_wait:
+        mine.end()
+
+
 class Lanes:
     """Counts the slices that are under way: `urgent` ones, and `waiting` ones, or those that are
     about to become either.
@@ -50,7 +63,9 @@ class Lanes:
         made = Slice(self, self.waiting < MOST and not held_up)
         if made.may_wait:
             self._waited_at = now
+        before = _MINE.set(made)
         try:
             yield made
         finally:
             made.end()
+            _MINE.reset(before)

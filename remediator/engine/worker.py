@@ -25,6 +25,7 @@ from .decide import waiting
 from .decide.assess import Assessment, assess, cannot_see
 from .doors import Doors
 from .finish import finish
+from .lanes import leave
 from .see import ground
 from .see.observe import observe
 from .tell import incidents
@@ -87,6 +88,7 @@ async def _slice(doors: Doors, claim: Claim) -> tuple[Claim, Decided] | None:
     if blind is not None:
         return claim, blind
     if remediation.undo_of:
+        leave()
         return await undo.slice_of(doors, claim, loaded, now)
     match remediation.state:
         case State.EXECUTING:
@@ -182,8 +184,11 @@ async def _observe_and_act(
     """What was seen a moment ago is enough to hold. Whatever else follows, an act first of all, is
     planned and judged by what there is now.
     """
+    if doors.only_live:
+        leave()
     looked = await _looked(doors, claim, loaded, now, live=doors.only_live)
     if looked is not None and not _holds(looked[1]) and not doors.only_live:
+        leave()
         looked = await _looked(doors, looked[0], loaded, now, live=True)
     if looked is None:
         return None

@@ -15,7 +15,7 @@ from .guard import Guard
 from .situation import Before, ProcessLimits, Situation
 
 MOST_DOUBLINGS = 6
-ASKED_AGAIN = timedelta(minutes=5)  # one that ends wakes the next
+ASKED_AGAIN = timedelta(minutes=1)  # one that ends wakes the next
 SPENT = ("attempts", "step")  # of these there are no more; the others free with time
 
 

@@ -1,8 +1,7 @@
 """Which columns of a remediation change when it starts, is superseded, or is decided: pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -33,32 +32,19 @@ def cancelled(operator: str) -> Verdict:
     return Verdict("operator", Decision.DENY, Reason.OPERATOR, f"cancelled by {operator}")
 
 
-# a clock of another daemon may be wrong by as much
-SKEW = timedelta(seconds=2)
-
-
 def still(
     remediation: Remediation,
     row: Any,
     decided: Decided,
-    *,
     fires: Callable[[], bool],
-    freed: Callable[[datetime], bool],
 ) -> Decided:
-    """The decision, or an immediate wait if its basis changed.
-
-    `fires`: whether one of its alerts does. `freed`: whether one of its rule ended since then.
-    """
+    """The decision, or an immediate wait if its basis changed."""
     match decided:
         case End(unless_firing=True):
             return _firing_again(decided) if fires() else decided
         case Ask():
             changed = row.approved_digest != remediation.approved_digest
             return _as_it_was(row, decided.at) if changed else decided
-        case Hold(reason=Reason.TOO_MANY_IN_FLIGHT, look=Look(at=looked)):
-            # what ended during the look could not wake it yet
-            missed = freed(looked - SKEW)
-            return replace(decided, until=decided.at + SKEW) if missed else decided
     return decided
 
 
@@ -92,14 +78,20 @@ def moves(row: Any, decided: Decided) -> tuple[State, State]:
     return state, next_state(state, decided.event) if decided.event else state
 
 
-def passes_on(row: Any, state: State, after: State, decided: Decided) -> bool:
-    """Whether the next remediation of its rule gets its turn: this one no longer acts, or it had
-    its turn and did not act.
-    """
-    if row.undo_of or after in ACTING:
-        return False
-    full = Reason.TOO_MANY_IN_FLIGHT
-    return state in ACTING or (row.reason == full and decided.reason is not full)
+def waits_for_turn(row: Any) -> bool:
+    """Whether its rule was acting on as many targets as it may when it was looked at last."""
+    return row.reason == Reason.TOO_MANY_IN_FLIGHT and not row.undo_of
+
+
+def had_a_place(row: Any) -> bool:
+    """Whether it acts, or may have its turn now: if it is neither any more, another has."""
+    return waits_for_turn(row) or (row.state in ACTING and not row.undo_of)
+
+
+def passes_on(row: Any, after: State, decided: Decided) -> bool:
+    """Whether the next remediation of its rule gets its turn."""
+    stays = after in ACTING or decided.reason is Reason.TOO_MANY_IN_FLIGHT
+    return had_a_place(row) and not stays
 
 
 def columns_of(row: Any, state: State, after: State, decided: Decided) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class _Write:
     done: Future[Any] = field(default_factory=Future)
 
     def end(self, answer: Any) -> None:
-        """Whoever waits goes on."""
+        """The one that waits for it goes on."""
         if isinstance(answer, _Raised):
             self.done.set_exception(answer.error)
         else:

@@ -35,7 +35,16 @@ from ..ports.records import Intent, Message, Written
 from . import attempts, births, counting, entries, fates, letters, timers, trust, turns, undos
 from .alone import alone
 from .claims import attempts_of, fence, update, woken_at
-from .columns import cancelled, columns_of, moves, passes_on, started, still, superseded
+from .columns import (
+    cancelled,
+    columns_of,
+    had_a_place,
+    moves,
+    passes_on,
+    started,
+    still,
+    superseded,
+)
 from .letters import dumps
 from .tables import attachment, attempt, charge, target_lock, timer
 from .tables import episode as episode_table
@@ -95,8 +104,9 @@ def _end_superseded(
     c: Connection, ident: str, reason: Reason, why: str, *, told: str, now: datetime
 ) -> None:
     """Ends one in favour of another, even if a worker has it; `told` is its line in the history."""
-    state = c.execute(sa.select(table.c.state).where(table.c.id == ident)).scalar_one()
-    values = superseded(State(state), reason, why, now)
+    columns = table.c.state, table.c.rule, table.c.reason, table.c.undo_of
+    row = c.execute(sa.select(*columns).where(table.c.id == ident)).one()
+    values = superseded(State(row.state), reason, why, now)
     c.execute(
         sa.update(table)
         .where(table.c.id == ident)
@@ -105,6 +115,8 @@ def _end_superseded(
     )
     c.execute(sa.delete(timer).where(timer.c.ref == ident))
     entries.write(c, now, ident, State.SUPERSEDED, reason=reason, text=told)
+    if had_a_place(row):
+        turns.pass_on(c, row.rule, now)
     undos.owe(c, ident, now)
 
 
@@ -209,13 +221,7 @@ def settle(
     """
     row = fence(c, remediation)
     # the decision was made outside of this transaction; alerts and approvals may have come since
-    decided = still(
-        remediation,
-        row,
-        asked,
-        fires=lambda: _fires(c, remediation.id),
-        freed=lambda since: turns.freed(c, row.rule, since),
-    )
+    decided = still(remediation, row, asked, lambda: _fires(c, remediation.id))
     state, after = moves(row, decided)
     written = _written(c, row, state, after, decided=decided)
     values = columns_of(row, state, after, decided)
@@ -223,7 +229,7 @@ def settle(
     attempts.change(c, decided)
     _free_locks(c, row, state, after, decided=decided)
     _set_timers(c, row, decided)
-    _pass_on(c, row, state, after, decided=decided)
+    _pass_on(c, row, after, decided)
     if after is not state or decided.reason != (Reason(row.reason) if row.reason else None):
         entries.write(c, decided.at, remediation.id, after, reason=decided.reason, text=decided.why)
     if after not in LIVE:
@@ -297,9 +303,9 @@ def _fires(c: Connection, remediation_id: str) -> bool:
     )
 
 
-def _pass_on(c: Connection, row: Any, state: State, after: State, *, decided: Decided) -> None:
+def _pass_on(c: Connection, row: Any, after: State, decided: Decided) -> None:
     """Gives the next one of its rule its turn."""
-    if passes_on(row, state, after, decided):
+    if passes_on(row, after, decided):
         turns.pass_on(c, row.rule, decided.at)
 
 

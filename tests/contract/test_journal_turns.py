@@ -4,18 +4,21 @@ that those which wait need not ask again and again.
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from remediator.model.decision import AttemptChange, Hold, Retry
+from remediator.model.decision import AttemptChange, Hold, Retry, Wait
 from remediator.model.look import Look
 from remediator.model.remediation import Event, Outcome, RemediationId
+from remediator.model.target import Target
 from remediator.model.verdict import Reason
 from remediator.ports.journal import Journal
 from remediator.ports.records import Claim
-from tests.contract.journals import at, claimed, ended, fires, verifying
+from tests.contract.journals import WEB, at, claimed, fires, meant, verifying
 from tests.contract.journals import journal as journal
-from tests.contract.test_journal import LEASE, NOW, end, nobody, wanted
+from tests.contract.test_journal import LEASE, NOW, allowing, end, nobody, wanted
+from tests.contract.test_journal_work import urgent
 
 LATER = timedelta(minutes=5)
 FULL = Reason.TOO_MANY_IN_FLIGHT
@@ -47,10 +50,16 @@ async def woken(journal: Journal, minute: float = 1) -> list[str]:
     return found
 
 
-async def acting(journal: Journal) -> Claim:
+async def ident(journal: Journal, name: str) -> RemediationId:
+    """The id of the remediation of a target."""
+    rows = await journal.remediations(9, None)
+    return next(RemediationId(row["id"]) for row in rows if name in row["target"])
+
+
+async def acting(journal: Journal, name: str = "acts", **more: Any) -> Claim:
     """One of the rule acts."""
-    await fires(journal, wanted("acts"), fingerprint="acts")
-    claim = await verifying(journal)
+    await fires(journal, wanted(name), fingerprint=name)
+    claim = await verifying(journal, **({"locks": (name,)} | more))
     await journal.renew(claim.remediation, NOW, timedelta(hours=1))
     return claim
 
@@ -91,36 +100,47 @@ async def test_one_that_had_its_turn_and_did_not_act_passes_it_on(
 async def test_one_that_is_still_turned_away_wakes_nobody(journal: Journal) -> None:
     await acting(journal)
     await waiting(journal, "web", "api")
-    (web,) = [row for row in await journal.remediations(9, None) if "web" in row["target"]]
-    await journal.hasten([RemediationId(web["id"])], at(1))
+    await journal.hasten([await ident(journal, "web")], at(1))
     await hold(journal, await claimed(journal, at(1)), 1)
     assert await woken(journal, 1) == []
 
 
-async def test_what_ended_during_a_look_is_not_missed(journal: Journal) -> None:
-    acts = await acting(journal)
-    await fires(journal, wanted("web"))
-    looks = await claimed(journal)
-    await journal.write(acts.remediation, replace(end(Event.PROVED), at=at(1)), nobody)
-    await hold(journal, looks, 1 + 1 / 60, looked=5)
-    assert await woken(journal, 1 + 1 / 60) == []
-    assert await woken(journal, 1 + 4 / 60) == ["web"]
+async def test_each_of_several_that_end_wakes_another(journal: Journal) -> None:
+    acts = [await acting(journal, name) for name in ("one", "two")]
+    await waiting(journal, "web", "api", "db")
+    for claim in acts:
+        await journal.write(claim.remediation, replace(end(Event.PROVED), at=at(1)), nobody)
+    assert sorted(await woken(journal)) == ["api", "web"]
 
 
-async def test_what_ended_before_the_look_is_no_reason_to_look_again(journal: Journal) -> None:
-    await fires(journal, wanted("acts"), fingerprint="acts")
-    await ended(journal, Event.PROVED, acted=True)
-    await fires(journal, wanted("web"))
-    await hold(journal, await claimed(journal, at(1)), 1, looked=5)
-    assert await woken(journal, 2) == []
+async def test_one_that_gives_way_to_a_rule_of_higher_priority_frees_its_place(
+    journal: Journal,
+) -> None:
+    acts = await acting(journal, locks=(WEB,))
+    proving = Wait(at=NOW, reason=None, why="", until=at(9))
+    await journal.write(acts.remediation, proving, nobody)
+    await waiting(journal, "web")
+    await fires(journal, urgent("over"), fingerprint="over")
+    claim = await claimed(journal)
+    await journal.begin(claim.remediation, meant(claim, at(1), locks=(WEB,)), allowing)
+    assert await woken(journal) == ["web"]
+
+
+async def test_one_that_is_merged_into_another_passes_its_turn_on(journal: Journal) -> None:
+    await acting(journal)
+    await waiting(journal, "web", "api", "pod")
+    await journal.hasten([await ident(journal, "pod")], at(1))
+    pod = await claimed(journal, at(1))
+    web = Target("c", "Deployment", "shop", "web")
+    assert not await journal.retarget(pod.remediation, web, web.key, at(1))
+    assert await woken(journal) == ["web"]
 
 
 async def test_what_only_waits_is_left_to_others(journal: Journal) -> None:
     await waiting(journal, "web", "api")
     later = at(0) + LATER
     assert await journal.claim(later, LEASE, waits=False) is None
-    (web,) = [row for row in await journal.remediations(9, None) if "web" in row["target"]]
-    await journal.cancel(web["id"], "ann", later)
+    await journal.cancel(await ident(journal, "web"), "ann", later)
     cancelled = await journal.claim(later, LEASE, waits=False)
     assert cancelled is not None
     assert cancelled.remediation.target.name == "web"

@@ -27,7 +27,17 @@ from ...model.verdict import Decision, Reason, Verdict, strongest
 from ...ports.records import Claim, Intent, Message, Written
 from .. import attempts
 from ..claims import WOKEN_BY_NEWS
-from ..columns import cancelled, columns_of, moves, passes_on, started, still, superseded
+from ..columns import (
+    cancelled,
+    columns_of,
+    had_a_place,
+    moves,
+    passes_on,
+    started,
+    still,
+    superseded,
+    waits_for_turn,
+)
 from ..letters import dumps
 from ..remediations import RESTORE_AGAIN
 from ..timers import CLAIMED
@@ -99,10 +109,12 @@ class Working(Reckoning):
         self.remember(now, older.id, EntryKind.ATTACHED, reason=Reason.ATTACHED, text=text)
 
     def _supersede(self, row: Row, reason: Reason, why: str, *, told: str, now: datetime) -> None:
-        values = superseded(State(row.state), reason, why, now)
+        values, passes = superseded(State(row.state), reason, why, now), had_a_place(row)
         self.all.change(row, **values, lease_until=None, token=row.token + 1)
         self.timers.drop(row.id)
         self.remember(now, row.id, State.SUPERSEDED, reason=reason, text=told)
+        if passes:
+            self._pass_on(row.rule, now)
         self.owe(row.id, now)
 
     async def usage(self, remediation: Remediation, reading: Reading, now: datetime) -> Usage:
@@ -161,13 +173,7 @@ class Working(Reckoning):
         tell: Callable[[Written], tuple[Message, ...]],
     ) -> Written:
         row = self._fence(remediation)
-        decided = still(
-            remediation,
-            row,
-            decided,
-            fires=lambda: self.fires(row.id),
-            freed=lambda since: self._freed(row.rule, since),
-        )
+        decided = still(remediation, row, decided, lambda: self.fires(row.id))
         state, after = moves(row, decided)
         written = self._written(row, state, after, decided)
         told = tell(written)
@@ -185,7 +191,7 @@ class Working(Reckoning):
         return Written(state, after, decided, self.history(row.id), storms)
 
     def _change(self, row: Row, state: State, after: State, *, decided: Decided) -> None:
-        before, following = row.reason, passes_on(row, state, after, decided)
+        before, following = row.reason, passes_on(row, after, decided)
         self.all.change(row, **columns_of(row, state, after, decided))
         attempt, values = attempts.changes(decided)
         if values:
@@ -198,20 +204,13 @@ class Working(Reckoning):
             self.remember(decided.at, row.id, after, reason=decided.reason, text=decided.why)
         self._ended(row, after, decided.at)
 
-    def _freed(self, rule: str, since: datetime) -> bool:
-        """Whether one of the rule that acted has ended since then."""
-        ended = (row for row in self.all.having("rule", rule) if row.ended_at is not None)
-        return any(row.acted and not row.undo_of and row.ended_at >= since for row in ended)
-
     def _pass_on(self, rule: str, now: datetime) -> None:
-        """Wakes the remediation of a rule whose turn it is."""
-        waits = [
-            row
-            for row in self.all.having("rule", rule)
-            if row.state == State.HELD and row.reason == Reason.TOO_MANY_IN_FLIGHT
-        ]
-        waits.sort(key=lambda row: (row.created_at, row.id))
-        self.timers.pull("work", (row.id for row in waits[:1]), now)
+        """Wakes the remediation of a rule whose turn it is, of those that are not awake already."""
+        held = (row for row in self.all.having("rule", rule) if row.state == State.HELD)
+        work = self.timers.of["work"]
+        asleep = [row for row in held if waits_for_turn(row) and (work.at(row.id) or now) > now]
+        asleep.sort(key=lambda row: (row.created_at, row.id))
+        self.timers.pull("work", (row.id for row in asleep[:1]), now)
 
     def _ended(self, row: Row, after: State, now: datetime) -> None:
         if after in LIVE:

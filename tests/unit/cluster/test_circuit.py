@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -48,10 +49,12 @@ async def transport(server: Hanging) -> AsyncIterator[Transport]:
         await made.close()
 
 
-async def read(transport: Transport, method: str = "GET", timeout: float = MOMENT) -> str:
+async def read(
+    transport: Transport, method: str = "GET", timeout: float = MOMENT, **more: Any
+) -> str:
     """Why a request failed."""
     with pytest.raises(ClusterError) as raised:
-        await transport.ask(method, PATH, "list pods", timeout=timeout)
+        await transport.ask(method, PATH, "list pods", timeout=timeout, **more)
     return str(raised.value)
 
 
@@ -107,4 +110,28 @@ async def test_what_waits_for_its_turn_says_nothing_of_the_server(
         assert "no answer" in await read(transport)
     assert server.asked == []
     transport._bucket = Bucket(100)
+    assert "403" in await read(transport, timeout=10)
+
+
+@pytest.mark.parametrize(
+    "more", [{"method": "PATCH"}, {"raw": True}], ids=["a write", "the log of a pod"]
+)
+async def test_what_may_wait_for_somebody_else_says_nothing_of_the_server(
+    transport: Transport, server: Hanging, more: dict[str, Any]
+) -> None:
+    for _ in range(2 * IN_A_ROW):
+        assert "no answer" in await read(transport, **more)
+    server.hangs = False
+    assert "403" in await read(transport, timeout=10)
+
+
+async def test_what_nobody_waits_for_any_more_says_nothing_of_the_server(
+    transport: Transport, server: Hanging
+) -> None:
+    for _ in range(2 * IN_A_ROW):
+        asking = asyncio.ensure_future(transport.ask("GET", PATH, "list pods"))
+        await asyncio.sleep(MOMENT)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    server.hangs = False
     assert "403" in await read(transport, timeout=10)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from remediator.engine import lanes
-from remediator.engine.lanes import Lanes
+from remediator.engine.lanes import Lanes, leave
 
 
 async def test_of_what_only_waits_one_is_looked_at_a_time() -> None:
@@ -61,3 +61,23 @@ async def test_one_that_fails_leaves_room(urgent: bool) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert (both.urgent, both.waiting) == (0, 0)
+
+
+async def test_one_that_goes_on_to_wait_for_others_makes_room() -> None:
+    both = Lanes()
+    with both.slice() as first:
+        assert first.may_wait
+        leave()
+        assert (both.urgent, both.waiting) == (0, 0)
+        with both.slice() as second:
+            assert second.may_wait
+    assert (both.urgent, both.waiting) == (0, 0)
+
+
+async def test_one_that_is_urgent_has_no_place_to_leave() -> None:
+    both = Lanes()
+    leave()
+    with both.slice() as first:
+        first.urgent()
+        leave()
+        assert (both.urgent, both.waiting) == (1, 0)
