@@ -181,7 +181,7 @@ async def test_a_storm_that_was_not_counted_a_moment_ago_holds_what_would_act() 
 
 async def test_what_is_held_counts_a_storm_once_a_second_for_all() -> None:
     world = await World(rules(RESTART)).start()
-    world.doors.limits = ProcessLimits(storm=StormLimit(roots=0))
+    world.doors.limits = ProcessLimits(storm=StormLimit(roots=1000))
     await leaks(world, 8)
     frozen = freeze(world)
     await world.run(timedelta(minutes=1))
@@ -199,4 +199,22 @@ async def test_what_is_held_counts_a_storm_once_a_second_for_all() -> None:
     await world.engine.run_due()
     assert frozen.looks - looks >= len(held) == 7
     assert len(asked) == 1
+    await world.journal.close()
+
+
+async def test_nothing_is_counted_where_no_storm_is_told_from_it() -> None:
+    world = await World(rules(RESTART)).start()
+    world.doors.limits = ProcessLimits(storm=StormLimit(roots=0))
+    asked: list[str] = []
+
+    async def counted(cluster: str) -> tuple[Troubled, ...]:
+        asked.append(cluster)
+        return ()
+
+    world.journal.troubled = counted  # type: ignore[method-assign]
+    await leaks(world, 3)
+    freeze(world)
+    await world.run(timedelta(minutes=1))
+    assert {reason for _, reason in await world.states()} == {None, "too_many_in_flight"}
+    assert asked == []
     await world.journal.close()
