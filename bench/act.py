@@ -4,10 +4,8 @@ under a steady load of other alerts.
 Times of writes are the API server's own, from its audit log.
 """
 
-import http.client
 import json
 import os
-import ssl
 import statistics
 import subprocess
 import sys
@@ -15,6 +13,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from bench import crowd
-from tests.real.parts import TOKEN, ControlPlane, free_port, until
+from tests.real.parts import ControlPlane, free_port, until
 
 RATE = 100
 NAMESPACE = "bench"
@@ -257,20 +257,13 @@ class Written:
 def patch_round_trip(plane: ControlPlane) -> float:
     """Milliseconds of one PATCH on an open connection, median of thirty."""
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/baseline"
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/merge-patch+json"}
-    connection = http.client.HTTPSConnection(
-        "127.0.0.1", plane.port, context=ssl._create_unverified_context()
-    )
+    connection = crowd.connect(plane)
     took = []
     for number in range(30):
         started = time.perf_counter()
-        connection.request(
-            "PATCH", path, json.dumps({"metadata": {"annotations": {"n": str(number)}}}), headers
-        )
-        answer = connection.getresponse()
-        answer.read()
+        changed = {"metadata": {"annotations": {"n": str(number)}}}
+        crowd.request(connection, "PATCH", path, changed, kind="merge-patch+json")
         took.append((time.perf_counter() - started) * 1e3)
-        assert answer.status == 200
     connection.close()
     return statistics.median(took)
 
@@ -280,62 +273,82 @@ def rss(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def command(config: str) -> list[str]:
+    """What serves with these settings."""
+    return [sys.executable, "-m", "remediator", "serve", "--config", config, "--log-level", "error"]
+
+
+@dataclass(slots=True)
+class Stage:
+    """A control plane and an Alertmanager, and the daemon once it serves."""
+
+    folder: Path
+    port: int
+    plane: ControlPlane
+    alertmanager: FakeAlertmanager
+    daemon: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """The daemon's."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def serve(self, config: str) -> int:
+        """Starts the daemon, waits until it is ready, and answers its pid."""
+        self.daemon = subprocess.Popen(command(config))
+        ready = f"{self.url}/readyz"
+        until(lambda: urllib.request.urlopen(ready).read() == b"ok\n", "the daemon", 30)
+        return self.daemon.pid
+
+
+@contextmanager
+def staged() -> Iterator[Stage]:
+    """All of them, until the measure is over."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stage = Stage(folder, free_port(), ControlPlane(folder), FakeAlertmanager())
+        try:
+            stage.plane.start()
+            yield stage
+        finally:
+            if stage.daemon is not None:
+                stage.daemon.terminate()
+                stage.daemon.wait()
+            stage.plane.stop()
+            stage.alertmanager.server.shutdown()
+            stage.alertmanager.server.server_close()
+
+
 def measure(case: Case) -> Acted:
     """Starts a control plane and a daemon, offers the load, and reads the audit log."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
-        plane, alertmanager = ControlPlane(folder), FakeAlertmanager()
-        daemon: subprocess.Popen[bytes] | None = None
-        try:
-            plane.start()
-            names = [WARM, *(f"web{number}" for number in range(case.targets))]
-            names += [f"held{number}" for number in range(case.others // HELD_BY)]
-            with ThreadPool(LANES) as lanes:
-                lanes.map(lambda name: plane.deploy(NAMESPACE, name, "web:1", replicas=1), names, 1)
-            plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
-            crowd.fill(plane, NAMESPACE, case.pods)
-            # what follows a restart is the controllers' work, and would share the cores with what
-            # is measured
-            plane.freeze()
-            patch, audit = patch_round_trip(plane), Written(plane)
-            config, url = (
-                settings(folder, plane, alertmanager.url, port, case=case),
-                f"http://127.0.0.1:{port}",
-            )
-            command = [
-                sys.executable,
-                "-m",
-                "remediator",
-                "serve",
-                "--config",
-                str(config),
-                "--log-level",
-                "error",
-            ]
-            daemon = subprocess.Popen(command)
-            until(
-                lambda: urllib.request.urlopen(f"{url}/readyz").read() == b"ok\n", "the daemon", 30
-            )
-            fire(url, alertmanager, case)
-            warm_up(url, alertmanager, audit)
-            with crowd.changing(plane, NAMESPACE, case.pods, case.changes):
-                posted = offer(url, alertmanager, case)
-            writes = until(lambda: len(w := audit.read()) == len(posted) and w, "all writes", 200)
-            took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)
-            lasted = max(writes.values()) - min(writes.values())
-            return Acted(
-                median=statistics.median(took),
-                p95=took[int(len(took) * 0.95)],
-                p99=took[int(len(took) * 0.99)],
-                patch=patch,
-                per_second=len(took) / max(lasted, 0.001),
-                count=len(took),
-                rss=rss(daemon.pid),
-            )
-        finally:
-            if daemon is not None:
-                daemon.terminate()
-                daemon.wait()
-            plane.stop()
-            alertmanager.server.shutdown()
-            alertmanager.server.server_close()
+    with staged() as stage:
+        plane, alertmanager, url = stage.plane, stage.alertmanager, stage.url
+        names = [WARM, *(f"web{number}" for number in range(case.targets))]
+        names += [f"held{number}" for number in range(case.others // HELD_BY)]
+        with ThreadPool(LANES) as lanes:
+            lanes.map(lambda name: plane.deploy(NAMESPACE, name, "web:1", replicas=1), names, 1)
+        plane.deploy(NAMESPACE, "baseline", "web:1", replicas=1)
+        crowd.fill(plane, NAMESPACE, case.pods)
+        # what follows a restart is the controllers' work, and would share the cores with what is
+        # measured
+        plane.freeze()
+        patch, audit = patch_round_trip(plane), Written(plane)
+        pid = stage.serve(
+            str(settings(stage.folder, plane, alertmanager.url, stage.port, case=case))
+        )
+        fire(url, alertmanager, case)
+        warm_up(url, alertmanager, audit)
+        with crowd.changing(plane, NAMESPACE, case.pods, case.changes):
+            posted = offer(url, alertmanager, case)
+        writes = until(lambda: len(w := audit.read()) == len(posted) and w, "all writes", 200)
+        took = sorted((writes[key] - posted[key]) * 1e3 for key in posted)
+        lasted = max(writes.values()) - min(writes.values())
+        return Acted(
+            median=statistics.median(took),
+            p95=took[int(len(took) * 0.95)],
+            p99=took[int(len(took) * 0.99)],
+            patch=patch,
+            per_second=len(took) / max(lasted, 0.001),
+            count=len(took),
+            rss=rss(pid),
+        )

@@ -3,8 +3,6 @@ rollout converges, and the alert resolves after a while.
 """
 
 import json
-import subprocess
-import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -18,7 +16,7 @@ from typing import Any
 import yaml
 
 from bench import act, serving
-from tests.real.parts import ControlPlane, free_port, until
+from tests.real.parts import ControlPlane, until
 
 TRANSACTIONS = "remediator_journal_commits_total"
 
@@ -96,39 +94,24 @@ def measure(seconds: float, *, hasty: bool = False) -> Life:
     """The alert resolves so many seconds after it fired. What the daemon does anyway in the same
     time is taken off.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
-        plane, alertmanager = ControlPlane(folder), act.FakeAlertmanager()
-        daemon: subprocess.Popen[bytes] | None = None
-        url = f"http://127.0.0.1:{port}"
-        try:
-            plane.start()
-            plane.deploy(act.NAMESPACE, "web", "web:1")
-            daemon = subprocess.Popen(
-                serving.daemon(config(folder, plane, alertmanager.url, port, hasty=hasty))
-            )
-            until(lambda: urllib.request.urlopen(f"{url}/readyz").status == 200, "the daemon", 30)
-            time.sleep(5)  # its watches have begun
-            idle = _idle(url, plane, daemon.pid, min(seconds, 120))
-            before, began, asked = transactions(url), time.monotonic(), requests(plane)
-            since = datetime.now(UTC)
-            alertmanager.lists("Bench", "web")
-            act.post(url, "Bench", "web")
-            time.sleep(seconds)
-            alertmanager.listed.clear()
-            act.post(url, "Bench", "web", since=since)
-            until(lambda: list(states(url)) == ["succeeded"], "the success", 900)
-            lasted = time.monotonic() - began
-            made, did = requests(plane) - asked, transactions(url) - before
-            reads = made["get"] + made["list"] - round(idle.reads * lasted)
-            return Life(reads, made["patch"], did - round(idle.transactions * lasted), idle)
-        finally:
-            if daemon is not None:
-                daemon.terminate()
-                daemon.wait()
-            plane.stop()
-            alertmanager.server.shutdown()
-            alertmanager.server.server_close()
+    with act.staged() as stage:
+        plane, alertmanager, url = stage.plane, stage.alertmanager, stage.url
+        plane.deploy(act.NAMESPACE, "web", "web:1")
+        pid = stage.serve(config(stage.folder, plane, alertmanager.url, stage.port, hasty=hasty))
+        time.sleep(5)  # its watches have begun
+        idle = _idle(url, plane, pid, min(seconds, 120))
+        before, began, asked = transactions(url), time.monotonic(), requests(plane)
+        since = datetime.now(UTC)
+        alertmanager.lists("Bench", "web")
+        act.post(url, "Bench", "web")
+        time.sleep(seconds)
+        alertmanager.listed.clear()
+        act.post(url, "Bench", "web", since=since)
+        until(lambda: list(states(url)) == ["succeeded"], "the success", 900)
+        lasted = time.monotonic() - began
+        made, did = requests(plane) - asked, transactions(url) - before
+        reads = made["get"] + made["list"] - round(idle.reads * lasted)
+        return Life(reads, made["patch"], did - round(idle.transactions * lasted), idle)
 
 
 def _idle(url: str, plane: ControlPlane, pid: int, seconds: float) -> Idle:

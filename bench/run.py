@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import trees
+from bench.match import SHAPES, Shape
 from bench.measure import FULL, MEASURES, SHORT, Size
 from bench.page import NOTES, curve
 
@@ -66,34 +67,7 @@ def rows(size: Size) -> list[Row]:
             "20000",
             ("matched only", "replayed", "matched"),
         ),
-        Row(
-            f"µs to match, {many} rules for names : {few}",
-            "matching",
-            f"each for a name {many}",
-            "1.2",
-            over=f"each for a name {few}",
-        ),
-        Row(
-            f"µs to match, {many} rules for namespaces : {few}",
-            "matching",
-            f"each in a namespace {many}",
-            "1.2",
-            over=f"each in a namespace {few}",
-        ),
-        Row(
-            f"µs to match, {many} rules for labels : {few}",
-            "matching",
-            f"each for a label {many}",
-            "1.2",
-            over=f"each for a label {few}",
-        ),
-        Row(
-            f"µs to match, {many} rules by patterns : {few}",
-            "matching",
-            f"each by a pattern {many}",
-            "3",
-            over=f"each by a pattern {few}",
-        ),
+        *(_matched(shape, few, many) for shape in SHAPES),
         Row("seconds until ready", "started", "ready", "2.5"),
         Row("MB idle, no rules", "started", "rss"),
         Row("API requests a minute while idle", "lived", "idle requests"),
@@ -107,6 +81,12 @@ def _accepted(per_post: int) -> list[Row]:
     what = f"alerts/s accepted, {per_post} per POST"
     committed = ("a bare handler with one commit", "accepted", f"commit {per_post}")
     return [Row(what, "accepted", f"unmatched {per_post}", "", committed)]
+
+
+def _matched(shape: Shape, few: int, many: int) -> Row:
+    what, goal = f"µs to match, {many} rules, {shape.name} : {few}", f"{shape.goal:g}"
+    figure, over = f"{shape.name} {many}", f"{shape.name} {few}"
+    return Row(what, "matching", figure, goal, over=over)
 
 
 def _life(size: Size) -> str:

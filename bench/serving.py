@@ -84,10 +84,6 @@ def configured(folder: str, port: int, **more: object) -> str:
     return str(path)
 
 
-def daemon(config: str) -> list[str]:
-    return [sys.executable, "-m", "remediator", "serve", "--config", config, "--log-level", "error"]
-
-
 @contextmanager
 def serving(kind: str) -> Iterator[str]:
     """The URL of one case's server, in a process of its own. `matched`: a rule matches all alerts,
@@ -101,7 +97,7 @@ def serving(kind: str) -> Iterator[str]:
             (Path(folder) / "rules.yaml").write_text(RULES)
             rules = [f"{folder}/rules.yaml"] if kind == "matched" else []
             # triage is measured, and no look
-            command = daemon(configured(folder, port, rules=rules, settle="1h"))
+            command = act.command(configured(folder, port, rules=rules, settle="1h"))
         process = subprocess.Popen(command)
         url = f"http://127.0.0.1:{port}"
         try:
@@ -156,7 +152,7 @@ def start_up() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         started = time.perf_counter()
-        with subprocess.Popen(daemon(configured(folder, port))) as process:
+        with subprocess.Popen(act.command(configured(folder, port))) as process:
             url = f"http://127.0.0.1:{port}/readyz"
             while not _ready(url):
                 time.sleep(0.02)
